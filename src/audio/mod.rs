@@ -1,0 +1,12 @@
+//! Audio values and signal processing on 16-bit mono samples.
+
+mod time;
+
+pub use time::MediaTime;
+
+/// The bridge tick: 20 ms.
+pub const TICK_MS: u32 = 20;
+/// The narrowband rate, Hz (G.711).
+pub const NARROWBAND: u32 = 8000;
+/// Samples of one tick at 8 kHz.
+pub const TICK_SAMPLES: usize = 160;
