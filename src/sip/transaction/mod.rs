@@ -6,6 +6,7 @@
 
 pub mod client_invite;
 pub mod client_non_invite;
+pub mod key;
 
 pub mod server_invite;
 pub mod server_non_invite;
@@ -13,6 +14,7 @@ pub mod timers;
 
 pub use client_invite::ClientInvite;
 pub use client_non_invite::ClientNonInvite;
+pub use key::{Key, Keys};
 
 pub use server_invite::ServerInvite;
 pub use server_non_invite::ServerNonInvite;
