@@ -121,7 +121,7 @@ impl Head {
         }
         // A bare CR is white space at the ends, and `push` makes it a space within.
         self.headers
-            .push(Name::parse(name), value.trim_matches([' ', '\t', '\r', '\0']));
+            .push(Name::parse(name), value.trim_matches([' ', '\t', '\r']));
     }
 
     fn fail(&mut self, phrase: &str) {
