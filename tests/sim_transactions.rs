@@ -152,7 +152,7 @@ impl World {
                 } else {
                     (&mut self.client, flow(2, 1))
                 };
-                let message = parse_datagram(&bytes).unwrap();
+                let message = parse_datagram(&bytes).expect("endpoints send messages");
                 endpoint.handle(Input::Message { flow, message }, self.now);
             }
             Due::Call(n) => self.request(n, Method::Invite, 1, ""),
@@ -167,7 +167,10 @@ impl World {
 
     fn request(&mut self, n: usize, method: Method, cseq: u32, to_tag: &str) {
         let request = request(n, &method, cseq, to_tag);
-        let id = self.client.request(request, flow(2, 1), self.now).unwrap();
+        let id = self
+            .client
+            .request(request, flow(2, 1), self.now)
+            .expect("within the limit");
         if method == Method::Invite && kind(n) == "cancel" {
             let after = self.rng.random_range(0..3000);
             self.later(after, Due::Cancel(id));
@@ -231,7 +234,8 @@ impl World {
                 request,
                 ..
             } => {
-                let n: usize = request.headers.call_id().unwrap().parse().unwrap();
+                let call_id = request.headers.call_id().expect("checked");
+                let n: usize = call_id.parse().expect("we wrote it");
                 self.by_server.insert(transaction, n);
                 self.asked(n, transaction, &request);
             }
