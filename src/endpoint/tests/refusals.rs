@@ -244,10 +244,15 @@ fn too_many_transactions_are_503_and_calls_can_still_end() {
         bench.receive(&options(n, ""));
     }
     let refused = bench.responses();
-    assert_eq!(refused.len(), 2);
+    assert_eq!(refused.len(), 4, "one source has three quarters");
     assert_eq!(refused[0].status, 503);
     assert!(refused[0].headers.contains(&Name::RetryAfter));
-    for n in 10..20 {
+    bench.flow.remote.set_ip("192.0.2.10".parse().unwrap());
+    for n in 10..14 {
+        bench.receive(&options(n, ""));
+    }
+    assert_eq!(bench.statuses().len(), 2, "another has the rest");
+    for n in 20..30 {
         bench.receive(&options(n, ";tag=x"));
     }
     assert_eq!(bench.statuses().len(), 8, "two fit into the reserve");
