@@ -20,7 +20,7 @@ struct Weather {
 }
 
 /// What the callee does with a call, by the user that is dialled.
-const KINDS: [&str; 4] = ["answer", "ring", "busy", "cancel"];
+const KINDS: [&str; 5] = ["answer", "ring", "busy", "cancel", "early"];
 
 /// Things that happen later.
 enum Due {
@@ -41,6 +41,10 @@ struct Call {
     byes: u32,
     final_status: Vec<u16>,
     bye_status: Vec<u16>,
+    /// The caller has seen a reliable provisional response.
+    early: bool,
+    pracks: u32,
+    prack_timeouts: u32,
 }
 
 struct World {
@@ -56,6 +60,8 @@ struct World {
     by_server: HashMap<ServerId, usize>,
     /// The INVITEs as the server got them, to answer them once more.
     invites: HashMap<usize, Request>,
+    /// Their transactions.
+    ids: HashMap<usize, ServerId>,
     peak: usize,
     sent: usize,
 }
@@ -94,6 +100,7 @@ impl World {
             by_client: HashMap::new(),
             by_server: HashMap::new(),
             invites: HashMap::new(),
+            ids: HashMap::new(),
             peak: 0,
             sent: 0,
         }
@@ -157,10 +164,14 @@ impl World {
             }
             Due::Call(n) => self.request(n, Method::Invite, 1, ""),
             Due::Answer(id, request, status) => {
-                self.server
-                    .respond(id, Response::to(&request, status), self.now);
+                let mut response = Response::to(&request, status);
+                if status == 183 {
+                    response.headers.push(Name::RSeq, "7");
+                    response.headers.push(Name::Require, "100rel");
+                }
+                self.server.respond_reliable(id, response, self.now);
             }
-            Due::HangUp(n) => self.request(n, Method::Bye, 2, ";tag=callee"),
+            Due::HangUp(n) => self.request(n, Method::Bye, 3, ";tag=callee"),
             Due::Cancel(id) => self.client.cancel(id, self.now),
         }
     }
@@ -203,6 +214,13 @@ impl World {
         let (n, method) = self.by_client[&id].clone();
         let call = &mut self.calls[n];
         if status < 200 {
+            let reliable = response.is_some_and(|r| r.headers.contains(&Name::RSeq));
+            if reliable && !std::mem::replace(&mut call.early, true) {
+                self.request(n, Method::Prack, 2, ";tag=callee");
+            }
+            return;
+        }
+        if method == Method::Prack {
             return;
         }
         if method == Method::Bye {
@@ -250,6 +268,9 @@ impl World {
             Output::AckTimeout { transaction } => {
                 self.calls[self.by_server[&transaction]].ack_timeouts += 1;
             }
+            Output::ProvisionalTimeout { transaction } => {
+                self.calls[self.by_server[&transaction]].prack_timeouts += 1;
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -260,13 +281,25 @@ impl World {
             self.calls[n].byes += 1;
             return self.later(0, Due::Answer(id, request, 200));
         }
+        if request.method == Method::Prack {
+            self.calls[n].pracks += 1;
+            let invite = self.ids[&n];
+            let status = match self.server.provisional_acknowledged(invite, 7) {
+                true => 200,
+                false => 481,
+            };
+            return self.later(0, Due::Answer(id, request, status));
+        }
         self.calls[n].invites += 1;
+        self.ids.insert(n, id);
         request.headers.set(Name::To, "<sip:b@h>;tag=callee");
         let steps: &[(u64, u16)] = match kind(n) {
             "answer" => &[(0, 200)],
             "ring" => &[(50, 180), (2500, 200)],
             "busy" => &[(300, 486)],
-            _ => &[(20, 180)],
+            "early" => &[(30, 183), (2500, 200)],
+            // Should its caller give up without a word, as no provisional response has reached it.
+            _ => &[(20, 180), (60_000, 480)],
         };
         for (after, status) in steps {
             self.later(*after, Due::Answer(id, request.clone(), *status));
@@ -312,10 +345,12 @@ fn a_clean_network_needs_no_repetition() {
         assert_eq!(call.final_status, [status], "{n}");
         assert_eq!((call.invites, call.byes), (1, byes), "{n}");
         assert_eq!((call.acks, call.ack_timeouts), (byes, 0), "{n}");
+        let early = u32::from(kind(n) == "early");
+        assert_eq!((call.pracks, call.prack_timeouts), (early, 0), "{n}");
     }
     // answer: INVITE 200 ACK BYE 200; ring: 180 more; busy: INVITE 100 486 ACK; cancel: INVITE 180
-    // CANCEL 200 487 ACK.
-    assert_eq!(world.sent, 100 * (5 + 6 + 4 + 6));
+    // CANCEL 200 487 ACK; early: INVITE 183 PRACK 200 200 ACK BYE 200.
+    assert_eq!(world.sent, 80 * (5 + 6 + 4 + 6 + 8));
 }
 
 #[test]
@@ -330,11 +365,11 @@ fn a_bad_network_changes_no_outcome() {
             },
         );
         world.run(200, 20);
+        let left = (world.client.transactions(), world.server.transactions());
+        assert_eq!(left, (0, 0), "seed {seed}");
         for (n, call) in world.calls.iter().enumerate() {
             check(n, call, seed);
         }
-        assert_eq!(world.client.transactions(), 0);
-        assert_eq!(world.server.transactions(), 0);
     }
 }
 
@@ -351,6 +386,8 @@ fn check(n: usize, call: &Call, seed: u64) {
     };
     assert!(expected.contains(&status), "{context}");
     assert!(call.cancels <= 1, "{context}");
+    let early = u32::from(kind(n) == "early");
+    assert!(call.pracks + call.prack_timeouts <= early, "{context}");
     if status == 200 {
         assert_eq!(call.acks + call.ack_timeouts, 1, "{context}");
         assert!(call.byes <= 1, "{context}");
@@ -391,8 +428,8 @@ fn many_calls_leave_nothing_behind() {
     world.run(20_000, 5);
     assert_eq!(world.client.transactions(), 0);
     assert_eq!(world.server.transactions(), 0);
-    // 200 calls per second, of which each holds an INVITE for 36 s and half a BYE for 32 s.
-    assert!(world.peak < 200 * (36 + 16), "{}", world.peak);
+    // 200 calls per second, each with an INVITE for 36 s; most with a BYE, some with a PRACK for 32 s.
+    assert!(world.peak < 200 * (36 + 26), "{}", world.peak);
     for (n, call) in world.calls.iter().enumerate() {
         check(n, call, 4);
     }
