@@ -174,6 +174,14 @@ fn a_response_copies_what_it_must() {
 }
 
 #[test]
+fn a_tag_is_added_once() {
+    let mut response = Response::to(&request(b"BYE sip:a SIP/2.0\r\nt: sip:b@h;x\r\n\r\n"), 200);
+    response.add_to_tag("1");
+    response.add_to_tag("2");
+    assert_eq!(response.headers.get(&Name::To), Some("sip:b@h;x;tag=1"));
+}
+
+#[test]
 fn bare_carriage_returns() {
     let bytes = b"BYE sip:a SIP/2.0\r\nSubject: \r a\rb\r \r\r\n\r\n";
     let read = request(bytes);
