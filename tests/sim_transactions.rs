@@ -284,10 +284,8 @@ impl World {
         if request.method == Method::Prack {
             self.calls[n].pracks += 1;
             let invite = self.ids[&n];
-            let status = match self.server.provisional_acknowledged(invite, 7) {
-                true => 200,
-                false => 481,
-            };
+            let expected = self.server.provisional_acknowledged(invite, 7);
+            let status = if expected { 200 } else { 481 };
             return self.later(0, Due::Answer(id, request, status));
         }
         self.calls[n].invites += 1;

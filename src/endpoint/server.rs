@@ -205,7 +205,7 @@ impl Endpoint {
         // RFC 3261 §9.2: the tag is the one that the INVITE is answered with.
         let tag = self.server_tag(id);
         let mut response = Response::to(&request, 200);
-        add_tag(&mut response, &tag);
+        response.add_to_tag(&tag);
         self.add_server_header(&mut response);
         self.transmit(reply, response.to_bytes());
         self.now = Some(now);
@@ -283,7 +283,7 @@ impl Endpoint {
         if response.status > 100 {
             match response.to_tag() {
                 Some(tag) => self.table.server(id)?.tag = Some(tag),
-                None => add_tag(&mut response, &self.server_tag(id)),
+                None => response.add_to_tag(&self.server_tag(id)),
             }
         }
         self.add_server_header(&mut response);
@@ -311,10 +311,7 @@ impl Endpoint {
         if let Some(phrase) = refusal.phrase {
             response = response.with_reason(&phrase);
         }
-        if response.to_tag().is_none() {
-            let tag = self.keys.tag(request);
-            add_tag(&mut response, &tag);
-        }
+        response.add_to_tag(&self.keys.tag(request));
         for (name, value) in refusal.headers {
             response.headers.push(name, value);
         }
@@ -327,16 +324,6 @@ impl Endpoint {
         if !name.is_empty() && !response.headers.contains(&Name::Server) {
             response.headers.push(Name::Server, name.as_str());
         }
-    }
-}
-
-/// Adds a To tag. The raw value is kept as the peer wrote it: it compares it with its own.
-fn add_tag(response: &mut Response, tag: &str) {
-    if let Some(to) = response.headers.get(&Name::To)
-        && response.to_tag().is_none()
-    {
-        let value = format!("{to};tag={tag}");
-        response.headers.set(Name::To, value);
     }
 }
 
