@@ -44,7 +44,7 @@ impl Endpoint {
         self.transmit(flow, request.to_bytes());
     }
 
-    pub(super) fn on_response(&mut self, response: Response, now: Instant) {
+    pub(super) fn on_response(&mut self, flow: Flow, response: Response, now: Instant) {
         // RFC 3261 §18.1.2: what is not a response to us, and what cannot be read, is dropped.
         if validate_response(&response).is_err() {
             return;
@@ -57,6 +57,9 @@ impl Endpoint {
         };
         let key = self.keys.client(branch, &cseq.method);
         if let Some(id) = self.table.find_client(key) {
+            if let Some(connection) = flow.connection {
+                self.table.bind(id, connection);
+            }
             let event = ClientEvent::Response(response.status);
             self.tell_client(id, event, Some(response), now);
         }

@@ -235,7 +235,7 @@ impl Endpoint {
         match input {
             Input::Message { flow, message } => match message {
                 Message::Request(request) => self.on_request(flow, request, now),
-                Message::Response(response) => self.on_response(response, now),
+                Message::Response(response) => self.on_response(flow, response, now),
             },
             Input::Malformed { flow, error } => self.on_malformed(flow, error),
             Input::ConnectionClosed(connection) => {

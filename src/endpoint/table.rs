@@ -294,6 +294,18 @@ impl Table {
         }
     }
 
+    /// Learns the connection of a client transaction that was sent before there was one, so that
+    /// its loss is noticed.
+    pub(super) fn bind(&mut self, id: ClientId, connection: ConnectionId) {
+        if let Some(client) = self.clients.get_mut(&id.0)
+            && client.flow.transport.is_reliable()
+            && client.flow.connection.is_none()
+        {
+            client.flow.connection = Some(connection);
+            self.paths.insert((Path::Connection(connection), id.0));
+        }
+    }
+
     /// Points a server transaction whose connection is lost to where its peer listens
     /// (RFC 3261 §18.2.2).
     pub(super) fn reroute(&mut self, id: ServerId) {

@@ -190,6 +190,21 @@ fn network_failures_are_told_once_and_only_to_whom_they_hit() {
 }
 
 #[test]
+fn a_connection_is_learnt_from_the_response() {
+    let mut bench = Bench::tcp();
+    bench.flow.connection = None;
+    let (mut bench, id, sent) = started(&Method::Invite, bench);
+    bench.flow.connection = Some(ConnectionId(4));
+    answer(&mut bench, &sent, 180);
+    bench
+        .endpoint
+        .handle(Input::ConnectionClosed(ConnectionId(4)), bench.now);
+    bench.drain();
+    assert_eq!(statuses(&mut bench, id), [180, 503]);
+    assert!(bench.endpoint.table.is_empty());
+}
+
+#[test]
 fn foreign_responses_are_dropped() {
     let (mut bench, _, sent) = started(&Method::Invite, udp());
     let mut foreign = sent.clone();
