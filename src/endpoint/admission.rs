@@ -1,0 +1,129 @@
+//! How many new calls one source may start: a token bucket per source, in a bounded table.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// The sources of new INVITEs. A source is an IPv4 address or an IPv6 /64, which one subscriber has
+/// as a whole.
+///
+/// The bucket is kept as the instant at which it will be full again (GCRA), so that an entry whose
+/// instant has passed says nothing and can go.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// Time that one call costs; `None`: no limit.
+    cost: Option<Duration>,
+    capacity: usize,
+    full_at: HashMap<IpAddr, Instant>,
+    by_time: BTreeSet<(Instant, IpAddr)>,
+}
+
+/// The bucket holds one second's worth of calls.
+const BURST: Duration = Duration::from_secs(1);
+
+impl Sources {
+    pub(super) fn new(per_second: u32, capacity: usize) -> Self {
+        Sources {
+            cost: (per_second > 0).then(|| BURST / per_second),
+            capacity: capacity.max(1),
+            full_at: HashMap::new(),
+            by_time: BTreeSet::new(),
+        }
+    }
+
+    /// Whether `source` may start a call now; if so, it is counted.
+    pub(super) fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
+        let Some(cost) = self.cost else {
+            return true;
+        };
+        let source = subscriber(source);
+        let old = self.full_at.get(&source).copied();
+        let full_at = old.map_or(now, |at| at.max(now)) + cost;
+        if full_at > now + BURST {
+            return false;
+        }
+        if let Some(old) = old {
+            self.by_time.remove(&(old, source));
+        }
+        self.forget(now);
+        self.full_at.insert(source, full_at);
+        self.by_time.insert((full_at, source));
+        true
+    }
+
+    /// Drops up to two entries that say nothing any more, and the idlest one if the table is full.
+    fn forget(&mut self, now: Instant) {
+        for _ in 0..2 {
+            let Some(&(at, source)) = self.by_time.first() else {
+                return;
+            };
+            if at > now && self.by_time.len() < self.capacity {
+                return;
+            }
+            self.by_time.pop_first();
+            self.full_at.remove(&source);
+        }
+    }
+}
+
+fn subscriber(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u32) -> IpAddr {
+        IpAddr::V4((0x0a00_0000 + last).into())
+    }
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let mut sources = Sources::new(10, 100);
+        let start = Instant::now();
+        let burst = (0..50).filter(|_| sources.admit(ip(1), start)).count();
+        assert_eq!(burst, 10);
+        assert!(sources.admit(ip(2), start), "another source is not touched");
+        let mut admitted = 0;
+        for ms in 1..=10_000 {
+            admitted += u32::from(sources.admit(ip(1), start + Duration::from_millis(ms)));
+        }
+        assert_eq!(admitted, 100);
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let mut sources = Sources::new(0, 1);
+        let now = Instant::now();
+        assert!((0..1000).all(|_| sources.admit(ip(1), now)));
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_empties() {
+        let mut sources = Sources::new(10, 100);
+        let start = Instant::now();
+        for n in 0..10_000 {
+            sources.admit(ip(n), start);
+            assert!(sources.full_at.len() <= 100);
+            assert_eq!(sources.full_at.len(), sources.by_time.len());
+        }
+        for n in 0..200 {
+            sources.admit(ip(n), start + Duration::from_secs(60 + u64::from(n)));
+        }
+        assert_eq!(sources.full_at.len(), 1);
+    }
+
+    #[test]
+    fn a_v6_subscriber_is_one_source() {
+        let mut sources = Sources::new(1, 100);
+        let now = Instant::now();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(sources.admit(ip("2001:db8::1"), now));
+        assert!(!sources.admit(ip("2001:db8::2"), now));
+        assert!(sources.admit(ip("2001:db8:0:1::2"), now));
+    }
+}

@@ -1,0 +1,220 @@
+//! The client side: requests out, responses in.
+
+use super::table::{Client, ClientMachine};
+use super::{ClientId, Endpoint, Output, Overload};
+use crate::sip::header::{CSeq, Name, Via};
+use crate::sip::message::{Request, Response};
+use crate::sip::method::Method;
+use crate::sip::params::Params;
+use crate::sip::transaction::{ClientEvent, ClientInvite, ClientNonInvite, ClientOutput};
+use crate::sip::transport::Flow;
+use crate::sip::validate::{MAGIC_COOKIE, validate_response};
+use rand::Rng;
+use std::time::Instant;
+
+/// Max-Forwards of our requests (RFC 3261 §8.1.1.6).
+const MAX_FORWARDS: &str = "70";
+
+impl Endpoint {
+    /// Sends a request. Adds the top Via, and Max-Forwards and User-Agent where they are missing.
+    pub fn request(
+        &mut self,
+        mut request: Request,
+        flow: Flow,
+        now: Instant,
+    ) -> Result<ClientId, Overload> {
+        let limit = self.settings.limits.transactions;
+        if self.table.weight() >= limit + limit / 4 {
+            return Err(Overload);
+        }
+        let branch = self.complete(&mut request, flow);
+        Ok(self.start_client(request, &branch, flow, false, now))
+    }
+
+    /// Gives up an INVITE (RFC 3261 §9.1): CANCEL goes out once a provisional response shows that
+    /// the INVITE has arrived. The INVITE still ends with a final response (487, or 2xx if that
+    /// was faster) or with a timeout. Nothing happens after a final response.
+    pub fn cancel(&mut self, id: ClientId, now: Instant) {
+        self.tell_client(id, ClientEvent::Cancel, None, now);
+    }
+
+    /// Sends an ACK of a 2xx, once. Adds the top Via.
+    pub fn send_ack(&mut self, mut request: Request, flow: Flow) {
+        self.complete(&mut request, flow);
+        self.transmit(flow, request.to_bytes());
+    }
+
+    pub(super) fn on_response(&mut self, response: Response, now: Instant) {
+        // RFC 3261 §18.1.2: what is not a response to us, and what cannot be read, is dropped.
+        if validate_response(&response).is_err() {
+            return;
+        }
+        let (Ok(via), Ok(cseq)) = (response.headers.via(), response.headers.cseq()) else {
+            return;
+        };
+        let Some(branch) = via.branch() else {
+            return;
+        };
+        let key = self.keys.client(branch, &cseq.method);
+        if let Some(id) = self.table.find_client(key) {
+            let event = ClientEvent::Response(response.status);
+            self.tell_client(id, event, Some(response), now);
+        }
+    }
+
+    pub(super) fn wake_client(&mut self, id: ClientId, now: Instant) {
+        if let Some(client) = self.table.client(id) {
+            client.machine.handle_timeout(now);
+            self.drive_client(id, None, now);
+        }
+    }
+
+    pub(super) fn fail_client(&mut self, id: ClientId, now: Instant) {
+        self.tell_client(id, ClientEvent::TransportFailed, None, now);
+    }
+
+    fn tell_client(
+        &mut self,
+        id: ClientId,
+        event: ClientEvent,
+        response: Option<Response>,
+        now: Instant,
+    ) {
+        self.now = Some(now);
+        if let Some(client) = self.table.client(id) {
+            client.machine.handle(event, now);
+            self.drive_client(id, response, now);
+        }
+    }
+
+    /// Does what the machine wants; `response` is the one just handled.
+    fn drive_client(&mut self, id: ClientId, mut response: Option<Response>, now: Instant) {
+        let mut cancel = None;
+        let Some(client) = self.table.client(id) else {
+            return;
+        };
+        while let Some(output) = client.machine.poll_output() {
+            let flow = client.flow;
+            self.outputs.push_back(match output {
+                ClientOutput::Send(bytes) => Output::Transmit { flow, bytes },
+                ClientOutput::Ack => match (&client.invite, &response) {
+                    (Some(invite), Some(response)) => Output::Transmit {
+                        flow,
+                        bytes: ack(invite, response).to_bytes(),
+                    },
+                    _ => continue,
+                },
+                ClientOutput::Cancel => {
+                    cancel = client
+                        .invite
+                        .as_ref()
+                        .map(|invite| (derive(invite, Method::Cancel), flow));
+                    continue;
+                }
+                _ if client.silent => continue,
+                ClientOutput::Response => match response.take() {
+                    Some(response) => Output::Response {
+                        transaction: id,
+                        response,
+                    },
+                    None => continue,
+                },
+                ClientOutput::Timeout => Output::Timeout { transaction: id },
+                ClientOutput::TransportError => Output::TransportError { transaction: id },
+            });
+        }
+        self.table.settle_client(id);
+        if let Some((request, flow)) = cancel
+            && let Ok(via) = request.headers.via()
+        {
+            let branch = via.branch().unwrap_or_default();
+            self.start_client(request, branch, flow, true, now);
+        }
+    }
+
+    fn start_client(
+        &mut self,
+        mut request: Request,
+        branch: &str,
+        flow: Flow,
+        silent: bool,
+        now: Instant,
+    ) -> ClientId {
+        self.now = Some(now);
+        let timers = self.settings.timers;
+        let reliable = flow.transport.is_reliable();
+        let bytes = request.to_bytes();
+        let invite = request.method == Method::Invite;
+        let machine = if invite {
+            ClientMachine::Invite(ClientInvite::new(bytes, timers, reliable, now))
+        } else {
+            ClientMachine::Other(ClientNonInvite::new(bytes, timers, reliable, now))
+        };
+        let key = self.keys.client(branch, &request.method);
+        request.body = Vec::new();
+        let id = self.table.add_client(Client {
+            machine,
+            key,
+            flow,
+            invite: invite.then_some(request),
+            silent,
+            wake: None,
+        });
+        self.drive_client(id, None, now);
+        id
+    }
+
+    /// Adds what each request of ours has; returns the branch.
+    fn complete(&mut self, request: &mut Request, flow: Flow) -> String {
+        let branch = format!("{MAGIC_COOKIE}{:024x}", self.rng.random::<u128>() >> 32);
+        let mut params = Params::new();
+        params.set("branch", Some(&branch));
+        params.set("rport", None);
+        let address = self.settings.external_address.unwrap_or(flow.local.ip());
+        let via = Via {
+            transport: flow.transport.as_str().to_owned(),
+            sent_by_host: address.to_canonical().into(),
+            sent_by_port: Some(flow.local.port()),
+            params,
+        };
+        let headers = &mut request.headers;
+        headers.push_front(Name::Via, via.to_string());
+        if !headers.contains(&Name::MaxForwards) {
+            headers.push(Name::MaxForwards, MAX_FORWARDS);
+        }
+        let name = &self.settings.user_agent;
+        if !name.is_empty() && !headers.contains(&Name::UserAgent) {
+            headers.push(Name::UserAgent, name.as_str());
+        }
+        branch
+    }
+}
+
+/// The ACK of a non-2xx response: its To is the response's (RFC 3261 §17.1.1.3).
+fn ack(invite: &Request, response: &Response) -> Request {
+    let mut ack = derive(invite, Method::Ack);
+    if let Some(to) = response.headers.get(&Name::To) {
+        ack.headers.set(Name::To, to);
+    }
+    ack
+}
+
+/// An ACK or CANCEL on the INVITE's branch (RFC 3261 §9.1, §17.1.1.3).
+fn derive(invite: &Request, method: Method) -> Request {
+    let mut request = Request::new(method.clone(), &invite.uri);
+    let from = &invite.headers;
+    if let Ok(via) = from.via() {
+        request.headers.push(Name::Via, via.to_string());
+    }
+    for name in [Name::Route, Name::From, Name::To, Name::CallId] {
+        for value in from.get_all(&name) {
+            request.headers.push(name.clone(), value);
+        }
+    }
+    if let Ok(CSeq { number, .. }) = from.cseq() {
+        let cseq = CSeq { number, method };
+        request.headers.push(Name::CSeq, cseq.to_string());
+    }
+    request.headers.push(Name::MaxForwards, MAX_FORWARDS);
+    request
+}

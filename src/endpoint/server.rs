@@ -1,0 +1,365 @@
+//! The server side: requests in, responses out.
+//!
+//! What is refused without a call is refused without a transaction (RFC 3261 §8.2.7): a repetition
+//! gets the same answer with the same tag, and nothing is held for it.
+
+use super::table::{Server, ServerMachine};
+use super::validate::{Refusal, check_content, check_extensions, check_method};
+use super::{Endpoint, Output, ServerId};
+use crate::sip::header::{Name, Via};
+use crate::sip::message::{ParseError, Request, Response};
+use crate::sip::method::Method;
+use crate::sip::transaction::{
+    ServerEvent, ServerInvite, ServerNonInvite, ServerOutput, server_invite,
+};
+use crate::sip::transport::Flow;
+use crate::sip::validate::validate;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// Retry-After in seconds when a source calls too fast: its bucket holds one second's worth.
+const RETRY_AFTER_RATE: &str = "1";
+/// Retry-After in seconds when there are too many transactions: they last 32 s at most.
+const RETRY_AFTER_FULL: &str = "10";
+/// A transaction with more header text than this counts once more for each such piece.
+const WEIGHT_BYTES: usize = 4096;
+
+impl Endpoint {
+    /// Answers a request. Above 100 a To tag is added if there is none; Server is added. A 2xx to
+    /// an INVITE is resent until its ACK. Unknown transactions and second final responses are
+    /// ignored.
+    pub fn respond(&mut self, id: ServerId, response: Response, now: Instant) {
+        self.now = Some(now);
+        let status = response.status;
+        if let Some(bytes) = self.prepare(id, response) {
+            self.tell_server(id, ServerEvent::Respond { status, bytes }, None, now);
+        }
+    }
+
+    /// Sends a provisional response to an INVITE until it is acknowledged (RFC 3262): it has RSeq,
+    /// and `Require: 100rel`. One waits for the one before; without RSeq it goes out once.
+    pub fn respond_reliable(&mut self, id: ServerId, response: Response, now: Instant) {
+        let (Ok(Some(rseq)), 101..=199) = (response.headers.rseq(), response.status) else {
+            return self.respond(id, response, now);
+        };
+        self.now = Some(now);
+        if let Some(bytes) = self.prepare(id, response) {
+            self.tell_server(id, ServerEvent::RespondReliable { rseq, bytes }, None, now);
+        }
+    }
+
+    /// A PRACK has come for this RSeq. Whether it was expected: if not, it is answered 481.
+    pub fn provisional_acknowledged(&mut self, id: ServerId, rseq: u32) -> bool {
+        let (Some(now), Some(server)) = (self.now, self.table.server(id)) else {
+            return false;
+        };
+        let expected =
+            matches!(&server.machine, ServerMachine::Invite(machine) if machine.awaits(rseq));
+        if expected {
+            self.tell_server(id, ServerEvent::Acknowledged { rseq }, None, now);
+        }
+        expected
+    }
+
+    pub(super) fn on_malformed(&mut self, flow: Flow, error: ParseError) {
+        let refusal = Refusal::from(&error);
+        // Without a Via nobody is waiting for an answer that could be recognised.
+        if let Some(mut request) = error.request
+            && request.headers.contains(&Name::Via)
+        {
+            let reply = stamp(&mut request, flow).map_or(flow, |(_, reply)| reply);
+            self.refuse(&request, reply, refusal);
+        }
+    }
+
+    pub(super) fn on_request(&mut self, flow: Flow, mut request: Request, now: Instant) {
+        let Some((via, reply)) = stamp(&mut request, flow) else {
+            let error = validate(&request).err();
+            return self.on_malformed(
+                flow,
+                ParseError {
+                    request: Some(Box::new(request)),
+                    ..error.unwrap_or(ParseError {
+                        status: 400,
+                        phrase: "Bad Via header".to_owned(),
+                        request: None,
+                    })
+                },
+            );
+        };
+        if request.method == Method::Ack {
+            return self.on_ack(&via, request, now);
+        }
+        let known = self.keys.server(&request, &via, &request.method);
+        if let Some(id) = known.and_then(|key| self.table.find_server(key)) {
+            return self.tell_server(id, ServerEvent::Retransmission, None, now);
+        }
+        if let Err(error) = validate(&request) {
+            return self.refuse(&request, reply, Refusal::from(&error));
+        }
+        if request.method == Method::Cancel {
+            return self.on_cancel(&via, request, reply, now);
+        }
+        if let Err(refusal) = self.check(&request, flow, now) {
+            return self.refuse(&request, reply, refusal);
+        }
+        self.accept(&via, request, flow, reply, now);
+    }
+
+    fn check(&mut self, request: &Request, flow: Flow, now: Instant) -> Result<(), Refusal> {
+        check_method(request, &self.settings)?;
+        let in_dialog = request.has_to_tag();
+        if !in_dialog
+            && let Some(call) = self.keys.call(request, &request.method)
+            && self.table.find_call(call).is_some()
+        {
+            return Err(Refusal::new(482));
+        }
+        check_extensions(request, &self.settings)?;
+        check_content(request, &self.settings)?;
+        let limit = self.settings.limits.transactions;
+        let room = if in_dialog { limit + limit / 4 } else { limit };
+        if self.table.weight() + weight(request) > room {
+            return Err(Refusal::new(503).with(Name::RetryAfter, RETRY_AFTER_FULL));
+        }
+        if request.method == Method::Invite
+            && !in_dialog
+            && !self.sources.admit(flow.remote.ip(), now)
+        {
+            return Err(Refusal::new(503).with(Name::RetryAfter, RETRY_AFTER_RATE));
+        }
+        Ok(())
+    }
+
+    /// Starts a transaction and hands the request to the caller.
+    fn accept(&mut self, via: &Via, request: Request, flow: Flow, reply: Flow, now: Instant) {
+        let Some(key) = self.keys.server(&request, via, &request.method) else {
+            return;
+        };
+        let timers = self.settings.timers;
+        let reliable = flow.transport.is_reliable();
+        let invite = request.method == Method::Invite;
+        let machine = if invite {
+            ServerMachine::Invite(ServerInvite::new(timers, reliable, now))
+        } else {
+            ServerMachine::Other(ServerNonInvite::new(timers, reliable, now))
+        };
+        let id = self.table.add_server(Server {
+            machine,
+            key,
+            call: self.keys.call(&request, &request.method),
+            flow: reply,
+            sent_by_port: via.sent_by_port.unwrap_or(5060),
+            trying: invite.then(|| Response::to(&request, 100)),
+            tag: request.to_tag(),
+            cancelled: false,
+            weight: weight(&request),
+            wake: None,
+        });
+        self.table.settle_server(id);
+        self.outputs.push_back(Output::Request {
+            transaction: id,
+            request,
+            flow,
+        });
+    }
+
+    /// An ACK of a non-2xx belongs to the INVITE's transaction, one of a 2xx to its call.
+    fn on_ack(&mut self, via: &Via, request: Request, now: Instant) {
+        let key = self.keys.server(&request, via, &Method::Invite);
+        let id = key.and_then(|key| self.table.find_server(key));
+        if let Some(id) = id
+            && let Some(server) = self.table.server(id)
+            && server.machine.invite_state() != Some(server_invite::State::Accepted)
+        {
+            return self.tell_server(id, ServerEvent::Ack, None, now);
+        }
+        let call = self.keys.call(&request, &Method::Invite);
+        let Some(id) = id.or_else(|| self.table.find_call(call?)) else {
+            return;
+        };
+        let Some(server) = self.table.server(id) else {
+            return;
+        };
+        // The tag tells it from the ACK of a 482 to another copy of the same INVITE. Only a 2xx
+        // is meant here: the ACK of a refusal has been found by its branch.
+        let meant = request.to_tag().is_none_or(|tag| server.tag == Some(tag));
+        if meant && server.machine.invite_state() == Some(server_invite::State::Accepted) {
+            self.tell_server(id, ServerEvent::Ack, Some(request), now);
+        }
+    }
+
+    fn on_cancel(&mut self, via: &Via, request: Request, reply: Flow, now: Instant) {
+        let key = self.keys.server(&request, via, &Method::Invite);
+        let Some(id) = key.and_then(|key| self.table.find_server(key)) else {
+            return self.refuse(&request, reply, Refusal::new(481));
+        };
+        // RFC 3261 §9.2: the tag is the one that the INVITE is answered with.
+        let tag = self.server_tag(id);
+        let mut response = Response::to(&request, 200);
+        add_tag(&mut response, &tag);
+        self.add_server_header(&mut response);
+        self.transmit(reply, response.to_bytes());
+        self.now = Some(now);
+        if let Some(server) = self.table.server(id)
+            && server.machine.invite_state() == Some(server_invite::State::Proceeding)
+            && !std::mem::replace(&mut server.cancelled, true)
+        {
+            self.outputs.push_back(Output::Cancelled {
+                transaction: id,
+                request,
+            });
+        }
+    }
+
+    pub(super) fn wake_server(&mut self, id: ServerId, now: Instant) {
+        if let Some(server) = self.table.server(id) {
+            server.machine.handle_timeout(now);
+            self.drive_server(id, None, now);
+        }
+    }
+
+    pub(super) fn fail_server(&mut self, id: ServerId, now: Instant) {
+        self.tell_server(id, ServerEvent::TransportFailed, None, now);
+    }
+
+    fn tell_server(
+        &mut self,
+        id: ServerId,
+        event: ServerEvent,
+        request: Option<Request>,
+        now: Instant,
+    ) {
+        if let Some(server) = self.table.server(id) {
+            server.machine.handle(event, now);
+            self.drive_server(id, request, now);
+        }
+    }
+
+    /// Does what the machine wants; `request` is the ACK just handled.
+    fn drive_server(&mut self, id: ServerId, mut request: Option<Request>, now: Instant) {
+        let Some(server) = self.table.server(id) else {
+            return;
+        };
+        while let Some(output) = server.machine.poll_output() {
+            self.outputs.push_back(match output {
+                ServerOutput::Send(bytes) => Output::Transmit {
+                    flow: server.flow,
+                    bytes,
+                },
+                ServerOutput::Trying => {
+                    if let Some(trying) = server.trying.take() {
+                        let bytes = trying.to_bytes();
+                        let event = ServerEvent::Respond { status: 100, bytes };
+                        server.machine.handle(event, now);
+                    }
+                    continue;
+                }
+                ServerOutput::Ack => match request.take() {
+                    Some(request) => Output::Ack {
+                        transaction: id,
+                        request,
+                    },
+                    None => continue,
+                },
+                ServerOutput::AckTimeout => Output::AckTimeout { transaction: id },
+                ServerOutput::ProvisionalTimeout => Output::ProvisionalTimeout { transaction: id },
+            });
+        }
+        self.table.settle_server(id);
+    }
+
+    /// The response as it goes out; `None` if there is no such transaction.
+    fn prepare(&mut self, id: ServerId, mut response: Response) -> Option<Vec<u8>> {
+        self.table.server(id)?.trying = None;
+        if response.status > 100 {
+            match response.to_tag() {
+                Some(tag) => self.table.server(id)?.tag = Some(tag),
+                None => add_tag(&mut response, &self.server_tag(id)),
+            }
+        }
+        self.add_server_header(&mut response);
+        Some(response.to_bytes())
+    }
+
+    /// The To tag of this transaction, made now if there is none yet.
+    fn server_tag(&mut self, id: ServerId) -> String {
+        if let Some(tag) = self.table.server(id).and_then(|server| server.tag.clone()) {
+            return tag;
+        }
+        let tag = self.new_tag();
+        if let Some(server) = self.table.server(id) {
+            server.tag = Some(tag.clone());
+        }
+        tag
+    }
+
+    /// Answers without a transaction. An ACK is never answered.
+    fn refuse(&mut self, request: &Request, flow: Flow, refusal: Refusal) {
+        if request.method == Method::Ack {
+            return;
+        }
+        let mut response = Response::to(request, refusal.status);
+        if let Some(phrase) = refusal.phrase {
+            response = response.with_reason(&phrase);
+        }
+        if response.to_tag().is_none() {
+            let tag = self.keys.tag(request);
+            add_tag(&mut response, &tag);
+        }
+        for (name, value) in refusal.headers {
+            response.headers.push(name, value);
+        }
+        self.add_server_header(&mut response);
+        self.transmit(flow, response.to_bytes());
+    }
+
+    fn add_server_header(&self, response: &mut Response) {
+        let name = &self.settings.user_agent;
+        if !name.is_empty() && !response.headers.contains(&Name::Server) {
+            response.headers.push(Name::Server, name.as_str());
+        }
+    }
+}
+
+/// Adds a To tag. The raw value is kept as the peer wrote it: it compares it with its own.
+fn add_tag(response: &mut Response, tag: &str) {
+    if let Some(to) = response.headers.get(&Name::To)
+        && response.to_tag().is_none()
+    {
+        let value = format!("{to};tag={tag}");
+        response.headers.set(Name::To, value);
+    }
+}
+
+/// Writes `received` and `rport` into the top Via (RFC 3261 §18.2.1, RFC 3581 §4). Returns that Via
+/// as it arrived, and where responses go (RFC 3261 §18.2.2; `maddr` is ignored, since it would let
+/// a peer aim our responses at anybody).
+fn stamp(request: &mut Request, flow: Flow) -> Option<(Via, Flow)> {
+    let via = request.headers.via().ok()?;
+    let source = flow.remote;
+    let mut stamped = via.clone();
+    let wants_port = via.params.contains("rport");
+    if wants_port {
+        let port = source.port().to_string();
+        stamped.params.set("rport", Some(&port));
+    }
+    // What the peer itself wrote there is never believed.
+    stamped.params.remove("received");
+    if wants_port || via.sent_by_host.ip() != Some(source.ip().to_canonical()) {
+        let ip = source.ip().to_canonical().to_string();
+        stamped.params.set("received", Some(&ip));
+    }
+    request.headers.replace_top_via(&stamped);
+    let mut reply = flow;
+    if !flow.transport.is_reliable() && !wants_port {
+        reply.remote = SocketAddr::new(source.ip(), via.sent_by_port.unwrap_or(5060));
+    }
+    Some((via, reply))
+}
+
+/// What a request counts against the limit on transactions.
+fn weight(request: &Request) -> usize {
+    let text: usize = request.headers.iter().map(|(_, value)| value.len()).sum();
+    1 + text / WEIGHT_BYTES
+}

@@ -1,0 +1,183 @@
+//! Which transaction a message belongs to (RFC 3261 §17.1.3, §17.2.3).
+
+use crate::sip::header::Via;
+use crate::sip::message::Request;
+use crate::sip::method::Method;
+use crate::sip::validate::MAGIC_COOKIE;
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
+
+/// The identity of a transaction: a keyed 128-bit digest of what the RFC compares, so that a key
+/// has one size whatever a peer writes into its headers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(u128);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({:032x})", self.0)
+    }
+}
+
+/// Makes keys. The secret keeps a peer from finding two messages of the same key.
+#[derive(Clone)]
+pub struct Keys {
+    secret: [u64; 2],
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(..)")
+    }
+}
+
+impl Keys {
+    /// With a secret.
+    pub const fn new(secret: [u64; 2]) -> Self {
+        Keys { secret }
+    }
+
+    /// The server transaction of `request`, were its method `method`: ACK and CANCEL look for
+    /// their INVITE. `via` is its top Via as it arrived. `None`: a header that is needed is bad.
+    pub fn server(&self, request: &Request, via: &Via, method: &Method) -> Option<Key> {
+        match via.branch() {
+            Some(branch) if is_unique(branch) => Some(self.digest(&[
+                "3261",
+                method.as_str(),
+                branch,
+                &via.sent_by_host.to_string().to_ascii_lowercase(),
+                &via.sent_by_port.unwrap_or(5060).to_string(),
+            ])),
+            // RFC 2543: the branch says nothing. The To tag is left out, since an ACK has one
+            // where its INVITE had none.
+            _ => Some(self.digest(&[
+                "2543",
+                method.as_str(),
+                &request.uri,
+                &request.from_tag().unwrap_or_default(),
+                request.headers.call_id().ok()?,
+                &request.headers.cseq().ok()?.number.to_string(),
+                &via.to_string(),
+            ])),
+        }
+    }
+
+    /// The client transaction of a response with this branch in its Via and this method in CSeq.
+    pub fn client(&self, branch: &str, method: &Method) -> Key {
+        self.digest(&["client", method.as_str(), branch])
+    }
+
+    /// What an ACK of a 2xx has in common with its INVITE (RFC 3261 §13.3.1.4), and a merged
+    /// request with the first of its copies (RFC 3261 §8.2.2.2): Call-ID, From tag, CSeq.
+    pub fn call(&self, request: &Request, method: &Method) -> Option<Key> {
+        Some(self.digest(&[
+            "call",
+            method.as_str(),
+            request.headers.call_id().ok()?,
+            &request.from_tag().unwrap_or_default(),
+            &request.headers.cseq().ok()?.number.to_string(),
+        ]))
+    }
+
+    /// A To tag for a response that is sent without a transaction: the same for each repetition of
+    /// the request (RFC 3261 §8.2.7).
+    pub fn tag(&self, request: &Request) -> String {
+        let branch = request.headers.via().ok();
+        let Key(digest) = self.digest(&[
+            "tag",
+            branch.as_ref().and_then(Via::branch).unwrap_or_default(),
+            request.headers.call_id().unwrap_or_default(),
+            &request.from_tag().unwrap_or_default(),
+        ]);
+        format!("{:016x}", digest as u64)
+    }
+
+    fn digest(&self, parts: &[&str]) -> Key {
+        let half = |secret: u64| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write_u64(secret);
+            for part in parts {
+                hasher.write_usize(part.len());
+                hasher.write(part.as_bytes());
+            }
+            u128::from(hasher.finish())
+        };
+        Key(half(self.secret[0]) << 64 | half(self.secret[1]))
+    }
+}
+
+/// Whether RFC 3261 §8.1.1.7 lets this branch identify a transaction. The bare cookie does not
+/// (RFC 4475 §3.2.1).
+fn is_unique(branch: &str) -> bool {
+    branch.len() > MAGIC_COOKIE.len()
+        && branch
+            .get(..MAGIC_COOKIE.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(MAGIC_COOKIE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::header::Name;
+
+    fn request(method: Method, via: &str, call_id: &str) -> Request {
+        let mut request = Request::new(method.clone(), "sip:b@h");
+        request.headers.push(Name::Via, via);
+        request.headers.push(Name::From, "<sip:a@h>;tag=f");
+        request.headers.push(Name::To, "<sip:b@h>");
+        request.headers.push(Name::CallId, call_id);
+        request.headers.push(Name::CSeq, format!("1 {method}"));
+        request
+    }
+
+    fn key(method: Method, via: &str, call_id: &str, wanted: &Method) -> Option<Key> {
+        let request = request(method, via, call_id);
+        let via = request.headers.via().ok()?;
+        Keys::new([1, 2]).server(&request, &via, wanted)
+    }
+
+    #[test]
+    fn branch_sent_by_and_method_decide() {
+        let invite = |via: &str, id: &str| key(Method::Invite, via, id, &Method::Invite);
+        let first = invite("SIP/2.0/UDP H:5060;branch=z9hG4bKx", "1");
+        assert!(first.is_some());
+        // Host without case, default port, anything else in the message.
+        assert_eq!(first, invite("SIP/2.0/UDP h;branch=z9hG4bKx;rport", "2"));
+        let ack = key(
+            Method::Ack,
+            "SIP/2.0/UDP h;branch=z9hG4bKx",
+            "1",
+            &Method::Invite,
+        );
+        assert_eq!(first, ack);
+        for other in [
+            "SIP/2.0/UDP h;branch=z9hG4bKy",
+            "SIP/2.0/UDP h:5061;branch=z9hG4bKx",
+            "SIP/2.0/UDP g;branch=z9hG4bKx",
+        ] {
+            assert_ne!(first, invite(other, "1"), "{other}");
+        }
+        assert_ne!(
+            first,
+            key(
+                Method::Cancel,
+                "SIP/2.0/UDP h;branch=z9hG4bKx",
+                "1",
+                &Method::Cancel
+            )
+        );
+    }
+
+    #[test]
+    fn without_the_cookie_the_whole_request_decides() {
+        for via in [
+            "SIP/2.0/UDP h",
+            "SIP/2.0/UDP h;branch=1",
+            "SIP/2.0/UDP h;branch=z9hG4bK",
+        ] {
+            let first = key(Method::Invite, via, "1", &Method::Invite);
+            assert!(first.is_some());
+            assert_eq!(first, key(Method::Ack, via, "1", &Method::Invite));
+            assert_ne!(first, key(Method::Invite, via, "2", &Method::Invite));
+        }
+    }
+}
