@@ -45,6 +45,9 @@ pub fn offer(
 /// (RFC 3264 §8.3.2: a number keeps its meaning for the session).
 fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec<(u8, Codec)> {
     let known = previous.map_or_else(PayloadMap::new, |agreed| agreed.rx_payload_types);
+    let event = previous
+        .and_then(|agreed| agreed.telephone_event)
+        .map(|event| event.rx);
     let in_use = previous
         .map(|agreed| agreed.codec)
         .filter(|codec| capabilities.codecs.contains(codec));
@@ -57,7 +60,8 @@ fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec
             continue;
         }
         let is_taken = |number: u8| {
-            known.get(number).is_some_and(|other| other != codec)
+            event == Some(number)
+                || known.get(number).is_some_and(|other| other != codec)
                 || offered.iter().any(|(other, _)| *other == number)
         };
         let number = known
