@@ -348,7 +348,7 @@ impl Case {
             .get(name)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        lines.iter().map(|line| format!("{line}\r\n")).collect()
+        lines.iter().flat_map(|line| [line, "\r\n"]).collect()
     }
 
     /// The `key: value` lines of a section.
