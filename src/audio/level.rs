@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn levels() {
-        assert_eq!(rms_dbov(&[]), SILENCE_DBOV);
-        assert_eq!(rms_dbov(&[0; 160]), SILENCE_DBOV);
+        assert!(rms_dbov(&[]) <= SILENCE_DBOV);
+        assert!(rms_dbov(&[0; 160]) <= SILENCE_DBOV);
         assert!(rms_dbov(&[i16::MIN; 160]).abs() < 0.001);
         assert!((rms_dbov(&square(3277)) + 20.0).abs() < 0.01);
         assert!((rms_dbov(&square(1)) + 90.3).abs() < 0.01);
