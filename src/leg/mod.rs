@@ -1,1 +1,4 @@
 //! leg.
+
+pub mod player;
+pub mod tap;
