@@ -80,7 +80,11 @@ impl Concealer {
         };
         // Appendix I §I.2.7: the longer the loss, the longer the overlap, up to 10 ms.
         let overlap = (self.period_len / 4 + lost * 4 / 10).clamp(4 * self.ms, 10 * self.ms);
-        let overlap = if lost >= FADED_MS * self.ms { 4 * self.ms } else { overlap };
+        let overlap = if lost >= FADED_MS * self.ms {
+            4 * self.ms
+        } else {
+            overlap
+        };
         let overlap = overlap.min(good.len());
         for (n, sample) in good[..overlap].iter_mut().enumerate() {
             let weight = (n + 1) as f32 / (overlap + 1) as f32;
@@ -158,7 +162,11 @@ mod tests {
     }
 
     fn largest_step(samples: &[i16]) -> i32 {
-        samples.windows(2).map(|w| (i32::from(w[1]) - i32::from(w[0])).abs()).max().unwrap()
+        samples
+            .windows(2)
+            .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs())
+            .max()
+            .unwrap()
     }
 
     #[test]
@@ -178,7 +186,10 @@ mod tests {
                 heard.extend(&after);
                 let plain = largest_step(&sine(hz, 0, 800));
                 let step = largest_step(&heard);
-                assert!(step <= plain * 13 / 10 + 60, "{hz} Hz, {lost_ms} ms: {step} > {plain}");
+                assert!(
+                    step <= plain * 13 / 10 + 60,
+                    "{hz} Hz, {lost_ms} ms: {step} > {plain}"
+                );
             }
         }
     }
@@ -189,7 +200,8 @@ mod tests {
         concealer.push(&sine(200.0, 0, 800));
         let mut gap = vec![0; 640];
         concealer.conceal(&mut gap);
-        let energy = |s: &[i16]| s.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / s.len() as f64;
+        let energy =
+            |s: &[i16]| s.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / s.len() as f64;
         let level = energy(&sine(200.0, 0, 800));
         assert!(energy(&gap[..80]) > level * 0.9);
         assert!(energy(&gap[240..320]) < level * 0.5);

@@ -18,7 +18,9 @@ pub struct BestLag {
 /// `history` must hold `window` and the longest lag.
 pub fn best_lag_back(history: &[i16], window: usize, lags: Range<usize>) -> BestLag {
     let at = history.len() - window;
-    search(&history[at..], lags, |lag| &history[at - lag..at - lag + window])
+    search(&history[at..], lags, |lag| {
+        &history[at - lag..at - lag + window]
+    })
 }
 
 /// The best lag to compare the first `window` samples of `input` with later ones.
@@ -32,7 +34,11 @@ pub fn best_lag_ahead(input: &[i16], window: usize, lags: Range<usize>) -> BestL
 /// is less similar than `similarity` asks. Quiet passages lose the full number.
 pub fn shorten(input: &[i16], out: &mut [i16], similarity: f32) -> Option<usize> {
     let len = out.len();
-    let most = input.len().checked_sub(len).filter(|&most| most > 0)?.min(len);
+    let most = input
+        .len()
+        .checked_sub(len)
+        .filter(|&most| most > 0)?
+        .min(len);
     let removed = if is_quiet(input) {
         most
     } else {
@@ -91,17 +97,20 @@ fn blend(old: &mut [i16], new: &[i16]) {
     }
 }
 
-fn search<'a>(
-    pattern: &[i16],
-    lags: Range<usize>,
-    at: impl Fn(usize) -> &'a [i16],
-) -> BestLag {
+fn search<'a>(pattern: &[i16], lags: Range<usize>, at: impl Fn(usize) -> &'a [i16]) -> BestLag {
     let own = energy(pattern);
-    let mut best = BestLag { lag: lags.start, similarity: f32::MIN };
+    let mut best = BestLag {
+        lag: lags.start,
+        similarity: f32::MIN,
+    };
     for lag in lags {
         let other = at(lag);
         let norm = (own * energy(other)).sqrt();
-        let similarity = if norm > 0.0 { product(pattern, other) / norm } else { 1.0 };
+        let similarity = if norm > 0.0 {
+            product(pattern, other) / norm
+        } else {
+            1.0
+        };
         if similarity > best.similarity {
             best = BestLag { lag, similarity };
         }
@@ -118,7 +127,11 @@ fn energy(samples: &[i16]) -> f32 {
 fn product(a: &[i16], b: &[i16]) -> f32 {
     let mut sum = 0i64;
     for (a, b) in a.chunks(256).zip(b.chunks(256)) {
-        let piece: i32 = a.iter().zip(b).map(|(&a, &b)| i32::from(a >> 4) * i32::from(b >> 4)).sum();
+        let piece: i32 = a
+            .iter()
+            .zip(b)
+            .map(|(&a, &b)| i32::from(a >> 4) * i32::from(b >> 4))
+            .sum();
         sum += i64::from(piece);
     }
     sum as f32

@@ -1,4 +1,3 @@
-//! leg.
+//! One party's media: RTP and codec on one side, samples on the other.
 
-pub mod player;
-pub mod tap;
+pub mod playout;

@@ -95,7 +95,11 @@ impl JitterBuffer {
         let mut run = 0;
         while run < max {
             let (word, bit) = (index / 64, index % 64);
-            let differs = if valid { !self.valid[word] } else { self.valid[word] } >> bit;
+            let differs = if valid {
+                !self.valid[word]
+            } else {
+                self.valid[word]
+            } >> bit;
             let alike = (differs.trailing_zeros() as usize).min(64 - bit);
             run += alike;
             if alike < 64 - bit {
@@ -195,7 +199,11 @@ struct Bucket {
     high: i32,
 }
 
-const EMPTY: Bucket = Bucket { low: (i32::MAX, 0), second: (i32::MAX, 0), high: i32::MIN };
+const EMPTY: Bucket = Bucket {
+    low: (i32::MAX, 0),
+    second: (i32::MAX, 0),
+    high: i32::MIN,
+};
 
 impl Default for DelayHistory {
     fn default() -> Self {
@@ -268,17 +276,37 @@ impl DelayHistory {
     }
 
     fn summarise(&self) -> Summary {
-        let lows = || self.buckets.iter().map(|b| b.low).filter(|low| low.0 != i32::MAX);
+        let lows = || {
+            self.buckets
+                .iter()
+                .map(|b| b.low)
+                .filter(|low| low.0 != i32::MAX)
+        };
         let Some(worst) = lows().min_by_key(|low| low.0) else {
-            return Summary { typical: i32::MAX, ..Summary::default() };
+            return Summary {
+                typical: i32::MAX,
+                ..Summary::default()
+            };
         };
         let apart = |at: u32| {
             at.wrapping_sub(worst.1) > EVENT_TICKS && worst.1.wrapping_sub(at) > EVENT_TICKS
         };
-        let seconds = self.buckets.iter().map(|b| b.second).filter(|s| s.0 != i32::MAX);
-        let typical = lows().chain(seconds).filter(|low| apart(low.1)).map(|low| low.0).min();
+        let seconds = self
+            .buckets
+            .iter()
+            .map(|b| b.second)
+            .filter(|s| s.0 != i32::MAX);
+        let typical = lows()
+            .chain(seconds)
+            .filter(|low| apart(low.1))
+            .map(|low| low.0)
+            .min();
         let recent = (0..RECENT_BUCKETS)
-            .map(|back| self.buckets[(self.current + BUCKETS - back) % BUCKETS].low.0)
+            .map(|back| {
+                self.buckets[(self.current + BUCKETS - back) % BUCKETS]
+                    .low
+                    .0
+            })
             .min();
         Summary {
             typical: typical.unwrap_or(worst.0),
@@ -341,11 +369,25 @@ mod tests {
         run(&mut history, -800, 1);
         run(&mut history, -640, 1);
         run(&mut history, 0, 200);
-        assert_eq!(history.summary().unwrap(), Summary { typical: 0, recent: 0, best: 0 });
+        assert_eq!(
+            history.summary().unwrap(),
+            Summary {
+                typical: 0,
+                recent: 0,
+                best: 0
+            }
+        );
         run(&mut history, -320, 1);
         assert_eq!(history.summary().unwrap().typical, -320);
         run(&mut history, 0, 200);
-        assert_eq!(history.summary().unwrap(), Summary { typical: -320, recent: 0, best: 0 });
+        assert_eq!(
+            history.summary().unwrap(),
+            Summary {
+                typical: -320,
+                recent: 0,
+                best: 0
+            }
+        );
         run(&mut history, 0, 1000);
         assert_eq!(history.summary().unwrap().typical, 0);
         for _ in 0..1000 {
