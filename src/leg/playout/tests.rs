@@ -1,0 +1,3 @@
+//! Tests of `leg::playout`.
+
+use super::*;
