@@ -1,4 +1,19 @@
 //! SIP (RFC 3261), sans-IO.
 
+pub mod dialog;
+pub mod framing;
+pub mod header;
+pub mod message;
+pub mod method;
+pub mod name;
+pub mod params;
+mod parse;
+pub mod registration;
+pub mod session_timer;
+pub mod status;
+mod syntax;
 pub mod transaction;
 pub mod transport;
+pub mod uri;
+pub mod validate;
+mod values;

@@ -1,0 +1,277 @@
+//! Header fields: an ordered list of raw values, read into types when somebody asks.
+
+pub use super::name::Name;
+use super::syntax;
+pub use super::values::{CSeq, NameAddr, RAck, Refresher, SessionExpires, Via};
+
+/// Why a typed header could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// It is not there.
+    #[error("missing {0} header")]
+    Missing(Name),
+    /// It is there more than once, and may not be.
+    #[error("more than one {0} header")]
+    Repeated(Name),
+    /// It is there, and broken in this way.
+    #[error("bad {0} header: {1}")]
+    Invalid(Name, &'static str),
+}
+
+/// The header fields of a message, in their order. Values are raw: folds have become spaces, and
+/// bytes that are not UTF-8 have become U+FFFD.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(Name, String)>);
+
+impl Headers {
+    /// No headers.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        Self(Vec::with_capacity(count))
+    }
+
+    /// The first value of that name.
+    pub fn get(&self, name: &Name) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The values of that name, one for each header line.
+    pub fn get_all(&self, name: &Name) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The elements of a comma-separated header, over all of its lines; empty ones are skipped.
+    pub fn list(&self, name: &Name) -> impl Iterator<Item = &str> {
+        self.get_all(name).flat_map(syntax::List::new)
+    }
+
+    /// Whether a header of that name is there.
+    pub fn contains(&self, name: &Name) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Adds a header behind all others. Line breaks in `value` would be header injection: they
+    /// become spaces.
+    pub fn push(&mut self, name: Name, value: impl Into<String>) {
+        self.0.push((name, single_line(value.into())));
+    }
+
+    /// Adds a header before all others.
+    pub fn push_front(&mut self, name: Name, value: impl Into<String>) {
+        self.0.insert(0, (name, single_line(value.into())));
+    }
+
+    /// Makes this the only header of its name, in the place of the first one.
+    pub fn set(&mut self, name: Name, value: impl Into<String>) {
+        let Some(at) = self.0.iter().position(|(n, _)| *n == name) else {
+            return self.push(name, value);
+        };
+        self.0[at].1 = single_line(value.into());
+        let mut index = 0;
+        self.0.retain(|(n, _)| {
+            let keep = index <= at || *n != name;
+            index += 1;
+            keep
+        });
+    }
+
+    /// Removes every header of that name.
+    pub fn remove(&mut self, name: &Name) {
+        self.0.retain(|(n, _)| n != name);
+    }
+
+    /// How many header lines there are.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All header lines in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.0.iter().map(|(name, value)| (name, value.as_str()))
+    }
+
+    /// The value of a header that may stand only once.
+    pub fn single(&self, name: &Name) -> Result<&str, HeaderError> {
+        let mut values = self.get_all(name);
+        let value = values.next().ok_or(HeaderError::Missing(name.clone()))?;
+        if values.next().is_some() {
+            return Err(HeaderError::Repeated(name.clone()));
+        }
+        Ok(value)
+    }
+
+    fn optional<T>(
+        &self,
+        name: &Name,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, HeaderError> {
+        match self.single(name) {
+            Ok(value) => match read(syntax::trim(value)) {
+                Some(value) => Ok(Some(value)),
+                None => Err(HeaderError::Invalid(name.clone(), "bad value")),
+            },
+            Err(HeaderError::Missing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn name_addr(&self, name: &Name) -> Result<NameAddr, HeaderError> {
+        NameAddr::parse(self.single(name)?).map_err(|why| HeaderError::Invalid(name.clone(), why))
+    }
+
+    fn name_addrs(&self, name: &Name) -> Result<Vec<NameAddr>, HeaderError> {
+        self.list(name)
+            .map(|value| {
+                NameAddr::parse(value).map_err(|why| HeaderError::Invalid(name.clone(), why))
+            })
+            .collect()
+    }
+
+    /// The top Via.
+    pub fn via(&self) -> Result<Via, HeaderError> {
+        let value = self
+            .list(&Name::Via)
+            .next()
+            .ok_or(HeaderError::Missing(Name::Via))?;
+        Via::parse(value).map_err(|why| HeaderError::Invalid(Name::Via, why))
+    }
+
+    /// Every Via, the top one first.
+    pub fn vias(&self) -> Result<Vec<Via>, HeaderError> {
+        self.list(&Name::Via)
+            .map(|value| Via::parse(value).map_err(|why| HeaderError::Invalid(Name::Via, why)))
+            .collect()
+    }
+
+    /// Replaces the top Via and leaves the others, also those on the same line.
+    pub fn replace_top_via(&mut self, via: &Via) {
+        let Some((_, value)) = self.0.iter_mut().find(|(n, _)| *n == Name::Via) else {
+            return self.push_front(Name::Via, via.to_string());
+        };
+        *value = match syntax::find_outside(value, b',') {
+            Some(comma) => format!("{via}, {}", syntax::trim(&value[comma + 1..])),
+            None => via.to_string(),
+        };
+    }
+
+    /// From.
+    pub fn from(&self) -> Result<NameAddr, HeaderError> {
+        self.name_addr(&Name::From)
+    }
+
+    /// To.
+    pub fn to(&self) -> Result<NameAddr, HeaderError> {
+        self.name_addr(&Name::To)
+    }
+
+    /// Call-ID.
+    pub fn call_id(&self) -> Result<&str, HeaderError> {
+        let value = syntax::trim(self.single(&Name::CallId)?);
+        let well_formed = match value.split_once('@') {
+            Some((left, right)) => syntax::is_word(left) && syntax::is_word(right),
+            None => syntax::is_word(value),
+        };
+        if well_formed {
+            Ok(value)
+        } else {
+            Err(HeaderError::Invalid(Name::CallId, "bad character"))
+        }
+    }
+
+    /// CSeq.
+    pub fn cseq(&self) -> Result<CSeq, HeaderError> {
+        self.single(&Name::CSeq)?.parse()
+    }
+
+    /// Every Contact that is an address. `*` is an error here: see [`Headers::get`].
+    pub fn contacts(&self) -> Result<Vec<NameAddr>, HeaderError> {
+        self.name_addrs(&Name::Contact)
+    }
+
+    /// Every Route, in order.
+    pub fn routes(&self) -> Result<Vec<NameAddr>, HeaderError> {
+        self.name_addrs(&Name::Route)
+    }
+
+    /// Every Record-Route, in order.
+    pub fn record_routes(&self) -> Result<Vec<NameAddr>, HeaderError> {
+        self.name_addrs(&Name::RecordRoute)
+    }
+
+    /// Max-Forwards, 0 to 255.
+    pub fn max_forwards(&self) -> Result<Option<u8>, HeaderError> {
+        self.optional(&Name::MaxForwards, syntax::number)
+    }
+
+    /// Content-Length in bytes.
+    pub fn content_length(&self) -> Result<Option<usize>, HeaderError> {
+        self.optional(&Name::ContentLength, syntax::number)
+    }
+
+    /// The media type of Content-Type in lower case, without parameters.
+    pub fn content_type(&self) -> Option<String> {
+        let value = self.get(&Name::ContentType)?;
+        let end = value.find(';').unwrap_or(value.len());
+        let mut media: String = value[..end].to_ascii_lowercase();
+        media.retain(|c| !matches!(c, ' ' | '\t'));
+        Some(media)
+    }
+
+    /// The option tags of Require.
+    pub fn require(&self) -> Vec<&str> {
+        self.list(&Name::Require).collect()
+    }
+
+    /// The option tags of Supported.
+    pub fn supported(&self) -> Vec<&str> {
+        self.list(&Name::Supported).collect()
+    }
+
+    /// Session-Expires (RFC 4028).
+    pub fn session_expires(&self) -> Result<Option<SessionExpires>, HeaderError> {
+        self.optional(&Name::SessionExpires, |value| value.parse().ok())
+    }
+
+    /// Min-SE in seconds (RFC 4028).
+    pub fn min_se(&self) -> Result<Option<u32>, HeaderError> {
+        self.optional(&Name::MinSe, |value| {
+            super::values::delta_and_params(value).map(|(seconds, _)| seconds)
+        })
+    }
+
+    /// RSeq (RFC 3262).
+    pub fn rseq(&self) -> Result<Option<u32>, HeaderError> {
+        self.optional(&Name::RSeq, syntax::number)
+    }
+
+    /// RAck (RFC 3262).
+    pub fn rack(&self) -> Result<RAck, HeaderError> {
+        self.single(&Name::RAck)?.parse()
+    }
+
+    /// Expires in seconds.
+    pub fn expires(&self) -> Result<Option<u32>, HeaderError> {
+        self.optional(&Name::Expires, syntax::number)
+    }
+}
+
+fn single_line(mut value: String) -> String {
+    if value.contains(['\r', '\n', '\0']) {
+        value = value.replace(['\r', '\n', '\0'], " ");
+    }
+    value
+}

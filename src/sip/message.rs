@@ -1,0 +1,207 @@
+//! Requests and responses: values that own their text.
+
+use std::io::Write;
+
+use super::header::{Headers, Name, NameAddr};
+use super::method::Method;
+pub use super::parse::parse_datagram;
+use super::status;
+use super::uri::{Uri, UriError};
+
+/// Header lines in one message; a request with more is answered 400.
+pub const MAX_HEADERS: usize = 200;
+
+/// Bytes in one message, head and body; more is answered 400 on a stream.
+pub const MAX_MESSAGE: usize = 65_535;
+
+/// A SIP message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A request.
+    Request(Request),
+    /// A response.
+    Response(Response),
+}
+
+impl Message {
+    /// The message on the wire.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Message::Request(request) => request.to_bytes(),
+            Message::Response(response) => response.to_bytes(),
+        }
+    }
+
+    /// The headers.
+    pub const fn headers(&self) -> &Headers {
+        match self {
+            Message::Request(request) => &request.headers,
+            Message::Response(response) => &response.headers,
+        }
+    }
+}
+
+/// A request (RFC 3261 §7.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The Request-URI as written.
+    pub uri: String,
+    /// The header fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A request without headers and body.
+    pub fn new(method: Method, uri: &str) -> Request {
+        Request {
+            method,
+            uri: uri.to_owned(),
+            headers: Headers::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// The Request-URI, read.
+    pub fn parsed_uri(&self) -> Result<Uri, UriError> {
+        self.uri.parse()
+    }
+
+    /// The request on the wire; Content-Length is set to the body's length.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = buffer(&self.headers, &self.body);
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{} {} SIP/2.0\r\n", self.method, self.uri);
+        finish(out, &self.headers, &self.body)
+    }
+
+    /// The tag of From.
+    pub fn from_tag(&self) -> Option<String> {
+        tag(self.headers.from().ok())
+    }
+
+    /// The tag of To.
+    pub fn to_tag(&self) -> Option<String> {
+        tag(self.headers.to().ok())
+    }
+
+    /// Whether To has a tag: the request is, or means to be, within a dialog.
+    pub fn has_to_tag(&self) -> bool {
+        self.to_tag().is_some()
+    }
+}
+
+/// A response (RFC 3261 §7.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code, 100 to 699.
+    pub status: u16,
+    /// The reason phrase; may be empty.
+    pub reason: String,
+    /// The header fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// A response to `request` with the default phrase, and with what RFC 3261 §8.2.6.2 copies:
+    /// every Via, From, To, Call-ID, CSeq (and Timestamp). The To tag is the caller's to add.
+    pub fn to(request: &Request, status: u16) -> Response {
+        let copied = [
+            Name::Via,
+            Name::From,
+            Name::To,
+            Name::CallId,
+            Name::CSeq,
+            Name::Timestamp,
+        ];
+        let mut headers = Headers::with_capacity(request.headers.len().min(16));
+        for name in copied {
+            for value in request.headers.get_all(&name) {
+                headers.push(name.clone(), value);
+            }
+        }
+        Response {
+            status,
+            reason: status::reason(status).to_owned(),
+            headers,
+            body: Vec::new(),
+        }
+    }
+
+    /// Replaces the reason phrase.
+    #[must_use]
+    pub fn with_reason(mut self, phrase: &str) -> Response {
+        self.reason = phrase.replace(['\r', '\n'], " ");
+        self
+    }
+
+    /// The response on the wire; Content-Length is set to the body's length.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = buffer(&self.headers, &self.body);
+        let _ = write!(out, "SIP/2.0 {:03} {}\r\n", self.status, self.reason);
+        finish(out, &self.headers, &self.body)
+    }
+
+    /// The tag of From.
+    pub fn from_tag(&self) -> Option<String> {
+        tag(self.headers.from().ok())
+    }
+
+    /// The tag of To.
+    pub fn to_tag(&self) -> Option<String> {
+        tag(self.headers.to().ok())
+    }
+}
+
+fn tag(address: Option<NameAddr>) -> Option<String> {
+    address?.tag().map(str::to_owned)
+}
+
+fn buffer(headers: &Headers, body: &[u8]) -> Vec<u8> {
+    Vec::with_capacity(128 + headers.len() * 64 + body.len())
+}
+
+fn finish(mut out: Vec<u8>, headers: &Headers, body: &[u8]) -> Vec<u8> {
+    for (name, value) in headers.iter() {
+        if *name != Name::ContentLength {
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    let _ = write!(out, "Content-Length: {}\r\n\r\n", body.len());
+    out.extend_from_slice(body);
+    out
+}
+
+/// A message that cannot be taken, and the answer that it gets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{status} {phrase}")]
+pub struct ParseError {
+    /// The status of the answer: 400, 416, 505.
+    pub status: u16,
+    /// The reason phrase of the answer: what is wrong.
+    pub phrase: String,
+    /// What could be read of a request, for the answer; `None`: there is nobody to answer.
+    pub request: Option<Box<Request>>,
+}
+
+impl ParseError {
+    pub(crate) fn new(status: u16, phrase: impl Into<String>) -> ParseError {
+        ParseError {
+            status,
+            phrase: phrase.into(),
+            request: None,
+        }
+    }
+
+    pub(crate) fn bad(phrase: impl Into<String>) -> ParseError {
+        ParseError::new(400, phrase)
+    }
+}

@@ -1,0 +1,246 @@
+//! From bytes to a message. The head is read once into lines; values stay raw until asked for.
+
+use super::header::{HeaderError, Headers, Name};
+use super::message::{MAX_HEADERS, Message, ParseError, Request, Response};
+use super::method::Method;
+use super::syntax;
+
+/// Reads the message in one datagram (RFC 3261 §18.3): bytes behind Content-Length are dropped,
+/// a body that falls short of it is an error, and without it the body is all that is there.
+pub fn parse_datagram(bytes: &[u8]) -> Result<Message, ParseError> {
+    let head = Head::read(bytes);
+    let rest = &bytes[head.len..];
+    let length = head.content_length();
+    let mut message = head.finish()?;
+    let body = match length {
+        Err(error) => return Err(refuse(message, error)),
+        Ok(Some(length)) if length > rest.len() => {
+            let error = ParseError::bad("Content-Length is larger than the message");
+            return Err(refuse(message, error));
+        }
+        Ok(Some(length)) => &rest[..length],
+        Ok(None) => rest,
+    };
+    set_body(&mut message, body);
+    Ok(message)
+}
+
+pub(super) fn set_body(message: &mut Message, body: &[u8]) {
+    match message {
+        Message::Request(request) => request.body = body.to_vec(),
+        Message::Response(response) => response.body = body.to_vec(),
+    }
+}
+
+/// `error` with the request to answer, where the message is one.
+pub(super) fn refuse(message: Message, mut error: ParseError) -> ParseError {
+    if let Message::Request(request) = message {
+        error.request = Some(Box::new(request));
+    }
+    error
+}
+
+/// The head of a message: start line and headers, as far as they could be read.
+pub(super) struct Head {
+    start: Start,
+    headers: Headers,
+    /// The first thing wrong in the headers.
+    error: Option<ParseError>,
+    /// Bytes up to and including the empty line.
+    pub(super) len: usize,
+}
+
+enum Start {
+    Request {
+        method: Method,
+        uri: String,
+        error: Option<ParseError>,
+    },
+    Response {
+        status: u16,
+        reason: String,
+    },
+    Garbage(ParseError),
+}
+
+impl Head {
+    pub(super) fn read(bytes: &[u8]) -> Head {
+        let mut at = 0;
+        // RFC 3261 §7.5: empty lines before the start line are ignored.
+        while matches!(bytes.get(at), Some(b'\r' | b'\n')) {
+            at += 1;
+        }
+        let (line, next) = line_at(bytes, at);
+        let start = read_start(&String::from_utf8_lossy(line));
+        let mut head = Head {
+            start,
+            headers: Headers::with_capacity(16),
+            error: None,
+            len: next,
+        };
+        head.read_headers(bytes);
+        head
+    }
+
+    fn read_headers(&mut self, bytes: &[u8]) {
+        while self.len < bytes.len() {
+            let (line, mut next) = line_at(bytes, self.len);
+            if line.is_empty() {
+                self.len = next;
+                return;
+            }
+            // A line that starts with white space goes on with the one before (§7.3.1).
+            let mut folded: Option<Vec<u8>> = None;
+            while matches!(bytes.get(next), Some(b' ' | b'\t')) {
+                let (more, after) = line_at(bytes, next);
+                let text = folded.get_or_insert_with(|| line.to_vec());
+                text.push(b' ');
+                text.extend_from_slice(more.trim_ascii());
+                next = after;
+            }
+            self.len = next;
+            self.header(folded.as_deref().unwrap_or(line));
+        }
+    }
+
+    fn header(&mut self, line: &[u8]) {
+        if self.headers.len() >= MAX_HEADERS {
+            self.fail("Too many header fields");
+            return;
+        }
+        let text = String::from_utf8_lossy(line);
+        let Some((name, value)) = text.split_once(':') else {
+            self.fail("Header field without a colon");
+            return;
+        };
+        let name = name.trim_end_matches([' ', '\t']);
+        // What is not text at all spoils only itself.
+        if !syntax::is_token(name) && !name.contains('\u{fffd}') {
+            self.fail("Bad header field name");
+            return;
+        }
+        self.headers.push(Name::parse(name), syntax::trim(value));
+    }
+
+    fn fail(&mut self, phrase: &str) {
+        self.error.get_or_insert_with(|| ParseError::bad(phrase));
+    }
+
+    /// Content-Length; anything but one plain number is an error (a stream cannot go on then).
+    pub(super) fn content_length(&self) -> Result<Option<usize>, ParseError> {
+        self.headers
+            .content_length()
+            .map_err(|error: HeaderError| ParseError::bad(phrase(&error.to_string())))
+    }
+
+    /// The message without its body.
+    pub(super) fn finish(self) -> Result<Message, ParseError> {
+        match self.start {
+            Start::Request { method, uri, error } => {
+                let request = Request {
+                    method,
+                    uri,
+                    headers: self.headers,
+                    body: Vec::new(),
+                };
+                match error.or(self.error) {
+                    Some(error) => Err(refuse(Message::Request(request), error)),
+                    None => Ok(Message::Request(request)),
+                }
+            }
+            Start::Response { status, reason } => match self.error {
+                Some(error) => Err(error),
+                None => Ok(Message::Response(Response {
+                    status,
+                    reason,
+                    headers: self.headers,
+                    body: Vec::new(),
+                })),
+            },
+            Start::Garbage(error) => Err(error),
+        }
+    }
+}
+
+/// An error's text as a reason phrase.
+pub(super) fn phrase(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
+}
+
+/// The line that starts at `at` without its end, and where the next one starts. Ends are CRLF;
+/// a bare LF is taken too.
+fn line_at(bytes: &[u8], at: usize) -> (&[u8], usize) {
+    let rest = &bytes[at.min(bytes.len())..];
+    let Some(end) = rest.iter().position(|b| *b == b'\n') else {
+        return (rest, bytes.len());
+    };
+    let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+    (line, at + end + 1)
+}
+
+fn read_start(line: &str) -> Start {
+    if line
+        .get(..4)
+        .is_some_and(|p| p.eq_ignore_ascii_case("SIP/"))
+    {
+        return read_status_line(line);
+    }
+    let trimmed = line.trim_end();
+    let Some((method_text, rest)) = line.split_once(' ') else {
+        return Start::Garbage(ParseError::bad("Bad Request-Line"));
+    };
+    let (uri, version) = match trimmed.rsplit_once(' ') {
+        Some((before, version)) if before.len() > method_text.len() => {
+            (before[method_text.len()..].trim(), version)
+        }
+        _ => return Start::Garbage(ParseError::bad("Bad Request-Line")),
+    };
+    if !version
+        .get(..4)
+        .is_some_and(|p| p.eq_ignore_ascii_case("SIP/"))
+    {
+        return Start::Garbage(ParseError::bad("Bad Request-Line"));
+    }
+    let method = Method::parse(method_text);
+    let error = if !version.eq_ignore_ascii_case("SIP/2.0") {
+        Some(ParseError::new(505, "Version Not Supported"))
+    } else if method.is_none() {
+        Some(ParseError::bad("Method is not a token"))
+    } else if trimmed.len() != line.len() || rest.len() != uri.len() + 1 + version.len() {
+        Some(ParseError::bad("Bad white space in the Request-Line"))
+    } else if uri.contains([' ', '\t']) {
+        Some(ParseError::bad("White space in the Request-URI"))
+    } else if uri.is_empty() {
+        Some(ParseError::bad("No Request-URI"))
+    } else {
+        None
+    };
+    Start::Request {
+        method: method.unwrap_or_else(|| Method::Other(method_text.into())),
+        uri: uri.to_owned(),
+        error,
+    }
+}
+
+fn read_status_line(line: &str) -> Start {
+    let (version, rest) = line.split_once(' ').unwrap_or((line, ""));
+    if !version.eq_ignore_ascii_case("SIP/2.0") {
+        return Start::Garbage(ParseError::new(505, "Version Not Supported"));
+    }
+    // The space behind the code is missing in the field where there is no phrase.
+    let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+    match syntax::number(code) {
+        Some(status @ 100..=699) if code.len() == 3 => Start::Response {
+            status,
+            reason: reason.to_owned(),
+        },
+        _ => Start::Garbage(ParseError::bad("Bad status code")),
+    }
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

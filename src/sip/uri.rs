@@ -1,0 +1,439 @@
+//! SIP and SIPS URIs (RFC 3261 §19.1).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+pub use super::params::Params;
+use super::params::ParamsError;
+use super::syntax;
+
+/// `sip:` or `sips:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `sip:`.
+    Sip,
+    /// `sips:`: TLS on each hop.
+    Sips,
+}
+
+impl Scheme {
+    /// The scheme without its colon.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Sip => "sip",
+            Scheme::Sips => "sips",
+        }
+    }
+}
+
+/// The host of a URI or of a Via.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A domain name, as written.
+    Name(String),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address; in brackets on the wire.
+    V6(Ipv6Addr),
+}
+
+impl Host {
+    /// Reads a host: a name, an IPv4 address, an IPv6 address in brackets.
+    pub fn parse(text: &str) -> Option<Host> {
+        if let Some(inner) = text.strip_prefix('[') {
+            return inner.strip_suffix(']')?.parse().ok().map(Host::V6);
+        }
+        if text.starts_with(|c: char| c.is_ascii_digit())
+            && let Ok(address) = text.parse()
+        {
+            return Some(Host::V4(address));
+        }
+        // The underscore is in no host name by the book, and in many in the field.
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        (!text.is_empty() && text.bytes().all(fits)).then(|| Host::Name(text.to_owned()))
+    }
+
+    /// The address of a literal; `None` for a name.
+    pub const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Host::Name(_) => None,
+            Host::V4(a) => Some(IpAddr::V4(*a)),
+            Host::V6(a) => Some(IpAddr::V6(*a)),
+        }
+    }
+
+    /// Whether both are the same host: names without case.
+    pub fn equivalent(&self, other: &Host) -> bool {
+        match (self, other) {
+            (Host::Name(a), Host::Name(b)) => a.eq_ignore_ascii_case(b),
+            (a, b) => a == b,
+        }
+    }
+}
+
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(a) => Host::V4(a),
+            IpAddr::V6(a) => Host::V6(a),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::V4(a) => a.fmt(f),
+            Host::V6(a) => write!(f, "[{a}]"),
+        }
+    }
+}
+
+/// Reads `host` or `host:port`.
+pub(crate) fn host_port(text: &str) -> Option<(Host, Option<u16>)> {
+    let host_end = match text.strip_prefix('[') {
+        Some(inner) => inner.find(']')? + 2,
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    // Around the colon white space may stand in a Via (`sent-by`, RFC 3261 §25.1); the caller
+    // has refused it elsewhere.
+    let host = Host::parse(syntax::trim(&text[..host_end]))?;
+    let rest = syntax::trim(&text[host_end..]);
+    if rest.is_empty() {
+        return Some((host, None));
+    }
+    let port = syntax::number(syntax::trim(rest.strip_prefix(':')?))?;
+    Some((host, Some(port)))
+}
+
+/// Why a text is not a URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UriError {
+    /// A scheme other than `sip` and `sips` (416 in a Request-URI).
+    #[error("unsupported URI scheme")]
+    Scheme,
+    /// No scheme at all.
+    #[error("not a URI")]
+    NotAUri,
+    /// White space, brackets, quotes, control characters.
+    #[error("character not allowed in a URI")]
+    Character,
+    /// `%` without two hexadecimal digits.
+    #[error("bad escape in URI")]
+    Escape,
+    /// An empty user part, or a second `@`.
+    #[error("bad user part in URI")]
+    User,
+    /// No host, or not a host, or a bad port.
+    #[error("bad host or port in URI")]
+    Host,
+    /// Bad parameters.
+    #[error("{0} in URI")]
+    Params(ParamsError),
+    /// Empty or bad headers after `?`.
+    #[error("bad headers in URI")]
+    Headers,
+}
+
+/// A SIP or SIPS URI.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Uri {
+    /// The scheme.
+    pub scheme: Scheme,
+    /// The user, escapes resolved.
+    pub user: Option<String>,
+    /// The password, escapes resolved. Never log it.
+    pub password: Option<String>,
+    /// The host.
+    pub host: Host,
+    /// The port, where one is written.
+    pub port: Option<u16>,
+    /// The parameters, escapes as written.
+    pub params: Params,
+    /// What stands behind `?`, as written.
+    pub headers: Option<String>,
+    /// The userinfo as it was written, where our own writing of it would differ: a peer may
+    /// compare its Contact byte by byte.
+    written: Option<Box<str>>,
+}
+
+impl Uri {
+    /// A `sip:` URI without parameters.
+    pub fn new(user: Option<&str>, host: Host, port: Option<u16>) -> Uri {
+        Uri {
+            scheme: Scheme::Sip,
+            user: user.map(str::to_owned),
+            password: None,
+            host,
+            port,
+            params: Params::new(),
+            headers: None,
+            written: None,
+        }
+    }
+
+    /// The address, where the host is a literal. Names are for a resolver.
+    pub fn socket_address(&self, default_port: u16) -> Option<SocketAddr> {
+        let ip = self.host.ip()?;
+        Some(SocketAddr::new(ip, self.port.unwrap_or(default_port)))
+    }
+
+    /// Whether a Route with this URI is loose (`lr`, RFC 3261 §16.12).
+    pub fn is_loose_route(&self) -> bool {
+        self.params.contains("lr")
+    }
+
+    /// Equality of RFC 3261 §19.1.4.
+    pub fn equivalent(&self, other: &Uri) -> bool {
+        self.scheme == other.scheme
+            && self.user == other.user
+            && self.password == other.password
+            && self.host.equivalent(&other.host)
+            && self.port == other.port
+            && params_equivalent(&self.params, &other.params)
+            && headers_equivalent(self.headers.as_deref(), other.headers.as_deref())
+    }
+
+    fn parse_user(&mut self, info: &str) -> Result<(), UriError> {
+        let (user, password) = match info.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (info, None),
+        };
+        if user.is_empty() {
+            return Err(UriError::User);
+        }
+        self.user = Some(unescape(user)?);
+        self.password = password.map(unescape).transpose()?;
+        let mut ours = String::with_capacity(info.len());
+        // Writing to a String cannot fail.
+        let _ = self.write_user(&mut ours);
+        if ours != info {
+            self.written = Some(info.into());
+        }
+        Ok(())
+    }
+
+    fn write_user(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        let Some(user) = &self.user else {
+            return Ok(());
+        };
+        syntax::percent_encode(f, user, is_user_byte)?;
+        if let Some(password) = &self.password {
+            f.write_char(':')?;
+            syntax::percent_encode(f, password, is_password_byte)?;
+        }
+        Ok(())
+    }
+
+    /// The userinfo as written, unless the fields have been changed since.
+    fn written_user(&self) -> Option<&str> {
+        let written = self.written.as_deref()?;
+        let (user, password) = match written.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (written, None),
+        };
+        let same = unescape(user).ok() == self.user
+            && password.and_then(|p| unescape(p).ok()) == self.password;
+        same.then_some(written)
+    }
+}
+
+fn unescape(text: &str) -> Result<String, UriError> {
+    if !text.contains('%') {
+        return Ok(text.to_owned());
+    }
+    let bytes = syntax::percent_decode(text).ok_or(UriError::Escape)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// `unreserved / user-unreserved`.
+const fn is_user_byte(b: u8) -> bool {
+    is_unreserved(b) || matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
+}
+
+const fn is_password_byte(b: u8) -> bool {
+    is_unreserved(b) || matches!(b, b'&' | b'=' | b'+' | b'$' | b',')
+}
+
+const fn is_unreserved(b: u8) -> bool {
+    b.is_ascii_alphanumeric()
+        || matches!(
+            b,
+            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
+        )
+}
+
+fn params_equivalent(a: &Params, b: &Params) -> bool {
+    // These count even where only one URI has them (RFC 3261 §19.1.4).
+    const DECISIVE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
+    let same = |x: Option<&str>, y: Option<&str>| match (x, y) {
+        (Some(x), Some(y)) => match (syntax::percent_decode(x), syntax::percent_decode(y)) {
+            (Some(x), Some(y)) => x.eq_ignore_ascii_case(&y),
+            _ => false,
+        },
+        (x, y) => x == y,
+    };
+    let decisive = DECISIVE
+        .iter()
+        .all(|name| match (a.get(name), b.get(name)) {
+            (Some(x), Some(y)) => same(x, y),
+            (None, None) => true,
+            _ => false,
+        });
+    decisive
+        && a.iter()
+            .all(|(name, x)| b.get(name).is_none_or(|y| same(x, y)))
+}
+
+fn headers_equivalent(a: Option<&str>, b: Option<&str>) -> bool {
+    let split = |text: Option<&str>| {
+        let mut headers: Vec<_> = text
+            .unwrap_or_default()
+            .split('&')
+            .filter(|h| !h.is_empty())
+            .map(|h| {
+                let (name, value) = h.split_once('=').unwrap_or((h, ""));
+                let value = syntax::percent_decode(value);
+                (name.to_ascii_lowercase(), value)
+            })
+            .collect();
+        headers.sort();
+        headers
+    };
+    split(a) == split(b)
+}
+
+impl FromStr for Uri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Uri, UriError> {
+        let (scheme, rest) = text.split_once(':').ok_or(UriError::NotAUri)?;
+        let scheme = if scheme.eq_ignore_ascii_case("sip") {
+            Scheme::Sip
+        } else if scheme.eq_ignore_ascii_case("sips") {
+            Scheme::Sips
+        } else if is_scheme(scheme) {
+            return Err(UriError::Scheme);
+        } else {
+            return Err(UriError::NotAUri);
+        };
+        check_characters(rest)?;
+        let (info, rest) = match rest.split_once('@') {
+            Some((info, rest)) => (Some(info), rest),
+            None => (None, rest),
+        };
+        if rest.contains('@') {
+            return Err(UriError::User);
+        }
+        let (rest, headers) = match rest.split_once('?') {
+            Some((rest, headers)) => (rest, Some(headers)),
+            None => (rest, None),
+        };
+        if headers.is_some_and(|h| h.is_empty() || syntax::percent_decode(h).is_none()) {
+            return Err(UriError::Headers);
+        }
+        let host_end = rest.find(';').unwrap_or(rest.len());
+        let (host, port) = host_port(&rest[..host_end]).ok_or(UriError::Host)?;
+        let mut uri = Uri::new(None, host, port);
+        uri.scheme = scheme;
+        uri.params = Params::parse_uri(&rest[host_end..]).map_err(UriError::Params)?;
+        uri.headers = headers.map(str::to_owned);
+        if let Some(info) = info {
+            uri.parse_user(info)?;
+        }
+        Ok(uri)
+    }
+}
+
+fn check_characters(text: &str) -> Result<(), UriError> {
+    let bad = |b: u8| b <= b' ' || b == 0x7f || matches!(b, b'<' | b'>' | b'"');
+    if text.bytes().any(bad) {
+        Err(UriError::Character)
+    } else {
+        Ok(())
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.scheme.as_str())?;
+        if self.user.is_some() {
+            match self.written_user() {
+                Some(written) => f.write_str(written)?,
+                None => self.write_user(f)?,
+            }
+            f.write_str("@")?;
+        }
+        write!(f, "{}", self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        write!(f, "{}", self.params)?;
+        match &self.headers {
+            Some(headers) => write!(f, "?{headers}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A URI of any scheme, as From, To and Contact may hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AnyUri {
+    /// `sip:` or `sips:`.
+    Sip(Uri),
+    /// Any other, as written: `tel:+1`.
+    Other(String),
+}
+
+impl AnyUri {
+    /// The SIP URI, where it is one.
+    pub const fn sip(&self) -> Option<&Uri> {
+        match self {
+            AnyUri::Sip(uri) => Some(uri),
+            AnyUri::Other(_) => None,
+        }
+    }
+}
+
+impl FromStr for AnyUri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<AnyUri, UriError> {
+        match text.parse() {
+            Ok(uri) => Ok(AnyUri::Sip(uri)),
+            Err(UriError::Scheme) => {
+                check_characters(text)?;
+                Ok(AnyUri::Other(text.to_owned()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl From<Uri> for AnyUri {
+    fn from(uri: Uri) -> Self {
+        AnyUri::Sip(uri)
+    }
+}
+
+impl fmt::Display for AnyUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AnyUri::Sip(uri) => uri.fmt(f),
+            AnyUri::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "uri_tests.rs"]
+mod tests;

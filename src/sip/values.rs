@@ -1,0 +1,260 @@
+//! Typed header values: what stands behind the colon.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::header::HeaderError;
+use super::method::Method;
+use super::name::Name;
+use super::params::Params;
+use super::syntax;
+use super::uri::{AnyUri, Host, Uri, host_port};
+
+/// A `name-addr` or `addr-spec` with parameters: From, To, Contact, Route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameAddr {
+    /// The display name, quotes and their escapes resolved.
+    pub display: Option<String>,
+    /// The URI.
+    pub uri: AnyUri,
+    /// The header's parameters (`tag`, `expires`), not the URI's.
+    pub params: Params,
+}
+
+impl NameAddr {
+    /// Without display name and parameters.
+    pub fn new(uri: impl Into<AnyUri>) -> NameAddr {
+        NameAddr {
+            display: None,
+            uri: uri.into(),
+            params: Params::new(),
+        }
+    }
+
+    /// Reads one value, not a list.
+    pub fn parse(text: &str) -> Result<NameAddr, &'static str> {
+        let text = syntax::trim(text);
+        let (display, rest) = if text.starts_with('"') {
+            let len = syntax::quoted_len(text).ok_or("unterminated quoted string")?;
+            let rest = syntax::trim(&text[len..]);
+            if !rest.starts_with('<') {
+                return Err("no URI after the display name");
+            }
+            (Some(syntax::unquote(&text[..len])), rest)
+        } else if let Some(open) = text.find('<') {
+            let display = syntax::trim(&text[..open]);
+            // By the book only tokens; more is met, and harmless where it is not ambiguous.
+            if display.contains([',', ';', ':', '"', '>']) {
+                return Err("display name needs quotes");
+            }
+            let display = (!display.is_empty()).then(|| display.to_owned());
+            (display, &text[open..])
+        } else {
+            (None, text)
+        };
+        let (uri, params) = if let Some(inner) = rest.strip_prefix('<') {
+            inner.split_once('>').ok_or("missing '>'")?
+        } else {
+            let end = rest.find([';', ' ', '\t']).unwrap_or(rest.len());
+            // RFC 3261 §20: such a URI must stand in brackets.
+            if rest[..end].contains(['?', ',']) {
+                return Err("URI needs angle brackets");
+            }
+            rest.split_at(end)
+        };
+        Ok(NameAddr {
+            display,
+            uri: uri.parse().map_err(|_| "bad URI")?,
+            params: Params::parse_header(params).map_err(|_| "bad parameters")?,
+        })
+    }
+
+    /// The `tag` parameter.
+    pub fn tag(&self) -> Option<&str> {
+        self.params.value("tag")
+    }
+
+    /// The SIP URI, where it is one.
+    pub const fn sip_uri(&self) -> Option<&Uri> {
+        self.uri.sip()
+    }
+}
+
+impl fmt::Display for NameAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(display) = &self.display {
+            write!(f, "{} ", syntax::quote(display))?;
+        }
+        write!(f, "<{}>{}", self.uri, self.params)
+    }
+}
+
+/// One Via value (RFC 3261 §20.42).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// The transport token, as written: `UDP`, `TCP`, or one that we do not know.
+    pub transport: String,
+    /// Where the sender says that it is.
+    pub sent_by_host: Host,
+    /// Its port, where one is written.
+    pub sent_by_port: Option<u16>,
+    /// `branch`, `received`, `rport` and others.
+    pub params: Params,
+}
+
+impl Via {
+    /// Reads one value, not a list.
+    pub fn parse(text: &str) -> Result<Via, &'static str> {
+        let (name, rest) = text.split_once('/').ok_or("bad protocol")?;
+        let (version, rest) = rest.split_once('/').ok_or("bad protocol")?;
+        if !syntax::trim(name).eq_ignore_ascii_case("SIP") || syntax::trim(version) != "2.0" {
+            return Err("bad protocol");
+        }
+        let rest = syntax::trim(rest);
+        let (transport, rest) = rest.split_once([' ', '\t']).ok_or("no sent-by")?;
+        if !syntax::is_token(transport) {
+            return Err("bad transport");
+        }
+        let params_at = rest.find(';').unwrap_or(rest.len());
+        let (sent_by_host, sent_by_port) =
+            host_port(syntax::trim(&rest[..params_at])).ok_or("bad sent-by")?;
+        let params = Params::parse_header(&rest[params_at..]).map_err(|_| "bad parameters")?;
+        Ok(Via {
+            transport: transport.to_owned(),
+            sent_by_host,
+            sent_by_port,
+            params,
+        })
+    }
+
+    /// The `branch` parameter.
+    pub fn branch(&self) -> Option<&str> {
+        self.params.value("branch")
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SIP/2.0/{} {}", self.transport, self.sent_by_host)?;
+        if let Some(port) = self.sent_by_port {
+            write!(f, ":{port}")?;
+        }
+        write!(f, "{}", self.params)
+    }
+}
+
+/// CSeq (RFC 3261 §20.16).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CSeq {
+    /// Less than 2^31.
+    pub number: u32,
+    /// The method.
+    pub method: Method,
+}
+
+impl FromStr for CSeq {
+    type Err = HeaderError;
+
+    fn from_str(text: &str) -> Result<CSeq, HeaderError> {
+        let invalid = |why| HeaderError::Invalid(Name::CSeq, why);
+        let (number, method) = text
+            .trim()
+            .split_once([' ', '\t'])
+            .ok_or(invalid("no method"))?;
+        Ok(CSeq {
+            number: sequence(number).ok_or(invalid("bad number"))?,
+            method: Method::parse(syntax::trim(method)).ok_or(invalid("bad method"))?,
+        })
+    }
+}
+
+impl fmt::Display for CSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.number, self.method)
+    }
+}
+
+/// RFC 3261 §8.1.1.5: less than 2^31.
+fn sequence(text: &str) -> Option<u32> {
+    syntax::number(text).filter(|n| *n < 1 << 31)
+}
+
+/// RAck (RFC 3262 §7.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RAck {
+    /// The RSeq that is acknowledged.
+    pub rseq: u32,
+    /// The CSeq of the response that is acknowledged.
+    pub cseq: CSeq,
+}
+
+impl FromStr for RAck {
+    type Err = HeaderError;
+
+    fn from_str(text: &str) -> Result<RAck, HeaderError> {
+        let invalid = HeaderError::Invalid(Name::RAck, "bad value");
+        let (rseq, cseq) = text.trim().split_once([' ', '\t']).ok_or(invalid.clone())?;
+        Ok(RAck {
+            rseq: syntax::number(rseq).ok_or(invalid.clone())?,
+            cseq: cseq.parse().map_err(|_| invalid)?,
+        })
+    }
+}
+
+impl fmt::Display for RAck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.rseq, self.cseq)
+    }
+}
+
+/// Who refreshes a session (RFC 4028 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refresher {
+    /// Whoever sent the request.
+    Uac,
+    /// Whoever answered it.
+    Uas,
+}
+
+/// Session-Expires (RFC 4028 §4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionExpires {
+    /// The interval in seconds.
+    pub seconds: u32,
+    /// Who refreshes, where it is said.
+    pub refresher: Option<Refresher>,
+}
+
+impl FromStr for SessionExpires {
+    type Err = HeaderError;
+
+    fn from_str(text: &str) -> Result<SessionExpires, HeaderError> {
+        let invalid = HeaderError::Invalid(Name::SessionExpires, "bad value");
+        let (seconds, params) = delta_and_params(text).ok_or(invalid.clone())?;
+        let refresher = match params.value("refresher") {
+            Some(who) if who.eq_ignore_ascii_case("uac") => Some(Refresher::Uac),
+            Some(who) if who.eq_ignore_ascii_case("uas") => Some(Refresher::Uas),
+            Some(_) => return Err(invalid),
+            None => None,
+        };
+        Ok(SessionExpires { seconds, refresher })
+    }
+}
+
+impl fmt::Display for SessionExpires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.seconds)?;
+        match self.refresher {
+            Some(Refresher::Uac) => f.write_str(";refresher=uac"),
+            Some(Refresher::Uas) => f.write_str(";refresher=uas"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `delta-seconds` with parameters: Session-Expires, Min-SE.
+pub(crate) fn delta_and_params(text: &str) -> Option<(u32, Params)> {
+    let end = text.find(';').unwrap_or(text.len());
+    let seconds = syntax::number(syntax::trim(&text[..end]))?;
+    Some((seconds, Params::parse_header(&text[end..]).ok()?))
+}
