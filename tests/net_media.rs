@@ -1,5 +1,7 @@
 //! RTP sockets over the loopback: batches, arrival times, connecting, ICMP errors.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 

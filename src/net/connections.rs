@@ -60,7 +60,7 @@ pub(super) enum Queued {
     /// The peer does not read; its connection is being closed.
     Full,
     /// There is no such connection.
-    Unknown(Vec<u8>),
+    Unknown,
 }
 
 impl Connections {
@@ -112,11 +112,11 @@ impl Connections {
     /// Queues a message on a connection.
     pub(super) fn queue(&mut self, id: ConnectionId, bytes: Vec<u8>) -> Queued {
         let Some(entry) = self.by_id.get(&id) else {
-            return Queued::Unknown(bytes);
+            return Queued::Unknown;
         };
         match entry.queue.try_send(bytes) {
             Ok(()) => Queued::Yes,
-            Err(mpsc::error::TrySendError::Closed(bytes)) => Queued::Unknown(bytes),
+            Err(mpsc::error::TrySendError::Closed(_)) => Queued::Unknown,
             Err(mpsc::error::TrySendError::Full(_)) => {
                 entry.kill.notify_one();
                 self.remove(id);

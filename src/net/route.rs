@@ -94,7 +94,7 @@ mod tests {
         let mut cache = RouteCache::default();
         let now = Instant::now();
         assert_eq!(cache.get(peer(1, 5060), now, |_| Ok(HERE)).unwrap(), HERE);
-        let almost = now + LIFETIME - Duration::from_millis(1);
+        let almost = now + LIFETIME.saturating_sub(Duration::from_millis(1));
         let held = cache.get(peer(1, 7000), almost, |_| Ok(THERE));
         assert_eq!(held.unwrap(), HERE);
         let over = cache.get(peer(1, 5060), now + LIFETIME, |_| Ok(THERE));

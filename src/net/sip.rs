@@ -248,7 +248,10 @@ impl Net {
 
     /// All listeners, with the ports that the system chose for port 0.
     pub fn listening(&self) -> Vec<(Transport, SocketAddr)> {
-        let udp = self.udp.iter().map(|(address, _)| (Transport::Udp, *address));
+        let udp = self
+            .udp
+            .iter()
+            .map(|(address, _)| (Transport::Udp, *address));
         let tcp = self.tcp.iter().map(|address| (Transport::Tcp, *address));
         udp.chain(tcp).collect()
     }
@@ -385,7 +388,9 @@ impl Shared {
     /// The registry. A panic while it was held leaves it whole: each change is one insertion or
     /// removal.
     pub(super) fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn local_address_for(&self, remote: SocketAddr) -> io::Result<IpAddr> {

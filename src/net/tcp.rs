@@ -2,17 +2,18 @@
 //! that neither direction waits for the other.
 //!
 //! ```text
-//! accept --limits--> Reading/Writing --end of file, malformed--> Answering (1 s) --> Closing
+//! accept --limits--> Reading/Writing --end of file, malformed--> Answering (500 ms) --> Closing
 //! send --connect-->        |--time over, framing lost, queue gone----------------------^
 //!                          '--broken, peer does not read--> dropped
 //! ```
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -21,7 +22,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::net::connections::{Opened, Queued};
 use crate::net::sip::{NetEvent, Shared, count};
+use crate::net::udp;
 use crate::sip::framing::{Frame, Framer};
+use crate::sip::message::{Message, ParseError};
 use crate::sip::transport::{ConnectionId, Flow, Transport};
 
 /// Read at a time, bytes.
@@ -29,10 +32,15 @@ const READ_BYTES: usize = 8192;
 /// How long the accept loop pauses when the system has no descriptor left (EMFILE).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long answers may still go out after the peer's last byte, or after a malformed message.
-const ANSWER_TIME: Duration = Duration::from_secs(1);
+const ANSWER_TIME: Duration = Duration::from_millis(500);
 /// How long what the peer still sends is read away after our last byte: closing on unread data
 /// would reset the connection and destroy the answer on its way.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
+/// Silence after which the kernel probes whether the peer's host is there.
+const PROBE_TIME: Duration = Duration::from_secs(60);
+/// How long the peer's host may leave sent data unacknowledged: a transaction's life (RFC 3261
+/// §17.1.1.2: timer B, 32 s).
+const ACKNOWLEDGE_TIME: Duration = Duration::from_secs(32);
 /// The answer to a keep-alive ping (RFC 5626 §4.4.1).
 const PONG: &[u8] = b"\r\n";
 
@@ -75,7 +83,7 @@ pub(super) fn send(shared: &Arc<Shared>, flow: Flow, bytes: Vec<u8>) -> bool {
     };
     match connections.queue(id, bytes) {
         Queued::Yes => true,
-        Queued::Unknown(_) => false,
+        Queued::Unknown => false,
         Queued::Full => {
             count(&shared.counters.tcp_slow_readers);
             false
@@ -98,9 +106,7 @@ fn admit(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) {
         remote,
         connection: Some(opened.registered.id),
     };
-    // Silent from the start: as short as for a message. One that has spoken may be idle for long.
-    let first = shared.settings.message_time;
-    tokio::spawn(serve(stream, opened, flow, first, Arc::clone(shared)));
+    tokio::spawn(serve(stream, opened, flow, Trust::None, Arc::clone(shared)));
 }
 
 async fn open(opened: Opened, flow: Flow, shared: Arc<Shared>) {
@@ -119,8 +125,7 @@ async fn open(opened: Opened, flow: Flow, shared: Arc<Shared>) {
         connection: Some(opened.registered.id),
         ..flow
     };
-    let first = shared.settings.idle;
-    serve(stream, opened, flow, first, shared).await;
+    serve(stream, opened, flow, Trust::Spoken, shared).await;
 }
 
 async fn connect(flow: Flow) -> io::Result<TcpStream> {
@@ -129,10 +134,25 @@ async fn connect(flow: Flow) -> io::Result<TcpStream> {
     } else {
         TcpSocket::new_v6()?
     };
-    if !flow.local.ip().is_unspecified() {
+    // A link-local address wants the interface named too, which the flow need not know: the
+    // kernel's choice is the same.
+    let is_link_local = match flow.local.ip() {
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+        IpAddr::V4(_) => false,
+    };
+    if !flow.local.ip().is_unspecified() && !is_link_local {
         socket.bind(SocketAddr::new(flow.local.ip(), 0))?;
     }
     socket.connect(flow.remote).await
+}
+
+/// Whether a connection may be idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// Accepted, and nothing complete has come yet: it has the time of one message.
+    None,
+    /// It has said something, or we opened it.
+    Spoken,
 }
 
 /// Why reading ended.
@@ -153,7 +173,7 @@ async fn serve(
     mut stream: TcpStream,
     opened: Opened,
     flow: Flow,
-    first: Duration,
+    trust: Trust,
     shared: Arc<Shared>,
 ) {
     let Opened {
@@ -162,8 +182,7 @@ async fn serve(
         answers,
         kill,
     } = opened;
-    // Only a hint to the kernel: a message is written whole anyway.
-    let _ = stream.set_nodelay(true);
+    set_options(&stream);
     let orderly = {
         let (reading, writing) = stream.split();
         let reader = Reader {
@@ -171,7 +190,7 @@ async fn serve(
             shared: &shared,
             answers,
         };
-        let mut reader = pin!(reader.run(reading, first));
+        let mut reader = pin!(reader.run(reading, trust));
         let mut writer = pin!(write(writing, &mut queue, shared.settings.message_time));
         tokio::select! {
             biased;
@@ -243,14 +262,17 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads and frames until the end. `first`: how long the first message may take.
-    async fn run(self, mut half: ReadHalf<'_>, first: Duration) -> End {
+    /// Reads and frames until the end.
+    async fn run(self, mut half: ReadHalf<'_>, mut trust: Trust) -> End {
         let settings = &self.shared.settings;
         let mut framer = Framer::new();
         let mut buffer = vec![0; READ_BYTES];
-        let mut deadline = Instant::now() + first;
-        let mut spoken = false;
         let mut partial = false;
+        let mut deadline = Instant::now()
+            + match trust {
+                Trust::None => settings.message_time,
+                Trust::Spoken => settings.idle,
+            };
         loop {
             let length = match timeout_at(deadline, half.read(&mut buffer)).await {
                 Ok(Ok(0)) => return End::Eof,
@@ -265,19 +287,22 @@ impl Reader<'_> {
             let mut complete = false;
             while let Some(frame) = framer.next() {
                 complete = true;
+                trust = Trust::Spoken;
                 if let Some(end) = self.on_frame(frame).await {
                     return end;
                 }
             }
-            // A message has its time from its first byte, however its bytes trickle in.
-            spoken |= complete;
-            let began = framer.has_partial() && (complete || !partial);
+            let was_partial = partial && !complete;
             partial = framer.has_partial();
-            if began && spoken {
-                deadline = Instant::now() + settings.message_time;
-            } else if !partial && spoken {
-                deadline = Instant::now() + settings.idle;
+            if trust == Trust::None || (partial && was_partial) {
+                continue; // a message has its time from its first byte, however it trickles in
             }
+            let time = if partial {
+                settings.message_time
+            } else {
+                settings.idle
+            };
+            deadline = Instant::now() + time;
         }
     }
 
@@ -286,7 +311,10 @@ impl Reader<'_> {
     async fn on_frame(&self, frame: Frame) -> Option<End> {
         let flow = self.flow;
         let event = match frame {
-            Frame::Message(message) => NetEvent::Message { flow, message },
+            Frame::Message(message) => match within(message, self.shared.settings.max_message) {
+                Ok(message) => NetEvent::Message { flow, message },
+                Err(error) => return Some(self.malformed(error).await),
+            },
             Frame::Ping => {
                 // A full queue drops it: a peer that does not read does not miss it.
                 if let Some(answers) = self.answers.upgrade() {
@@ -295,12 +323,7 @@ impl Reader<'_> {
                 return None;
             }
             Frame::Pong => return None,
-            Frame::Invalid(error) => {
-                count(&self.shared.counters.tcp_malformed);
-                let event = NetEvent::Malformed { flow, error };
-                let sent = self.shared.events.send(event).await;
-                return Some(sent.map_or(End::Unanswerable, |()| End::Malformed));
-            }
+            Frame::Invalid(error) => return Some(self.malformed(error).await),
             Frame::Error(_) => {
                 count(&self.shared.counters.tcp_malformed);
                 return Some(End::Unanswerable);
@@ -309,4 +332,36 @@ impl Reader<'_> {
         let sent = self.shared.events.send(event).await;
         sent.err().map(|_| End::Unanswerable)
     }
+
+    async fn malformed(&self, error: ParseError) -> End {
+        count(&self.shared.counters.tcp_malformed);
+        let flow = self.flow;
+        let event = NetEvent::Malformed { flow, error };
+        let sent = self.shared.events.send(event).await;
+        sent.map_or(End::Unanswerable, |()| End::Malformed)
+    }
+}
+
+/// Holds a message against the configured limit, which may be below the framer's own. By its
+/// text and body: the framer has given up the exact length, and the difference is separators.
+fn within(message: Message, max_message: usize) -> Result<Message, ParseError> {
+    let (headers, body) = match &message {
+        Message::Request(request) => (&request.headers, &request.body),
+        Message::Response(response) => (&response.headers, &response.body),
+    };
+    let text: usize = headers.iter().map(|(_, value)| value.len()).sum();
+    if text + body.len() > max_message {
+        return Err(udp::too_large(message));
+    }
+    Ok(message)
+}
+
+/// Ends idle connections to hosts that are gone: the kernel probes them, and gives up on what
+/// they do not acknowledge. Only hints: a kernel without them closes by `idle`.
+fn set_options(stream: &TcpStream) {
+    // A message is written whole: nothing to wait for.
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_TIME));
+    let _ = socket.set_tcp_user_timeout(Some(ACKNOWLEDGE_TIME));
 }
