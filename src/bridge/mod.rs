@@ -123,22 +123,16 @@ impl Bridge {
         for port in &mut self.ports {
             port.prepare(frame, self.rate);
             if port.contributes {
-                for (acc, &s) in sum.iter_mut().zip(&port.rx[..frame]) {
-                    *acc += i32::from(s);
-                }
+                limiter::accumulate(sum, &port.rx[..frame]);
             }
         }
-        limiter::limit_into(sum, &mut self.common[..frame]);
+        limiter::limit_slice(sum, &mut self.common[..frame]);
         for port in &mut self.ports {
             if !port.own_mix {
                 continue;
             }
             if port.contributes {
-                let mut own = [0i32; MAX_FRAME];
-                for ((o, &acc), &s) in own.iter_mut().zip(sum.iter()).zip(&port.rx[..frame]) {
-                    *o = acc - i32::from(s);
-                }
-                limiter::limit_into(&own[..frame], &mut port.tx[..frame]);
+                limiter::limit_without(sum, &port.rx[..frame], &mut port.tx[..frame]);
             } else {
                 port.tx[..frame].copy_from_slice(&self.common[..frame]);
             }

@@ -8,15 +8,14 @@ use std::time::Instant;
 use rand::Rng;
 
 use super::media::with_sdp;
-use super::timers::{Timer, Timers};
-use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State, behind_nat};
+use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State, allows_update, behind_nat};
 use crate::app::{App, AppSpec, Happened};
 use crate::sdp::Direction;
 use crate::sdp::negotiate::{self, Local, NegotiateError};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
-use crate::sip::session_timer;
+use crate::sip::session_timer::{self, SessionTimer};
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
 
@@ -41,6 +40,7 @@ impl Call {
             },
             flow,
             behind_nat: behind_nat(&invite, &flow),
+            peer_updates: allows_update(&invite.headers),
             app: App::new(&spec),
             spec,
             dialog: None,
@@ -52,7 +52,9 @@ impl Call {
             offered: None,
             leg_open: false,
             pending: Pending::default(),
-            timers: Timers::default(),
+            session: None,
+            refresh_again: None,
+            ends_at: None,
             created: now,
             answered: None,
             stats: None,
@@ -81,7 +83,7 @@ impl Call {
                     .push_back(Output::ReserveMedia(self.flow.local.ip()));
             }
             Err(error) => {
-                let response = self.response_to_invite(400).with_reason(error.to_string());
+                let response = self.response_to_invite(400).with_reason(&error.to_string());
                 self.refuse(transaction, response);
             }
         }
@@ -193,7 +195,7 @@ impl Call {
         if let State::Proving { invite, .. } = self.state {
             let response = self
                 .response_to_invite(504)
-                .with_reason("PRACK Not Received".to_owned());
+                .with_reason("PRACK Not Received");
             self.refuse(invite, response);
         }
     }
@@ -225,8 +227,7 @@ impl Call {
         if let Some(dialog) = &mut self.dialog {
             dialog.confirm();
         }
-        self.timers
-            .set(Timer::MaxLength, Some(now + self.settings.max_length));
+        self.ends_at = Some(now + self.settings.max_length);
         self.state = State::Accepted { invite };
         self.outputs.push_back(Output::Respond(invite, ok));
     }
@@ -239,9 +240,8 @@ impl Call {
 
     pub(super) fn session_answer(&mut self, request: &Request, ok: &mut Response, now: Instant) {
         if let Ok(Some(agreed)) = session_timer::uas(request, &self.timer_settings()) {
-            agreed.apply_to(ok);
-            self.timers
-                .session(agreed.interval, agreed.refresher_is_us, now);
+            session_timer::uas_headers(ok, request, &agreed);
+            self.session = Some(SessionTimer::new(agreed, now));
         }
     }
 

@@ -21,7 +21,6 @@ mod incoming;
 mod media;
 mod modify;
 mod outgoing;
-mod timers;
 
 pub use outgoing::Originate;
 
@@ -34,13 +33,13 @@ use crate::app::{Action, App, AppSpec, Happened};
 use crate::leg::{LegParams, LegStats};
 use crate::sdp::negotiate::{Agreed, Capabilities, Local};
 use crate::sip::dialog::{Dialog, DialogId};
-use crate::sip::header::Name;
+use crate::sip::header::{Headers, Name};
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
+use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
 use crate::sip::uri::{Host, Uri};
-use timers::Timers;
 
 /// Our handle of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,12 +193,18 @@ pub struct Call {
     offered: Option<String>,
     leg_open: bool,
     pending: Pending,
-    timers: Timers,
+    session: Option<SessionTimer>,
+    /// A refresh that met another request in the air is tried again then.
+    refresh_again: Option<Instant>,
+    /// The longest call length ends then.
+    ends_at: Option<Instant>,
     created: Instant,
     answered: Option<Instant>,
     stats: Option<LegStats>,
     early_answer: Option<Vec<u8>>,
     retried: bool,
+    /// The peer's Allow names UPDATE.
+    peer_updates: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -287,6 +292,17 @@ impl Call {
         self.finish_if_done();
     }
 
+    /// The media could not be opened: the answer that waits to be sent is taken back.
+    pub fn leg_unavailable(&mut self) {
+        self.leg_open = false;
+        if let State::Accepted { invite } = self.state {
+            self.outputs
+                .retain(|o| !matches!(o, Output::Respond(t, _) if *t == invite));
+            self.state = State::Reserving { invite };
+        }
+        self.end(EndReason::Rejected(503, "No Media".to_owned()));
+    }
+
     /// Ends the call, in whatever way its state asks for.
     pub fn end(&mut self, reason: EndReason) {
         match self.state {
@@ -330,7 +346,9 @@ impl Call {
             self.outputs.push_back(Output::Abandon(reinvite));
         }
         self.state = State::Ending(reason);
-        self.timers.clear();
+        self.session = None;
+        self.refresh_again = None;
+        self.ends_at = None;
         if self.leg_open {
             self.outputs.push_back(Output::CloseLeg);
         }
@@ -429,6 +447,11 @@ impl Call {
         self.flow = flow;
         self.behind_nat = behind_nat(request, &flow);
     }
+}
+
+/// Whether Allow names UPDATE.
+fn allows_update(headers: &Headers) -> bool {
+    headers.list(&Name::Allow).any(|m| m == "UPDATE")
 }
 
 /// Whether the request came from another address than its top Via says.

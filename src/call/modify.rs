@@ -33,7 +33,7 @@ impl Call {
         if dialog.on_request(request).is_err() {
             let response = self
                 .response(request, 500)
-                .with_reason("CSeq Out Of Order".to_owned());
+                .with_reason("CSeq Out Of Order");
             self.outputs
                 .push_back(Output::Respond(transaction, response));
             return;

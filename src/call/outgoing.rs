@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::media::request_with_sdp;
-use super::timers::{Timer, Timers};
-use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State};
+use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State, allows_update};
 use crate::app::{App, AppSpec};
 use crate::sdp::Direction;
 use crate::sdp::negotiate;
 use crate::sip::dialog::Dialog;
-use crate::sip::header::Name;
+use crate::sip::header::{Name, Refresher};
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
-use crate::sip::session_timer;
+use crate::sip::session_timer::{self, Due, SessionTimer};
 use crate::sip::transport::Flow;
 
 /// What a call that we place starts from.
@@ -63,12 +62,15 @@ impl Call {
             offered: None,
             leg_open: false,
             pending: Pending::default(),
-            timers: Timers::default(),
+            session: None,
+            refresh_again: None,
+            ends_at: None,
             created: now,
             answered: None,
             stats: None,
             early_answer: None,
             retried: false,
+            peer_updates: false,
             outputs: VecDeque::new(),
         };
         let host = crate::sip::uri::Host::from(call.advertised());
@@ -92,10 +94,9 @@ impl Call {
             return;
         };
         let settings = self.timer_settings();
-        session_timer::uac_headers(&mut self.invite, &settings);
+        session_timer::uac_headers(&mut self.invite, &settings, None);
         self.invite = request_with_sdp(self.invite.clone(), offer);
-        self.timers
-            .set(Timer::MaxLength, Some(now + self.settings.max_length));
+        self.ends_at = Some(now + self.settings.max_length);
         self.resend_invite();
     }
 
@@ -145,14 +146,14 @@ impl Call {
 
     /// 422: once more with the interval that the other side asks for (RFC 4028 §7.4).
     fn retry_longer(&mut self, response: &Response) {
-        let Some(min_se) = response.headers.min_se() else {
+        let Some(min_se) = session_timer::raised(response) else {
             self.ending(EndReason::Rejected(422, response.reason.clone()));
             return;
         };
         self.retried = true;
         let headers = &mut self.invite.headers;
-        headers.set(Name::MinSe, min_se.to_string());
-        headers.set(Name::SessionExpires, min_se.to_string());
+        headers.set(Name::MinSe, min_se.as_secs().to_string());
+        headers.set(Name::SessionExpires, min_se.as_secs().to_string());
         headers.set(Name::CSeq, "2 INVITE");
         self.resend_invite();
     }
@@ -166,7 +167,7 @@ impl Call {
             .require()
             .iter()
             .any(|r| r.eq_ignore_ascii_case("100rel"));
-        let Some(rseq) = response.headers.rseq().filter(|_| reliable) else {
+        let Some(rseq) = response.headers.rseq().ok().flatten().filter(|_| reliable) else {
             return;
         };
         // RFC 3262 §4: PRACK within the early dialog.
@@ -201,6 +202,7 @@ impl Call {
             dialog.local_cseq = dialog.local_cseq.max(early.local_cseq);
         }
         dialog.confirm();
+        self.peer_updates = allows_update(&response.headers);
         let cseq = self.invite.headers.cseq().map_or(1, |c| c.number);
         let ack = dialog.ack(cseq);
         self.outputs.push_back(Output::Dialog(dialog.id.clone()));
@@ -233,15 +235,7 @@ impl Call {
     }
 
     fn session_agreed(&mut self, response: &Response, now: Instant) {
-        match session_timer::uac(response) {
-            Some(agreed) => self
-                .timers
-                .session(agreed.interval, agreed.refresher_is_us, now),
-            None => {
-                self.timers.set(Timer::Refresh, None);
-                self.timers.set(Timer::Expire, None);
-            }
-        }
+        self.session = session_timer::uac(response).map(|agreed| SessionTimer::new(agreed, now));
     }
 
     /// A 2xx that comes again is acknowledged again; one of another branch is also hung up
@@ -291,7 +285,11 @@ impl Call {
             State::Established => self.app.poll_timeout(),
             _ => None,
         };
-        [self.timers.next(), app].into_iter().flatten().min()
+        let session = self.session.as_ref().and_then(SessionTimer::poll_timeout);
+        [self.ends_at, session, self.refresh_again, app]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Some timer is due.
@@ -299,12 +297,18 @@ impl Call {
         if matches!(self.state, State::Established) {
             self.app.handle_timeout(now);
         }
-        while let Some(timer) = self.timers.expired(now) {
-            match timer {
-                Timer::MaxLength => self.end(EndReason::MaxLength),
-                Timer::Expire => self.end(EndReason::SessionExpired),
-                Timer::Refresh => self.refresh(now),
-            }
+        if self.ends_at.is_some_and(|at| at <= now) {
+            self.ends_at = None;
+            self.end(EndReason::MaxLength);
+        }
+        if self.refresh_again.is_some_and(|at| at <= now) {
+            self.refresh_again = None;
+            self.refresh(now);
+        }
+        match self.session.as_mut().and_then(|s| s.handle_timeout(now)) {
+            Some(Due::Refresh) => self.refresh(now),
+            Some(Due::Expired) => self.end(EndReason::SessionExpired),
+            None => {}
         }
     }
 
@@ -316,11 +320,10 @@ impl Call {
         }
         if self.pending.reinvite.is_some() || self.offered.is_some() {
             // The peer's own re-INVITE is in the air: it refreshes too; look again soon.
-            self.timers
-                .set(Timer::Refresh, Some(now + Duration::from_secs(2)));
+            self.refresh_again = Some(now + Duration::from_secs(2));
             return;
         }
-        let update = self.dialog.as_ref().is_some_and(|d| d.peer_allows(&Method::Update));
+        let update = self.peer_updates;
         let method = if update { Method::Update } else { Method::Invite };
         let sdp = if update { None } else { self.our_offer(Direction::SendRecv) };
         let contact = self.contact();
@@ -330,7 +333,8 @@ impl Call {
         };
         let mut request = dialog.request(method);
         request.headers.set(Name::Contact, contact);
-        session_timer::uac_headers(&mut request, &settings);
+        // RFC 4028 §7.4: a refresh keeps the roles.
+        session_timer::uac_headers(&mut request, &settings, Some(Refresher::Uac));
         if let Some(sdp) = sdp {
             request = request_with_sdp(request, sdp);
         }
@@ -360,8 +364,7 @@ impl Call {
             // Glare: both tried at once; again after a while (RFC 3261 §14.1).
             _ => {
                 self.offered = None;
-                self.timers
-                    .set(Timer::Refresh, Some(now + Duration::from_secs(3)));
+                self.refresh_again = Some(now + Duration::from_secs(3));
             }
         }
     }

@@ -36,13 +36,13 @@ impl Leg {
         } = self;
         let mut bye = false;
         let parsed = rtcp::parse(data, |item| match item {
-            Rtcp::SenderReport { ntp, .. } => receiver.on_sender_report(ntp, arrival),
+            Rtcp::SenderReport { info, .. } => receiver.on_sender_report(info.ntp, arrival),
             Rtcp::ReportBlock { block, .. } => {
                 if block.ssrc.0 == our_ssrc {
                     peer.fraction_lost = block.fraction_lost;
-                    peer.lost = block.lost;
+                    peer.lost = block.cumulative_lost;
                     peer.jitter = block.jitter;
-                    if let Some(rtt) = rtcp::round_trip(block.last_sr, block.delay_since_last_sr, ntp)
+                    if let Some(rtt) = rtcp::round_trip(block.last_sender_report, block.delay_since, ntp)
                     {
                         peer.round_trip = Some(rtt);
                     }

@@ -16,6 +16,7 @@ pub use params::{LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use transmit::{Encoded, Outgoing};
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::audio::{MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES};
 use crate::rtp::latch::{Latch, Verdict};
@@ -24,7 +25,7 @@ use crate::rtp::session::{Accept, ReceiveStats, Receiver, SendStats};
 use control::MAX_RTCP;
 use player::{Play, PlayEnd, PlayStatus, Player};
 use playout::{Playout, PlayoutSettings, PlayoutStats};
-use tap::{Tap, TapStatus};
+use tap::{Tap, TapStatus, TapStop};
 use transmit::Transmit;
 
 /// The static payload type of comfort noise at 8 kHz (RFC 3389 §4).
@@ -108,8 +109,8 @@ pub enum LegEvent {
     RecordingStopped {
         /// Which.
         recording: u64,
-        /// Why.
-        reason: tap::StopReason,
+        /// Why; none: it was asked to.
+        reason: Option<TapStop>,
         /// Its length in samples.
         samples: u64,
     },
@@ -234,7 +235,8 @@ impl Leg {
     }
 
     /// Starts to record what the party says. One that ran is handed back.
-    pub fn record(&mut self, tap: Tap) -> Option<Tap> {
+    pub fn record(&mut self, mut tap: Tap) -> Option<Tap> {
+        tap.start_at(self.line() + Duration::from_millis(u64::from(TICK_MS)));
         self.tap.replace(tap)
     }
 
@@ -281,14 +283,14 @@ impl Leg {
     /// The events that came of the rx half: the recording's end and the media time-out. `rx` is
     /// what [`Leg::tick_rx`] wrote.
     pub fn tick_record(&mut self, rx: &[i16], now: MediaTime) -> Option<LegEvent> {
+        // The leg's own line and not the clock: moving to another slot must not tear a frame.
+        let line = self.line();
         if let Some(tap) = &mut self.tap {
-            // The leg's own line and not the clock: moving to another slot must not tear a frame.
-            let line = self.begun.unwrap_or(now) + samples_to_duration(self.position);
             if let TapStatus::Stopped(reason) = tap.push(rx, line) {
                 let event = LegEvent::RecordingStopped {
                     recording: tap.recording(),
-                    reason,
-                    samples: tap.position(),
+                    reason: Some(reason),
+                    samples: tap.end_position(),
                 };
                 self.tap = None;
                 return Some(event);
@@ -372,7 +374,12 @@ impl Leg {
         self.begun = Some(now);
         self.heard = now;
         // The first report soon, so that the peer learns our name and we its round trip.
-        self.next_report = now + std::time::Duration::from_millis(1000 + self.spread % 500);
+        self.next_report = now + Duration::from_millis(1000 + self.spread % 500);
+    }
+
+    /// The media line of the present tick.
+    fn line(&self) -> MediaTime {
+        self.begun.unwrap_or_default() + Duration::from_micros(self.position * 125)
     }
 
     /// Moves the media line to this tick: by one tick, and past any that were skipped.
@@ -469,7 +476,3 @@ impl Leg {
 
 /// The packet-time bound in ticks: how long a packet can wait for its due slot.
 pub const HELD_SLOTS: u64 = TICK_MS as u64 / 2;
-
-fn samples_to_duration(samples: u64) -> std::time::Duration {
-    std::time::Duration::from_micros(samples * 125)
-}

@@ -87,6 +87,11 @@ impl Tap {
         }
     }
 
+    /// The first sample is the one of the tick at `now`: only the leg knows its media line.
+    pub fn start_at(&mut self, now: MediaTime) {
+        self.settings.start = now;
+    }
+
     /// Takes the frame of the tick at `now`.
     pub fn push(&mut self, frame: &[i16], now: MediaTime) -> TapStatus {
         if let Some(stop) = self.stopped {

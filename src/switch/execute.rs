@@ -50,7 +50,7 @@ impl Switch {
                     self.dialogs.insert(id, handle);
                 }
             }
-            Out::OpenLeg(params) => self.open_leg(handle, params, now),
+            Out::OpenLeg(params) => self.open_leg(handle, params),
             Out::ConfigureLeg(params) => {
                 self.media(handle, |leg| Command::Configure(leg, params));
             }
@@ -101,7 +101,7 @@ impl Switch {
 
     /// A leg on the room's worker where the call goes to a conference, else on the one with the
     /// fewest.
-    fn open_leg(&mut self, handle: CallHandle, params: LegParams, now: Instant) {
+    fn open_leg(&mut self, handle: CallHandle, params: LegParams) {
         let Some(entry) = self.calls.get(&handle) else {
             return;
         };
@@ -115,7 +115,7 @@ impl Switch {
         let place = worker.and_then(|w| Some((w, self.leg_places[w].take()?)));
         let Some((worker, (index, generation))) = place else {
             // No place: the limits on calls are below the number of places, so only rooms get here.
-            self.refuse_media(handle, now);
+            self.refuse_media(handle);
             return;
         };
         let leg = LegId { index, generation };
@@ -138,9 +138,9 @@ impl Switch {
         });
     }
 
-    fn refuse_media(&mut self, handle: CallHandle, now: Instant) {
+    fn refuse_media(&mut self, handle: CallHandle) {
         if let Some(entry) = self.calls.get_mut(&handle) {
-            entry.call.leg_unavailable(now);
+            entry.call.leg_unavailable();
             self.touched.push_back(handle);
         }
     }

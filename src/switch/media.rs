@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{Event, Output, Switch};
 use crate::app::{Happened, PlayId, PlayOutcome, RecordOutcome};
 use crate::call::{Call, CallHandle};
-use crate::leg::player::EndReason;
-use crate::leg::tap::StopReason;
+use crate::leg::player::PlayEndReason;
+use crate::leg::tap::TapStop;
 use crate::leg::{Leg, LegEvent, LegId};
 use crate::worker::{self, Command};
 
@@ -34,9 +34,9 @@ impl Switch {
         match event {
             LegEvent::PlayEnded(play, end) => {
                 let outcome = match end.reason {
-                    EndReason::Finished => PlayOutcome::Finished,
-                    EndReason::Stopped | EndReason::Replaced => PlayOutcome::Stopped,
-                    EndReason::Failed => PlayOutcome::Failed("the file could not be read on".into()),
+                    PlayEndReason::Finished => PlayOutcome::Finished,
+                    PlayEndReason::Stopped | PlayEndReason::Replaced => PlayOutcome::Stopped,
+                    PlayEndReason::Failed => PlayOutcome::Failed("the file could not be read on".into()),
                 };
                 let happened =
                     Happened::PlayEnded(PlayId(play.id as u32), outcome, length(end.samples));
@@ -48,9 +48,9 @@ impl Switch {
                 samples,
             } => {
                 let outcome = match reason {
-                    StopReason::Silence => RecordOutcome::Silence,
-                    StopReason::MaxLength => RecordOutcome::MaxLength,
-                    StopReason::Requested => RecordOutcome::Stopped,
+                    Some(TapStop::Silence) => RecordOutcome::Silence,
+                    Some(TapStop::MaxLength) => RecordOutcome::MaxLength,
+                    None => RecordOutcome::Stopped,
                 };
                 self.recording_ended(handle, recording, samples, outcome, now);
             }
@@ -86,7 +86,7 @@ impl Switch {
         if let Some(tap) = leg.stop_record() {
             self.outputs.push_back(Output::CloseRecording {
                 recording: tap.recording(),
-                samples: tap.position(),
+                samples: tap.end_position(),
             });
             self.recordings.remove(&tap.recording());
         }

@@ -10,7 +10,7 @@ use crate::sip::dialog::DialogId;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
-use crate::sip::transaction::ServerId;
+use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
 
 /// What a refused caller may wait before it tries again, seconds.
@@ -70,7 +70,7 @@ impl Switch {
 
     fn on_response(
         &mut self,
-        transaction: crate::sip::transaction::ClientId,
+        transaction: ClientId,
         response: &Response,
         now: Instant,
     ) {

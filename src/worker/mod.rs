@@ -507,8 +507,8 @@ impl Worker {
         if let Some(tap) = tap {
             let event = LegEvent::RecordingStopped {
                 recording: tap.recording(),
-                reason: crate::leg::tap::StopReason::Requested,
-                samples: tap.position(),
+                reason: None,
+                samples: tap.end_position(),
             };
             self.tell(Event::Leg(id, event));
         }
