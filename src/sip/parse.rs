@@ -120,10 +120,8 @@ impl Head {
             return;
         }
         // A bare CR is white space at the ends, and `push` makes it a space within.
-        self.headers.push(
-            Name::parse(name),
-            value.trim_matches([' ', '\t', '\r', '\0']),
-        );
+        self.headers
+            .push(Name::parse(name), value.trim_matches([' ', '\t', '\r']));
     }
 
     fn fail(&mut self, phrase: &str) {

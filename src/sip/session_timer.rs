@@ -212,7 +212,7 @@ impl SessionTimer {
             State::Waiting | State::Refreshing => {
                 // RFC 4028 §10.
                 let margin = Duration::from_secs(32).min(interval / 3);
-                Some(self.since + (interval - margin))
+                Some(self.since + interval.saturating_sub(margin))
             }
             State::Expired => None,
         }
