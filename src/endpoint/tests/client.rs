@@ -1,0 +1,207 @@
+//! The client side.
+
+use super::*;
+use crate::sip::method::Method;
+
+fn request(method: Method) -> Request {
+    let mut request = Request::new(method.clone(), "sip:alice@192.0.2.9:5070");
+    for (name, value) in [
+        (Name::Route, "<sip:proxy@h;lr>".to_owned()),
+        (Name::From, "<sip:bob@h>;tag=l1".to_owned()),
+        (Name::To, "<sip:alice@h>".to_owned()),
+        (Name::CallId, "c2".to_owned()),
+        (Name::CSeq, format!("3 {method}")),
+    ] {
+        request.headers.push(name, value);
+    }
+    request.body = b"v=0".to_vec();
+    request
+}
+
+/// A bench that has sent a request, and the request as it went out.
+fn started(method: Method, mut bench: Bench) -> (Bench, ClientId, Request) {
+    let id = bench
+        .endpoint
+        .request(request(method), bench.flow, bench.now)
+        .unwrap();
+    bench.drain();
+    let sent = bench.requests().remove(0);
+    (bench, id, sent)
+}
+
+fn udp() -> Bench {
+    Bench::new(Settings::default())
+}
+
+fn answer(bench: &mut Bench, request: &Request, status: u16) {
+    let mut response = Response::to(request, status);
+    let to = format!("{};tag=r1", response.headers.get(&Name::To).unwrap());
+    response.headers.set(Name::To, to);
+    let text = String::from_utf8(response.to_bytes()).unwrap();
+    bench.receive(&text);
+}
+
+fn statuses(bench: &mut Bench, id: ClientId) -> Vec<u16> {
+    bench
+        .events()
+        .into_iter()
+        .map(|event| match event {
+            Output::Response {
+                transaction,
+                response,
+            } if transaction == id => response.status,
+            Output::Timeout { transaction } if transaction == id => 408,
+            Output::TransportError { transaction } if transaction == id => 503,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn what_a_request_gets() {
+    let mut settings = Settings::default();
+    settings.external_address = Some("203.0.113.5".parse().unwrap());
+    let (_, _, sent) = started(Method::Options, Bench::new(settings));
+    let via = sent.headers.via().unwrap();
+    assert_eq!(via.sent_by_host.to_string(), "203.0.113.5");
+    assert_eq!(
+        (via.transport.as_str(), via.sent_by_port),
+        ("UDP", Some(5060))
+    );
+    assert!(via.branch().unwrap().starts_with("z9hG4bK"));
+    assert_eq!(via.params.get("rport"), Some(None));
+    assert_eq!(sent.headers.max_forwards(), Ok(Some(70)));
+    assert_eq!(sent.headers.get(&Name::UserAgent), Some("antiphon"));
+}
+
+#[test]
+fn a_refusal_is_acknowledged_each_time_and_told_once() {
+    let (mut bench, id, sent) = started(Method::Invite, udp());
+    answer(&mut bench, &sent, 180);
+    for _ in 0..3 {
+        answer(&mut bench, &sent, 486);
+    }
+    assert_eq!(statuses(&mut bench, id), [180, 486]);
+    let acks = bench.requests();
+    assert_eq!(acks.len(), 3);
+    let ack = &acks[0];
+    assert_eq!((&ack.method, &ack.uri), (&Method::Ack, &sent.uri));
+    for name in [Name::Via, Name::Route, Name::From, Name::CallId] {
+        assert_eq!(ack.headers.get(&name), sent.headers.get(&name), "{name}");
+    }
+    assert_eq!(ack.headers.get(&Name::CSeq), Some("3 ACK"));
+    assert_eq!(ack.to_tag().as_deref(), Some("r1"));
+    assert!(ack.body.is_empty());
+    bench.pass(ms(32_000));
+    assert!(bench.endpoint.table.is_empty());
+}
+
+#[test]
+fn every_2xx_reaches_the_call() {
+    let (mut bench, id, sent) = started(Method::Invite, udp());
+    for _ in 0..3 {
+        answer(&mut bench, &sent, 200);
+    }
+    assert_eq!(statuses(&mut bench, id), [200, 200, 200]);
+    assert_eq!(bench.requests(), [], "the call acknowledges");
+    let ack = request(Method::Ack);
+    bench.endpoint.send_ack(ack, bench.flow);
+    bench.drain();
+    let ack = bench.requests().remove(0);
+    assert_ne!(
+        ack.headers.via().unwrap().branch(),
+        sent.headers.via().unwrap().branch()
+    );
+    bench.pass(ms(32_000));
+    assert!(bench.endpoint.table.is_empty());
+}
+
+#[test]
+fn cancel_waits_for_a_provisional() {
+    let (mut bench, id, sent) = started(Method::Invite, udp());
+    bench.endpoint.cancel(id, bench.now);
+    bench.drain();
+    assert_eq!(bench.requests(), []);
+    answer(&mut bench, &sent, 100);
+    let cancel = bench.requests().remove(0);
+    assert_eq!((&cancel.method, &cancel.uri), (&Method::Cancel, &sent.uri));
+    for name in [Name::Via, Name::Route, Name::From, Name::To, Name::CallId] {
+        assert_eq!(cancel.headers.get(&name), sent.headers.get(&name), "{name}");
+    }
+    assert_eq!(cancel.headers.get(&Name::CSeq), Some("3 CANCEL"));
+    answer(&mut bench, &cancel, 200);
+    answer(&mut bench, &sent, 487);
+    assert_eq!(statuses(&mut bench, id), [100, 487]);
+    bench.pass(ms(32_000));
+    assert!(bench.endpoint.table.is_empty());
+}
+
+#[test]
+fn a_cancelled_invite_does_not_wait_for_ever() {
+    let (mut bench, id, sent) = started(Method::Invite, udp());
+    answer(&mut bench, &sent, 180);
+    bench.pass(ms(600_000));
+    bench.endpoint.cancel(id, bench.now);
+    bench.pass(ms(32_000));
+    assert_eq!(
+        statuses(&mut bench, id),
+        [180, 408],
+        "the CANCEL's own timeout is silent"
+    );
+    assert!(bench.endpoint.table.is_empty());
+}
+
+#[test]
+fn silence_is_a_timeout() {
+    for method in [Method::Invite, Method::Bye] {
+        for bench in [udp(), Bench::tcp()] {
+            let (mut bench, id, _) = started(method.clone(), bench);
+            bench.pass(ms(31_999));
+            assert_eq!(statuses(&mut bench, id), []);
+            bench.pass(ms(1));
+            assert_eq!(statuses(&mut bench, id), [408]);
+            assert!(bench.endpoint.table.is_empty());
+        }
+    }
+}
+
+#[test]
+fn network_failures_are_told_once_and_only_to_whom_they_hit() {
+    for method in [Method::Invite, Method::Bye] {
+        let (mut bench, id, _) = started(method.clone(), Bench::tcp());
+        let (now, flow) = (bench.now, bench.flow);
+        let endpoint = &mut bench.endpoint;
+        endpoint.handle(Input::ConnectionClosed(ConnectionId(2)), now);
+        let mut other = flow;
+        other.connection = Some(ConnectionId(2));
+        endpoint.handle(Input::TransportFailed(other), now);
+        other = flow;
+        other.remote.set_port(1);
+        endpoint.handle(Input::TransportFailed(other), now);
+        assert_eq!(endpoint.poll_output(), None);
+        endpoint.handle(Input::ConnectionClosed(ConnectionId(1)), now);
+        endpoint.handle(Input::TransportFailed(flow), now);
+        bench.drain();
+        assert_eq!(statuses(&mut bench, id), [503]);
+        assert!(bench.endpoint.table.is_empty());
+    }
+}
+
+#[test]
+fn foreign_responses_are_dropped() {
+    let (mut bench, _, sent) = started(Method::Invite, udp());
+    let mut foreign = sent.clone();
+    foreign
+        .headers
+        .set(Name::Via, "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKother");
+    answer(&mut bench, &foreign, 200);
+    let mut forwarded = sent.clone();
+    forwarded
+        .headers
+        .push(Name::Via, "SIP/2.0/UDP h;branch=z9hG4bKx");
+    answer(&mut bench, &forwarded, 200);
+    let mut bye = sent.clone();
+    bye.headers.set(Name::CSeq, "3 BYE");
+    answer(&mut bench, &bye, 200);
+    assert_eq!(bench.events(), []);
+}
