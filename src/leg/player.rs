@@ -373,6 +373,7 @@ mod tests {
         Source::Samples(Arc::from(vec![value; count]))
     }
 
+    #[allow(clippy::unnecessary_box_returns)] // what a player takes
     fn play(items: Vec<Source>, repeat: u32, gap_samples: u64) -> Box<Play> {
         Box::new(Play {
             id: 1,
