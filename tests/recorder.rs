@@ -52,7 +52,8 @@ fn read(path: &Path) -> Vec<i16> {
     let mut reader = Reader::open(File::open(path).expect("exists")).expect("a valid WAV file");
     assert!(
         !reader.spec().truncated,
-        "the header of {path:?} claims more than there is"
+        "the header of {} claims more than there is",
+        path.display()
     );
     let mut samples = Vec::new();
     while reader.read_mono(&mut samples, 65_536).expect("readable") > 0 {}
@@ -253,8 +254,12 @@ fn a_stop_closes_every_file() {
 /// Records on the disk at `small`, which fills up, and in `roomy`, which does not.
 fn fill_up(small: &Path, roomy: &Path) {
     let recorder = recorder(RecorderSettings::default());
-    let small = recorder.open(1, &small.join("small.wav"), 8000).unwrap();
-    let roomy = recorder.open(2, &roomy.join("roomy.wav"), 8000).unwrap();
+    let small = recorder
+        .open(1, &small.join("small.wav"), 8000)
+        .expect("created");
+    let roomy = recorder
+        .open(2, &roomy.join("roomy.wav"), 8000)
+        .expect("created");
     let (mut first, mut second) = (tap(&recorder, 1), tap(&recorder, 2));
     for tick in 0..1000 {
         push(&mut first, tick);
@@ -345,7 +350,7 @@ fn fill_up_under_a_limit(dir: &Path) {
         r#"trap '' XFSZ; ulimit -f 128; exec "$0" --exact child_under_a_limit --nocapture"#;
     let output = Command::new("sh")
         .args(["-c", script])
-        .arg(std::env::current_exe().unwrap())
+        .arg(std::env::current_exe().expect("known"))
         .env(LIMITED, dir)
         .output()
         .expect("sh runs");
