@@ -1,0 +1,195 @@
+//! The writer thread's loop.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+
+use super::file::Recording;
+use super::{Control, RecorderEvent, RecorderSettings};
+use crate::leg::tap::RecordFrame;
+use crate::wav::WavError;
+
+/// How often the queues are looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+pub(super) struct WriterThread {
+    settings: RecorderSettings,
+    frames: Receiver<RecordFrame>,
+    control: Receiver<Control>,
+    events: Sender<RecorderEvent>,
+    /// Events that found the queue full: none is lost.
+    backlog: VecDeque<RecorderEvent>,
+    open: HashMap<u64, Entry>,
+    closing: Vec<(u64, u64)>,
+}
+
+struct Entry {
+    recording: Box<Recording>,
+    flush_due: Instant,
+    dirty: bool,
+}
+
+impl WriterThread {
+    pub(super) fn new(
+        settings: RecorderSettings,
+        frames: Receiver<RecordFrame>,
+        control: Receiver<Control>,
+        events: Sender<RecorderEvent>,
+    ) -> Self {
+        Self {
+            settings,
+            frames,
+            control,
+            events,
+            backlog: VecDeque::new(),
+            open: HashMap::new(),
+            closing: Vec::new(),
+        }
+    }
+
+    pub(super) fn run(mut self, stop: &AtomicBool) {
+        loop {
+            // Read before the queues, so that what was sent before the stop is still written.
+            let stopping = stop.load(Ordering::Acquire);
+            self.round();
+            if stopping {
+                break;
+            }
+            thread::sleep(POLL);
+        }
+        for (id, end_position) in std::mem::take(&mut self.closing) {
+            self.finish(id, end_position);
+        }
+        for id in self.open.keys().copied().collect::<Vec<_>>() {
+            self.finish(id, 0);
+        }
+        self.send_events();
+    }
+
+    fn round(&mut self) {
+        self.take_control();
+        // Frames and closes come by different queues. Those closed so far have sent their last
+        // frame before, so it is in the queue now; later closes wait for the next round.
+        let closing = std::mem::take(&mut self.closing);
+        for _ in 0..self.frames.len() {
+            let Ok(frame) = self.frames.try_recv() else {
+                break;
+            };
+            self.write(&frame);
+        }
+        for (id, end_position) in closing {
+            self.finish(id, end_position);
+        }
+        self.flush_due();
+        self.send_events();
+    }
+
+    fn take_control(&mut self) {
+        while let Ok(control) = self.control.try_recv() {
+            match control {
+                Control::Open(recording) => {
+                    let flush_due = Instant::now() + self.settings.flush_every;
+                    let entry = Entry {
+                        recording,
+                        flush_due,
+                        dirty: false,
+                    };
+                    self.open.insert(entry.recording.id(), entry);
+                }
+                Control::Close { id, end_position } => self.closing.push((id, end_position)),
+            }
+        }
+    }
+
+    fn write(&mut self, frame: &RecordFrame) {
+        if !self.open.contains_key(&frame.recording) {
+            // Opened since the control queue was looked at; or failed, and then left out.
+            self.take_control();
+        }
+        let Some(entry) = self.open.get_mut(&frame.recording) else {
+            return;
+        };
+        entry.dirty = true;
+        let result = entry.recording.write(frame);
+        for (full, path) in entry.recording.rolled_over.drain(..) {
+            let id = frame.recording;
+            self.backlog
+                .push_back(RecorderEvent::RolledOver { id, full, path });
+        }
+        if let Err(error) = result {
+            self.fail(frame.recording, &error);
+        }
+    }
+
+    fn flush_due(&mut self) {
+        let now = Instant::now();
+        let mut failed = Vec::new();
+        for (id, entry) in &mut self.open {
+            if !entry.dirty || now < entry.flush_due {
+                continue;
+            }
+            entry.dirty = false;
+            entry.flush_due = now + self.settings.flush_every;
+            if let Err(error) = entry.recording.flush() {
+                failed.push((*id, error));
+            }
+        }
+        for (id, error) in failed {
+            self.fail(id, &error);
+        }
+    }
+
+    fn finish(&mut self, id: u64, end_position: u64) {
+        let Some(entry) = self.open.get_mut(&id) else {
+            return;
+        };
+        let recording = &mut entry.recording;
+        let result = recording
+            .fill_to(end_position)
+            .and_then(|()| recording.flush());
+        for (full, path) in recording.rolled_over.drain(..) {
+            self.backlog
+                .push_back(RecorderEvent::RolledOver { id, full, path });
+        }
+        if let Err(error) = result {
+            self.fail(id, &error);
+            return;
+        }
+        let event = RecorderEvent::Closed {
+            id,
+            path: recording.path().to_owned(),
+            samples: recording.position(),
+            overflow_filled: recording.filled(),
+        };
+        self.open.remove(&id);
+        self.backlog.push_back(event);
+    }
+
+    fn fail(&mut self, id: u64, error: &WavError) {
+        let Some(mut entry) = self.open.remove(&id) else {
+            return;
+        };
+        // Some of it may still fit, and the header then counts it.
+        let _ = entry.recording.flush();
+        let path = entry.recording.path().to_owned();
+        tracing::error!(recording = id, path = %path.display(), %error, "recording ended");
+        self.backlog.push_back(RecorderEvent::Failed {
+            id,
+            path,
+            error: error.to_string(),
+            samples: entry.recording.safe_samples(),
+        });
+    }
+
+    fn send_events(&mut self) {
+        while let Some(event) = self.backlog.pop_front() {
+            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
+                self.backlog.push_front(event);
+                return;
+            }
+        }
+    }
+}
