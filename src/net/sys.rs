@@ -190,6 +190,17 @@ pub fn raise_nofile() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Bytes that an unprivileged process may still write to the file system of `path`.
+pub fn free_bytes(path: &std::path::Path) -> io::Result<u64> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: statvfs is plain data for which all zeroes is a valid value.
+    let mut stat: libc::statvfs = unsafe { mem::zeroed() };
+    // SAFETY: `path` is a C string and `stat` a writable statvfs, both live for the call.
+    check(unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) })?;
+    Ok(stat.f_bavail * stat.f_frsize)
+}
+
 // ---------------------------------------------------------------------------------------------
 // Receiving
 

@@ -28,9 +28,19 @@ impl Switch {
     }
 
     fn on_leg(&mut self, worker: usize, leg: LegId, event: LegEvent, now: Instant) {
-        let Some(&handle) = self.legs.get(&(worker, leg)) else {
-            return;
-        };
+        let handle = self.legs.get(&(worker, leg)).copied();
+        if let (
+            None,
+            &LegEvent::RecordingStopped {
+                recording, samples, ..
+            },
+        ) = (handle, &event)
+        {
+            // Its leg closed before the tap was in place: the file is to be closed all the same.
+            self.outputs
+                .push_back(Output::CloseRecording { recording, samples });
+        }
+        let Some(handle) = handle else { return };
         match event {
             LegEvent::PlayEnded(play, end) => {
                 let outcome = match end.reason {

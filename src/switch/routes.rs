@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use regex::{Captures, Regex};
 
-use crate::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec, RecordSpec};
+use crate::app::{AppSpec, ConferenceSpec, RecordSpec};
 
 /// One row: the first that matches decides.
 #[derive(Clone, Debug)]
@@ -65,80 +65,27 @@ fn expand(spec: &AppSpec, groups: &Captures<'_>) -> AppSpec {
     }
 }
 
-/// What is built in, and what a person is told of it.
-#[derive(Clone, Debug)]
-pub struct BuiltIn {
-    /// What to dial.
-    pub dial: &'static str,
-    /// What happens.
-    pub what: &'static str,
-}
-
-/// What can be dialled without a configuration, for people.
-pub const BUILT_IN: &[BuiltIn] = &[
-    BuiltIn {
-        dial: "500",
-        what: "echo: you hear yourself",
-    },
-    BuiltIn {
-        dial: "510",
-        what: "the welcome prompt",
-    },
-    BuiltIn {
-        dial: "520",
-        what: "beep, then a recording until you hang up",
-    },
-    BuiltIn {
-        dial: "600 (6XX, 6XXXX, conf=ID, conf-ID)",
-        what: "conference room: all who dial the same hear each other",
-    },
-];
-
-/// The built-in routes.
-pub fn built_in(record: &RecordSpec, lone_prompt: bool, max_members: usize) -> Vec<Route> {
-    let conference = |room: &str| {
-        AppSpec::Conference(ConferenceSpec {
-            room: room.to_owned(),
-            lone_prompt,
-            max_members,
-        })
-    };
-    let welcome = AppSpec::Play(PlaySpec {
-        items: vec![PlayItem::Prompt("welcome".into())],
-        repeat: 1,
-    });
-    let rows = [
-        ("conf[=-](.+)", conference("$1")),
-        ("6[0-9]{2}|6[0-9]{4}", conference("$0")),
-        ("500", AppSpec::Echo),
-        ("510", welcome),
-        ("520", AppSpec::Record(record.clone())),
-    ];
-    rows.into_iter()
-        .filter_map(|(pattern, spec)| {
-            Some(Route {
-                pattern: anchored(pattern).ok()?,
-                sources: Vec::new(),
-                spec,
-            })
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn routes() -> Routes {
-        let record = RecordSpec {
-            beep: true,
-            max: None,
-            silence: None,
-            file: None,
+        let conference = |room: &str| {
+            AppSpec::Conference(ConferenceSpec {
+                room: room.to_owned(),
+                lone_prompt: true,
+                max_members: 10,
+            })
         };
-        let rows = built_in(&record, true, 10);
-        assert_eq!(rows.len(), 5, "each built-in pattern compiles");
-        Routes(rows)
+        let row = |pattern, room| Route {
+            pattern: anchored(pattern).unwrap(),
+            sources: Vec::new(),
+            spec: conference(room),
+        };
+        Routes(vec![
+            row("conf[=-](.+)", "$1"),
+            row("6[0-9]{2}|6[0-9]{4}", "$0"),
+        ])
     }
 
     fn room(user: &str) -> Option<String> {

@@ -141,10 +141,11 @@ impl Worker {
                 }
             }
             Command::Record(id, tap) => {
-                if let Some(seat) = self.seat(id) {
-                    let old = seat.leg.record(tap);
-                    self.tell_recorded(id, old);
-                }
+                let old = match self.seat(id) {
+                    Some(seat) => seat.leg.record(tap),
+                    None => Some(tap),
+                };
+                self.tell_recorded(id, old);
             }
             Command::StopRecord(id) => {
                 if let Some(seat) = self.seat(id) {
