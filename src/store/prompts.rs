@@ -8,7 +8,8 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use super::feed::Feeder;
 use crate::audio::NARROWBAND;
@@ -20,6 +21,9 @@ use crate::wav::{Reader, WavError};
 pub const MAX_IN_MEMORY_SECONDS: u64 = 60;
 /// The longest prompt, seconds: all prompts stay in memory.
 pub const MAX_PROMPT_SECONDS: u64 = 300;
+
+/// Files kept in memory behind their play, at most 1 MB each; all are let go at once beyond.
+const MAX_CACHED_FILES: usize = 64;
 
 /// The bundled prompts, as `media/make-prompts.sh` made them.
 const BUNDLED: &[(&str, &[u8])] = &[
@@ -91,8 +95,16 @@ impl Prompt {
 
 /// All prompts of one language.
 pub struct Prompts {
-    prompts: HashMap<String, Arc<Prompt>>,
+    by_name: HashMap<String, Arc<Prompt>>,
+    files: Mutex<HashMap<PathBuf, CachedFile>>,
     feeder: Feeder,
+}
+
+/// A file that was played before, kept for the next call that plays it.
+struct CachedFile {
+    modified: SystemTime,
+    bytes: u64,
+    samples: Arc<[i16]>,
 }
 
 impl Prompts {
@@ -120,37 +132,62 @@ impl Prompts {
             }
         }
         Ok(Self {
-            prompts,
+            by_name: prompts,
+            files: Mutex::default(),
             feeder: Feeder::new(),
         })
     }
 
     /// A prompt by its name.
     pub fn get(&self, name: &str) -> Option<Arc<Prompt>> {
-        self.prompts.get(name).cloned()
+        self.by_name.get(name).cloned()
     }
 
     /// The names of all prompts, sorted.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.prompts.keys().map(String::as_str).collect();
+        let mut names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
     }
 
     /// Opens a file to be played: up to a minute whole, a longer one as a stream. Reads the
-    /// file, so it may block for some milliseconds.
+    /// file, so it may block for some milliseconds; one that has not changed since it was
+    /// played last is taken from memory.
     pub fn load_file(&self, path: &Path) -> Result<Source, PromptError> {
         let failed = |source| PromptError::File {
             path: path.to_owned(),
             source,
         };
-        let mut reader = open(path).map_err(failed)?;
-        let spec = *reader.spec();
-        if spec.frames <= MAX_IN_MEMORY_SECONDS * u64::from(spec.rate) {
-            Ok(Source::Samples(decode(&mut reader).map_err(failed)?.into()))
-        } else {
-            Ok(Source::Feed(self.feeder.open(path).map_err(failed)?))
+        let file = File::open(path).map_err(|error| failed(error.into()))?;
+        let metadata = file.metadata().map_err(|error| failed(error.into()))?;
+        let modified = metadata.modified().map_err(|error| failed(error.into()))?;
+        let bytes = metadata.len();
+        if let Some(known) = self.files().get(path)
+            && (known.modified, known.bytes) == (modified, bytes)
+        {
+            return Ok(Source::Samples(known.samples.clone()));
         }
+        let mut reader = Reader::open(file).map_err(failed)?;
+        let spec = *reader.spec();
+        if spec.frames > MAX_IN_MEMORY_SECONDS * u64::from(spec.rate) {
+            return Ok(Source::Feed(self.feeder.open(path).map_err(failed)?));
+        }
+        let samples: Arc<[i16]> = decode(&mut reader).map_err(failed)?.into();
+        let mut files = self.files();
+        if files.len() >= MAX_CACHED_FILES {
+            files.clear();
+        }
+        let known = CachedFile {
+            modified,
+            bytes,
+            samples: samples.clone(),
+        };
+        files.insert(path.to_owned(), known);
+        Ok(Source::Samples(samples))
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<PathBuf, CachedFile>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,10 +248,6 @@ fn decode_prompt<R: Read + Seek>(path: &Path, input: R) -> Result<Vec<i16>, Prom
         });
     }
     decode(&mut reader).map_err(failed)
-}
-
-fn open(path: &Path) -> Result<Reader<File>, WavError> {
-    Reader::open(File::open(path)?)
 }
 
 fn decode<R: Read + Seek>(reader: &mut Reader<R>) -> Result<Vec<i16>, WavError> {
@@ -312,7 +345,11 @@ mod tests {
         let path = dir.path().join("file.wav");
         write(&path, 1000, &vec![5; 60_000]);
         let short = prompts.load_file(&path).unwrap();
-        assert!(matches!(short, Source::Samples(samples) if samples.len() == 480_000));
+        assert!(matches!(&short, Source::Samples(samples) if samples.len() == 480_000));
+        let again = prompts.load_file(&path).unwrap();
+        assert!(
+            matches!((&short, &again), (Source::Samples(a), Source::Samples(b)) if Arc::ptr_eq(a, b))
+        );
         write(&path, 1000, &vec![5; 60_001]);
         assert!(matches!(prompts.load_file(&path).unwrap(), Source::Feed(_)));
         let missing = prompts

@@ -193,3 +193,74 @@ impl WriterThread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::leg::tap::MAX_FRAME;
+
+    /// The frame's queue may be looked at just after the control queue, and an opening with
+    /// its first frame slip in between.
+    #[test]
+    fn a_frame_that_comes_before_its_opening_is_seen_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_frames_in, frames) = bounded(8);
+        let (control_in, control) = bounded(8);
+        let (events, events_out) = bounded(8);
+        let mut writer = WriterThread::new(RecorderSettings::default(), frames, control, events);
+        writer.take_control();
+        let path = dir.path().join("a.wav");
+        let recording = Recording::create(5, &path, 8000, u64::MAX).unwrap();
+        control_in.send(Control::Open(Box::new(recording))).unwrap();
+        writer.write(&RecordFrame {
+            recording: 5,
+            position: 0,
+            len: 160,
+            samples: [1; MAX_FRAME],
+        });
+        control_in
+            .send(Control::Close {
+                id: 5,
+                end_position: 160,
+            })
+            .unwrap();
+        writer.round();
+        assert_eq!(
+            events_out.try_recv(),
+            Ok(RecorderEvent::Closed {
+                id: 5,
+                path,
+                samples: 160,
+                overflow_filled: 0
+            })
+        );
+    }
+
+    #[test]
+    fn no_event_is_lost_where_nobody_listens_for_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_frames_in, frames) = bounded(8);
+        let (control_in, control) = bounded(64);
+        let (events, events_out) = bounded(1);
+        let mut writer = WriterThread::new(RecorderSettings::default(), frames, control, events);
+        for id in 0..10 {
+            let path = dir.path().join(format!("{id}.wav"));
+            let recording = Recording::create(id, &path, 8000, u64::MAX).unwrap();
+            control_in.send(Control::Open(Box::new(recording))).unwrap();
+            control_in
+                .send(Control::Close {
+                    id,
+                    end_position: 0,
+                })
+                .unwrap();
+        }
+        let mut heard = 0;
+        for _ in 0..10 {
+            writer.round();
+            heard += events_out.try_iter().count();
+        }
+        assert_eq!(heard, 10);
+    }
+}
