@@ -63,8 +63,7 @@ impl Config {
             Ok(document) => Self::read(reader.root(document.get_ref())),
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
-                let message = error.message().lines().collect::<Vec<_>>().join(", ");
-                reader.report(offset, String::new(), Fault::Syntax(message));
+                reader.report_syntax(offset, error.message());
                 Self::default()
             }
         };

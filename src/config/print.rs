@@ -25,7 +25,8 @@ impl Printer {
         let _ = writeln!(self.0, "{key} = {}", value.into());
     }
 
-    /// A key that may be absent: without a value, an example of one is left as a comment.
+    /// A key that may be absent: without a value, an example is left, commented out by a `#`
+    /// without a space.
     pub(super) fn optional(
         &mut self,
         key: &str,
@@ -37,7 +38,7 @@ impl Printer {
             self.key(key, value, comment);
         } else {
             self.comment(comment);
-            let _ = writeln!(self.0, "# {key} = {}", toml::Value::from(example));
+            let _ = writeln!(self.0, "#{key} = {}", toml::Value::from(example));
         }
     }
 

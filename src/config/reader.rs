@@ -75,6 +75,17 @@ impl<'d> Reader<'d> {
         });
     }
 
+    /// Reports what is not TOML, with the line as it stands.
+    pub(super) fn report_syntax(&mut self, offset: usize, message: &str) {
+        let before = self.text.get(..offset).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.text.get(start..).and_then(|rest| rest.lines().next());
+        let line = shortened(format!("{:?}", line.unwrap_or_default().trim()));
+        let message = message.lines().collect::<Vec<_>>().join(", ");
+        let fault = Fault::Syntax(format!("{message}, at {line}"));
+        self.report(offset, String::new(), fault);
+    }
+
     fn nearest(&self, unknown: &Unknown) -> String {
         // The same section counts for more, but a key that exists elsewhere was meant as that.
         const SAME_SECTION: f64 = 0.2;
@@ -316,8 +327,7 @@ fn join(path: &str, key: &str) -> String {
 
 /// A value as a message shows it.
 fn shown(value: &DeValue<'_>) -> String {
-    const MAX_CHARS: usize = 60;
-    let text = match value {
+    shortened(match value {
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
@@ -326,7 +336,11 @@ fn shown(value: &DeValue<'_>) -> String {
         DeValue::Array(array) if array.is_empty() => "[]".to_owned(),
         DeValue::Array(array) => format!("a list of {}", array.len()),
         DeValue::Table(_) => "a table".to_owned(),
-    };
+    })
+}
+
+fn shortened(text: String) -> String {
+    const MAX_CHARS: usize = 60;
     if text.chars().count() <= MAX_CHARS {
         return text;
     }
