@@ -231,6 +231,24 @@ impl Headers {
         Some(media)
     }
 
+    /// Whether Accept admits this media type, given in lower case (RFC 3261 §20.1): without
+    /// the header `application/sdp` alone, with an empty one nothing.
+    pub fn accepts(&self, media: &str) -> bool {
+        if !self.contains(&Name::Accept) {
+            return media == "application/sdp";
+        }
+        let main = media.split('/').next().unwrap_or_default();
+        self.list(&Name::Accept).any(|range| {
+            let end = range.find(';').unwrap_or(range.len());
+            let range = syntax::trim(&range[..end]);
+            range == "*/*"
+                || range.eq_ignore_ascii_case(media)
+                || range
+                    .strip_suffix("/*")
+                    .is_some_and(|m| m.eq_ignore_ascii_case(main))
+        })
+    }
+
     /// The option tags of Require.
     pub fn require(&self) -> Vec<&str> {
         self.list(&Name::Require).collect()
@@ -270,8 +288,8 @@ impl Headers {
 }
 
 fn single_line(mut value: String) -> String {
-    if value.contains(['\r', '\n', '\0']) {
-        value = value.replace(['\r', '\n', '\0'], " ");
+    if value.contains(['\r', '\n']) {
+        value = value.replace(['\r', '\n'], " ");
     }
     value
 }

@@ -2,6 +2,7 @@
 
 pub mod dialog;
 pub mod framing;
+pub mod fuzz;
 pub mod header;
 pub mod message;
 pub mod method;

@@ -119,7 +119,9 @@ impl Head {
             self.fail("Bad header field name");
             return;
         }
-        self.headers.push(Name::parse(name), syntax::trim(value));
+        // A bare CR is white space at the ends, and `push` makes it a space within.
+        self.headers
+            .push(Name::parse(name), value.trim_matches([' ', '\t', '\r']));
     }
 
     fn fail(&mut self, phrase: &str) {

@@ -1,1 +1,291 @@
-//! registration.
+//! A registrar for softphones that do not dial before they have registered (RFC 3261 §10.3).
+//!
+//! Bindings live in memory, are bounded in number and size, and are not looked up for calls.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::header::{Name, NameAddr};
+use super::message::{Request, Response};
+use super::uri::{AnyUri, Uri};
+
+/// Bounds of the registrar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Bindings in all; more is answered 503.
+    pub bindings: usize,
+    /// Bindings of one address; more is answered 503.
+    pub bindings_per_address: usize,
+    /// The shortest registration, whole seconds; below it 423.
+    pub min_expires: Duration,
+    /// The longest registration, whole seconds; what asks for more gets this.
+    pub max_expires: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            bindings: 10_000,
+            bindings_per_address: 10,
+            min_expires: Duration::from_secs(60),
+            max_expires: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Bytes of an address, a contact, a Call-ID that are kept; what is longer is refused.
+pub const MAX_TEXT: usize = 512;
+
+/// RFC 3261 §10.2.1.1: what counts where no time, or a broken one, is given.
+const DEFAULT_EXPIRES: u64 = 3600;
+
+/// The bindings of every address.
+#[derive(Debug)]
+pub struct Registrar {
+    settings: Settings,
+    addresses: HashMap<String, Vec<Binding>>,
+    count: usize,
+    /// No binding ends before this: a full registrar is swept only when that can help.
+    first_end: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+struct Binding {
+    uri: AnyUri,
+    call_id: String,
+    cseq: u32,
+    until: Instant,
+}
+
+/// What a request wants with one contact. A lifetime of zero removes it.
+struct Change {
+    uri: AnyUri,
+    lifetime: Duration,
+}
+
+/// Why a REGISTER is refused: status and phrase.
+struct Refusal(u16, &'static str);
+
+impl Registrar {
+    /// An empty registrar.
+    pub fn new(settings: Settings) -> Registrar {
+        Registrar {
+            settings,
+            addresses: HashMap::new(),
+            count: 0,
+            first_end: None,
+        }
+    }
+
+    /// How many bindings are held, ended ones that were not swept yet included.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Answers a valid REGISTER: 200 with every binding, or 400, 423, 500, 503 and nothing changed.
+    pub fn handle(&mut self, request: &Request, now: Instant) -> Response {
+        match self.register(request, now) {
+            Ok(response) => response,
+            Err(Refusal(status, phrase)) => {
+                let mut response = Response::to(request, status).with_reason(phrase);
+                match status {
+                    423 => {
+                        let least = self.settings.min_expires.as_secs();
+                        response.headers.push(Name::MinExpires, least.to_string());
+                    }
+                    503 => response.headers.push(Name::RetryAfter, "60"),
+                    _ => {}
+                }
+                response
+            }
+        }
+    }
+
+    fn register(&mut self, request: &Request, now: Instant) -> Result<Response, Refusal> {
+        let to = request
+            .headers
+            .to()
+            .map_err(|_| Refusal(400, "Bad To header"))?;
+        let address = to
+            .sip_uri()
+            .map(address_of_record)
+            .ok_or(Refusal(400, "To is not a SIP address"))?;
+        let (Ok(call_id), Ok(cseq)) = (request.headers.call_id(), request.headers.cseq()) else {
+            return Err(Refusal(400, "Bad Call-ID or CSeq header"));
+        };
+        if address.len() > MAX_TEXT || call_id.len() > MAX_TEXT {
+            return Err(Refusal(400, "Address or Call-ID is too long"));
+        }
+        self.sweep_address(&address, now);
+        let current = self.addresses.get(&address).map_or(&[][..], Vec::as_slice);
+        let changes = self.changes(request, current)?;
+        // RFC 3261 §10.3 step 7: a request from before the last one changes nothing.
+        let stale = |uri: &AnyUri| {
+            current
+                .iter()
+                .any(|b| same(&b.uri, uri) && b.call_id == call_id && b.cseq > cseq.number)
+        };
+        if changes.iter().any(|change| stale(&change.uri)) {
+            return Err(Refusal(500, "CSeq is out of order"));
+        }
+        self.make_room(&address, &changes, now)?;
+        for change in changes {
+            self.apply(&address, change, call_id, cseq.number, now);
+        }
+        Ok(self.listing(request, &address, now))
+    }
+
+    /// Reads the contacts of the request.
+    fn changes(&self, request: &Request, current: &[Binding]) -> Result<Vec<Change>, Refusal> {
+        let headers = &request.headers;
+        let general = headers.get(&Name::Expires);
+        if headers.list(&Name::Contact).any(|value| value == "*") {
+            let alone = headers.list(&Name::Contact).count() == 1;
+            if !alone || lifetime(general) != 0 {
+                return Err(Refusal(400, "Wildcard Contact needs Expires: 0"));
+            }
+            let remove = |binding: &Binding| Change {
+                uri: binding.uri.clone(),
+                lifetime: Duration::ZERO,
+            };
+            return Ok(current.iter().map(remove).collect());
+        }
+        let contacts = headers
+            .contacts()
+            .map_err(|_| Refusal(400, "Bad Contact header"))?;
+        let settings = self.settings;
+        contacts
+            .into_iter()
+            .map(|contact| {
+                if contact.uri.to_string().len() > MAX_TEXT {
+                    return Err(Refusal(400, "Contact is too long"));
+                }
+                let asked =
+                    Duration::from_secs(lifetime(contact.params.value("expires").or(general)));
+                if !asked.is_zero() && asked < settings.min_expires {
+                    return Err(Refusal(423, "Interval Too Brief"));
+                }
+                Ok(Change {
+                    uri: contact.uri,
+                    lifetime: asked.min(settings.max_expires),
+                })
+            })
+            .collect()
+    }
+
+    fn make_room(
+        &mut self,
+        address: &str,
+        changes: &[Change],
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let current = self.addresses.get(address).map_or(&[][..], Vec::as_slice);
+        let held = current.len();
+        let new = changes
+            .iter()
+            .filter(|c| !c.lifetime.is_zero() && !current.iter().any(|b| same(&b.uri, &c.uri)))
+            .count();
+        if new == 0 {
+            return Ok(());
+        }
+        if held + new > self.settings.bindings_per_address {
+            return Err(Refusal(503, "Too many registrations of this address"));
+        }
+        if self.count + new > self.settings.bindings && self.first_end.is_some_and(|end| end <= now)
+        {
+            self.sweep(now);
+        }
+        if self.count + new > self.settings.bindings {
+            return Err(Refusal(503, "Too many registrations"));
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, address: &str, change: Change, call_id: &str, cseq: u32, now: Instant) {
+        let bindings = self.addresses.entry(address.to_owned()).or_default();
+        let before = bindings.len();
+        bindings.retain(|binding| !same(&binding.uri, &change.uri));
+        if !change.lifetime.is_zero() {
+            let until = now + change.lifetime;
+            self.first_end = Some(self.first_end.map_or(until, |end| end.min(until)));
+            bindings.push(Binding {
+                uri: change.uri,
+                call_id: call_id.to_owned(),
+                cseq,
+                until,
+            });
+        }
+        self.count = self.count + bindings.len() - before;
+        if bindings.is_empty() {
+            self.addresses.remove(address);
+        }
+    }
+
+    fn sweep_address(&mut self, address: &str, now: Instant) {
+        if let Some(bindings) = self.addresses.get_mut(address) {
+            let before = bindings.len();
+            bindings.retain(|binding| binding.until > now);
+            self.count -= before - bindings.len();
+            if bindings.is_empty() {
+                self.addresses.remove(address);
+            }
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        self.addresses.retain(|_, bindings| {
+            bindings.retain(|binding| binding.until > now);
+            !bindings.is_empty()
+        });
+        let left = || self.addresses.values().flatten();
+        self.count = left().count();
+        self.first_end = left().map(|binding| binding.until).min();
+    }
+
+    fn listing(&self, request: &Request, address: &str, now: Instant) -> Response {
+        let mut response = Response::to(request, 200);
+        let mut longest = 0;
+        for binding in self.addresses.get(address).into_iter().flatten() {
+            let left = binding.until.duration_since(now).as_secs();
+            longest = longest.max(left);
+            let mut contact = NameAddr::new(binding.uri.clone());
+            contact.params.set("expires", Some(&left.to_string()));
+            response.headers.push(Name::Contact, contact.to_string());
+        }
+        response.headers.push(Name::Expires, longest.to_string());
+        response
+    }
+}
+
+/// Seconds that a text asks for. What is broken or beyond all bounds counts as RFC 3261 §20.19
+/// has it.
+fn lifetime(text: Option<&str>) -> u64 {
+    text.and_then(|text| super::syntax::number::<u32>(super::syntax::trim(text)))
+        .map_or(DEFAULT_EXPIRES, u64::from)
+}
+
+/// RFC 3261 §10.3 step 5: the To address without parameters.
+fn address_of_record(uri: &Uri) -> String {
+    let mut plain = Uri::new(uri.user.as_deref(), uri.host.clone(), uri.port);
+    plain.scheme = uri.scheme;
+    if let super::uri::Host::Name(name) = &mut plain.host {
+        name.make_ascii_lowercase();
+    }
+    plain.to_string()
+}
+
+fn same(a: &AnyUri, b: &AnyUri) -> bool {
+    match (a, b) {
+        (AnyUri::Sip(a), AnyUri::Sip(b)) => a.equivalent(b),
+        (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+#[path = "registration_tests.rs"]
+mod tests;

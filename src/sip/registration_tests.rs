@@ -1,0 +1,156 @@
+use super::*;
+use crate::sip::method::Method;
+
+const SETTINGS: Settings = Settings {
+    bindings: 3,
+    bindings_per_address: 2,
+    min_expires: Duration::from_secs(60),
+    max_expires: Duration::from_secs(600),
+};
+
+struct Bench {
+    registrar: Registrar,
+    start: Instant,
+    cseq: u32,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench {
+            registrar: Registrar::new(SETTINGS),
+            start: Instant::now(),
+            cseq: 0,
+        }
+    }
+
+    /// Registers `contact` for `user` at `second`: the status, and the contacts of the answer.
+    fn register(&mut self, second: u64, user: &str, lines: &[&str]) -> (u16, Vec<String>) {
+        self.cseq += 1;
+        let mut request = Request::new(Method::Register, "sip:h");
+        request.headers.push(Name::To, format!("<sip:{user}@H>"));
+        request.headers.push(Name::From, "<sip:x@h>;tag=1");
+        request.headers.push(Name::CallId, "c");
+        request
+            .headers
+            .push(Name::CSeq, format!("{} REGISTER", self.cseq));
+        for line in lines {
+            let (name, value) = line.split_once(": ").expect("a header");
+            request.headers.push(Name::parse(name), value);
+        }
+        let now = self.start + Duration::from_secs(second);
+        let response = self.registrar.handle(&request, now);
+        let contacts = response.headers.get_all(&Name::Contact);
+        (response.status, contacts.map(str::to_owned).collect())
+    }
+}
+
+fn ok(contacts: &[&str]) -> (u16, Vec<String>) {
+    (200, contacts.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn come_stay_and_go() {
+    let mut b = Bench::new();
+    assert_eq!(b.register(0, "a", &[]), ok(&[]));
+    let phone = "Contact: \"A\" <sip:a@10.0.0.1>;expires=100";
+    assert_eq!(
+        b.register(0, "a", &[phone]),
+        ok(&["<sip:a@10.0.0.1>;expires=100"])
+    );
+    assert_eq!(b.register(40, "a;x=y", &[]), ok(&[]));
+    assert_eq!(
+        b.register(40, "a", &[]),
+        ok(&["<sip:a@10.0.0.1>;expires=60"])
+    );
+    // Again, and another; the header's time is for those that have none of their own.
+    let both = "Contact: <SIP:a@10.0.0.1>, <tel:+1>;expires=70";
+    assert_eq!(
+        b.register(50, "a", &[both, "Expires: 80"]),
+        ok(&["<sip:a@10.0.0.1>;expires=80", "<tel:+1>;expires=70"])
+    );
+    assert_eq!(
+        b.register(50, "a", &["Contact: <tel:+1>;expires=0"]),
+        ok(&["<sip:a@10.0.0.1>;expires=80"])
+    );
+    assert_eq!(b.register(130, "a", &[]), ok(&[]));
+    assert!(b.registrar.is_empty());
+}
+
+#[test]
+fn wildcard() {
+    let mut b = Bench::new();
+    b.register(0, "a", &["Contact: <sip:1@h>, <sip:2@h>"]);
+    assert_eq!(b.register(0, "a", &["Contact: *"]).0, 400);
+    assert_eq!(
+        b.register(0, "a", &["Contact: *, <sip:1@h>", "Expires: 0"])
+            .0,
+        400
+    );
+    assert_eq!(b.registrar.len(), 2);
+    assert_eq!(b.register(0, "a", &["Contact: *", "Expires: 0"]), ok(&[]));
+    assert!(b.registrar.is_empty());
+}
+
+#[test]
+fn times() {
+    let mut b = Bench::new();
+    assert_eq!(
+        b.register(0, "a", &["Contact: <sip:1@h>;expires=59"]).0,
+        423
+    );
+    for text in [
+        "Contact: <sip:1@h>",
+        "Contact: <sip:1@h>;expires=x",
+        "Contact: <sip:1@h>;expires=99999999999999",
+    ] {
+        assert_eq!(
+            b.register(0, "a", &[text]),
+            ok(&["<sip:1@h>;expires=600"]),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn bounds() {
+    let mut b = Bench::new();
+    assert_eq!(
+        b.register(0, "a", &["Contact: <sip:1@h>, <sip:2@h>, <sip:3@h>"])
+            .0,
+        503
+    );
+    assert_eq!(
+        b.register(0, "a", &["Contact: <sip:1@h>, <sip:2@h>"]).0,
+        200
+    );
+    assert_eq!(
+        b.register(0, "b", &["Contact: <sip:1@h>, <sip:2@h>"]).0,
+        503
+    );
+    assert_eq!(b.register(1, "b", &["Contact: <sip:1@h>"]).0, 200);
+    assert_eq!(b.register(1, "c", &["Contact: <sip:1@h>"]).0, 503);
+    // A refresh needs no room, and what has ended gives it back.
+    assert_eq!(b.register(2, "b", &["Contact: <sip:1@h>"]).0, 200);
+    assert_eq!(b.register(600, "c", &["Contact: <sip:1@h>"]).0, 200);
+    assert_eq!(b.registrar.len(), 2);
+    let long = format!("Contact: <sip:{}@h>", "x".repeat(MAX_TEXT));
+    assert_eq!(b.register(601, "d", &[&long]).0, 400);
+}
+
+#[test]
+fn an_old_request_changes_nothing() {
+    let mut b = Bench::new();
+    b.cseq = 10;
+    b.register(0, "a", &["Contact: <sip:1@h>"]);
+    b.cseq = 5;
+    assert_eq!(b.register(0, "a", &["Contact: <sip:1@h>;expires=0"]).0, 500);
+    assert_eq!(b.registrar.len(), 1);
+}
+
+#[test]
+fn only_sip_addresses() {
+    let mut request = Request::new(Method::Register, "sip:h");
+    request.headers.push(Name::To, "<isbn:2983792873>");
+    let response = Registrar::new(SETTINGS).handle(&request, Instant::now());
+    assert_eq!(response.status, 400);
+}
