@@ -1,6 +1,7 @@
 //! Sockets: SIP over UDP and TCP on the control side, RTP on the media threads, and the one
 //! module that makes system calls.
 
+pub mod clock;
 mod connections;
 pub mod media;
 pub mod ports;

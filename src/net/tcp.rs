@@ -285,7 +285,7 @@ impl Reader<'_> {
             };
             framer.push(&buffer[..length]);
             let mut complete = false;
-            while let Some(frame) = framer.next() {
+            for frame in framer.by_ref() {
                 complete = true;
                 trust = Trust::Spoken;
                 if let Some(end) = self.on_frame(frame).await {
