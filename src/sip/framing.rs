@@ -44,6 +44,9 @@ pub struct Framer {
     state: State,
 }
 
+/// Bytes of buffer that an idle connection keeps.
+const KEPT: usize = 4096;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
@@ -97,6 +100,12 @@ impl Framer {
     fn take(&mut self, len: usize) {
         self.taken += len;
         self.scanned = 0;
+        if self.taken == self.buffer.len() {
+            // Thousands of idle connections do not each keep room for their largest message.
+            self.buffer.clear();
+            self.buffer.shrink_to(KEPT);
+            self.taken = 0;
+        }
     }
 
     /// Line ends between messages. `None`: there are none, or their meaning is still open.

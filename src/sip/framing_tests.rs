@@ -123,6 +123,15 @@ fn memory_is_bounded() {
 }
 
 #[test]
+fn an_idle_connection_keeps_little() {
+    let mut framer = Framer::new();
+    let large = message("Content-Length: 60000\r\n", &"x".repeat(60_000));
+    framer.push(large.as_bytes());
+    assert!(framer.next().is_some());
+    assert!(framer.buffer.capacity() <= KEPT);
+}
+
+#[test]
 fn garbage_is_not_answered() {
     let (out, _) = frames(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 1000);
     assert!(matches!(

@@ -157,15 +157,21 @@ impl Headers {
             .collect()
     }
 
-    /// Replaces the top Via and leaves the others, also those on the same line.
+    /// Replaces the top Via, the one of [`Headers::via`], and leaves the others, also those on the
+    /// same line.
     pub fn replace_top_via(&mut self, via: &Via) {
-        let Some((_, value)) = self.0.iter_mut().find(|(n, _)| *n == Name::Via) else {
+        let is_top = |(name, value): &(Name, String)| {
+            *name == Name::Via && syntax::List::new(value).next().is_some()
+        };
+        let Some(at) = self.0.iter().position(is_top) else {
             return self.push_front(Name::Via, via.to_string());
         };
-        *value = match syntax::find_outside(value, b',') {
-            Some(comma) => format!("{via}, {}", syntax::trim(&value[comma + 1..])),
-            None => via.to_string(),
-        };
+        let mut line = via.to_string();
+        for other in syntax::List::new(&self.0[at].1).skip(1) {
+            line.push_str(", ");
+            line.push_str(other);
+        }
+        self.0[at].1 = line;
     }
 
     /// From.

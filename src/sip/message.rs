@@ -140,6 +140,17 @@ impl Response {
         self
     }
 
+    /// Gives To this tag where it has none (RFC 3261 §8.2.6.2).
+    pub fn add_to_tag(&mut self, tag: &str) {
+        if self.to_tag().is_none()
+            && let Some(to) = self.headers.get(&Name::To)
+        {
+            // Behind the text as it came: To is echoed, even one that cannot be read.
+            let tagged = format!("{to};tag={tag}");
+            self.headers.set(Name::To, tagged);
+        }
+    }
+
     /// The response on the wire; Content-Length is set to the body's length.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = buffer(&self.headers, &self.body);

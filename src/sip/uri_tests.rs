@@ -112,6 +112,14 @@ fn equivalence_of_the_rfc() {
 }
 
 #[test]
+fn the_first_of_two_counts() {
+    let twice = uri("sip:h;a=1;a=2");
+    assert!(twice.equivalent(&twice));
+    assert!(twice.equivalent(&uri("sip:h;a=1")));
+    assert!(!twice.equivalent(&uri("sip:h;a=2")));
+}
+
+#[test]
 fn other_schemes() {
     let tel: AnyUri = "tel:+1-212".parse().unwrap();
     assert_eq!(tel, AnyUri::Other("tel:+1-212".into()));
@@ -130,11 +138,12 @@ proptest! {
 
     #[test]
     fn printing_is_stable(text in "sips?:([a-z%#;?=:&0-9]{0,8}@)?[a-z0-9.:\\[\\]]{1,8}(;[a-z=%41]{0,5}){0,2}(\\?[a-z=&]{0,4})?") {
-        if let Ok(u) = text.parse::<Uri>() {
-            let printed = u.to_string();
-            let again = uri(&printed);
-            prop_assert_eq!(again.to_string(), printed);
-            prop_assert_eq!(again, u);
-        }
+        crate::sip::fuzz::uri(text.as_bytes());
+    }
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,30}") {
+        crate::sip::fuzz::uri(text.as_bytes());
+        crate::sip::fuzz::uri(format!("sip:{text}").as_bytes());
     }
 }
