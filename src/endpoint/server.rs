@@ -3,6 +3,7 @@
 //! What is refused without a call is refused without a transaction (RFC 3261 §8.2.7): a repetition
 //! gets the same answer with the same tag, and nothing is held for it.
 
+use super::admission::subscriber;
 use super::table::{Server, ServerMachine};
 use super::validate::{Refusal, check_content, check_extensions, check_method};
 use super::{Endpoint, Output, ServerId};
@@ -118,8 +119,14 @@ impl Endpoint {
         check_extensions(request, &self.settings)?;
         check_content(request, &self.settings)?;
         let limit = self.settings.limits.transactions;
-        let room = if in_dialog { limit + limit / 4 } else { limit };
-        if self.table.weight() + weight(request) > room {
+        let weight = weight(request);
+        let full = if in_dialog {
+            self.table.weight() + weight > limit + limit / 4
+        } else {
+            let held = self.table.weight_of(subscriber(flow.remote.ip()));
+            self.table.weight() + weight > limit || held + weight > limit - limit / 4
+        };
+        if full {
             return Err(Refusal::new(503).with(Name::RetryAfter, RETRY_AFTER_FULL));
         }
         if request.method == Method::Invite
@@ -153,6 +160,7 @@ impl Endpoint {
             trying: invite.then(|| Response::to(&request, 100)),
             tag: request.to_tag(),
             cancelled: false,
+            source: subscriber(flow.remote.ip()),
             weight: weight(&request),
             wake: None,
         });

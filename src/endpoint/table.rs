@@ -9,7 +9,7 @@ use crate::sip::transaction::{
 };
 use crate::sip::transport::{ConnectionId, Flow};
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 /// A server transaction's machine.
@@ -123,6 +123,8 @@ pub(super) struct Server {
     /// The To tag: the request's own, or that of our responses.
     pub(super) tag: Option<String>,
     pub(super) cancelled: bool,
+    /// Who sent it, as admission counts sources.
+    pub(super) source: IpAddr,
     pub(super) weight: usize,
     pub(super) wake: Option<Instant>,
 }
@@ -173,6 +175,8 @@ pub(super) struct Table {
     wakes: BTreeSet<(Instant, u64)>,
     paths: BTreeSet<(Path, u64)>,
     weight: usize,
+    /// The weight of the server transactions of each source.
+    by_source: HashMap<IpAddr, usize>,
     last_id: u64,
 }
 
@@ -186,6 +190,11 @@ impl Table {
         self.weight
     }
 
+    /// The part of that which one source holds.
+    pub(super) fn weight_of(&self, source: IpAddr) -> usize {
+        self.by_source.get(&source).copied().unwrap_or_default()
+    }
+
     pub(super) fn add_server(&mut self, server: Server) -> ServerId {
         let id = self.next_id();
         self.by_key.insert(server.key, id);
@@ -195,6 +204,7 @@ impl Table {
         self.paths
             .extend(Path::all(&server.flow).map(|path| (path, id)));
         self.weight += server.weight;
+        *self.by_source.entry(server.source).or_default() += server.weight;
         self.servers.insert(id, server);
         ServerId(id)
     }
@@ -276,6 +286,12 @@ impl Table {
             self.paths.remove(&(path, id.0));
         }
         self.weight -= server.weight;
+        if let Some(held) = self.by_source.get_mut(&server.source) {
+            *held -= server.weight;
+            if *held == 0 {
+                self.by_source.remove(&server.source);
+            }
+        }
     }
 
     /// Points a server transaction whose connection is lost to where its peer listens
@@ -346,6 +362,7 @@ impl Table {
             && self.by_call.is_empty()
             && self.wakes.is_empty()
             && self.paths.is_empty()
+            && self.by_source.is_empty()
             && self.weight == 0
     }
 }

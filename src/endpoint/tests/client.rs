@@ -3,7 +3,7 @@
 use super::*;
 use crate::sip::method::Method;
 
-fn request(method: Method) -> Request {
+fn request(method: &Method) -> Request {
     let mut request = Request::new(method.clone(), "sip:alice@192.0.2.9:5070");
     for (name, value) in [
         (Name::Route, "<sip:proxy@h;lr>".to_owned()),
@@ -19,7 +19,7 @@ fn request(method: Method) -> Request {
 }
 
 /// A bench that has sent a request, and the request as it went out.
-fn started(method: Method, mut bench: Bench) -> (Bench, ClientId, Request) {
+fn started(method: &Method, mut bench: Bench) -> (Bench, ClientId, Request) {
     let id = bench
         .endpoint
         .request(request(method), bench.flow, bench.now)
@@ -59,9 +59,11 @@ fn statuses(bench: &mut Bench, id: ClientId) -> Vec<u16> {
 
 #[test]
 fn what_a_request_gets() {
-    let mut settings = Settings::default();
-    settings.external_address = Some("203.0.113.5".parse().unwrap());
-    let (_, _, sent) = started(Method::Options, Bench::new(settings));
+    let settings = Settings {
+        external_address: Some("203.0.113.5".parse().unwrap()),
+        ..Settings::default()
+    };
+    let (_, _, sent) = started(&Method::Options, Bench::new(settings));
     let via = sent.headers.via().unwrap();
     assert_eq!(via.sent_by_host.to_string(), "203.0.113.5");
     assert_eq!(
@@ -76,7 +78,7 @@ fn what_a_request_gets() {
 
 #[test]
 fn a_refusal_is_acknowledged_each_time_and_told_once() {
-    let (mut bench, id, sent) = started(Method::Invite, udp());
+    let (mut bench, id, sent) = started(&Method::Invite, udp());
     answer(&mut bench, &sent, 180);
     for _ in 0..3 {
         answer(&mut bench, &sent, 486);
@@ -98,13 +100,13 @@ fn a_refusal_is_acknowledged_each_time_and_told_once() {
 
 #[test]
 fn every_2xx_reaches_the_call() {
-    let (mut bench, id, sent) = started(Method::Invite, udp());
+    let (mut bench, id, sent) = started(&Method::Invite, udp());
     for _ in 0..3 {
         answer(&mut bench, &sent, 200);
     }
     assert_eq!(statuses(&mut bench, id), [200, 200, 200]);
     assert_eq!(bench.requests(), [], "the call acknowledges");
-    let ack = request(Method::Ack);
+    let ack = request(&Method::Ack);
     bench.endpoint.send_ack(ack, bench.flow);
     bench.drain();
     let ack = bench.requests().remove(0);
@@ -118,7 +120,7 @@ fn every_2xx_reaches_the_call() {
 
 #[test]
 fn cancel_waits_for_a_provisional() {
-    let (mut bench, id, sent) = started(Method::Invite, udp());
+    let (mut bench, id, sent) = started(&Method::Invite, udp());
     bench.endpoint.cancel(id, bench.now);
     bench.drain();
     assert_eq!(bench.requests(), []);
@@ -138,7 +140,7 @@ fn cancel_waits_for_a_provisional() {
 
 #[test]
 fn a_cancelled_invite_does_not_wait_for_ever() {
-    let (mut bench, id, sent) = started(Method::Invite, udp());
+    let (mut bench, id, sent) = started(&Method::Invite, udp());
     answer(&mut bench, &sent, 180);
     bench.pass(ms(600_000));
     bench.endpoint.cancel(id, bench.now);
@@ -155,7 +157,7 @@ fn a_cancelled_invite_does_not_wait_for_ever() {
 fn silence_is_a_timeout() {
     for method in [Method::Invite, Method::Bye] {
         for bench in [udp(), Bench::tcp()] {
-            let (mut bench, id, _) = started(method.clone(), bench);
+            let (mut bench, id, _) = started(&method, bench);
             bench.pass(ms(31_999));
             assert_eq!(statuses(&mut bench, id), []);
             bench.pass(ms(1));
@@ -168,7 +170,7 @@ fn silence_is_a_timeout() {
 #[test]
 fn network_failures_are_told_once_and_only_to_whom_they_hit() {
     for method in [Method::Invite, Method::Bye] {
-        let (mut bench, id, _) = started(method.clone(), Bench::tcp());
+        let (mut bench, id, _) = started(&method, Bench::tcp());
         let (now, flow) = (bench.now, bench.flow);
         let endpoint = &mut bench.endpoint;
         endpoint.handle(Input::ConnectionClosed(ConnectionId(2)), now);
@@ -189,7 +191,7 @@ fn network_failures_are_told_once_and_only_to_whom_they_hit() {
 
 #[test]
 fn foreign_responses_are_dropped() {
-    let (mut bench, _, sent) = started(Method::Invite, udp());
+    let (mut bench, _, sent) = started(&Method::Invite, udp());
     let mut foreign = sent.clone();
     foreign
         .headers

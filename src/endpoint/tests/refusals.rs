@@ -24,96 +24,98 @@ type Case = (
     Option<(Name, &'static str)>,
 );
 
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, UPDATE, INFO, PRACK";
+
+const CASES: &[Case] = &[
+    (
+        &[("From: <sip:alice@h>;tag=f1\r\n", "")],
+        400,
+        "Missing From header",
+        None,
+    ),
+    (
+        &[("Call-ID: c1\r\n", "")],
+        400,
+        "Missing Call-ID header",
+        None,
+    ),
+    (
+        &[("1 INVITE", "1 BYE")],
+        400,
+        "Bad CSeq header: method does not match",
+        None,
+    ),
+    (
+        &[("SIP/2.0\r\nVia", "SIP/7.0\r\nVia")],
+        505,
+        "Version Not Supported",
+        None,
+    ),
+    (
+        &[("sip:bob@192.0.2.1 ", "tel:+1 ")],
+        416,
+        "Unsupported URI Scheme",
+        None,
+    ),
+    (
+        &[("INVITE", "REFER")],
+        405,
+        "Method Not Allowed",
+        Some((Name::Allow, ALLOW)),
+    ),
+    (
+        &[("INVITE", "SING")],
+        501,
+        "Not Implemented",
+        Some((Name::Allow, ALLOW)),
+    ),
+    (
+        &[(
+            "Max-Forwards",
+            "Require: 100rel, foo, Timer, bar\r\nMax-Forwards",
+        )],
+        420,
+        "Bad Extension",
+        Some((Name::Unsupported, "foo, bar")),
+    ),
+    (
+        &[("70\r\n\r\n", "70\r\nContent-Type: text/plain\r\n\r\nhi")],
+        415,
+        "Unsupported Media Type",
+        Some((Name::Accept, "application/sdp, application/dtmf-relay")),
+    ),
+    (
+        &[(
+            "70\r\n\r\n",
+            "70\r\nContent-Type: application/sdp\r\nContent-Encoding: gzip\r\n\r\nhi",
+        )],
+        415,
+        "Unsupported Media Type",
+        Some((Name::AcceptEncoding, "identity")),
+    ),
+    (
+        &[("70\r\n\r\n", "70\r\n\r\nhi")],
+        400,
+        "Missing Content-Type header",
+        None,
+    ),
+    (
+        &[("Max-", "Accept: text/x\r\nMax-")],
+        406,
+        "Not Acceptable",
+        None,
+    ),
+    (
+        &[("INVITE", "CANCEL")],
+        481,
+        "Call/Transaction Does Not Exist",
+        None,
+    ),
+];
+
 #[test]
 fn each_gets_its_answer() {
-    const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, UPDATE, INFO, PRACK";
-    let cases: &[Case] = &[
-        (
-            &[("From: <sip:alice@h>;tag=f1\r\n", "")],
-            400,
-            "Missing From header",
-            None,
-        ),
-        (
-            &[("Call-ID: c1\r\n", "")],
-            400,
-            "Missing Call-ID header",
-            None,
-        ),
-        (
-            &[("1 INVITE", "1 BYE")],
-            400,
-            "Bad CSeq header: method does not match",
-            None,
-        ),
-        (
-            &[("SIP/2.0\r\nVia", "SIP/7.0\r\nVia")],
-            505,
-            "Version Not Supported",
-            None,
-        ),
-        (
-            &[("sip:bob@192.0.2.1 ", "tel:+1 ")],
-            416,
-            "Unsupported URI Scheme",
-            None,
-        ),
-        (
-            &[("INVITE", "REFER")],
-            405,
-            "Method Not Allowed",
-            Some((Name::Allow, ALLOW)),
-        ),
-        (
-            &[("INVITE", "SING")],
-            501,
-            "Not Implemented",
-            Some((Name::Allow, ALLOW)),
-        ),
-        (
-            &[(
-                "Max-Forwards",
-                "Require: 100rel, foo, Timer, bar\r\nMax-Forwards",
-            )],
-            420,
-            "Bad Extension",
-            Some((Name::Unsupported, "foo, bar")),
-        ),
-        (
-            &[("70\r\n\r\n", "70\r\nContent-Type: text/plain\r\n\r\nhi")],
-            415,
-            "Unsupported Media Type",
-            Some((Name::Accept, "application/sdp, application/dtmf-relay")),
-        ),
-        (
-            &[(
-                "70\r\n\r\n",
-                "70\r\nContent-Type: application/sdp\r\nContent-Encoding: gzip\r\n\r\nhi",
-            )],
-            415,
-            "Unsupported Media Type",
-            Some((Name::AcceptEncoding, "identity")),
-        ),
-        (
-            &[("70\r\n\r\n", "70\r\n\r\nhi")],
-            400,
-            "Missing Content-Type header",
-            None,
-        ),
-        (
-            &[("Max-", "Accept: text/x\r\nMax-")],
-            406,
-            "Not Acceptable",
-            None,
-        ),
-        (
-            &[("INVITE", "CANCEL")],
-            481,
-            "Call/Transaction Does Not Exist",
-            None,
-        ),
-    ];
-    for (edits, status, phrase, header) in cases {
+    for (edits, status, phrase, header) in CASES {
         let (mut bench, response) = answer(edits);
         let response = response.unwrap_or_else(|| panic!("no answer: {edits:?}"));
         assert_eq!(
@@ -242,10 +244,15 @@ fn too_many_transactions_are_503_and_calls_can_still_end() {
         bench.receive(&options(n, ""));
     }
     let refused = bench.responses();
-    assert_eq!(refused.len(), 2);
+    assert_eq!(refused.len(), 4, "one source has three quarters");
     assert_eq!(refused[0].status, 503);
     assert!(refused[0].headers.contains(&Name::RetryAfter));
-    for n in 10..20 {
+    bench.flow.remote.set_ip("192.0.2.10".parse().unwrap());
+    for n in 10..14 {
+        bench.receive(&options(n, ""));
+    }
+    assert_eq!(bench.statuses().len(), 2, "another has the rest");
+    for n in 20..30 {
         bench.receive(&options(n, ";tag=x"));
     }
     assert_eq!(bench.statuses().len(), 8, "two fit into the reserve");

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::sip::header::Name;
 
-    fn request(method: Method, via: &str, call_id: &str) -> Request {
+    fn request(method: &Method, via: &str, call_id: &str) -> Request {
         let mut request = Request::new(method.clone(), "sip:b@h");
         request.headers.push(Name::Via, via);
         request.headers.push(Name::From, "<sip:a@h>;tag=f");
@@ -129,7 +129,7 @@ mod tests {
         request
     }
 
-    fn key(method: Method, via: &str, call_id: &str, wanted: &Method) -> Option<Key> {
+    fn key(method: &Method, via: &str, call_id: &str, wanted: &Method) -> Option<Key> {
         let request = request(method, via, call_id);
         let via = request.headers.via().ok()?;
         Keys::new([1, 2]).server(&request, &via, wanted)
@@ -137,13 +137,13 @@ mod tests {
 
     #[test]
     fn branch_sent_by_and_method_decide() {
-        let invite = |via: &str, id: &str| key(Method::Invite, via, id, &Method::Invite);
+        let invite = |via: &str, id: &str| key(&Method::Invite, via, id, &Method::Invite);
         let first = invite("SIP/2.0/UDP H:5060;branch=z9hG4bKx", "1");
         assert!(first.is_some());
         // Host without case, default port, anything else in the message.
         assert_eq!(first, invite("SIP/2.0/UDP h;branch=z9hG4bKx;rport", "2"));
         let ack = key(
-            Method::Ack,
+            &Method::Ack,
             "SIP/2.0/UDP h;branch=z9hG4bKx",
             "1",
             &Method::Invite,
@@ -159,7 +159,7 @@ mod tests {
         assert_ne!(
             first,
             key(
-                Method::Cancel,
+                &Method::Cancel,
                 "SIP/2.0/UDP h;branch=z9hG4bKx",
                 "1",
                 &Method::Cancel
@@ -174,10 +174,10 @@ mod tests {
             "SIP/2.0/UDP h;branch=1",
             "SIP/2.0/UDP h;branch=z9hG4bK",
         ] {
-            let first = key(Method::Invite, via, "1", &Method::Invite);
+            let first = key(&Method::Invite, via, "1", &Method::Invite);
             assert!(first.is_some());
-            assert_eq!(first, key(Method::Ack, via, "1", &Method::Invite));
-            assert_ne!(first, key(Method::Invite, via, "2", &Method::Invite));
+            assert_eq!(first, key(&Method::Ack, via, "1", &Method::Invite));
+            assert_ne!(first, key(&Method::Invite, via, "2", &Method::Invite));
         }
     }
 }
