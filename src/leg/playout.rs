@@ -67,7 +67,7 @@ pub struct PlayoutStats {
     pub concealed_samples: u64,
     /// Packets that came when their time was over.
     pub late: u64,
-    /// Packets whose samples were there already.
+    /// Packets that came again, or whose samples were there already.
     pub duplicates: u64,
     /// Packets too far ahead, or too long, to keep.
     pub overflow: u64,
@@ -96,12 +96,14 @@ pub struct Playout {
     /// Whether any audio was played: before it, there is nothing to conceal.
     heard: bool,
     newest: Newest,
+    /// Bit n: the packet `newest.seq - n` was seen.
+    seen: u64,
     /// What is subtracted from timestamps since the last restart of the sender's line.
     rebase: u32,
     ssrc: Option<Ssrc>,
     /// Consecutive ticks whose packets did not fit the line, and the last of them.
     misfits: (u32, u32),
-    /// The deviation of arrivals from the timestamp line, smoothed, us.
+    /// The median deviation of arrivals from the timestamp line, us.
     jitter_us: i64,
     tick: u32,
     last_pull: Option<MediaTime>,
@@ -127,7 +129,7 @@ enum State {
     Playing,
 }
 
-/// The packet with the highest sequence number so far.
+/// What is kept of a packet; of the one with the highest sequence number, as a rule.
 #[derive(Clone, Copy, Debug, Default)]
 struct Newest {
     seq: SeqNo,
@@ -152,6 +154,7 @@ impl Playout {
             gap_start: None,
             heard: false,
             newest: Newest::default(),
+            seen: 0,
             rebase: 0,
             ssrc: None,
             misfits: (0, 0),

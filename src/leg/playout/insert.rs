@@ -3,8 +3,8 @@
 use super::{Newest, Playout, State};
 use crate::audio::MediaTime;
 use crate::codec::Codec;
-use crate::rtp::Packet;
 use crate::rtp::jitter::Put;
+use crate::rtp::{Packet, SeqNo};
 
 impl Playout {
     /// Takes a packet in, in order of arrival. What does not fit is dropped and counted.
@@ -23,10 +23,19 @@ impl Playout {
         if self.state == State::Empty {
             self.begin(packet);
         }
+        if self.is_duplicate(packet.seq) {
+            self.stats.duplicates += 1;
+            return;
+        }
         let len = codec.decode(packet.payload, &mut self.scratch[..len]);
         let at = self.place(packet, len as i64, arrival);
         self.observe(at, arrival);
-        self.store(at, len);
+        self.store(Newest {
+            seq: packet.seq,
+            at,
+            len: len as i64,
+            arrival,
+        });
     }
 
     /// Takes a comfort noise packet in (RFC 3389): instead of concealing, noise of its level is
@@ -34,6 +43,7 @@ impl Playout {
     pub fn comfort_noise(&mut self, packet: &Packet<'_>, _arrival: MediaTime) {
         self.noise.set(packet.payload);
         if self.ssrc == Some(packet.ssrc) && packet.seq.distance(self.newest.seq) > 0 {
+            self.is_duplicate(packet.seq);
             self.newest.seq = packet.seq;
         }
     }
@@ -52,6 +62,22 @@ impl Playout {
         };
     }
 
+    /// Whether the number was seen among the last 64; notes it.
+    fn is_duplicate(&mut self, seq: SeqNo) -> bool {
+        let delta = seq.distance(self.newest.seq);
+        let bit = match delta {
+            1.. => {
+                self.seen = self.seen.checked_shl(delta as u32).unwrap_or(0);
+                1
+            }
+            -63..=0 => 1 << u32::from(delta.unsigned_abs()),
+            _ => return false,
+        };
+        let duplicate = self.seen & bit != 0;
+        self.seen |= bit;
+        duplicate
+    }
+
     /// The packet's position on the line.
     ///
     /// Where sequence numbers go on but the timestamp does not follow the clock, the sender has
@@ -61,7 +87,7 @@ impl Playout {
         let first = self.newest.len == 0;
         if !first && packet.seq == self.newest.seq.next() {
             let gap = at - self.newest.at;
-            let elapsed_us = arrival.as_micros() as i64 - self.newest.arrival.as_micros() as i64;
+            let elapsed_us = difference_us(arrival, self.newest.arrival);
             let per_ms = i64::from(self.settings.rate / 1000);
             let elapsed = elapsed_us * per_ms / 1000;
             let stopped_ms = if packet.marker {
@@ -77,8 +103,7 @@ impl Playout {
                 self.stats.restarts += 1;
                 at = follows;
             } else {
-                let deviation = (elapsed_us - gap * 1000 / per_ms).abs();
-                self.jitter_us += (deviation - self.jitter_us) / 16;
+                self.learn_jitter((elapsed_us - gap * 1000 / per_ms).abs());
             }
         }
         if first || packet.seq.distance(self.newest.seq) > 0 {
@@ -90,6 +115,19 @@ impl Playout {
             };
         }
         at
+    }
+
+    /// Follows the median of what is no stall and no burst.
+    fn learn_jitter(&mut self, deviation_us: i64) {
+        if deviation_us > 4 * MAX_GUARD_US {
+            return;
+        }
+        let step = 4 + self.jitter_us / 16;
+        if deviation_us > self.jitter_us {
+            self.jitter_us += step.min(deviation_us - self.jitter_us);
+        } else {
+            self.jitter_us -= step.min(self.jitter_us - deviation_us);
+        }
     }
 
     /// Extends a timestamp by its nearness to the buffer's start.
@@ -105,9 +143,11 @@ impl Playout {
         let (State::Playing, Some(last)) = (self.state, self.last_pull) else {
             return;
         };
-        let guard_us = (GUARD_JITTERS * self.jitter_us).min(MAX_GUARD_US);
-        let due_us = last.as_micros() as i64 + TICK_US;
-        let missed_us = arrival.as_micros() as i64 + guard_us - due_us;
+        let guard_us = match self.jitter_us {
+            ..MIN_JITTER_US => 0,
+            jitter_us => (GUARD_JITTERS * jitter_us).min(MAX_GUARD_US),
+        };
+        let missed_us = difference_us(arrival, last) + guard_us - TICK_US;
         let missed = if missed_us > 0 {
             (missed_us + TICK_US - 1) / TICK_US
         } else {
@@ -124,22 +164,19 @@ impl Playout {
         self.history.observe(early as i32, self.tick);
     }
 
-    fn store(&mut self, at: i64, len: usize) {
+    fn store(&mut self, packet: Newest) {
+        let Newest { at, len, .. } = packet;
         let lateness = self.buffer.start() - at;
         if lateness > 0 {
             self.reach_back(at, lateness);
         }
-        match self.buffer.put(at, &self.scratch[..len]) {
+        match self.buffer.put(at, &self.scratch[..len as usize]) {
             Put::Stored => self.misfits.0 = 0,
             Put::Duplicate => self.stats.duplicates += 1,
-            Put::Late => {
-                self.stats.late += 1;
-                self.misfit(at, len);
-            }
-            Put::Overflow => {
-                self.stats.overflow += 1;
-                self.misfit(at, len);
-            }
+            Put::Late if self.misfit(packet) => {}
+            Put::Overflow if self.misfit(packet) => {}
+            Put::Late => self.stats.late += 1,
+            Put::Overflow => self.stats.overflow += 1,
         }
     }
 
@@ -163,19 +200,31 @@ impl Playout {
         }
     }
 
-    /// After some ticks of packets that do not fit, the line is theirs.
-    fn misfit(&mut self, at: i64, len: usize) {
+    /// After some ticks of packets that do not fit, the line is theirs. Whether it is now.
+    fn misfit(&mut self, packet: Newest) -> bool {
         if self.misfits.0 > 0 && self.misfits.1 == self.tick {
-            return;
+            return false;
         }
         self.misfits = (self.misfits.0 + 1, self.tick);
-        if self.misfits.0 >= MISFIT_TICKS {
-            self.restart_at(at);
-            self.buffer.put(at, &self.scratch[..len]);
+        if self.misfits.0 < MISFIT_TICKS {
+            return false;
         }
+        self.restart_at(packet.at);
+        self.buffer
+            .put(packet.at, &self.scratch[..packet.len as usize]);
+        self.newest = packet;
+        self.seen = 1;
+        true
     }
 }
 
+/// `a - b`, at most a day either way: arrival times come from another clock.
+fn difference_us(a: MediaTime, b: MediaTime) -> i64 {
+    let difference = a.as_micros().wrapping_sub(b.as_micros()) as i64;
+    difference.clamp(-DAY_US, DAY_US)
+}
+
+const DAY_US: i64 = 86_400_000_000;
 /// A timestamp this much ahead of the clock, without a gap in sequence, is another line.
 const JUMP_MS: i64 = 200;
 /// A timestamp that fell behind the clock by this much had stopped: longer than a network stalls.
@@ -184,8 +233,10 @@ const PAUSE_MS: i64 = 1000;
 const PAUSE_MARKED_MS: i64 = 100;
 const MISFIT_TICKS: u32 = 3;
 const TICK_US: i64 = 20_000;
-/// How many mean deviations before the tick a packet must be there to count as in time.
+/// How many median deviations before the tick a packet must be there to count as in time.
 const GUARD_JITTERS: i64 = 3;
+/// Below it, arrivals are as regular as clocks can tell.
+const MIN_JITTER_US: i64 = 50;
 const MAX_GUARD_US: i64 = 2_000;
 /// A tick that was this late tells nothing about the network.
 const MAX_MISSED: i64 = 5;
