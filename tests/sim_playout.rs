@@ -1,5 +1,7 @@
 //! The playout against a simulated network, in simulated time, from seeds.
 
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, these are their helpers
+
 use std::sync::LazyLock;
 
 use antiphon::audio::MediaTime;

@@ -96,11 +96,14 @@ pub struct Playout {
     /// Whether any audio was played: before it, there is nothing to conceal.
     heard: bool,
     newest: Newest,
-    /// Bit n: the packet `newest.seq - n` was seen.
+    highest: SeqNo,
+    /// Bit n: the packet `highest - n` was seen.
     seen: u64,
     /// What is subtracted from timestamps since the last restart of the sender's line.
     rebase: u32,
     ssrc: Option<Ssrc>,
+    /// Consecutive packets out of time.
+    strays: u8,
     /// Consecutive ticks whose packets did not fit the line, and the last of them.
     misfits: (u32, u32),
     /// The median deviation of arrivals from the timestamp line, us.
@@ -129,7 +132,7 @@ enum State {
     Playing,
 }
 
-/// What is kept of a packet; of the one with the highest sequence number, as a rule.
+/// What is kept of a packet: as a rule, of the one with the highest sequence number.
 #[derive(Clone, Copy, Debug, Default)]
 struct Newest {
     seq: SeqNo,
@@ -154,9 +157,11 @@ impl Playout {
             gap_start: None,
             heard: false,
             newest: Newest::default(),
+            highest: SeqNo(0),
             seen: 0,
             rebase: 0,
             ssrc: None,
+            strays: 0,
             misfits: (0, 0),
             jitter_us: 0,
             tick: 0,

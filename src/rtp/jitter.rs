@@ -187,7 +187,7 @@ pub struct Summary {
     pub typical: i32,
     /// The least of the last 5 s.
     pub recent: i32,
-    /// The greatest.
+    /// The greatest, but for the half second that had the best.
     pub best: i32,
 }
 
@@ -308,10 +308,19 @@ impl DelayHistory {
                     .0
             })
             .min();
+        // Without the best bucket: one stray packet must not push all others against the bound.
+        let mut highs = (i32::MIN, i32::MIN);
+        for high in self.buckets.iter().map(|b| b.high) {
+            highs = (highs.0.max(high), highs.1.max(high.min(highs.0)));
+        }
         Summary {
             typical: typical.unwrap_or(i32::MAX),
             recent: recent.unwrap_or(i32::MAX),
-            best: self.buckets.iter().map(|b| b.high).max().unwrap_or(worst.0),
+            best: if highs.1 == i32::MIN {
+                highs.0
+            } else {
+                highs.1
+            },
         }
     }
 }

@@ -28,8 +28,10 @@ impl Playout {
             return;
         }
         let len = codec.decode(packet.payload, &mut self.scratch[..len]);
-        let at = self.place(packet, len as i64, arrival);
-        self.observe(at, arrival);
+        let (at, plausible) = self.place(packet, len as i64, arrival);
+        if plausible {
+            self.observe(at, arrival);
+        }
         self.store(Newest {
             seq: packet.seq,
             at,
@@ -64,49 +66,65 @@ impl Playout {
 
     /// Whether the number was seen among the last 64; notes it.
     fn is_duplicate(&mut self, seq: SeqNo) -> bool {
-        let delta = seq.distance(self.newest.seq);
+        let delta = seq.distance(self.highest);
         let bit = match delta {
             1.. => {
                 self.seen = self.seen.checked_shl(delta as u32).unwrap_or(0);
+                self.highest = seq;
                 1
             }
             -63..=0 => 1 << u32::from(delta.unsigned_abs()),
-            _ => return false,
+            ..-63 if delta > -MAX_MISORDER => return false,
+            _ => {
+                // The sender counts anew.
+                self.seen = 0;
+                self.highest = seq;
+                1
+            }
         };
         let duplicate = self.seen & bit != 0;
         self.seen |= bit;
         duplicate
     }
 
-    /// The packet's position on the line.
+    /// The packet's position on the line, and whether that agrees with the ones before.
     ///
     /// Where sequence numbers go on but the timestamp does not follow the clock, the sender has
     /// taken up another line: the packet follows the last one, or is played at once.
-    fn place(&mut self, packet: &Packet<'_>, len: i64, arrival: MediaTime) -> i64 {
+    fn place(&mut self, packet: &Packet<'_>, len: i64, arrival: MediaTime) -> (i64, bool) {
         let mut at = self.position(packet.timestamp.0);
-        let first = self.newest.len == 0;
-        if !first && packet.seq == self.newest.seq.next() {
-            let gap = at - self.newest.at;
-            let elapsed_us = difference_us(arrival, self.newest.arrival);
-            let per_ms = i64::from(self.settings.rate / 1000);
-            let elapsed = elapsed_us * per_ms / 1000;
+        let per_ms = i64::from(self.settings.rate / 1000);
+        let gap = at - self.newest.at;
+        let elapsed_us = difference_us(arrival, self.newest.arrival);
+        let elapsed = elapsed_us * per_ms / 1000;
+        let ahead = packet.seq.distance(self.newest.seq);
+        let mut follows = self.newest.len == 0;
+        if !follows && ahead == 1 {
+            follows = true;
             let stopped_ms = if packet.marker {
                 PAUSE_MARKED_MS
             } else {
                 PAUSE_MS
             };
-            let restarted =
-                gap <= 0 || gap - elapsed > JUMP_MS * per_ms || elapsed - gap > stopped_ms * per_ms;
-            if restarted {
-                let follows = (self.newest.at + self.newest.len).max(self.buffer.start());
-                self.rebase = self.rebase.wrapping_add((at - follows) as u32);
+            let stopped = elapsed - gap > stopped_ms * per_ms;
+            if stopped || gap <= 0 || gap - elapsed > JUMP_MS * per_ms {
+                let next = (self.newest.at + self.newest.len).max(self.buffer.start());
+                self.rebase = self.rebase.wrapping_add((at - next) as u32);
                 self.stats.restarts += 1;
-                at = follows;
+                at = next;
+                if stopped {
+                    // A burst may follow; the old line's packets must not keep its delay.
+                    self.history.clear();
+                }
             } else {
                 self.learn_jitter((elapsed_us - gap * 1000 / per_ms).abs());
             }
         }
-        if first || packet.seq.distance(self.newest.seq) > 0 {
+        // A stray out of sequence and out of time must not become what others are held against.
+        let in_time = (gap - elapsed).abs() <= JUMP_MS * per_ms;
+        let plausible = follows || in_time || gap < 0 || self.strays >= MAX_STRAYS;
+        self.strays = if plausible { 0 } else { self.strays + 1 };
+        if follows || (plausible && (in_time || gap > 0) && !(-MAX_MISORDER..=0).contains(&ahead)) {
             self.newest = Newest {
                 seq: packet.seq,
                 at,
@@ -114,7 +132,7 @@ impl Playout {
                 arrival,
             };
         }
-        at
+        (at, plausible)
     }
 
     /// Follows the median of what is no stall and no burst.
@@ -144,8 +162,8 @@ impl Playout {
             return;
         };
         let guard_us = match self.jitter_us {
-            ..MIN_JITTER_US => 0,
-            jitter_us => (GUARD_JITTERS * jitter_us).min(MAX_GUARD_US),
+            0 => 0,
+            jitter_us => (GUARD_JITTERS * jitter_us).clamp(MIN_GUARD_US, MAX_GUARD_US),
         };
         let missed_us = difference_us(arrival, last) + guard_us - TICK_US;
         let missed = if missed_us > 0 {
@@ -173,8 +191,7 @@ impl Playout {
         match self.buffer.put(at, &self.scratch[..len as usize]) {
             Put::Stored => self.misfits.0 = 0,
             Put::Duplicate => self.stats.duplicates += 1,
-            Put::Late if self.misfit(packet) => {}
-            Put::Overflow if self.misfit(packet) => {}
+            Put::Late | Put::Overflow if self.misfit(packet) => {}
             Put::Late => self.stats.late += 1,
             Put::Overflow => self.stats.overflow += 1,
         }
@@ -213,7 +230,6 @@ impl Playout {
         self.buffer
             .put(packet.at, &self.scratch[..packet.len as usize]);
         self.newest = packet;
-        self.seen = 1;
         true
     }
 }
@@ -231,12 +247,16 @@ const JUMP_MS: i64 = 200;
 const PAUSE_MS: i64 = 1000;
 /// The same for a packet whose marker says that a talk-spurt begins.
 const PAUSE_MARKED_MS: i64 = 100;
+/// A number this far back is no late packet.
+const MAX_MISORDER: i16 = 1000;
+/// So many packets out of time in a row are right.
+const MAX_STRAYS: u8 = 4;
 const MISFIT_TICKS: u32 = 3;
 const TICK_US: i64 = 20_000;
 /// How many median deviations before the tick a packet must be there to count as in time.
 const GUARD_JITTERS: i64 = 3;
-/// Below it, arrivals are as regular as clocks can tell.
-const MIN_JITTER_US: i64 = 50;
+/// At 200 ppm of drift, 1.5 s to build the delay up before the first packet is late.
+const MIN_GUARD_US: i64 = 300;
 const MAX_GUARD_US: i64 = 2_000;
 /// A tick that was this late tells nothing about the network.
 const MAX_MISSED: i64 = 5;
