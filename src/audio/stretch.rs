@@ -138,3 +138,98 @@ fn product(a: &[i16], b: &[i16]) -> f32 {
 }
 
 const QUIET_MEAN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sine(period: f32, len: usize) -> Vec<i16> {
+        (0..len)
+            .map(|n| ((n as f32 / period * std::f32::consts::TAU).sin() * 9000.0) as i16)
+            .collect()
+    }
+
+    fn largest_step(samples: &[i16]) -> i32 {
+        samples
+            .windows(2)
+            .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs())
+            .max()
+            .unwrap()
+    }
+
+    #[test]
+    fn shortening_removes_whole_periods() {
+        for period in [33.3, 50.0, 64.0, 71.7] {
+            let input = sine(period, 320);
+            let mut out = [0; 160];
+            let removed = shorten(&input, &mut out, 0.9).unwrap();
+            let periods = removed as f32 / period;
+            assert!(
+                (periods - periods.round()).abs() < 0.05,
+                "{removed} of {period}"
+            );
+            assert!(largest_step(&out) <= largest_step(&input) * 11 / 10);
+            // It goes on where the next tick begins.
+            assert_eq!(out[159], input[removed + 159]);
+            assert!(out[0].abs_diff(input[0]) < 50);
+        }
+    }
+
+    #[test]
+    fn lengthening_repeats_whole_periods() {
+        for period in [33.3, 50.0, 64.0, 71.7] {
+            let input = sine(period, 160);
+            let mut out = [0; 160];
+            let added = lengthen(&input, &mut out, 80, 0.9).unwrap();
+            let periods = added as f32 / period;
+            assert!(
+                (periods - periods.round()).abs() < 0.05,
+                "{added} of {period}"
+            );
+            assert!(largest_step(&out) <= largest_step(&input) * 11 / 10);
+            assert_eq!(out[159], input[159 - added]);
+        }
+    }
+
+    #[test]
+    fn what_does_not_repeat_is_left_alone_unless_it_must() {
+        let mut state = 1u32;
+        let noise: Vec<i16> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as i16
+        })
+        .take(320)
+        .collect();
+        let mut out = [7; 160];
+        assert_eq!(shorten(&noise, &mut out, 0.9), None);
+        assert_eq!(lengthen(&noise[..160], &mut out, 80, 0.9), None);
+        assert_eq!(out, [7; 160]);
+        assert!(shorten(&noise, &mut out, -1.0).is_some());
+    }
+
+    #[test]
+    fn silence_gives_all_at_once() {
+        let input = [3; 320];
+        let mut out = [0; 160];
+        assert_eq!(shorten(&input, &mut out, 0.9), Some(160));
+        assert_eq!(out, [3; 160]);
+        assert_eq!(shorten(&input[..161], &mut out, 0.9), Some(1));
+        assert_eq!(shorten(&input[..160], &mut out, 0.9), None);
+        assert_eq!(lengthen(&input, &mut out, 1, 0.9), Some(1));
+        assert_eq!(lengthen(&input, &mut out, 0, 0.9), None);
+    }
+
+    #[test]
+    fn any_lengths_hold() {
+        let input = sine(40.0, 400);
+        for len in 1..200 {
+            let mut out = vec![0; len];
+            for more in [0, 1, 2, len / 3, len, 2 * len] {
+                if len + more <= input.len() {
+                    shorten(&input[..len + more], &mut out, -1.0);
+                }
+                lengthen(&input[..len], &mut out, more, -1.0);
+            }
+        }
+    }
+}

@@ -67,7 +67,7 @@ pub struct PlayoutStats {
     pub concealed_samples: u64,
     /// Packets that came when their time was over.
     pub late: u64,
-    /// Packets whose samples were there already.
+    /// Packets that came again, or whose samples were there already.
     pub duplicates: u64,
     /// Packets too far ahead, or too long, to keep.
     pub overflow: u64,
@@ -96,12 +96,17 @@ pub struct Playout {
     /// Whether any audio was played: before it, there is nothing to conceal.
     heard: bool,
     newest: Newest,
+    highest: SeqNo,
+    /// Bit n: the packet `highest - n` was seen.
+    seen: u64,
     /// What is subtracted from timestamps since the last restart of the sender's line.
     rebase: u32,
     ssrc: Option<Ssrc>,
+    /// Consecutive packets out of time.
+    strays: u8,
     /// Consecutive ticks whose packets did not fit the line, and the last of them.
     misfits: (u32, u32),
-    /// The deviation of arrivals from the timestamp line, smoothed, us.
+    /// The median deviation of arrivals from the timestamp line, us.
     jitter_us: i64,
     tick: u32,
     last_pull: Option<MediaTime>,
@@ -127,7 +132,7 @@ enum State {
     Playing,
 }
 
-/// The packet with the highest sequence number so far.
+/// What is kept of a packet: as a rule, of the one with the highest sequence number.
 #[derive(Clone, Copy, Debug, Default)]
 struct Newest {
     seq: SeqNo,
@@ -152,8 +157,11 @@ impl Playout {
             gap_start: None,
             heard: false,
             newest: Newest::default(),
+            highest: SeqNo(0),
+            seen: 0,
             rebase: 0,
             ssrc: None,
+            strays: 0,
             misfits: (0, 0),
             jitter_us: 0,
             tick: 0,

@@ -185,9 +185,9 @@ pub struct DelayHistory {
 pub struct Summary {
     /// The earliness that 99.9 % reach.
     pub typical: i32,
-    /// The least of the last 3 s.
+    /// The least of the last 5 s.
     pub recent: i32,
-    /// The greatest.
+    /// The greatest, but for the half second that had the best.
     pub best: i32,
 }
 
@@ -266,7 +266,7 @@ impl DelayHistory {
         }
     }
 
-    /// The summary; `None` before the first observation, or if the last is 20 s ago.
+    /// The summary; `None` while all that is known of the last 20 s is a single event.
     pub fn summary(&mut self) -> Option<Summary> {
         if self.stale {
             self.stale = false;
@@ -308,10 +308,19 @@ impl DelayHistory {
                     .0
             })
             .min();
+        // Without the best bucket: one stray packet must not push all others against the bound.
+        let mut highs = (i32::MIN, i32::MIN);
+        for high in self.buckets.iter().map(|b| b.high) {
+            highs = (highs.0.max(high), highs.1.max(high.min(highs.0)));
+        }
         Summary {
-            typical: typical.unwrap_or(worst.0),
+            typical: typical.unwrap_or(i32::MAX),
             recent: recent.unwrap_or(i32::MAX),
-            best: self.buckets.iter().map(|b| b.high).max().unwrap_or(worst.0),
+            best: if highs.1 == i32::MIN {
+                highs.0
+            } else {
+                highs.1
+            },
         }
     }
 }
@@ -319,8 +328,8 @@ impl DelayHistory {
 /// 40 buckets of half a second.
 const BUCKETS: usize = 40;
 const BUCKET_TICKS: u32 = 25;
-/// Half a second more than 2.5 s, since the current bucket may have just begun.
-const RECENT_BUCKETS: usize = 6;
+/// Half a second more than 5 s, since the current bucket may have just begun.
+const RECENT_BUCKETS: usize = 11;
 /// Late packets within this many ticks have one cause.
 const EVENT_TICKS: u32 = 5;
 
@@ -368,7 +377,7 @@ mod tests {
         // A burst over two ticks is one event, even across buckets.
         run(&mut history, -800, 1);
         run(&mut history, -640, 1);
-        run(&mut history, 0, 200);
+        run(&mut history, 0, 300);
         assert_eq!(
             history.summary().unwrap(),
             Summary {
@@ -379,7 +388,7 @@ mod tests {
         );
         run(&mut history, -320, 1);
         assert_eq!(history.summary().unwrap().typical, -320);
-        run(&mut history, 0, 200);
+        run(&mut history, 0, 300);
         assert_eq!(
             history.summary().unwrap(),
             Summary {

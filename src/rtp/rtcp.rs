@@ -299,7 +299,7 @@ mod tests {
     fn round_trip_follows_the_example_of_the_rfc() {
         // RFC 3550 figure 2: A = b710:8000, LSR = b705:2000, DLSR = 5.250 s, 6.125 s in all.
         let trip = round_trip(0xb705_2000, 0x0005_4000, 0xb710_8000 << 16);
-        assert_eq!(trip, Some(Duration::from_micros(6_125_000)));
+        assert_eq!(trip, Some(Duration::from_millis(6125)));
         assert_eq!(round_trip(0, 0, 5 << 32), None);
         assert_eq!(round_trip(10 << 16, 1 << 16, 5 << 32), None);
     }

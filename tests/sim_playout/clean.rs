@@ -66,8 +66,8 @@ fn a_sender_at_the_edge_of_the_tick_does_not_flap() {
         let run = play(packets, 120);
         for counter in [
             |s: &PlayoutStats| s.late,
-            |s| s.concealed_samples,
-            |s| s.restarts,
+            |s: &PlayoutStats| s.concealed_samples,
+            |s: &PlayoutStats| s.restarts,
         ] {
             assert_eq!(run.between(2, 120, counter), 0, "seed {seed}");
         }

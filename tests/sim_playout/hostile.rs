@@ -81,7 +81,8 @@ fn odd_pulls_never_panic() {
     let mut frame = vec![0; 4000];
     for sent in &packets {
         playout.insert(&sent.packet(), Codec::Pcmu, MediaTime::from_micros(now));
-        let len = random.random_range(0..if random.random_bool(0.01) { 4000 } else { 170 });
+        let most = if random.random_bool(0.01) { 4000 } else { 170 };
+        let len = random.random_range(0..most);
         now = if random.random_bool(0.01) {
             0
         } else {

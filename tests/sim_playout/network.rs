@@ -37,7 +37,7 @@ fn delay_is_given_back_after_the_jitter() {
 fn a_stall_and_its_burst_leave_no_delay_behind() {
     for stall_ms in [100, 300, 500, 900, 1500, 5000] {
         for phase_ms in [0, 3, 13, 19] {
-            for burst_gap_us in [0, 200, 2000] {
+            for (burst_gap_us, marker) in [(0, false), (200, false), (2000, false), (0, true)] {
                 let sender = Sender {
                     phase_us: 1_000_000 + phase_ms * 1000,
                     ..Sender::default()
@@ -46,6 +46,7 @@ fn a_stall_and_its_burst_leave_no_delay_behind() {
                 let from = packets[500].arrival_us;
                 let end = from + stall_ms * 1000;
                 let mut next = end;
+                packets[500].marker = marker;
                 for packet in &mut packets[500..] {
                     if packet.arrival_us < next {
                         packet.arrival_us = next;
@@ -55,7 +56,7 @@ fn a_stall_and_its_burst_leave_no_delay_behind() {
                 let run = play(packets, 40);
                 let second = (end - FIRST_TICK_US) / 1_000_000 + 6;
                 let added = run.added_delay_ms(second);
-                let what = format!("{stall_ms} ms, phase {phase_ms}, gap {burst_gap_us}");
+                let what = format!("{stall_ms} ms, phase {phase_ms}, gap {burst_gap_us}, {marker}");
                 assert!(added < 1.0, "{what}: {added} ms");
                 let clean = run.between(second, 40, |s| s.late + s.concealed_samples);
                 assert_eq!(clean, 0, "{what}");
@@ -74,7 +75,8 @@ fn drift_costs_a_stretch_and_no_loss() {
                 ..Sender::default()
             };
             let mut packets = sender.packets(600);
-            jitter(&mut packets, &mut random, 300);
+            // Also without any: then only the drift itself tells that the edge comes near.
+            jitter(&mut packets, &mut random, if seed == 0 { 0 } else { 300 });
             let run = play(packets, 598);
             let last = run.last();
             let what = format!("drift {drift_ppm}, seed {seed}");
@@ -175,5 +177,39 @@ fn everything_at_once_stays_bounded() {
         assert!(bad.iter().all(|&ms| ms <= 260.0), "{what}: {bad:?}");
         let end = run.added_delay_ms(97);
         assert!(end <= 60.0, "{what}: {end}");
+    }
+}
+
+#[test]
+fn the_delay_never_exceeds_its_bound_for_long() {
+    for max_delay_ms in [0, 40, 100] {
+        let mut random = random(3);
+        let mut packets = Sender::default().packets(60);
+        jitter(&mut packets, &mut random, 400_000);
+        let settings = PlayoutSettings {
+            max_delay_ms,
+            rate: 8000,
+        };
+        let run = play_with(settings, packets, 60);
+        let mut added: Vec<f32> = (10..58).map(|second| run.added_delay_ms(second)).collect();
+        added.sort_by(f32::total_cmp);
+        let bound = max_delay_ms as f32 + 20.0;
+        assert!(added[40] <= bound, "{max_delay_ms} ms: {added:?}");
+    }
+}
+
+#[test]
+fn a_stray_timestamp_harms_nothing_else() {
+    for ahead in [2000u32, 5000, 7000, 100_000, 1 << 31, u32::MAX - 3000] {
+        let mut packets = Sender::default().packets(40);
+        for n in [500, 700, 900] {
+            packets[n].timestamp = packets[n].timestamp.wrapping_add(ahead);
+            // Not in sequence, or it would be a restart; so another is lost, to its number.
+            packets[n].seq = packets[n].seq.wrapping_add(40);
+        }
+        let run = play(packets, 40);
+        let last = run.last();
+        assert!(last.concealed_samples <= 6 * 160, "{ahead}: {last:?}");
+        assert!(run.added_delay_ms(38) < 1.0, "{ahead}");
     }
 }

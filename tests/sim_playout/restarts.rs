@@ -12,8 +12,9 @@ fn changed(change: impl Fn(&mut Sent)) -> Run {
 fn assert_recovered(run: &Run, what: &str) {
     assert_eq!(run.between(11, 39, |s| s.late + s.overflow), 0, "{what}");
     assert_eq!(run.between(11, 39, |s| s.concealed_samples), 0, "{what}");
-    let added = run.added_delay_ms(14);
-    assert!(added < 1.0, "{what}: {added} ms");
+    // All but a tick within seconds, the rest when the history has forgotten the old line.
+    let (soon, later) = (run.added_delay_ms(19), run.added_delay_ms(38));
+    assert!(soon <= 20.0 && later < 1.0, "{what}: {soon} ms, {later} ms");
     let lost = run.between(9, 11, |s| s.concealed_samples);
     assert!(lost <= 4 * 160, "{what}: {lost} concealed");
 }
@@ -31,7 +32,8 @@ fn a_timestamp_restart_is_followed_without_a_gap() {
     ] {
         let run = changed(|p| p.timestamp = p.timestamp.wrapping_add(jump));
         assert_recovered(&run, &format!("jump {jump}"));
-        if jump > 2000 {
+        // A smaller jump cannot be told from a network that changes.
+        if (jump as i32).unsigned_abs() > 2000 {
             assert_eq!(
                 run.between(9, 11, |s| s.concealed_samples),
                 0,

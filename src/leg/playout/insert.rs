@@ -3,8 +3,8 @@
 use super::{Newest, Playout, State};
 use crate::audio::MediaTime;
 use crate::codec::Codec;
-use crate::rtp::Packet;
 use crate::rtp::jitter::Put;
+use crate::rtp::{Packet, SeqNo};
 
 impl Playout {
     /// Takes a packet in, in order of arrival. What does not fit is dropped and counted.
@@ -23,10 +23,21 @@ impl Playout {
         if self.state == State::Empty {
             self.begin(packet);
         }
+        if self.is_duplicate(packet.seq) {
+            self.stats.duplicates += 1;
+            return;
+        }
         let len = codec.decode(packet.payload, &mut self.scratch[..len]);
-        let at = self.place(packet, len as i64, arrival);
-        self.observe(at, arrival);
-        self.store(at, len);
+        let (at, plausible) = self.place(packet, len as i64, arrival);
+        if plausible {
+            self.observe(at, arrival);
+        }
+        self.store(Newest {
+            seq: packet.seq,
+            at,
+            len: len as i64,
+            arrival,
+        });
     }
 
     /// Takes a comfort noise packet in (RFC 3389): instead of concealing, noise of its level is
@@ -34,6 +45,7 @@ impl Playout {
     pub fn comfort_noise(&mut self, packet: &Packet<'_>, _arrival: MediaTime) {
         self.noise.set(packet.payload);
         if self.ssrc == Some(packet.ssrc) && packet.seq.distance(self.newest.seq) > 0 {
+            self.is_duplicate(packet.seq);
             self.newest.seq = packet.seq;
         }
     }
@@ -52,36 +64,67 @@ impl Playout {
         };
     }
 
-    /// The packet's position on the line.
+    /// Whether the number was seen among the last 64; notes it.
+    fn is_duplicate(&mut self, seq: SeqNo) -> bool {
+        let delta = seq.distance(self.highest);
+        let bit = match delta {
+            1.. => {
+                self.seen = self.seen.checked_shl(delta as u32).unwrap_or(0);
+                self.highest = seq;
+                1
+            }
+            -63..=0 => 1 << u32::from(delta.unsigned_abs()),
+            ..-63 if delta > -MAX_MISORDER => return false,
+            _ => {
+                // The sender counts anew.
+                self.seen = 0;
+                self.highest = seq;
+                1
+            }
+        };
+        let duplicate = self.seen & bit != 0;
+        self.seen |= bit;
+        duplicate
+    }
+
+    /// The packet's position on the line, and whether that agrees with the ones before.
     ///
     /// Where sequence numbers go on but the timestamp does not follow the clock, the sender has
     /// taken up another line: the packet follows the last one, or is played at once.
-    fn place(&mut self, packet: &Packet<'_>, len: i64, arrival: MediaTime) -> i64 {
+    fn place(&mut self, packet: &Packet<'_>, len: i64, arrival: MediaTime) -> (i64, bool) {
         let mut at = self.position(packet.timestamp.0);
-        let first = self.newest.len == 0;
-        if !first && packet.seq == self.newest.seq.next() {
-            let gap = at - self.newest.at;
-            let elapsed_us = arrival.as_micros() as i64 - self.newest.arrival.as_micros() as i64;
-            let per_ms = i64::from(self.settings.rate / 1000);
-            let elapsed = elapsed_us * per_ms / 1000;
+        let per_ms = i64::from(self.settings.rate / 1000);
+        let gap = at - self.newest.at;
+        let elapsed_us = difference_us(arrival, self.newest.arrival);
+        let elapsed = elapsed_us * per_ms / 1000;
+        let ahead = packet.seq.distance(self.newest.seq);
+        let mut follows = self.newest.len == 0;
+        if !follows && ahead == 1 {
+            follows = true;
             let stopped_ms = if packet.marker {
                 PAUSE_MARKED_MS
             } else {
                 PAUSE_MS
             };
-            let restarted =
-                gap <= 0 || gap - elapsed > JUMP_MS * per_ms || elapsed - gap > stopped_ms * per_ms;
-            if restarted {
-                let follows = (self.newest.at + self.newest.len).max(self.buffer.start());
-                self.rebase = self.rebase.wrapping_add((at - follows) as u32);
+            let stopped = elapsed - gap > stopped_ms * per_ms;
+            if stopped || gap <= 0 || gap - elapsed > JUMP_MS * per_ms {
+                let next = (self.newest.at + self.newest.len).max(self.buffer.start());
+                self.rebase = self.rebase.wrapping_add((at - next) as u32);
                 self.stats.restarts += 1;
-                at = follows;
+                at = next;
+                if stopped {
+                    // A burst may follow; the old line's packets must not keep its delay.
+                    self.history.clear();
+                }
             } else {
-                let deviation = (elapsed_us - gap * 1000 / per_ms).abs();
-                self.jitter_us += (deviation - self.jitter_us) / 16;
+                self.learn_jitter((elapsed_us - gap * 1000 / per_ms).abs());
             }
         }
-        if first || packet.seq.distance(self.newest.seq) > 0 {
+        // A stray out of sequence and out of time must not become what others are held against.
+        let in_time = (gap - elapsed).abs() <= JUMP_MS * per_ms;
+        let plausible = follows || in_time || gap < 0 || self.strays >= MAX_STRAYS;
+        self.strays = if plausible { 0 } else { self.strays + 1 };
+        if follows || (plausible && (in_time || gap > 0) && !(-MAX_MISORDER..=0).contains(&ahead)) {
             self.newest = Newest {
                 seq: packet.seq,
                 at,
@@ -89,7 +132,20 @@ impl Playout {
                 arrival,
             };
         }
-        at
+        (at, plausible)
+    }
+
+    /// Follows the median of what is no stall and no burst.
+    fn learn_jitter(&mut self, deviation_us: i64) {
+        if deviation_us > 4 * MAX_GUARD_US {
+            return;
+        }
+        let step = 4 + self.jitter_us / 16;
+        if deviation_us > self.jitter_us {
+            self.jitter_us += step.min(deviation_us - self.jitter_us);
+        } else {
+            self.jitter_us -= step.min(self.jitter_us - deviation_us);
+        }
     }
 
     /// Extends a timestamp by its nearness to the buffer's start.
@@ -105,9 +161,11 @@ impl Playout {
         let (State::Playing, Some(last)) = (self.state, self.last_pull) else {
             return;
         };
-        let guard_us = (GUARD_JITTERS * self.jitter_us).min(MAX_GUARD_US);
-        let due_us = last.as_micros() as i64 + TICK_US;
-        let missed_us = arrival.as_micros() as i64 + guard_us - due_us;
+        let guard_us = match self.jitter_us {
+            0 => 0,
+            jitter_us => (GUARD_JITTERS * jitter_us).clamp(MIN_GUARD_US, MAX_GUARD_US),
+        };
+        let missed_us = difference_us(arrival, last) + guard_us - TICK_US;
         let missed = if missed_us > 0 {
             (missed_us + TICK_US - 1) / TICK_US
         } else {
@@ -124,22 +182,18 @@ impl Playout {
         self.history.observe(early as i32, self.tick);
     }
 
-    fn store(&mut self, at: i64, len: usize) {
+    fn store(&mut self, packet: Newest) {
+        let Newest { at, len, .. } = packet;
         let lateness = self.buffer.start() - at;
         if lateness > 0 {
             self.reach_back(at, lateness);
         }
-        match self.buffer.put(at, &self.scratch[..len]) {
+        match self.buffer.put(at, &self.scratch[..len as usize]) {
             Put::Stored => self.misfits.0 = 0,
             Put::Duplicate => self.stats.duplicates += 1,
-            Put::Late => {
-                self.stats.late += 1;
-                self.misfit(at, len);
-            }
-            Put::Overflow => {
-                self.stats.overflow += 1;
-                self.misfit(at, len);
-            }
+            Put::Late | Put::Overflow if self.misfit(packet) => {}
+            Put::Late => self.stats.late += 1,
+            Put::Overflow => self.stats.overflow += 1,
         }
     }
 
@@ -163,29 +217,46 @@ impl Playout {
         }
     }
 
-    /// After some ticks of packets that do not fit, the line is theirs.
-    fn misfit(&mut self, at: i64, len: usize) {
+    /// After some ticks of packets that do not fit, the line is theirs. Whether it is now.
+    fn misfit(&mut self, packet: Newest) -> bool {
         if self.misfits.0 > 0 && self.misfits.1 == self.tick {
-            return;
+            return false;
         }
         self.misfits = (self.misfits.0 + 1, self.tick);
-        if self.misfits.0 >= MISFIT_TICKS {
-            self.restart_at(at);
-            self.buffer.put(at, &self.scratch[..len]);
+        if self.misfits.0 < MISFIT_TICKS {
+            return false;
         }
+        self.restart_at(packet.at);
+        self.buffer
+            .put(packet.at, &self.scratch[..packet.len as usize]);
+        self.newest = packet;
+        true
     }
 }
 
+/// `a - b`, at most a day either way: arrival times come from another clock.
+fn difference_us(a: MediaTime, b: MediaTime) -> i64 {
+    let difference = a.as_micros().wrapping_sub(b.as_micros()) as i64;
+    difference.clamp(-DAY_US, DAY_US)
+}
+
+const DAY_US: i64 = 86_400_000_000;
 /// A timestamp this much ahead of the clock, without a gap in sequence, is another line.
 const JUMP_MS: i64 = 200;
 /// A timestamp that fell behind the clock by this much had stopped: longer than a network stalls.
 const PAUSE_MS: i64 = 1000;
 /// The same for a packet whose marker says that a talk-spurt begins.
 const PAUSE_MARKED_MS: i64 = 100;
+/// A number this far back is no late packet.
+const MAX_MISORDER: i16 = 1000;
+/// So many packets out of time in a row are right.
+const MAX_STRAYS: u8 = 4;
 const MISFIT_TICKS: u32 = 3;
 const TICK_US: i64 = 20_000;
-/// How many mean deviations before the tick a packet must be there to count as in time.
+/// How many median deviations before the tick a packet must be there to count as in time.
 const GUARD_JITTERS: i64 = 3;
+/// At 200 ppm of drift, 1.5 s to build the delay up before the first packet is late.
+const MIN_GUARD_US: i64 = 300;
 const MAX_GUARD_US: i64 = 2_000;
 /// A tick that was this late tells nothing about the network.
 const MAX_MISSED: i64 = 5;

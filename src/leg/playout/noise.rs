@@ -44,7 +44,7 @@ impl Noise {
             self.state ^= self.state << 13;
             self.state ^= self.state >> 17;
             self.state ^= self.state << 5;
-            let noise = ((self.state >> 16) as i32 * (2 * peak + 1) >> 16) - peak;
+            let noise = (((self.state >> 16) as i32 * (2 * peak + 1)) >> 16) - peak;
             *sample = sample.saturating_add(noise as i16);
         }
     }

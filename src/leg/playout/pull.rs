@@ -59,7 +59,8 @@ impl Playout {
         }
         let age_us = now.since(self.newest.arrival).as_micros() as u64 % TICK_US;
         let lead = lead(tick as i64, self.newest.len, age_us as i64);
-        self.buffer.rewind(lead as usize);
+        let lead = lead - (self.newest.at - self.buffer.start());
+        self.buffer.rewind(lead.max(0) as usize);
         self.line = self.buffer.start();
         self.stretch_wait = SETTLE_TICKS;
     }
@@ -226,7 +227,7 @@ impl Playout {
     }
 }
 
-/// How far ahead of the first packet to begin so that packets of `len` samples, the last of
+/// How far ahead of the newest packet to begin so that packets of `len` samples, the last of
 /// which came `age_us` before the tick, are all there when a tick reads them. Zero where `len`
 /// is a multiple of the tick.
 fn lead(tick: i64, len: i64, age_us: i64) -> i64 {
