@@ -25,6 +25,7 @@ pub mod switch;
 pub mod worker;
 
 // L3: the edge: clocks, threads, sockets, tokio.
+pub mod caller;
 pub mod config;
 pub mod engine;
 pub mod net;

@@ -1,2 +1,146 @@
-//! The `antiphon` command.
-fn main() {}
+//! The `antiphon` command: flags -> Config -> server.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use antiphon::caller::{self, CallOptions};
+use antiphon::codec::Codec;
+use antiphon::config::{Config, LogFormat};
+use antiphon::server;
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  antiphon serve                              listen on port 5060, built-in routes
+  antiphon serve --config antiphon.toml       the same with a configuration
+  antiphon check antiphon.toml                what it means, defaults included
+  antiphon call sip:510@127.0.0.1             hear the welcome prompt
+  antiphon call sip:600@127.0.0.1 --play talk.wav --record heard.wav --seconds 10";
+
+/// A SIP media server: answers calls, plays prompts, records, mixes conferences.
+#[derive(Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server. SIGTERM ends it after its calls, SIGHUP reads routes and prompts again.
+    Serve {
+        /// Configuration file (TOML); without it the built-in one: SIP on port 5060, RTP on
+        /// 10000-19999, recordings in ./recordings.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check a configuration file and print what it means, defaults included.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Place a call and tell how it went. Exit status 0: answered, and ended as planned.
+    Call(CallArgs),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Without --seconds the call ends when the file has been played, else when the other side hangs up.
+
+Examples:
+  antiphon call sip:510@127.0.0.1
+  antiphon call sip:500@127.0.0.1 --play hello.wav --record echo.wav
+  antiphon call 'sip:600@[::1]:5060;transport=tcp' --seconds 5 --json")]
+struct CallArgs {
+    /// Whom to call: sip:USER@HOST[:PORT][;transport=tcp]
+    uri: String,
+    /// WAV file that the other side hears.
+    #[arg(long, value_name = "WAV")]
+    play: Option<PathBuf>,
+    /// WAV file for what the other side says; an existing file is not overwritten.
+    #[arg(long, value_name = "WAV")]
+    record: Option<PathBuf>,
+    /// Hang up so many seconds after the answer.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
+    /// Offer this codec alone.
+    #[arg(long, value_enum)]
+    codec: Option<CodecName>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Log what happens (to standard error).
+    #[arg(long)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CodecName {
+    Pcmu,
+    Pcma,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Serve { config } => serve(config),
+        Command::Check { file } => check(&file),
+        Command::Call(args) => call(args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("antiphon: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let config = match &path {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    server::init_log(&config.server.log, config.server.log_format);
+    runtime()?.block_on(server::serve(config, path))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(file: &PathBuf) -> anyhow::Result<ExitCode> {
+    let config = Config::load(file)?;
+    server::check(&config).with_context(|| file.display().to_string())?;
+    print!("{}", config.to_toml_with_defaults());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
+    let level = if args.verbose { "debug" } else { "warn" };
+    server::init_log(level, LogFormat::Text);
+    let options = CallOptions {
+        uri: args.uri,
+        play: args.play,
+        record: args.record,
+        seconds: args.seconds,
+        codec: args.codec.map(|c| match c {
+            CodecName::Pcmu => Codec::Pcmu,
+            CodecName::Pcma => Codec::Pcma,
+        }),
+    };
+    let report = runtime()?.block_on(caller::run(options))?;
+    if args.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{report}");
+    }
+    Ok(if report.success {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}

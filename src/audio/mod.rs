@@ -1,5 +1,14 @@
 //! Audio values and signal processing on 16-bit mono samples.
 
+pub mod conceal;
+pub mod gain;
+pub mod level;
+pub mod limiter;
+pub mod resample;
+pub mod source;
+pub mod stretch;
+pub mod tone;
+
 mod time;
 
 pub use time::MediaTime;

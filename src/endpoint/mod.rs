@@ -4,6 +4,7 @@
 //! drain `poll_output`, call `handle_timeout` at `poll_timeout`. The caller gets each request once,
 //! valid and new; whatever can be answered without knowing a call is answered here.
 
+mod abandon;
 mod admission;
 mod client;
 mod server;
@@ -95,13 +96,7 @@ impl Default for Limits {
     }
 }
 
-/// A transaction in which we answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServerId(pub u64);
-
-/// A transaction in which we ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientId(pub u64);
+pub use crate::sip::transaction::{ClientId, ServerId};
 
 /// What happened on the network.
 #[derive(Clone, Debug)]

@@ -231,7 +231,7 @@ impl Endpoint {
         self.tell_server(id, ServerEvent::TransportFailed, None, now);
     }
 
-    fn tell_server(
+    pub(super) fn tell_server(
         &mut self,
         id: ServerId,
         event: ServerEvent,

@@ -1,1 +1,189 @@
-//! engine.
+//! Media threads: each drives one worker by the clock.
+//!
+//! Commands go in and events come out by bounded channels that are polled on both sides, so that no
+//! system call is spent on waking anybody. A thread sleeps until the next slot with work (absolute
+//! time, so that being late once does not shift what follows); a tick that is late by more than a
+//! whole period is counted and skipped.
+
+mod sockets;
+mod stats;
+mod thread;
+
+pub use stats::{EngineStats, Histogram, HistogramSnapshot};
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::leg::Leg;
+use crate::net::media::SocketPair;
+use crate::worker::{Command, Event, Worker, event_capacity};
+use stats::ThreadStats;
+use thread::MediaThread;
+
+/// Commands that fit between two polls of a media thread; what does not fit waits on the control
+/// side.
+const COMMANDS: usize = 4096;
+/// Commands that may wait on the control side before a new call is refused.
+const MAX_BACKLOG: usize = 65_536;
+
+/// How the engine is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Media threads.
+    pub workers: usize,
+    /// Places for legs in each.
+    pub legs_per_worker: usize,
+    /// Places for bridges in each.
+    pub bridges_per_worker: usize,
+    /// SCHED_FIFO priority to ask for, 1 to 99; none: normal scheduling.
+    pub realtime_priority: Option<u8>,
+}
+
+/// What is sent to a media thread.
+#[derive(Debug)]
+pub enum Input {
+    /// A leg with its sockets. The control side keeps a reference to them until the leg has closed,
+    /// so that they are never closed on the media thread.
+    Open(Box<Leg>, Arc<SocketPair>),
+    /// Anything else.
+    Command(Command),
+}
+
+/// Whether the media threads got real-time priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RealTime {
+    /// All of them, at this priority.
+    Granted(u8),
+    /// It was refused: the system's reason.
+    Refused(String),
+    /// It was not asked for.
+    Off,
+}
+
+#[derive(Debug)]
+struct Handle {
+    inputs: Sender<Input>,
+    events: Receiver<Event>,
+    backlog: VecDeque<Input>,
+    stats: Arc<ThreadStats>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The media threads, seen from the control side.
+#[derive(Debug)]
+pub struct Engine {
+    handles: Vec<Handle>,
+    realtime: RealTime,
+}
+
+impl Engine {
+    /// Starts the media threads.
+    pub fn start(settings: Settings) -> io::Result<Engine> {
+        let mut handles = Vec::with_capacity(settings.workers);
+        let mut realtime = RealTime::Off;
+        for index in 0..settings.workers {
+            let (inputs, input_rx) = bounded(COMMANDS);
+            let (event_tx, events) = bounded(event_capacity(settings.legs_per_worker));
+            let (started_tx, started) = bounded(1);
+            let stats = Arc::new(ThreadStats::default());
+            let worker = Worker::new(
+                settings.legs_per_worker,
+                settings.bridges_per_worker,
+                event_tx,
+            );
+            let media = MediaThread::new(
+                worker,
+                input_rx,
+                stats.clone(),
+                settings.legs_per_worker,
+            );
+            let thread = std::thread::Builder::new()
+                .name(format!("media-{index}"))
+                .spawn(move || media.run(settings.realtime_priority, &started_tx))?;
+            realtime = started.recv().unwrap_or(RealTime::Off);
+            handles.push(Handle {
+                inputs,
+                events,
+                backlog: VecDeque::new(),
+                stats,
+                thread: Some(thread),
+            });
+        }
+        Ok(Engine { handles, realtime })
+    }
+
+    /// Whether the threads got real-time priority.
+    pub fn realtime(&self) -> &RealTime {
+        &self.realtime
+    }
+
+    /// Whether a worker can take another call's commands.
+    pub fn has_room(&self, worker: usize) -> bool {
+        self.handles
+            .get(worker)
+            .is_some_and(|h| h.backlog.len() < MAX_BACKLOG)
+    }
+
+    /// Sends to a media thread, without blocking; the order is kept.
+    pub fn send(&mut self, worker: usize, input: Input) {
+        if let Some(handle) = self.handles.get_mut(worker) {
+            handle.backlog.push_back(input);
+            handle.flush();
+        }
+    }
+
+    /// Takes what the media threads have told, and hands over what waited for them. To be called
+    /// every 2 ms or so.
+    pub fn poll(&mut self, mut each: impl FnMut(usize, Event)) {
+        for (worker, handle) in self.handles.iter_mut().enumerate() {
+            handle.flush();
+            // Bounded by what fits: a thread that tells without end must not hold up the caller.
+            for _ in 0..handle.events.len() {
+                match handle.events.try_recv() {
+                    Ok(event) => each(worker, event),
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// The threads' own figures, added up.
+    pub fn stats(&self) -> EngineStats {
+        EngineStats::of(self.handles.iter().map(|h| &*h.stats))
+    }
+}
+
+impl Handle {
+    fn flush(&mut self) {
+        while let Some(input) = self.backlog.pop_front() {
+            match self.inputs.try_send(input) {
+                Ok(()) => {}
+                Err(TrySendError::Full(input)) => {
+                    self.backlog.push_front(input);
+                    return;
+                }
+                // The thread has ended: nobody is left to act on it.
+                Err(TrySendError::Disconnected(_)) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for handle in &self.handles {
+            handle.stats.stop.store(true, Ordering::Relaxed);
+        }
+        for handle in &mut self.handles {
+            if let Some(thread) = handle.thread.take() {
+                // A thread that panicked has said so on its own.
+                let _ = thread.join();
+            }
+        }
+    }
+}

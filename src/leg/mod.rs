@@ -1,1 +1,478 @@
-//! leg.
+//! One party's media: socket packets <-> samples.
+//!
+//! rx: packet -> latch -> RTP session -> playout (jitter buffer, decoder, concealment) -> samples,
+//! tapped for the recording. tx: bridge, echo or player -> encoder -> packet. Owned by one media
+//! worker; everything here after [`Leg::new`] runs on the media thread and allocates nothing.
+
+mod control;
+mod params;
+pub mod player;
+pub mod playout;
+pub mod tap;
+mod transmit;
+
+pub use control::PeerReport;
+pub use params::{LegId, LegParams, LegSettings, MAX_RX_TYPES};
+pub use transmit::{Encoded, Outgoing};
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::audio::{MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES};
+use crate::rtp::latch::{Latch, Verdict};
+use crate::rtp::packet::{self, Packet};
+use crate::rtp::session::{Accept, ReceiveStats, Receiver, SendStats};
+use control::MAX_RTCP;
+use player::{Play, PlayEnd, PlayStatus, Player};
+use playout::{Playout, PlayoutSettings, PlayoutStats};
+use tap::{Tap, TapStatus, TapStop};
+use transmit::Transmit;
+
+/// The static payload type of comfort noise at 8 kHz (RFC 3389 §4).
+const COMFORT_NOISE: u8 = 13;
+
+/// Which of a leg's two sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// The even port: RTP, and RTCP where it is muxed.
+    Rtp,
+    /// The next port: RTCP.
+    Rtcp,
+}
+
+/// The clocks of one tick.
+#[derive(Clone, Copy, Debug)]
+pub struct TickTime {
+    /// When the tick is due: the media time line.
+    pub now: MediaTime,
+    /// The wall clock as a 64-bit NTP timestamp, for reports.
+    pub ntp: u64,
+}
+
+/// Where a leg's packets go; the engine's sockets, or a simulated network.
+pub trait MediaIo {
+    /// Drains what has arrived for a leg (at most 32 packets a call).
+    fn receive(
+        &mut self,
+        leg: u32,
+        channel: Channel,
+        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
+    );
+    /// Sends one packet; it may be held back until [`MediaIo::flush`].
+    fn send(&mut self, leg: u32, channel: Channel, to: SocketAddr, packet: &[u8]);
+    /// Lets only this peer in on the RTP socket (and makes sending cheaper), or everybody.
+    fn connect(&mut self, leg: u32, peer: Option<SocketAddr>);
+    /// The leg is closed: its sockets are let go of, before [`crate::leg`]'s owner hears of it.
+    fn closed(&mut self, leg: u32);
+    /// Everything of this tick has been sent.
+    fn flush(&mut self);
+}
+
+/// Counts of what a leg refused, besides the RTP statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LegCounts {
+    /// Neither RTP nor RTCP, or malformed.
+    pub invalid: u64,
+    /// From an address that is not the peer's.
+    pub foreign: u64,
+    /// With a payload type that was not negotiated.
+    pub unknown_type: u64,
+    /// RTCP packets taken.
+    pub rtcp_received: u64,
+    /// Telephone-event packets.
+    pub telephone_events: u64,
+    /// The peer said goodbye in RTCP.
+    pub peer_bye: bool,
+}
+
+/// Everything that is known of a leg's quality.
+#[derive(Clone, Copy, Debug)]
+pub struct LegStats {
+    /// What came.
+    pub receive: ReceiveStats,
+    /// What went.
+    pub send: SendStats,
+    /// The jitter buffer's work.
+    pub playout: PlayoutStats,
+    /// What the peer reported of us.
+    pub peer: PeerReport,
+    /// What was refused.
+    pub counts: LegCounts,
+}
+
+/// What a tick of a leg had to tell.
+#[derive(Debug)]
+pub enum LegEvent {
+    /// A play came to its end; the play goes back to where memory is freed.
+    PlayEnded(Box<Play>, PlayEnd),
+    /// A recording stopped by itself.
+    RecordingStopped {
+        /// Which.
+        recording: u64,
+        /// Why; none: it was asked to.
+        reason: Option<TapStop>,
+        /// Its length in samples.
+        samples: u64,
+    },
+    /// Neither RTP nor RTCP for the configured time, and the peer is not on hold.
+    MediaTimeout,
+}
+
+/// One party's media.
+#[derive(Debug)]
+pub struct Leg {
+    id: LegId,
+    params: LegParams,
+    settings: LegSettings,
+    latch: Latch,
+    connected: Option<SocketAddr>,
+    receiver: Receiver,
+    playout: Playout,
+    player: Player,
+    tap: Option<Tap>,
+    echo: bool,
+    transmit: Transmit,
+    /// Samples of the media line that have passed, advanced by whole ticks.
+    position: u64,
+    begun: Option<MediaTime>,
+    heard: MediaTime,
+    timed_out: bool,
+    next_report: MediaTime,
+    reported_packets: u64,
+    spread: u64,
+    ticks: u64,
+    rtcp_source: Option<SocketAddr>,
+    peer: PeerReport,
+    statistics: LegCounts,
+}
+
+impl Leg {
+    /// Makes a leg, with all the memory that it will ever need.
+    pub fn new(id: LegId, params: LegParams, settings: LegSettings) -> Self {
+        Self {
+            id,
+            latch: Latch::new(params.remote_rtp),
+            connected: None,
+            receiver: Receiver::new(params.codec.clock_rate()),
+            playout: Playout::new(PlayoutSettings {
+                max_delay_ms: settings.jitter_max_ms,
+                rate: NARROWBAND,
+            }),
+            player: Player::new(),
+            tap: None,
+            echo: false,
+            transmit: Transmit::new(
+                settings.ssrc,
+                settings.first_sequence,
+                settings.first_timestamp,
+            ),
+            position: 0,
+            begun: None,
+            heard: MediaTime::ZERO,
+            timed_out: false,
+            next_report: MediaTime::ZERO,
+            reported_packets: 0,
+            spread: (u64::from(settings.ssrc) << 16) | 1,
+            ticks: 0,
+            rtcp_source: None,
+            peer: PeerReport::default(),
+            statistics: LegCounts::default(),
+            params,
+            settings,
+        }
+    }
+
+    /// The leg's handle.
+    pub fn id(&self) -> LegId {
+        self.id
+    }
+
+    /// What signalling has decided.
+    pub fn params(&self) -> &LegParams {
+        &self.params
+    }
+
+    /// Takes what a re-INVITE or UPDATE decided. The timestamp line goes on.
+    pub fn configure(&mut self, params: LegParams, now: MediaTime) {
+        if params.remote_rtp != self.params.remote_rtp {
+            self.latch.signalled(params.remote_rtp, now);
+            self.rtcp_source = None;
+        }
+        if params.codec != self.params.codec
+            || params.ptime_ms != self.params.ptime_ms
+            || (params.send && !self.params.send)
+        {
+            self.transmit.restart();
+        }
+        if params.receive != self.params.receive {
+            self.playout.reset();
+        }
+        // A hold ends now, or begins: either way the peer gets its full time again.
+        self.heard = now;
+        self.timed_out = false;
+        self.params = params;
+    }
+
+    /// The quality so far.
+    pub fn stats(&self) -> LegStats {
+        LegStats {
+            receive: self.receiver.stats(),
+            send: self.transmit.sender().stats(),
+            playout: self.playout.stats(),
+            peer: self.peer,
+            counts: self.statistics,
+        }
+    }
+
+    /// Starts a play; one that runs is replaced and handed back.
+    pub fn play(&mut self, play: Box<Play>) -> Option<(Box<Play>, PlayEnd)> {
+        self.player.replace(play)
+    }
+
+    /// Stops the play; it fades out within 5 ms.
+    pub fn stop_play(&mut self) -> Option<(Box<Play>, PlayEnd)> {
+        self.player.stop()
+    }
+
+    /// Starts to record what the party says. One that ran is handed back.
+    pub fn record(&mut self, mut tap: Tap) -> Option<Tap> {
+        tap.start_at(self.line() + Duration::from_millis(u64::from(TICK_MS)));
+        self.tap.replace(tap)
+    }
+
+    /// Stops the recording.
+    pub fn stop_record(&mut self) -> Option<Tap> {
+        self.tap.take()
+    }
+
+    /// Sends back what the party says, or no longer.
+    pub fn set_echo(&mut self, on: bool) {
+        self.echo = on;
+    }
+
+    /// The media position, in samples since the leg began.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// rx half of a tick: drains the sockets and writes what the party says in this tick.
+    pub fn tick_rx<I: MediaIo>(&mut self, rx: &mut [i16], time: TickTime, io: &mut I) {
+        let now = time.now;
+        if self.begun.is_none() {
+            self.begin(now);
+        }
+        self.advance(now);
+        self.ticks += 1;
+        let index = self.id.index;
+        self.update_filter(now, io);
+        io.receive(index, Channel::Rtp, &mut |data, from, arrival| {
+            self.on_datagram(data, from, arrival, time.ntp);
+        });
+        // RTCP is rare: its own socket is read twice a second.
+        if !self.params.rtcp_mux && self.ticks.is_multiple_of(25) {
+            io.receive(index, Channel::Rtcp, &mut |data, from, arrival| {
+                self.on_rtcp_from(data, from, arrival, time.ntp);
+            });
+        }
+        self.playout.pull(rx, now);
+        if !self.params.receive {
+            rx.fill(0);
+        }
+    }
+
+    /// The events that came of the rx half: the recording's end and the media time-out. `rx` is
+    /// what [`Leg::tick_rx`] wrote.
+    pub fn tick_record(&mut self, rx: &[i16], now: MediaTime) -> Option<LegEvent> {
+        // The leg's own line and not the clock: moving to another slot must not tear a frame.
+        let line = self.line();
+        if let Some(tap) = &mut self.tap {
+            if let TapStatus::Stopped(reason) = tap.push(rx, line) {
+                let event = LegEvent::RecordingStopped {
+                    recording: tap.recording(),
+                    reason: Some(reason),
+                    samples: tap.end_position(),
+                };
+                self.tap = None;
+                return Some(event);
+            }
+        }
+        let limit = u64::from(self.settings.media_timeout_ms);
+        if limit > 0
+            && !self.timed_out
+            && !self.params.held
+            && now.since(self.heard).as_millis() as u64 >= limit
+        {
+            self.timed_out = true;
+            return Some(LegEvent::MediaTimeout);
+        }
+        None
+    }
+
+    /// tx half of a tick: sends `base` (the bridge's or the echo's audio, silence where there is
+    /// neither) with the player's on top. Returns whether a packet is held for ten slots later, and
+    /// the play that ended.
+    pub fn tick_tx<I: MediaIo>(
+        &mut self,
+        base: Outgoing<'_>,
+        time: TickTime,
+        io: &mut I,
+    ) -> (bool, Option<LegEvent>) {
+        let mut mixed = [0i16; TICK_SAMPLES];
+        let mut event = None;
+        let outgoing = match self.player.fill(&mut mixed) {
+            PlayStatus::Idle => base,
+            status => {
+                if let PlayStatus::Ended(play, end) = status {
+                    event = Some(LegEvent::PlayEnded(play, end));
+                }
+                for (m, &b) in mixed.iter_mut().zip(base.samples()) {
+                    *m = m.saturating_add(b);
+                }
+                Outgoing::Samples(&mixed)
+            }
+        };
+        let mut held = false;
+        let index = self.id.index;
+        if self.params.send
+            && let Some(to) = self.latch.remote()
+        {
+            held = self.transmit.push(
+                &outgoing,
+                self.position,
+                self.params.codec,
+                self.params.tx_payload_type,
+                usize::from(self.params.ptime_ms) * 8,
+                |p| io.send(index, Channel::Rtp, to, p),
+            );
+        }
+        if self.report_due(time.now) {
+            self.send_report(time, false, io);
+        }
+        (held, event)
+    }
+
+    /// Sends the packet that was held for this slot.
+    pub fn tick_held<I: MediaIo>(&mut self, io: &mut I) {
+        let index = self.id.index;
+        if let Some(to) = self.latch.remote() {
+            self.transmit
+                .flush_held(&mut |p: &[u8]| io.send(index, Channel::Rtp, to, p));
+        }
+    }
+
+    /// Says goodbye (RFC 3550 §6.6); the leg is taken apart afterwards. Ends what still runs.
+    pub fn close<I: MediaIo>(&mut self, time: TickTime, io: &mut I) {
+        self.send_report(time, true, io);
+    }
+
+    /// What a leg without a bridge sends: its own audio in echo, else silence.
+    pub fn solo<'a>(&self, rx: &'a [i16], silence: &'a [i16]) -> &'a [i16] {
+        if self.echo { rx } else { silence }
+    }
+
+    fn begin(&mut self, now: MediaTime) {
+        self.begun = Some(now);
+        self.heard = now;
+        // The first report soon, so that the peer learns our name and we its round trip.
+        self.next_report = now + Duration::from_millis(1000 + self.spread % 500);
+    }
+
+    /// The media line of the present tick.
+    fn line(&self) -> MediaTime {
+        self.begun.unwrap_or_default() + Duration::from_micros(self.position * 125)
+    }
+
+    /// Moves the media line to this tick: by one tick, and past any that were skipped.
+    fn advance(&mut self, now: MediaTime) {
+        let Some(begun) = self.begun else { return };
+        let tick = TICK_SAMPLES as u64;
+        if self.ticks > 0 {
+            self.position += tick;
+        }
+        let elapsed = MediaTime::ZERO + now.since(begun);
+        let behind = elapsed.samples(NARROWBAND).saturating_sub(self.position);
+        self.position += behind / tick * tick;
+    }
+
+    fn update_filter<I: MediaIo>(&mut self, now: MediaTime, io: &mut I) {
+        let wanted = self.latch.is_connected_wanted(now);
+        if wanted != self.connected {
+            self.connected = wanted;
+            io.connect(self.id.index, wanted);
+        }
+    }
+
+    fn on_datagram(&mut self, data: &[u8], from: SocketAddr, arrival: MediaTime, ntp: u64) {
+        if packet::is_rtcp(data) {
+            self.on_rtcp_from(data, from, arrival, ntp);
+            return;
+        }
+        let Ok(packet) = Packet::parse(data) else {
+            self.statistics.invalid += 1;
+            return;
+        };
+        let payload_type = packet.payload_type.0;
+        let codec = self.params.rx_codec(payload_type);
+        let event = self.params.telephone_event == Some(payload_type);
+        if codec.is_none() && !event && payload_type != COMFORT_NOISE {
+            self.statistics.unknown_type += 1;
+            return;
+        }
+        match self.latch.on_packet(from, &packet, arrival) {
+            Verdict::Ignore => {
+                self.statistics.foreign += 1;
+                return;
+            }
+            Verdict::Accept | Verdict::Latched(_) => {}
+        }
+        self.heard = arrival;
+        match self.receiver.on_packet(&packet, arrival) {
+            Accept::Duplicate | Accept::Probation => return,
+            Accept::SourceChanged => self.playout.reset(),
+            Accept::New => {}
+        }
+        if !self.params.receive {
+            return;
+        }
+        if let Some(codec) = codec {
+            self.playout.insert(&packet, codec, arrival);
+        } else if event {
+            self.statistics.telephone_events += 1;
+        } else {
+            self.playout.comfort_noise(&packet, arrival);
+        }
+    }
+
+    fn on_rtcp_from(&mut self, data: &[u8], from: SocketAddr, arrival: MediaTime, ntp: u64) {
+        let known = self.latch.remote().map(|a| a.ip());
+        let signalled = self.params.remote_rtcp.map(|a| a.ip());
+        if known != Some(from.ip()) && signalled != Some(from.ip()) {
+            self.statistics.foreign += 1;
+            return;
+        }
+        self.rtcp_source = Some(from);
+        self.on_rtcp(data, arrival, ntp);
+    }
+
+    fn send_report<I: MediaIo>(&mut self, time: TickTime, bye: bool, io: &mut I) {
+        let (channel, to) = if self.params.rtcp_mux {
+            (Channel::Rtp, self.latch.remote())
+        } else {
+            let next_port = self
+                .latch
+                .remote()
+                .and_then(|a| Some(SocketAddr::new(a.ip(), a.port().checked_add(1)?)));
+            (
+                Channel::Rtcp,
+                self.rtcp_source.or(self.params.remote_rtcp).or(next_port),
+            )
+        };
+        let Some(to) = to else { return };
+        let mut buffer = [0u8; MAX_RTCP];
+        let len = self.write_report(&mut buffer, time.now, time.ntp, bye);
+        io.send(self.id.index, channel, to, &buffer[..len]);
+    }
+}
+
+/// The packet-time bound in ticks: how long a packet can wait for its due slot.
+pub const HELD_SLOTS: u64 = TICK_MS as u64 / 2;

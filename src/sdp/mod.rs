@@ -1,1 +1,15 @@
-//! sdp.
+//! Session descriptions and their negotiation (RFC 4566, RFC 3264), sans-IO.
+//!
+//! Sits between `sip` bodies and `call`: bytes of an offer or answer in, an [`Agreed`] and the
+//! text of our side out. Directions are the server's own: `SendOnly` means that antiphon sends.
+
+pub mod description;
+mod direction;
+pub mod negotiate;
+
+pub use description::{Description, SdpError};
+pub use direction::Direction;
+pub use negotiate::{
+    Agreed, Capabilities, Local, NegotiateError, PayloadMap, RejectedStream, TelephoneEvent,
+    accept, answer, offer, reject,
+};

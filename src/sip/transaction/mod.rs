@@ -20,6 +20,14 @@ pub use server_invite::ServerInvite;
 pub use server_non_invite::ServerNonInvite;
 pub use timers::{Timer, Timers};
 
+/// A transaction in which we answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerId(pub u64);
+
+/// A transaction in which we ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
 /// What a server transaction is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerEvent {

@@ -1,0 +1,53 @@
+//! Record: a beep, then what the caller says goes to a WAV until the end is reached.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::{Action, Actions, Happened, Machine, PlayId, beep};
+
+/// How a recording is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordSpec {
+    /// Beep before it.
+    pub beep: bool,
+    /// Hang up after so long.
+    pub max: Option<Duration>,
+    /// Hang up after so much silence.
+    pub silence: Option<Duration>,
+    /// A file name below the recording directory, in place of date and call.
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(super) struct Recorder {
+    spec: RecordSpec,
+}
+
+impl Recorder {
+    pub fn new(spec: RecordSpec) -> Self {
+        Self { spec }
+    }
+
+    fn record(&self) -> Action {
+        Action::Record {
+            file: self.spec.file.clone(),
+            max: self.spec.max,
+            silence: self.spec.silence,
+        }
+    }
+}
+
+impl Machine for Recorder {
+    fn handle(&mut self, happened: &Happened, _now: Instant, out: &mut Actions) {
+        match happened {
+            Happened::Established if self.spec.beep => out.push_back(Action::Play {
+                id: PlayId(0),
+                items: vec![beep()],
+                repeat: 1,
+            }),
+            Happened::Established | Happened::PlayEnded(..) => out.push_back(self.record()),
+            Happened::RecordEnded(..) => out.push_back(Action::HangUp),
+            _ => {}
+        }
+    }
+}

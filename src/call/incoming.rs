@@ -1,0 +1,327 @@
+//! A call that comes in (the UAS side): from INVITE to ACK.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::Rng;
+
+use super::media::with_sdp;
+use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State, allows_update, behind_nat};
+use crate::app::{App, AppSpec, Happened};
+use crate::sdp::Direction;
+use crate::sdp::negotiate::{self, Local, NegotiateError};
+use crate::sip::dialog::Dialog;
+use crate::sip::header::Name;
+use crate::sip::message::{Request, Response};
+use crate::sip::session_timer::{self, SessionTimer};
+use crate::sip::transaction::ServerId;
+use crate::sip::transport::Flow;
+
+impl Call {
+    /// Takes an INVITE that starts a call. Refusals are among its outputs.
+    #[expect(clippy::too_many_arguments, reason = "all of it is what an INVITE comes with")]
+    pub fn incoming(
+        handle: CallHandle,
+        settings: Arc<Settings>,
+        spec: AppSpec,
+        invite: Request,
+        transaction: ServerId,
+        flow: Flow,
+        local_tag: String,
+        now: Instant,
+    ) -> Call {
+        let mut call = Call {
+            handle,
+            settings,
+            state: State::Reserving {
+                invite: transaction,
+            },
+            flow,
+            behind_nat: behind_nat(&invite, &flow),
+            peer_updates: allows_update(&invite.headers),
+            app: App::new(&spec),
+            spec,
+            dialog: None,
+            local_tag,
+            invite,
+            local: None,
+            last_sdp: None,
+            agreed: None,
+            offered: None,
+            leg_open: false,
+            pending: Pending::default(),
+            session: None,
+            refresh_again: None,
+            ends_at: None,
+            created: now,
+            answered: None,
+            stats: None,
+            early_answer: None,
+            retried: false,
+            outputs: VecDeque::new(),
+        };
+        call.begin(transaction);
+        call
+    }
+
+    fn begin(&mut self, transaction: ServerId) {
+        if let Err(small) = session_timer::uas(&self.invite, &self.timer_settings()) {
+            let mut response = self.response_to_invite(422);
+            response
+                .headers
+                .set(Name::MinSe, small.min_se.as_secs().to_string());
+            self.refuse(transaction, response);
+            return;
+        }
+        match Dialog::uas(&self.invite, &self.local_tag) {
+            Ok(dialog) => {
+                self.outputs.push_back(Output::Dialog(dialog.id.clone()));
+                self.dialog = Some(dialog);
+                self.outputs
+                    .push_back(Output::ReserveMedia(self.flow.local.ip()));
+            }
+            Err(error) => {
+                let response = self.response_to_invite(400).with_reason(&error.to_string());
+                self.refuse(transaction, response);
+            }
+        }
+    }
+
+    pub(super) fn timer_settings(&self) -> session_timer::Settings {
+        session_timer::Settings {
+            expires: self.settings.session_expires,
+            min_se: self.settings.min_se,
+        }
+    }
+
+    fn refuse(&mut self, transaction: ServerId, response: Response) {
+        let reason = EndReason::Rejected(response.status, response.reason.clone());
+        self.outputs
+            .push_back(Output::Respond(transaction, response));
+        self.ending(reason);
+    }
+
+    /// The ports are bound.
+    pub fn media_ready<R: Rng>(
+        &mut self,
+        rtp_port: u16,
+        rtcp_port: u16,
+        now: Instant,
+        rng: &mut R,
+    ) {
+        self.local = Some(Local {
+            address: self.advertised(),
+            rtp_port,
+            rtcp_port,
+            session_id: rng.random_range(1..1 << 31),
+            version: 1,
+        });
+        match self.state {
+            State::Reserving { invite } => {
+                let required = self.invite.headers.require();
+                if required.iter().any(|r| r.eq_ignore_ascii_case("100rel")) {
+                    self.prove(invite, rng.random_range(1..1 << 30));
+                } else {
+                    self.accept(invite, now);
+                }
+            }
+            State::Calling { .. } => self.send_invite(now),
+            _ => {}
+        }
+    }
+
+    /// No ports could be had.
+    pub fn media_failed(&mut self, why: &str) {
+        if let State::Reserving { invite } = self.state {
+            let mut response = self.response_to_invite(503);
+            response.headers.set(Name::RetryAfter, "5");
+            self.refuse(invite, response);
+        } else {
+            self.end(EndReason::Rejected(503, why.to_owned()));
+        }
+    }
+
+    /// The caller requires reliable provisional responses: one is sent and its PRACK awaited
+    /// (RFC 3262 §3). It carries our offer where the INVITE had none (§5).
+    fn prove(&mut self, invite: ServerId, rseq: u32) {
+        let late = self.invite.body.is_empty();
+        let mut response = self.response_to_invite(if late { 183 } else { 180 });
+        response.headers.set(Name::Require, "100rel");
+        response.headers.set(Name::RSeq, rseq.to_string());
+        if late && let Some(sdp) = self.our_offer(Direction::SendRecv) {
+            response = with_sdp(response, sdp);
+        }
+        self.state = State::Proving { invite, rseq };
+        self.outputs
+            .push_back(Output::RespondReliable(invite, response));
+    }
+
+    /// PRACK (RFC 3262 §3).
+    pub(super) fn on_prack(&mut self, request: &Request, transaction: ServerId, now: Instant) {
+        let acknowledged = match (&self.state, request.headers.rack()) {
+            (&State::Proving { invite, rseq }, Ok(rack)) if rack.rseq == rseq => Some((invite, rseq)),
+            _ => None,
+        };
+        let Some((invite, rseq)) = acknowledged else {
+            let response = self.response(request, 481);
+            self.outputs
+                .push_back(Output::Respond(transaction, response));
+            return;
+        };
+        self.outputs.push_back(Output::Proven(invite, rseq));
+        if let Some(ours) = self.offered.take() {
+            match negotiate::accept(&ours, &request.body, &self.settings.capabilities) {
+                Ok(agreed) => self.agree(agreed),
+                Err(error) => {
+                    let response = refusal(self.response(request, error.status()), &error);
+                    self.outputs
+                        .push_back(Output::Respond(transaction, response));
+                    let response = refusal(self.response_to_invite(error.status()), &error);
+                    self.refuse(invite, response);
+                    return;
+                }
+            }
+        }
+        let response = self.response(request, 200);
+        self.outputs
+            .push_back(Output::Respond(transaction, response));
+        self.accept(invite, now);
+    }
+
+    /// The PRACK never came (RFC 3262 §3: reject with a 5xx).
+    pub fn provisional_timeout(&mut self) {
+        if let State::Proving { invite, .. } = self.state {
+            let response = self
+                .response_to_invite(504)
+                .with_reason("PRACK Not Received");
+            self.refuse(invite, response);
+        }
+    }
+
+    /// The 200: with the answer, or with our offer where the INVITE had none.
+    fn accept(&mut self, invite: ServerId, now: Instant) {
+        let Some(local) = self.local else { return };
+        let mut ok = self.response_to_invite(200);
+        if !self.invite.body.is_empty() {
+            let capabilities = &self.settings.capabilities;
+            match negotiate::answer(&self.invite.body, capabilities, &local, Direction::SendRecv) {
+                Ok((answer, agreed)) => {
+                    let answer = self.settle(local, answer);
+                    ok = with_sdp(ok, answer);
+                    self.agree(agreed);
+                }
+                Err(error) => {
+                    let response = refusal(self.response_to_invite(error.status()), &error);
+                    self.refuse(invite, response);
+                    return;
+                }
+            }
+        } else if self.agreed.is_none()
+            && let Some(sdp) = self.our_offer(Direction::SendRecv)
+        {
+            ok = with_sdp(ok, sdp);
+        }
+        self.session_headers(&mut ok, now);
+        if let Some(dialog) = &mut self.dialog {
+            dialog.confirm();
+        }
+        self.ends_at = Some(now + self.settings.max_length);
+        self.state = State::Accepted { invite };
+        self.outputs.push_back(Output::Respond(invite, ok));
+    }
+
+    /// What the 2xx says of the session timer, and our own side of it (RFC 4028 §9).
+    pub(super) fn session_headers(&mut self, ok: &mut Response, now: Instant) {
+        let request = self.invite.clone();
+        self.session_answer(&request, ok, now);
+    }
+
+    pub(super) fn session_answer(&mut self, request: &Request, ok: &mut Response, now: Instant) {
+        if let Ok(Some(agreed)) = session_timer::uas(request, &self.timer_settings()) {
+            session_timer::uas_headers(ok, request, &agreed);
+            self.session = Some(SessionTimer::new(agreed, now));
+        }
+    }
+
+    /// Makes an offer of ours, that waits for its answer.
+    pub(super) fn our_offer(&mut self, direction: Direction) -> Option<String> {
+        let local = self.next_local()?;
+        let sdp = negotiate::offer(
+            &self.settings.capabilities,
+            &local,
+            direction,
+            self.agreed.as_ref(),
+        );
+        let sdp = self.settle(local, sdp);
+        self.offered = Some(sdp.clone());
+        Some(sdp)
+    }
+
+    /// ACK for our 2xx: of the first INVITE, or of a re-INVITE.
+    pub fn on_ack(&mut self, transaction: ServerId, ack: &Request, now: Instant) {
+        if self.pending.reinvite == Some(transaction) {
+            self.pending.reinvite = None;
+        }
+        let first = matches!(self.state, State::Accepted { invite } if invite == transaction);
+        if let Some(ours) = self.offered.take() {
+            match negotiate::accept(&ours, &ack.body, &self.settings.capabilities) {
+                Ok(agreed) => self.agree(agreed),
+                // RFC 3261 §13.2.2.4 in reverse: without a usable answer there is no session.
+                Err(error) if first => {
+                    self.send_bye();
+                    self.ending(EndReason::Rejected(error.status(), error.to_string()));
+                    return;
+                }
+                // A re-INVITE that led to nothing leaves the session as it was.
+                Err(_) => {}
+            }
+        }
+        if first {
+            self.established(now);
+        }
+    }
+
+    pub(super) fn established(&mut self, now: Instant) {
+        self.state = State::Established;
+        self.answered = Some(now);
+        self.outputs.push_back(Output::Answered);
+        self.app.handle(&Happened::Established, now);
+    }
+
+    /// No ACK for our 2xx came within 64*T1 (RFC 3261 §13.3.1.4: BYE).
+    pub fn ack_timeout(&mut self, transaction: ServerId) {
+        let first = matches!(self.state, State::Accepted { invite } if invite == transaction);
+        if first || self.pending.reinvite == Some(transaction) {
+            self.send_bye();
+            self.ending(EndReason::NoAck);
+        }
+    }
+
+    /// CANCEL matched our INVITE; too late once it is answered (RFC 3261 §9.2).
+    pub fn on_cancel(&mut self) {
+        if let State::Reserving { invite } | State::Proving { invite, .. } = self.state {
+            let response = self.response_to_invite(487);
+            self.outputs.push_back(Output::Respond(invite, response));
+            self.ending(EndReason::Cancelled);
+        }
+    }
+
+    /// The address of our end.
+    pub fn local_address(&self) -> Option<IpAddr> {
+        self.local.map(|l| l.address)
+    }
+}
+
+/// 488 (or 400) with the Warning that says why (RFC 3261 §20.43).
+pub(super) fn refusal(mut response: Response, error: &NegotiateError) -> Response {
+    let (code, text) = error.warning();
+    response
+        .headers
+        .set(Name::Warning, format!("{code} antiphon \"{text}\""));
+    if response.status == 400 {
+        response.reason = text.to_string();
+    }
+    response
+}

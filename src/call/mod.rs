@@ -1,0 +1,463 @@
+//! One call: dialog + negotiation + application.
+//!
+//! Sans-IO: the switch hands it requests and responses of its dialog, what the media told, and the
+//! time; it says what to send and what the media is to do.
+//!
+//! ```text
+//!           INVITE                 ports            [PRACK]            ACK
+//! caller: ---------> Reserving ----------> (Proving) -----> Accepted -----> Established
+//!                        | 4xx 5xx              | CANCEL        | no ACK: BYE    | BYE
+//!                        v                      v               v                v
+//!                      Ended <------------------+---------------+--------- Ending (leg closes)
+//!
+//!           ports      INVITE             2xx + ACK
+//! called: ---------> Calling ----------------------------> Established
+//!                        | hang up: CANCEL, 4xx-6xx, time-out
+//!                        v
+//!                      Ended
+//! ```
+
+mod incoming;
+mod media;
+mod modify;
+mod outgoing;
+
+pub use outgoing::Originate;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::app::{Action, App, AppSpec, Happened};
+use crate::leg::{LegParams, LegStats};
+use crate::sdp::negotiate::{Agreed, Capabilities, Local};
+use crate::sip::dialog::{Dialog, DialogId};
+use crate::sip::header::{Headers, Name};
+use crate::sip::message::{Request, Response};
+use crate::sip::method::Method;
+use crate::sip::session_timer::SessionTimer;
+use crate::sip::transaction::ServerId;
+use crate::sip::transport::Flow;
+use crate::sip::uri::{Host, Uri};
+
+/// Our handle of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallHandle(pub u64);
+
+/// What all calls have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What we can do with media.
+    pub capabilities: Capabilities,
+    /// The address that Contact, Via and SDP give, where it is not the one of the route.
+    pub external_address: Option<IpAddr>,
+    /// Session timer asked for (RFC 4028); zero: none.
+    pub session_expires: Duration,
+    /// The shortest session timer that is accepted.
+    pub min_se: Duration,
+    /// A call ends after so long, whatever happens.
+    pub max_length: Duration,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The application (or `antiphon call`) hung up.
+    HungUp,
+    /// The other side hung up.
+    RemoteHungUp,
+    /// The caller gave up before the answer.
+    Cancelled,
+    /// Refused, by us or by the other side, with this status and phrase.
+    Rejected(u16, String),
+    /// No answer came in time.
+    NoAnswer,
+    /// Our answer was never acknowledged.
+    NoAck,
+    /// Neither RTP nor RTCP for the configured time.
+    MediaTimeout,
+    /// The session timer ran out (RFC 4028 §10).
+    SessionExpired,
+    /// The longest call length was reached.
+    MaxLength,
+    /// The server shuts down.
+    Shutdown,
+    /// The transport failed.
+    TransportFailed,
+}
+
+impl EndReason {
+    /// One word for logs and summaries.
+    pub fn word(&self) -> &'static str {
+        match self {
+            EndReason::HungUp => "hung-up",
+            EndReason::RemoteHungUp => "remote-hung-up",
+            EndReason::Cancelled => "cancelled",
+            EndReason::Rejected(..) => "rejected",
+            EndReason::NoAnswer => "no-answer",
+            EndReason::NoAck => "no-ack",
+            EndReason::MediaTimeout => "media-timeout",
+            EndReason::SessionExpired => "session-expired",
+            EndReason::MaxLength => "max-length",
+            EndReason::Shutdown => "shutdown",
+            EndReason::TransportFailed => "transport-failed",
+        }
+    }
+}
+
+/// What a call wants done, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Answer a request.
+    Respond(ServerId, Response),
+    /// Answer an INVITE provisionally, resent until PRACK (RFC 3262).
+    RespondReliable(ServerId, Response),
+    /// The reliable provisional was acknowledged.
+    Proven(ServerId, u32),
+    /// The 2xx needs no ACK any more: the call is over.
+    Abandon(ServerId),
+    /// Send a request on a flow.
+    Request(Request, Flow),
+    /// Send an ACK for a 2xx.
+    Ack(Request, Flow),
+    /// Cancel our INVITE.
+    Cancel,
+    /// Bind RTP ports on this address.
+    ReserveMedia(IpAddr),
+    /// The dialog has this identity now: requests in it belong to the call.
+    Dialog(DialogId),
+    /// Open the media with this.
+    OpenLeg(LegParams),
+    /// Change the media to this.
+    ConfigureLeg(LegParams),
+    /// Close the media; [`Call::leg_closed`] answers.
+    CloseLeg,
+    /// The application wants something.
+    App(Action),
+    /// The call is answered.
+    Answered,
+    /// The call is over; nothing follows.
+    Ended(EndReason),
+}
+
+/// ```text
+/// see the module's diagram
+/// ```
+#[derive(Debug)]
+enum State {
+    /// INVITE taken, ports asked for.
+    Reserving { invite: ServerId },
+    /// A reliable provisional response waits for its PRACK.
+    Proving { invite: ServerId, rseq: u32 },
+    /// 200 sent, ACK awaited.
+    Accepted { invite: ServerId },
+    /// Ports asked for, or INVITE sent.
+    Calling { sent: bool, cancelled: bool },
+    /// In the dialog.
+    Established,
+    /// Hung up; the leg closes.
+    Ending(EndReason),
+    /// Nothing left.
+    Ended,
+}
+
+/// What our requests in the dialog wait for.
+#[derive(Debug, Default)]
+struct Pending {
+    /// Our re-INVITE or UPDATE that refreshes the session is out.
+    refresh: bool,
+    /// The peer's re-INVITE that we have answered waits for its ACK.
+    reinvite: Option<ServerId>,
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct Call {
+    handle: CallHandle,
+    settings: Arc<Settings>,
+    state: State,
+    /// The path of the peer's last message.
+    flow: Flow,
+    /// The peer's Via showed a NAT: requests go where its messages come from.
+    behind_nat: bool,
+    spec: AppSpec,
+    app: App,
+    dialog: Option<Dialog>,
+    local_tag: String,
+    invite: Request,
+    local: Option<Local>,
+    last_sdp: Option<String>,
+    agreed: Option<Agreed>,
+    /// Our offer that waits for its answer.
+    offered: Option<String>,
+    leg_open: bool,
+    pending: Pending,
+    session: Option<SessionTimer>,
+    /// A refresh that met another request in the air is tried again then.
+    refresh_again: Option<Instant>,
+    /// The longest call length ends then.
+    ends_at: Option<Instant>,
+    created: Instant,
+    answered: Option<Instant>,
+    stats: Option<LegStats>,
+    early_answer: Option<Vec<u8>>,
+    retried: bool,
+    /// The peer's Allow names UPDATE.
+    peer_updates: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Call {
+    /// Our handle.
+    pub fn handle(&self) -> CallHandle {
+        self.handle
+    }
+
+    /// The Call-ID header.
+    pub fn call_id(&self) -> &str {
+        self.invite.headers.call_id().unwrap_or_default()
+    }
+
+    /// Where it was routed.
+    pub fn spec(&self) -> &AppSpec {
+        &self.spec
+    }
+
+    /// The path of the peer's last message.
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// When the call began and when it was answered.
+    pub fn times(&self) -> (Instant, Option<Instant>) {
+        (self.created, self.answered)
+    }
+
+    /// What was agreed on, once it was.
+    pub fn agreed(&self) -> Option<&Agreed> {
+        self.agreed.as_ref()
+    }
+
+    /// The media's figures, once it has closed.
+    pub fn stats(&self) -> Option<&LegStats> {
+        self.stats.as_ref()
+    }
+
+    /// The user part (or host) of who called: for names of recordings and for logs.
+    pub fn remote_name(&self) -> String {
+        let header = if matches!(self.spec, AppSpec::Script(_)) {
+            self.invite.headers.to()
+        } else {
+            self.invite.headers.from()
+        };
+        let uri = header.ok().and_then(|f| f.uri.sip().cloned());
+        match uri {
+            Some(Uri { user: Some(u), .. }) => u,
+            Some(Uri { host, .. }) => host.to_string(),
+            None => "unknown".into(),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            match self.app.poll_action()? {
+                Action::HangUp => self.end(EndReason::HungUp),
+                _ if !matches!(self.state, State::Established) => {}
+                action => return Some(Output::App(action)),
+            }
+        }
+    }
+
+    /// Something happened that concerns the application.
+    pub fn happened(&mut self, happened: &Happened, now: Instant) {
+        if matches!(self.state, State::Established) {
+            self.app.handle(happened, now);
+        }
+    }
+
+    /// The media heard nothing for too long.
+    pub fn media_timeout(&mut self) {
+        self.end(EndReason::MediaTimeout);
+    }
+
+    /// The leg has closed.
+    pub fn leg_closed(&mut self, stats: LegStats) {
+        self.stats = Some(stats);
+        self.leg_open = false;
+        self.finish_if_done();
+    }
+
+    /// The media could not be opened: the answer that waits to be sent is taken back.
+    pub fn leg_unavailable(&mut self) {
+        self.leg_open = false;
+        if let State::Accepted { invite } = self.state {
+            self.outputs
+                .retain(|o| !matches!(o, Output::Respond(t, _) if *t == invite));
+            self.state = State::Reserving { invite };
+        }
+        self.end(EndReason::Rejected(503, "No Media".to_owned()));
+    }
+
+    /// Ends the call, in whatever way its state asks for.
+    pub fn end(&mut self, reason: EndReason) {
+        match self.state {
+            State::Reserving { invite } | State::Proving { invite, .. } => {
+                let status = match &reason {
+                    EndReason::Rejected(status, _) => *status,
+                    EndReason::Shutdown => 503,
+                    _ => 480,
+                };
+                let response = self.response_to_invite(status);
+                self.outputs.push_back(Output::Respond(invite, response));
+            }
+            State::Accepted { invite } => {
+                // RFC 3261 §15: no BYE before the ACK, unless the ACK never comes. The switch gives
+                // up on the ACK here, since the call is to end now.
+                self.outputs.push_back(Output::Abandon(invite));
+                self.send_bye();
+            }
+            State::Established => self.send_bye(),
+            State::Calling {
+                sent,
+                ref mut cancelled,
+            } => {
+                if sent && !*cancelled {
+                    *cancelled = true;
+                    self.outputs.push_back(Output::Cancel);
+                    // The final response to the INVITE ends the call.
+                    return;
+                }
+                if sent {
+                    return;
+                }
+            }
+            State::Ending(_) | State::Ended => return,
+        }
+        self.ending(reason);
+    }
+
+    fn ending(&mut self, reason: EndReason) {
+        if let Some(reinvite) = self.pending.reinvite.take() {
+            self.outputs.push_back(Output::Abandon(reinvite));
+        }
+        self.state = State::Ending(reason);
+        self.session = None;
+        self.refresh_again = None;
+        self.ends_at = None;
+        if self.leg_open {
+            self.outputs.push_back(Output::CloseLeg);
+        }
+        self.finish_if_done();
+    }
+
+    fn finish_if_done(&mut self) {
+        if self.leg_open {
+            return;
+        }
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Ending(reason) => self.outputs.push_back(Output::Ended(reason)),
+            other => self.state = other,
+        }
+    }
+
+    fn send_bye(&mut self) {
+        if let Some(dialog) = &mut self.dialog {
+            let bye = dialog.request(Method::Bye);
+            let flow = self.target();
+            self.outputs.push_back(Output::Request(bye, flow));
+        }
+    }
+
+    /// Where requests of the dialog go (RFC 3261 §12.2.1.1): the next hop of the route set, or the
+    /// path of the peer's last message where that hop is a name, or lies behind a NAT, or is
+    /// reached by a connection that is open already.
+    fn target(&self) -> Flow {
+        let Some(dialog) = &self.dialog else {
+            return self.flow;
+        };
+        let reuse = self.flow.connection.is_some()
+            || (self.behind_nat && dialog.route_set.is_empty());
+        if reuse {
+            return self.flow;
+        }
+        match dialog.next_hop().socket_address(5060) {
+            Some(remote) if remote.is_ipv4() == self.flow.remote.is_ipv4() => Flow {
+                remote,
+                ..self.flow
+            },
+            _ => self.flow,
+        }
+    }
+
+    /// The address that we give to the peer.
+    fn advertised(&self) -> IpAddr {
+        let local = self.flow.local.ip();
+        self.settings
+            .external_address
+            .filter(|e| e.is_ipv4() == local.is_ipv4())
+            .unwrap_or(local)
+    }
+
+    fn contact(&self) -> String {
+        let user = self
+            .invite
+            .parsed_uri()
+            .ok()
+            .and_then(|u| u.user)
+            .filter(|_| !matches!(self.spec, AppSpec::Script(_)));
+        let mut uri = Uri::new(
+            user.as_deref(),
+            Host::from(self.advertised()),
+            Some(self.flow.local.port()),
+        );
+        if self.flow.transport == crate::sip::transport::Transport::Tcp {
+            uri.params.set("transport", Some("tcp"));
+        }
+        format!("<{uri}>")
+    }
+
+    /// A response in the dialog: our tag, Contact and what we can do.
+    fn response(&self, request: &Request, status: u16) -> Response {
+        let mut response = Response::to(request, status);
+        if status > 100
+            && !request.has_to_tag()
+            && let Some(to) = response.headers.get(&Name::To).map(str::to_owned)
+        {
+            response
+                .headers
+                .set(Name::To, format!("{to};tag={}", self.local_tag));
+        }
+        if (101..300).contains(&status) {
+            response.headers.set(Name::Contact, self.contact());
+        }
+        response
+    }
+
+    fn response_to_invite(&self, status: u16) -> Response {
+        self.response(&self.invite, status)
+    }
+
+    /// Takes note of the path of a request of the dialog.
+    fn note_path(&mut self, request: &Request, flow: Flow) {
+        self.flow = flow;
+        self.behind_nat = behind_nat(request, &flow);
+    }
+}
+
+/// Whether Allow names UPDATE.
+fn allows_update(headers: &Headers) -> bool {
+    headers.list(&Name::Allow).any(|m| m == "UPDATE")
+}
+
+/// Whether the request came from another address than its top Via says.
+fn behind_nat(request: &Request, flow: &Flow) -> bool {
+    request.headers.via().is_ok_and(|via| {
+        via.params.value("received").is_some()
+            && via.sent_by_host.ip() != Some(flow.remote.ip())
+    })
+}

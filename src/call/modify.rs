@@ -1,0 +1,207 @@
+//! Requests within the dialog: re-INVITE, UPDATE, BYE, INFO, OPTIONS, PRACK.
+
+use std::time::Instant;
+
+use super::incoming::refusal;
+use super::media::with_sdp;
+use super::{Call, EndReason, Output, State};
+use crate::sdp::Direction;
+use crate::sdp::negotiate;
+use crate::sip::header::Name;
+use crate::sip::message::{Request, Response};
+use crate::sip::method::Method;
+use crate::sip::session_timer;
+use crate::sip::transaction::ServerId;
+use crate::sip::transport::Flow;
+
+impl Call {
+    /// A request of the dialog.
+    pub fn on_request(
+        &mut self,
+        transaction: ServerId,
+        request: &Request,
+        flow: Flow,
+        now: Instant,
+    ) {
+        let Some(dialog) = &mut self.dialog else {
+            let response = self.response(request, 481);
+            self.outputs
+                .push_back(Output::Respond(transaction, response));
+            return;
+        };
+        // RFC 3261 §12.2.2: a lower CSeq is out of order; a gap is fine.
+        if dialog.on_request(request).is_err() {
+            let response = self
+                .response(request, 500)
+                .with_reason("CSeq Out Of Order");
+            self.outputs
+                .push_back(Output::Respond(transaction, response));
+            return;
+        }
+        self.note_path(request, flow);
+        match request.method {
+            Method::Invite => self.on_reinvite(transaction, request, now),
+            Method::Update => self.on_update(transaction, request, now),
+            Method::Bye => self.on_bye(transaction, request),
+            Method::Prack => self.on_prack(request, transaction, now),
+            // INFO's digits are for the application; without one that reads them it is accepted.
+            Method::Info | Method::Options => {
+                let response = self.response(request, 200);
+                self.outputs
+                    .push_back(Output::Respond(transaction, response));
+            }
+            _ => {
+                let response = self.response(request, 405);
+                self.outputs
+                    .push_back(Output::Respond(transaction, response));
+            }
+        }
+    }
+
+    fn on_bye(&mut self, transaction: ServerId, request: &Request) {
+        let response = self.response(request, 200);
+        self.outputs
+            .push_back(Output::Respond(transaction, response));
+        match self.state {
+            // RFC 3261 §15.1.2: the pending INVITE gets 487.
+            State::Reserving { invite } | State::Proving { invite, .. } => {
+                let response = self.response_to_invite(487);
+                self.outputs.push_back(Output::Respond(invite, response));
+            }
+            State::Accepted { invite } => self.outputs.push_back(Output::Abandon(invite)),
+            State::Ending(_) | State::Ended => return,
+            State::Calling { .. } | State::Established => {}
+        }
+        self.ending(EndReason::RemoteHungUp);
+    }
+
+    fn on_reinvite(&mut self, transaction: ServerId, request: &Request, now: Instant) {
+        match self.state {
+            State::Established if self.pending.reinvite.is_some() => {
+                // RFC 3261 §14.2: the first is not settled yet.
+                self.busy(transaction, request, 500);
+                return;
+            }
+            State::Established if self.pending.refresh => {
+                self.busy(transaction, request, 491);
+                return;
+            }
+            State::Established => {}
+            State::Ending(_) | State::Ended => {
+                self.busy(transaction, request, 481);
+                return;
+            }
+            _ => {
+                self.busy(transaction, request, 500);
+                return;
+            }
+        }
+        let Some(mut ok) = self.timer_ok(transaction, request) else {
+            return;
+        };
+        if let Some(dialog) = &mut self.dialog {
+            dialog.refresh_target(&request.headers);
+        }
+        if request.body.is_empty() {
+            // RFC 3261 §14.2: a re-INVITE without an offer gets one.
+            let direction = self
+                .agreed
+                .as_ref()
+                .map_or(Direction::SendRecv, |_| Direction::SendRecv);
+            if let Some(sdp) = self.our_offer(direction) {
+                ok = with_sdp(ok, sdp);
+            }
+        } else {
+            match self.answer(request) {
+                Ok(sdp) => ok = with_sdp(ok, sdp),
+                Err(error) => {
+                    let response = refusal(self.response(request, error.status()), &error);
+                    self.outputs
+                        .push_back(Output::Respond(transaction, response));
+                    return;
+                }
+            }
+        }
+        self.session_answer(request, &mut ok, now);
+        self.pending.reinvite = Some(transaction);
+        self.outputs.push_back(Output::Respond(transaction, ok));
+    }
+
+    fn on_update(&mut self, transaction: ServerId, request: &Request, now: Instant) {
+        let has_offer = !request.body.is_empty();
+        match self.state {
+            State::Ending(_) | State::Ended => {
+                self.busy(transaction, request, 481);
+                return;
+            }
+            // RFC 3311 §5.2: one offer at a time.
+            _ if has_offer && self.offered.is_some() => {
+                self.busy(transaction, request, 491);
+                return;
+            }
+            State::Established => {}
+            _ if has_offer => {
+                self.busy(transaction, request, 500);
+                return;
+            }
+            _ => {}
+        }
+        let Some(mut ok) = self.timer_ok(transaction, request) else {
+            return;
+        };
+        if let Some(dialog) = &mut self.dialog {
+            dialog.refresh_target(&request.headers);
+        }
+        if has_offer {
+            match self.answer(request) {
+                Ok(sdp) => ok = with_sdp(ok, sdp),
+                Err(error) => {
+                    let response = refusal(self.response(request, error.status()), &error);
+                    self.outputs
+                        .push_back(Output::Respond(transaction, response));
+                    return;
+                }
+            }
+        }
+        self.session_answer(request, &mut ok, now);
+        self.outputs.push_back(Output::Respond(transaction, ok));
+    }
+
+    /// Answers an offer within the dialog; what is agreed takes effect at once.
+    fn answer(&mut self, request: &Request) -> Result<String, negotiate::NegotiateError> {
+        let Some(local) = self.next_local() else {
+            return Err(negotiate::NegotiateError::NoAudio);
+        };
+        let capabilities = &self.settings.capabilities;
+        let (sdp, agreed) =
+            negotiate::answer(&request.body, capabilities, &local, Direction::SendRecv)?;
+        let sdp = self.settle(local, sdp);
+        self.agree(agreed);
+        Ok(sdp)
+    }
+
+    /// The 200 to come, unless the session interval is too small (422).
+    fn timer_ok(&mut self, transaction: ServerId, request: &Request) -> Option<Response> {
+        match session_timer::uas(request, &self.timer_settings()) {
+            Ok(_) => Some(self.response(request, 200)),
+            Err(small) => {
+                let mut response = self.response(request, 422);
+                response
+                    .headers
+                    .set(Name::MinSe, small.min_se.as_secs().to_string());
+                self.outputs
+                    .push_back(Output::Respond(transaction, response));
+                None
+            }
+        }
+    }
+
+    fn busy(&mut self, transaction: ServerId, request: &Request, status: u16) {
+        let mut response = self.response(request, status);
+        if status == 500 {
+            response.headers.set(Name::RetryAfter, "2");
+        }
+        self.outputs
+            .push_back(Output::Respond(transaction, response));
+    }
+}

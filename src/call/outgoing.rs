@@ -1,0 +1,388 @@
+//! A call that we place (the UAC side), and what comes of our requests within the dialog.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::media::request_with_sdp;
+use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State, allows_update};
+use crate::app::{App, AppSpec};
+use crate::sdp::Direction;
+use crate::sdp::negotiate;
+use crate::sip::dialog::Dialog;
+use crate::sip::header::{Name, Refresher};
+use crate::sip::message::{Request, Response};
+use crate::sip::method::Method;
+use crate::sip::session_timer::{self, Due, SessionTimer};
+use crate::sip::transport::Flow;
+
+/// What a call that we place starts from.
+#[derive(Clone, Debug)]
+pub struct Originate {
+    /// Whom to call: the Request-URI and To.
+    pub uri: String,
+    /// Who calls: the user of From.
+    pub from_user: String,
+    /// The path towards it.
+    pub flow: Flow,
+    /// What the call does once it is answered.
+    pub spec: AppSpec,
+    /// Its Call-ID, fresh.
+    pub call_id: String,
+    /// Our tag, fresh.
+    pub local_tag: String,
+}
+
+impl Call {
+    /// Prepares a call; the INVITE goes out when the ports are bound.
+    pub fn outgoing(
+        handle: CallHandle,
+        settings: Arc<Settings>,
+        originate: Originate,
+        now: Instant,
+    ) -> Call {
+        let flow = originate.flow;
+        let mut call = Call {
+            handle,
+            settings,
+            state: State::Calling {
+                sent: false,
+                cancelled: false,
+            },
+            flow,
+            behind_nat: false,
+            app: App::new(&originate.spec),
+            spec: originate.spec,
+            dialog: None,
+            local_tag: originate.local_tag,
+            invite: Request::new(Method::Invite, &originate.uri),
+            local: None,
+            last_sdp: None,
+            agreed: None,
+            offered: None,
+            leg_open: false,
+            pending: Pending::default(),
+            session: None,
+            refresh_again: None,
+            ends_at: None,
+            created: now,
+            answered: None,
+            stats: None,
+            early_answer: None,
+            retried: false,
+            peer_updates: false,
+            outputs: VecDeque::new(),
+        };
+        let host = crate::sip::uri::Host::from(call.advertised());
+        let from = format!("<sip:{}@{host}>;tag={}", originate.from_user, call.local_tag);
+        let contact = call.contact();
+        let headers = &mut call.invite.headers;
+        headers.set(Name::MaxForwards, "70");
+        headers.set(Name::From, from);
+        headers.set(Name::To, format!("<{}>", originate.uri));
+        headers.set(Name::CallId, originate.call_id);
+        headers.set(Name::CSeq, "1 INVITE");
+        headers.set(Name::Contact, contact);
+        headers.set(Name::Supported, "timer, 100rel");
+        call.outputs
+            .push_back(Output::ReserveMedia(call.flow.local.ip()));
+        call
+    }
+
+    pub(super) fn send_invite(&mut self, now: Instant) {
+        let Some(offer) = self.our_offer(Direction::SendRecv) else {
+            return;
+        };
+        let settings = self.timer_settings();
+        session_timer::uac_headers(&mut self.invite, &settings, None);
+        self.invite = request_with_sdp(self.invite.clone(), offer);
+        self.ends_at = Some(now + self.settings.max_length);
+        self.resend_invite();
+    }
+
+    fn resend_invite(&mut self) {
+        if let State::Calling { sent, .. } = &mut self.state {
+            *sent = true;
+        }
+        self.outputs
+            .push_back(Output::Request(self.invite.clone(), self.flow));
+    }
+
+    /// A response to one of our requests.
+    pub fn on_response(&mut self, response: &Response, now: Instant) {
+        let Ok(cseq) = response.headers.cseq() else {
+            return;
+        };
+        match (&self.state, &cseq.method) {
+            (State::Calling { .. }, Method::Invite) => self.on_invite_response(response, now),
+            // Another 2xx to the same INVITE: ours was lost, or another branch answered.
+            (State::Established | State::Ending(_), Method::Invite) if cseq.number == 1 => {
+                self.on_late_answer(response);
+            }
+            (State::Established, Method::Invite | Method::Update) if self.pending.refresh => {
+                self.on_refreshed(response, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_invite_response(&mut self, response: &Response, now: Instant) {
+        match response.status {
+            100 => {}
+            101..=199 => self.on_provisional(response),
+            200..=299 => self.on_answer(response, now),
+            422 if !self.retried => self.retry_longer(response),
+            status => {
+                let reason = match self.state {
+                    State::Calling {
+                        cancelled: true, ..
+                    } => EndReason::HungUp,
+                    _ => EndReason::Rejected(status, response.reason.clone()),
+                };
+                self.ending(reason);
+            }
+        }
+    }
+
+    /// 422: once more with the interval that the other side asks for (RFC 4028 §7.4).
+    fn retry_longer(&mut self, response: &Response) {
+        let Some(min_se) = session_timer::raised(response) else {
+            self.ending(EndReason::Rejected(422, response.reason.clone()));
+            return;
+        };
+        self.retried = true;
+        let headers = &mut self.invite.headers;
+        headers.set(Name::MinSe, min_se.as_secs().to_string());
+        headers.set(Name::SessionExpires, min_se.as_secs().to_string());
+        headers.set(Name::CSeq, "2 INVITE");
+        self.resend_invite();
+    }
+
+    fn on_provisional(&mut self, response: &Response) {
+        if !response.body.is_empty() {
+            self.early_answer = Some(response.body.clone());
+        }
+        let reliable = response
+            .headers
+            .require()
+            .iter()
+            .any(|r| r.eq_ignore_ascii_case("100rel"));
+        let Some(rseq) = response.headers.rseq().ok().flatten().filter(|_| reliable) else {
+            return;
+        };
+        // RFC 3262 §4: PRACK within the early dialog.
+        if self.dialog.is_none() {
+            self.dialog = Dialog::uac(&self.invite, response).ok();
+        }
+        let cseq = self.invite.headers.cseq().map_or(1, |c| c.number);
+        if let Some(dialog) = &mut self.dialog {
+            let mut prack = dialog.request(Method::Prack);
+            prack
+                .headers
+                .set(Name::RAck, format!("{rseq} {cseq} INVITE"));
+            let flow = self.target();
+            self.outputs.push_back(Output::Request(prack, flow));
+        }
+    }
+
+    fn on_answer(&mut self, response: &Response, now: Instant) {
+        let cancelled = matches!(
+            self.state,
+            State::Calling {
+                cancelled: true,
+                ..
+            }
+        );
+        let early = self.dialog.take();
+        let Ok(mut dialog) = Dialog::uac(&self.invite, response) else {
+            self.ending(EndReason::Rejected(502, "2xx without a dialog".to_owned()));
+            return;
+        };
+        if let Some(early) = early {
+            dialog.local_cseq = dialog.local_cseq.max(early.local_cseq);
+        }
+        dialog.confirm();
+        self.peer_updates = allows_update(&response.headers);
+        let cseq = self.invite.headers.cseq().map_or(1, |c| c.number);
+        let ack = dialog.ack(cseq);
+        self.outputs.push_back(Output::Dialog(dialog.id.clone()));
+        self.dialog = Some(dialog);
+        let flow = self.target();
+        self.outputs.push_back(Output::Ack(ack, flow));
+        if cancelled {
+            // The answer has crossed our CANCEL (RFC 3261 §9.1).
+            self.send_bye();
+            self.ending(EndReason::HungUp);
+            return;
+        }
+        let answer = if response.body.is_empty() {
+            self.early_answer.take().unwrap_or_default()
+        } else {
+            response.body.clone()
+        };
+        let ours = self.offered.take().unwrap_or_default();
+        match negotiate::accept(&ours, &answer, &self.settings.capabilities) {
+            Ok(agreed) => {
+                self.agree(agreed);
+                self.session_agreed(response, now);
+                self.established(now);
+            }
+            Err(error) => {
+                self.send_bye();
+                self.ending(EndReason::Rejected(error.status(), error.to_string()));
+            }
+        }
+    }
+
+    fn session_agreed(&mut self, response: &Response, now: Instant) {
+        self.session = session_timer::uac(response).map(|agreed| SessionTimer::new(agreed, now));
+    }
+
+    /// A 2xx that comes again is acknowledged again; one of another branch is also hung up
+    /// (RFC 3261 §13.2.2.4).
+    fn on_late_answer(&mut self, response: &Response) {
+        if !(200..300).contains(&response.status) {
+            return;
+        }
+        let Ok(mut other) = Dialog::uac(&self.invite, response) else {
+            return;
+        };
+        let flow = self.target();
+        let cseq = self.invite.headers.cseq().map_or(1, |c| c.number);
+        self.outputs.push_back(Output::Ack(other.ack(cseq), flow));
+        if self.dialog.as_ref().is_some_and(|d| d.id != other.id) {
+            let bye = other.request(Method::Bye);
+            self.outputs.push_back(Output::Request(bye, flow));
+        }
+    }
+
+    /// A request of ours got no answer at all.
+    pub fn on_timeout(&mut self, method: &Method) {
+        match (&self.state, method) {
+            (State::Calling { .. }, Method::Invite) => self.ending(EndReason::NoAnswer),
+            // RFC 4028 §10 and RFC 3261 §12.2.1.2: the dialog is dead.
+            (State::Established, Method::Invite | Method::Update) => {
+                self.end(EndReason::SessionExpired);
+            }
+            _ => {}
+        }
+    }
+
+    /// A request of ours could not be sent.
+    pub fn on_transport_error(&mut self, method: &Method) {
+        match (&self.state, method) {
+            (State::Calling { .. }, Method::Invite) => self.ending(EndReason::TransportFailed),
+            (State::Established, Method::Invite | Method::Update) => {
+                self.end(EndReason::TransportFailed);
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`Call::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let app = match self.state {
+            State::Established => self.app.poll_timeout(),
+            _ => None,
+        };
+        let session = self.session.as_ref().and_then(SessionTimer::poll_timeout);
+        [self.ends_at, session, self.refresh_again, app]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Some timer is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if matches!(self.state, State::Established) {
+            self.app.handle_timeout(now);
+        }
+        if self.ends_at.is_some_and(|at| at <= now) {
+            self.ends_at = None;
+            self.end(EndReason::MaxLength);
+        }
+        if self.refresh_again.is_some_and(|at| at <= now) {
+            self.refresh_again = None;
+            self.refresh(now);
+        }
+        match self.session.as_mut().and_then(|s| s.handle_timeout(now)) {
+            Some(Due::Refresh) => self.refresh(now),
+            Some(Due::Expired) => self.end(EndReason::SessionExpired),
+            None => {}
+        }
+    }
+
+    /// Our turn to refresh: UPDATE, which needs no new offer (RFC 4028 §7.4), or a re-INVITE where
+    /// the peer does not take UPDATE.
+    fn refresh(&mut self, now: Instant) {
+        if !matches!(self.state, State::Established) || self.pending.refresh {
+            return;
+        }
+        if self.pending.reinvite.is_some() || self.offered.is_some() {
+            // The peer's own re-INVITE is in the air: it refreshes too; look again soon.
+            self.refresh_again = Some(now + Duration::from_secs(2));
+            return;
+        }
+        let update = self.peer_updates;
+        let method = if update { Method::Update } else { Method::Invite };
+        let sdp = if update { None } else { self.our_offer(Direction::SendRecv) };
+        let contact = self.contact();
+        let settings = self.timer_settings();
+        let Some(dialog) = &mut self.dialog else {
+            return;
+        };
+        let mut request = dialog.request(method);
+        request.headers.set(Name::Contact, contact);
+        // RFC 4028 §7.4: a refresh keeps the roles.
+        session_timer::uac_headers(&mut request, &settings, Some(Refresher::Uac));
+        if let Some(sdp) = sdp {
+            request = request_with_sdp(request, sdp);
+        }
+        self.pending.refresh = true;
+        let flow = self.target();
+        self.outputs.push_back(Output::Request(request, flow));
+    }
+
+    fn on_refreshed(&mut self, response: &Response, now: Instant) {
+        let status = response.status;
+        if status < 200 {
+            return;
+        }
+        self.pending.refresh = false;
+        let invite = response
+            .headers
+            .cseq()
+            .is_ok_and(|c| c.method == Method::Invite);
+        match status {
+            200..=299 => {
+                if invite {
+                    self.ack_refresh(response);
+                }
+                self.session_agreed(response, now);
+            }
+            481 | 408 => self.ending(EndReason::SessionExpired),
+            // Glare: both tried at once; again after a while (RFC 3261 §14.1).
+            _ => {
+                self.offered = None;
+                self.refresh_again = Some(now + Duration::from_secs(3));
+            }
+        }
+    }
+
+    fn ack_refresh(&mut self, response: &Response) {
+        let Some(dialog) = &mut self.dialog else {
+            return;
+        };
+        dialog.refresh_target(&response.headers);
+        let cseq = response.headers.cseq().map_or(1, |c| c.number);
+        let ack = dialog.ack(cseq);
+        let flow = self.target();
+        self.outputs.push_back(Output::Ack(ack, flow));
+        if let Some(ours) = self.offered.take()
+            && let Ok(agreed) =
+                negotiate::accept(&ours, &response.body, &self.settings.capabilities)
+        {
+            self.agree(agreed);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! `antiphon call`: places one call with the server's own parts, and reports on it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{AppSpec, ScriptSpec};
+use crate::call::{CallHandle, EndReason};
+use crate::codec::Codec;
+use crate::config::Config;
+use crate::leg::LegStats;
+use crate::server::{Core, StartError};
+use crate::sip::transport::Transport;
+use crate::sip::uri::{Host, Uri, UriError};
+use crate::store::prompts::{PromptError, Prompts};
+use crate::switch::{Event, Summary};
+
+/// How long the other side may take to answer before we give up.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
+
+/// What to do in the call.
+#[derive(Clone, Debug)]
+pub struct CallOptions {
+    /// Whom to call.
+    pub uri: String,
+    /// What the other side hears.
+    pub play: Option<PathBuf>,
+    /// Where what it says goes.
+    pub record: Option<PathBuf>,
+    /// Hang up so long after the answer.
+    pub seconds: Option<u64>,
+    /// The one codec to offer; none: both.
+    pub codec: Option<Codec>,
+}
+
+/// Why there was no call at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Not a SIP URI.
+    #[error("{0:?} is not a SIP URI ({1}); it looks like sip:600@192.0.2.1:5060")]
+    Uri(String, UriError),
+    /// `sips:` or an unknown transport.
+    #[error("transport {0:?} is not supported; udp and tcp are")]
+    Transport(String),
+    /// The host is not known.
+    #[error("cannot resolve {0}: {1}")]
+    Resolve(String, std::io::Error),
+    /// No way to it.
+    #[error("no route to {0}: {1}")]
+    Route(SocketAddr, std::io::Error),
+    /// The file to play.
+    #[error("--play: {0}")]
+    Play(#[from] PromptError),
+    /// The file to record into.
+    #[error("--record: {0} exists; choose another name or remove it")]
+    Exists(PathBuf),
+    /// The parts could not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// How the call went.
+#[derive(Debug)]
+pub struct Report {
+    /// Answered, and ended as planned.
+    pub success: bool,
+    uri: String,
+    reason: EndReason,
+    set_up: Option<Duration>,
+    talked: Duration,
+    codec: Option<&'static str>,
+    stats: Option<LegStats>,
+    trouble: Vec<String>,
+}
+
+/// Places the call and waits for its end.
+pub async fn run(options: CallOptions) -> Result<Report, CallError> {
+    let uri: Uri = options
+        .uri
+        .parse()
+        .map_err(|e| CallError::Uri(options.uri.clone(), e))?;
+    let transport = transport(&uri)?;
+    let remote = resolve(&uri).await?;
+    check_files(&options)?;
+    let mut core = Core::start(caller_config(&options, remote))?;
+    let flow = core
+        .net
+        .flow_to(transport, remote)
+        .map_err(|e| CallError::Route(remote, e))?;
+    let spec = AppSpec::Script(ScriptSpec {
+        play: options.play,
+        record: options.record,
+        length: options.seconds.map(Duration::from_secs),
+    });
+    let now = Instant::now();
+    let handle = core
+        .switch
+        .originate(options.uri.clone(), "antiphon".into(), flow, spec, now);
+    core.carry_out(now);
+    let (summary, trouble) = wait(&mut core, handle).await?;
+    core.close_recordings();
+    let planned = match summary.reason {
+        EndReason::HungUp => summary.set_up.is_some(),
+        // Without a length of our own the other side's end is the plan.
+        EndReason::RemoteHungUp => options.seconds.is_none(),
+        _ => false,
+    };
+    Ok(Report {
+        success: planned && trouble.is_empty(),
+        uri: options.uri,
+        reason: summary.reason,
+        set_up: summary.set_up,
+        talked: summary.talked,
+        codec: summary.codec,
+        stats: summary.stats,
+        trouble,
+    })
+}
+
+async fn wait(
+    core: &mut Core,
+    handle: CallHandle,
+) -> Result<(Box<Summary>, Vec<String>), CallError> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let give_up = Instant::now() + ANSWER_TIME;
+    let mut answered = false;
+    let mut trouble = Vec::new();
+    loop {
+        tokio::select! {
+            () = core.step() => {}
+            _ = interrupt.recv() => hang_up(core, handle),
+            _ = terminate.recv() => hang_up(core, handle),
+        }
+        if !answered && Instant::now() > give_up {
+            hang_up(core, handle);
+        }
+        for event in core.take_events() {
+            match event {
+                Event::Ended(summary) => return Ok((summary, trouble)),
+                Event::Answered { .. } => answered = true,
+                Event::PlayFailed { error, .. } | Event::RecordingFailed { error, .. } => {
+                    trouble.push(error);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn hang_up(core: &mut Core, handle: CallHandle) {
+    let now = Instant::now();
+    core.switch.hang_up(handle, now);
+    core.carry_out(now);
+}
+
+fn transport(uri: &Uri) -> Result<Transport, CallError> {
+    if uri.scheme == crate::sip::uri::Scheme::Sips {
+        return Err(CallError::Transport("sips".into()));
+    }
+    match uri.params.value("transport") {
+        None => Ok(Transport::Udp),
+        Some(t) if t.eq_ignore_ascii_case("udp") => Ok(Transport::Udp),
+        Some(t) if t.eq_ignore_ascii_case("tcp") => Ok(Transport::Tcp),
+        Some(t) => Err(CallError::Transport(t.to_owned())),
+    }
+}
+
+async fn resolve(uri: &Uri) -> Result<SocketAddr, CallError> {
+    let port = uri.port.unwrap_or(5060);
+    match &uri.host {
+        Host::Name(name) => {
+            let failed = |e| CallError::Resolve(name.clone(), e);
+            let mut found = tokio::net::lookup_host((name.as_str(), port))
+                .await
+                .map_err(failed)?;
+            found
+                .next()
+                .ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
+        }
+        Host::V4(ip) => Ok(SocketAddr::new(IpAddr::V4(*ip), port)),
+        Host::V6(ip) => Ok(SocketAddr::new(IpAddr::V6(*ip), port)),
+    }
+}
+
+/// What would fail in the call is said before it.
+fn check_files(options: &CallOptions) -> Result<(), CallError> {
+    if let Some(play) = &options.play {
+        Prompts::load(None, "")?.load_file(play)?;
+    }
+    match &options.record {
+        Some(path) if path.exists() => Err(CallError::Exists(path.clone())),
+        _ => Ok(()),
+    }
+}
+
+/// The server's own parts, but on ports that the system chooses, and for one call.
+fn caller_config(options: &CallOptions, remote: SocketAddr) -> Config {
+    let mut config = Config::default();
+    let any: SocketAddr = if remote.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
+    config.sip.udp = vec![any];
+    config.sip.tcp = Vec::new();
+    config.media.workers = Some(1);
+    config.media.rtp_ports = 20_000..=29_999;
+    config.limits.calls = Some(4);
+    config.conference.max_rooms = 1;
+    config.routes.clear();
+    config.builtin_routes = false;
+    if let Some(codec) = options.codec {
+        config.media.codecs = vec![codec];
+    }
+    config
+}
+
+impl Report {
+    /// For programs: one object; times in milliseconds where the name says so.
+    pub fn to_json(&self) -> String {
+        let (status, phrase) = match &self.reason {
+            EndReason::Rejected(status, phrase) => (Some(*status), Some(phrase.as_str())),
+            _ => (None, None),
+        };
+        let mut value = json!({
+            "uri": self.uri,
+            "success": self.success,
+            "answered": self.set_up.is_some(),
+            "ended": self.reason.word(),
+            "status": status,
+            "phrase": phrase,
+            "set_up_ms": self.set_up.map(milliseconds),
+            "talked_ms": milliseconds(self.talked),
+            "codec": self.codec,
+            "trouble": self.trouble,
+        });
+        if let Some(s) = &self.stats {
+            value["received"] = json!({
+                "packets": s.receive.packets,
+                "lost": s.receive.lost,
+                "duplicates": s.receive.duplicates,
+                "reordered": s.receive.reordered,
+                "jitter_ms": f64::from(s.receive.jitter_us) / 1000.0,
+                "late": s.playout.late,
+                "concealed_ms": s.playout.concealed_samples / 8,
+            });
+            value["sent"] = json!({
+                "packets": s.send.packets,
+                "lost": s.peer.lost,
+                "round_trip_ms": s.peer.round_trip.map(milliseconds),
+            });
+        }
+        value.to_string()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.set_up, &self.reason) {
+            (Some(set_up), _) => {
+                writeln!(f, "answered    after {:.0} ms", milliseconds(set_up))?;
+                writeln!(f, "talked      {:.1} s", self.talked.as_secs_f64())?;
+                writeln!(f, "ended       {}", describe(&self.reason))?;
+            }
+            (None, reason) => writeln!(f, "no answer   {}", describe(reason))?,
+        }
+        if let (Some(s), Some(codec)) = (&self.stats, self.codec) {
+            let r = &s.receive;
+            let expected = r.packets as f64 + r.lost as f64;
+            let percent = if expected > 0.0 {
+                100.0 * r.lost as f64 / expected
+            } else {
+                0.0
+            };
+            writeln!(f, "codec       {codec}")?;
+            writeln!(
+                f,
+                "received    {} packets, {} lost ({percent:.1} %), jitter {:.1} ms, {} ms concealed",
+                r.packets,
+                r.lost,
+                f64::from(r.jitter_us) / 1000.0,
+                s.playout.concealed_samples / 8
+            )?;
+            write!(f, "sent        {} packets", s.send.packets)?;
+            match s.peer.round_trip {
+                Some(rtt) => writeln!(
+                    f,
+                    ", {} lost, round trip {:.1} ms",
+                    s.peer.lost,
+                    milliseconds(rtt)
+                )?,
+                None => writeln!(f)?,
+            }
+        }
+        for trouble in &self.trouble {
+            writeln!(f, "trouble     {trouble}")?;
+        }
+        Ok(())
+    }
+}
+
+fn milliseconds(d: Duration) -> f64 {
+    (d.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+fn describe(reason: &EndReason) -> String {
+    match reason {
+        EndReason::HungUp => "we hung up".into(),
+        EndReason::RemoteHungUp => "the other side hung up".into(),
+        EndReason::Rejected(status, phrase) => format!("{status} {phrase}"),
+        EndReason::NoAnswer => "nobody answered in time".into(),
+        EndReason::TransportFailed => "nothing listens there".into(),
+        EndReason::MediaTimeout => "no media for too long".into(),
+        other => other.word().into(),
+    }
+}

@@ -1,0 +1,289 @@
+//! `[media]`, `[recording]`, `[prompts]` and `[conference]`: what is done with audio.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::codec::Codec;
+
+use super::print::{Printer, seconds};
+use super::reader::{Table, integer, text};
+use super::signalling::{positive, to_i64};
+
+/// `[media]`: RTP and the media threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// The ports for RTP and RTCP: the first even, the last odd.
+    pub rtp_ports: RangeInclusive<u16>,
+    /// The number of media threads; none: one per core.
+    pub workers: Option<usize>,
+    /// The SCHED_FIFO priority of the media threads; none: normal scheduling.
+    pub realtime_priority: Option<u8>,
+    /// The codecs, preferred first.
+    pub codecs: Vec<Codec>,
+    /// The packet time where the peer asks for none, ms.
+    pub ptime_ms: u8,
+    /// The most delay that the jitter buffer adds, ms.
+    pub jitter_max_ms: u32,
+    /// How long neither RTP nor RTCP may arrive before the call is ended; none: for ever.
+    pub timeout: Option<Duration>,
+    /// How long a port rests between two calls.
+    pub port_rest: Duration,
+}
+
+/// `[recording]`: where recordings go and how long they get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Where recordings go.
+    pub directory: PathBuf,
+    /// The longest recording.
+    pub max: Duration,
+    /// Whether a beep is played before.
+    pub beep: bool,
+    /// The silence that ends a recording; none: silence does not.
+    pub silence: Option<Duration>,
+    /// The space on the disk that is left free, MB; 0: none.
+    pub min_free_mb: u64,
+}
+
+/// `[prompts]`: where spoken texts come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompts {
+    /// WAV files that override the built-in prompts by name and add languages.
+    pub directory: Option<PathBuf>,
+    /// The language of prompts.
+    pub language: String,
+}
+
+/// `[conference]`: rooms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conference {
+    /// Whether a lone member is told so.
+    pub lone_prompt: bool,
+    /// The most members of a room.
+    pub max_members: usize,
+    /// The most rooms.
+    pub max_rooms: usize,
+}
+
+/// The most members of a room that can be configured.
+pub(super) const MEMBERS: RangeInclusive<usize> = 1..=100_000;
+/// The seconds of a recording: a day of 16-bit samples stays well below a WAV's 4 GiB.
+pub(super) const RECORDING_SECONDS: RangeInclusive<u64> = 1..=86_400;
+/// The seconds of silence that end a recording.
+pub(super) const SILENCE_SECONDS: RangeInclusive<u64> = 0..=3_600;
+
+impl Media {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let rtp_ports = table.value(
+            "rtp_ports",
+            10_000..=19_999,
+            "a range \"first-last\" with first < last, first even and last odd",
+            |value| port_range(value.as_str()?),
+        );
+        let workers = table.number("workers", 0usize, 0..=64);
+        let realtime_priority = table.number("realtime_priority", 20u8, 0..=99);
+        let default = vec![Codec::Pcmu, Codec::Pcma];
+        let mut codecs = table.list("codecs", default, "\"pcmu\" or \"pcma\"", codec);
+        if codecs.is_empty()
+            && let Some(value) = table.find("codecs")
+        {
+            // An entry that was refused has been reported, and left the list short.
+            if value
+                .get_ref()
+                .as_array()
+                .is_some_and(|list| list.is_empty())
+            {
+                table.refuse("codecs", value, "at least one of \"pcmu\", \"pcma\"");
+            }
+            codecs.push(Codec::Pcmu);
+        }
+        let ptime_ms = table.value("ptime_ms", 20, "10, 20, 30, 40, 50 or 60", |value| {
+            let number = u8::try_from(integer(value)?).ok()?;
+            ((10..=60).contains(&number) && number % 10 == 0).then_some(number)
+        });
+        let jitter_max_ms = table.number("jitter_max_ms", 200, 20..=1_000);
+        let timeout = positive(table.number("timeout_seconds", 60, 0..=86_400));
+        let port_rest = Duration::from_secs(table.number("port_rest_seconds", 5, 0..=600));
+        table.finish();
+        Media {
+            rtp_ports,
+            workers: (workers > 0).then_some(workers),
+            realtime_priority: (realtime_priority > 0).then_some(realtime_priority),
+            codecs,
+            ptime_ms,
+            jitter_max_ms,
+            timeout,
+            port_rest,
+        }
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[media]");
+        let (first, last) = (self.rtp_ports.start(), self.rtp_ports.end());
+        out.key(
+            "rtp_ports",
+            format!("{first}-{last}"),
+            "The ports for RTP (even) and RTCP (odd); two for each call.",
+        );
+        out.key(
+            "workers",
+            to_i64(self.workers.unwrap_or(0)),
+            "The number of media threads; 0: one per core.",
+        );
+        out.key(
+            "realtime_priority",
+            i64::from(self.realtime_priority.unwrap_or(0)),
+            "The SCHED_FIFO priority of the media threads, where permitted; 0: off.",
+        );
+        let codecs: Vec<String> = self.codecs.iter().map(|codec| codec_key(*codec)).collect();
+        out.list("codecs", &codecs, "The codecs, preferred first.");
+        out.key(
+            "ptime_ms",
+            i64::from(self.ptime_ms),
+            "The packet time where the peer asks for none: 10 to 60 in tens.",
+        );
+        out.key(
+            "jitter_max_ms",
+            i64::from(self.jitter_max_ms),
+            "The most delay that the jitter buffer adds.",
+        );
+        out.key(
+            "timeout_seconds",
+            self.timeout.map_or(0, seconds),
+            "A call without RTP and RTCP for so long, not on hold, is ended; 0: never.",
+        );
+        out.key(
+            "port_rest_seconds",
+            seconds(self.port_rest),
+            "How long a port rests between two calls.",
+        );
+    }
+}
+
+impl Recording {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let directory = table.value("directory", "recordings".into(), A_PATH, |value| {
+            text(value).map(PathBuf::from)
+        });
+        let recording = Recording {
+            directory,
+            max: Duration::from_secs(table.number("max_seconds", 7_200, RECORDING_SECONDS)),
+            beep: table.boolean("beep", true),
+            silence: positive(table.number("silence_seconds", 0, SILENCE_SECONDS)),
+            min_free_mb: table.number("min_free_mb", 0, 0..=1_000_000_000),
+        };
+        table.finish();
+        recording
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[recording]");
+        out.key(
+            "directory",
+            self.directory.to_string_lossy().as_ref(),
+            "Where recordings go, by date and call; relative to where the server was started.",
+        );
+        out.key("max_seconds", seconds(self.max), "The longest recording.");
+        out.key("beep", self.beep, "Whether a beep is played before.");
+        out.key(
+            "silence_seconds",
+            self.silence.map_or(0, seconds),
+            "So much silence ends a recording; 0: silence does not.",
+        );
+        out.key(
+            "min_free_mb",
+            i64::try_from(self.min_free_mb).unwrap_or(i64::MAX),
+            "Recordings end rather than leave less space than this on the disk; 0: none is kept.",
+        );
+    }
+}
+
+impl Prompts {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let prompts = Prompts {
+            directory: table.optional("directory", A_PATH, |value| text(value).map(PathBuf::from)),
+            // It names a directory, so it must not climb out of one.
+            language: table.value(
+                "language",
+                "en".to_owned(),
+                "a language tag such as \"en\" or \"pt-BR\"",
+                |value| text(value).filter(|tag| is_language(tag)),
+            ),
+        };
+        table.finish();
+        prompts
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[prompts]");
+        let directory = self.directory.as_ref();
+        out.optional(
+            "directory",
+            directory.map(|path| path.to_string_lossy().into_owned()),
+            "prompts",
+            "WAV files that override the built-in prompts by name, and add languages.\n\
+             Unset: the built-in prompts alone.",
+        );
+        out.key(
+            "language",
+            self.language.as_str(),
+            "The language of prompts.",
+        );
+    }
+}
+
+impl Conference {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let conference = Conference {
+            lone_prompt: table.boolean("lone_prompt", true),
+            max_members: table.number("max_members", 2_000, MEMBERS),
+            max_rooms: table.number("max_rooms", 1_000, 1..=1_000_000),
+        };
+        table.finish();
+        conference
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[conference]");
+        out.key(
+            "lone_prompt",
+            self.lone_prompt,
+            "Whether a lone member is told so; otherwise it hears silence.",
+        );
+        out.key(
+            "max_members",
+            to_i64(self.max_members),
+            "The most members of a room.",
+        );
+        out.key("max_rooms", to_i64(self.max_rooms), "The most rooms.");
+    }
+}
+
+const A_PATH: &str = "a path";
+
+/// `first-last`, made of whole pairs: each call takes an even port and the odd one above.
+fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-')?;
+    let first: u16 = first.trim().parse().ok()?;
+    let last: u16 = last.trim().parse().ok()?;
+    let is_good = first > 0 && first < last && first.is_multiple_of(2) && !last.is_multiple_of(2);
+    is_good.then_some(first..=last)
+}
+
+fn codec(text: &str) -> Option<Codec> {
+    [Codec::Pcmu, Codec::Pcma]
+        .into_iter()
+        .find(|codec| codec_key(*codec) == text)
+}
+
+fn codec_key(codec: Codec) -> String {
+    codec.name().to_ascii_lowercase()
+}
+
+fn is_language(tag: &str) -> bool {
+    let is_part = |part: &str| {
+        (1..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    tag.len() <= 35 && tag.split('-').all(is_part)
+}

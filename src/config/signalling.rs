@@ -1,0 +1,325 @@
+//! `[server]`, `[sip]` and `[limits]`: the process and its signalling.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::print::{Printer, seconds};
+use super::reader::{Table, text};
+
+/// `[server]`: logs and shutdown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// What is logged, as a filter of `tracing`: `info`, `warn,antiphon::sip=debug`.
+    pub log: String,
+    /// How it is written.
+    pub log_format: LogFormat,
+    /// How long a shutdown waits for calls to end before it hangs up.
+    pub shutdown: Duration,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object per line.
+    Json,
+}
+
+/// `[sip]`: listeners, names and times of the signalling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sip {
+    /// Where to listen for SIP over UDP.
+    pub udp: Vec<SocketAddr>,
+    /// Where to listen for SIP over TCP.
+    pub tcp: Vec<SocketAddr>,
+    /// The address that Contact, Via and SDP state; none: that of the route towards the peer.
+    pub external_address: Option<IpAddr>,
+    /// The text of `Server` and `User-Agent`.
+    pub user_agent: String,
+    /// T1, the estimate of the round trip (RFC 3261 §17.1.1.1).
+    pub t1: Duration,
+    /// The session interval that is asked for (RFC 4028); none: no session timer of ours.
+    pub session_expires: Option<Duration>,
+    /// The shortest session interval that is accepted.
+    pub min_se: Duration,
+    /// The longest call.
+    pub max_call: Duration,
+    /// The most registered contacts.
+    pub registrations: usize,
+    /// The longest registration.
+    pub register_expires: Duration,
+}
+
+/// `[limits]`: what is refused, so that nobody else suffers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most calls; none: as many as descriptors and RTP ports allow.
+    pub calls: Option<usize>,
+    /// The most new calls from one source address in a second.
+    pub calls_per_second_per_source: u32,
+    /// The most SIP transactions at a time.
+    pub transactions: usize,
+    /// The longest SIP message, bytes.
+    pub message_bytes: usize,
+    /// The most TCP connections.
+    pub tcp_connections: usize,
+    /// The most TCP connections from one address.
+    pub tcp_connections_per_address: usize,
+    /// How long a peer may take to send a whole message over TCP.
+    pub message_time: Duration,
+}
+
+impl Server {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let log = table.value(
+            "log",
+            "info".to_owned(),
+            "a log filter such as \"info\" or \"warn,antiphon::sip=debug\"",
+            |value| text(value).filter(|filter| is_filter(filter)),
+        );
+        let log_format = table.value(
+            "log_format",
+            LogFormat::Text,
+            "\"text\" or \"json\"",
+            |value| match value.as_str()? {
+                "text" => Some(LogFormat::Text),
+                "json" => Some(LogFormat::Json),
+                _ => None,
+            },
+        );
+        let shutdown = Duration::from_secs(table.number("shutdown_seconds", 10, 0..=86_400));
+        table.finish();
+        Server {
+            log,
+            log_format,
+            shutdown,
+        }
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[server]");
+        out.key(
+            "log",
+            self.log.as_str(),
+            "What is logged: error, warn, info, debug, trace, also by module.",
+        );
+        let format = match self.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        out.key("log_format", format, "text for people, json for programs.");
+        out.key(
+            "shutdown_seconds",
+            seconds(self.shutdown),
+            "How long a shutdown waits for calls to end before it hangs up.",
+        );
+    }
+}
+
+impl Sip {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let udp = listeners(&mut table, "udp");
+        let tcp = listeners(&mut table, "tcp");
+        if udp.is_empty()
+            && tcp.is_empty()
+            && let Some(value) = table.find("tcp").or(table.find("udp"))
+        {
+            table.refuse("tcp", value, "at least one address in sip.udp or sip.tcp");
+        }
+        let external_address = table.optional(
+            "external_address",
+            "an IP address, neither unspecified nor multicast",
+            |value| {
+                let address = value.as_str()?.parse::<IpAddr>().ok()?;
+                (!address.is_unspecified() && !address.is_multicast()).then_some(address)
+            },
+        );
+        let user_agent = table.value(
+            "user_agent",
+            concat!("antiphon/", env!("CARGO_PKG_VERSION")).to_owned(),
+            "a text of printable ASCII, up to 100 characters",
+            |value| text(value).filter(|text| text.is_ascii() && text.len() <= 100),
+        );
+        let t1 = Duration::from_millis(table.number("t1_ms", 500, 10..=5_000));
+        let session_expires = table.value(
+            "session_expires_seconds",
+            1800,
+            "0 (off), or a whole number from 90 to 86400",
+            |value| {
+                let number = u64::try_from(super::reader::integer(value)?).ok()?;
+                (number == 0 || (90..=86_400).contains(&number)).then_some(number)
+            },
+        );
+        // RFC 4028 §5: no interval under 90 s.
+        let min_se = table.number("min_se_seconds", 90u64, 90..=86_400);
+        if session_expires != 0
+            && min_se > session_expires
+            && let Some(value) = table
+                .find("min_se_seconds")
+                .or(table.find("session_expires_seconds"))
+        {
+            let expected = format!("at most sip.session_expires_seconds, {session_expires}");
+            table.refuse("min_se_seconds", value, expected);
+        }
+        let sip = Sip {
+            udp,
+            tcp,
+            external_address,
+            user_agent,
+            t1,
+            session_expires: positive(session_expires),
+            min_se: Duration::from_secs(min_se),
+            max_call: Duration::from_secs(table.number("max_call_seconds", 14_400, 1..=604_800)),
+            registrations: table.number("registrations", 10_000, 0..=1_000_000),
+            register_expires: Duration::from_secs(table.number(
+                "register_expires_seconds",
+                3600,
+                60..=86_400,
+            )),
+        };
+        table.finish();
+        sip
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[sip]");
+        out.list("udp", &self.udp, "Where to listen for SIP over UDP.");
+        out.list("tcp", &self.tcp, "Where to listen for SIP over TCP.");
+        out.optional(
+            "external_address",
+            self.external_address.map(|address| address.to_string()),
+            "203.0.113.7",
+            "The address that peers are told, behind NAT.\n\
+             Unset: the address of the route towards each peer.",
+        );
+        out.key(
+            "user_agent",
+            self.user_agent.as_str(),
+            "The text of the Server and User-Agent headers.",
+        );
+        out.key(
+            "t1_ms",
+            i64::try_from(self.t1.as_millis()).unwrap_or(i64::MAX),
+            "T1, the estimate of the round trip (RFC 3261): first retransmission, time-outs.",
+        );
+        out.key(
+            "session_expires_seconds",
+            self.session_expires.map_or(0, seconds),
+            "The session interval that is asked for (RFC 4028); 0: no session timer of ours.",
+        );
+        out.key(
+            "min_se_seconds",
+            seconds(self.min_se),
+            "The shortest session interval that is accepted.",
+        );
+        out.key(
+            "max_call_seconds",
+            seconds(self.max_call),
+            "The longest call; it is hung up then.",
+        );
+        out.key(
+            "registrations",
+            to_i64(self.registrations),
+            "The most contacts that REGISTER keeps in memory; 0: REGISTER is refused.",
+        );
+        out.key(
+            "register_expires_seconds",
+            seconds(self.register_expires),
+            "The longest registration.",
+        );
+    }
+}
+
+impl Limits {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let calls = table.number("calls", 0usize, 0..=100_000);
+        let limits = Limits {
+            calls: (calls > 0).then_some(calls),
+            calls_per_second_per_source: table.number(
+                "calls_per_second_per_source",
+                200,
+                1..=1_000_000,
+            ),
+            transactions: table.number("transactions", 20_000, 10..=10_000_000),
+            message_bytes: table.number("message_bytes", 65_535, 1_000..=65_535),
+            tcp_connections: table.number("tcp_connections", 1_000, 1..=1_000_000),
+            tcp_connections_per_address: table.number(
+                "tcp_connections_per_address",
+                100,
+                1..=1_000_000,
+            ),
+            message_time: Duration::from_secs(table.number("message_seconds", 10, 1..=3_600)),
+        };
+        table.finish();
+        limits
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[limits]");
+        out.key(
+            "calls",
+            to_i64(self.calls.unwrap_or(0)),
+            "The most calls; 0: as many as descriptors and RTP ports allow.",
+        );
+        out.key(
+            "calls_per_second_per_source",
+            i64::from(self.calls_per_second_per_source),
+            "The most new calls from one source address in a second.",
+        );
+        out.key(
+            "transactions",
+            to_i64(self.transactions),
+            "The most SIP transactions at a time.",
+        );
+        out.key(
+            "message_bytes",
+            to_i64(self.message_bytes),
+            "The longest SIP message.",
+        );
+        out.key(
+            "tcp_connections",
+            to_i64(self.tcp_connections),
+            "The most TCP connections.",
+        );
+        out.key(
+            "tcp_connections_per_address",
+            to_i64(self.tcp_connections_per_address),
+            "The most TCP connections from one address.",
+        );
+        out.key(
+            "message_seconds",
+            seconds(self.message_time),
+            "How long a peer may take to send a whole message over TCP.",
+        );
+    }
+}
+
+fn listeners(table: &mut Table<'_, '_>, key: &'static str) -> Vec<SocketAddr> {
+    let default = vec![
+        SocketAddr::from(([0, 0, 0, 0], SIP_PORT)),
+        SocketAddr::from(([0u16; 8], SIP_PORT)),
+    ];
+    table.list(
+        key,
+        default,
+        "an address with a port, such as \"0.0.0.0:5060\" or \"[::]:5060\"",
+        |text| SocketAddr::from_str(text).ok(),
+    )
+}
+
+fn is_filter(text: &str) -> bool {
+    tracing_subscriber::EnvFilter::try_new(text).is_ok()
+}
+
+/// A time in seconds, 0 standing for none.
+pub(super) fn positive(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+pub(super) fn to_i64(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+const SIP_PORT: u16 = 5060;

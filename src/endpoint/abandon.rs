@@ -1,0 +1,14 @@
+//! Giving up on an ACK.
+
+use super::{Endpoint, ServerId};
+use crate::sip::transaction::ServerEvent;
+
+impl Endpoint {
+    /// The dialog of an answered INVITE is over before its ACK came: the 2xx is not resent any
+    /// more, and nothing further is told of the transaction.
+    pub fn abandon(&mut self, id: ServerId) {
+        if let Some(now) = self.now {
+            self.tell_server(id, ServerEvent::Ack, None, now);
+        }
+    }
+}

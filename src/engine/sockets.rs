@@ -1,0 +1,99 @@
+//! The real network of a media thread's legs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::audio::MediaTime;
+use crate::leg::{Channel, MediaIo};
+use crate::net::media::{self, Batch, ClockMap, SendCounters, SocketPair};
+
+#[derive(Debug)]
+struct LegSockets {
+    pair: Arc<SocketPair>,
+    connected: Option<SocketAddr>,
+}
+
+/// The sockets of all legs of a thread, by the legs' places.
+pub(super) struct Sockets {
+    legs: Vec<Option<LegSockets>>,
+    batch: Batch,
+    pub clock: ClockMap,
+    pub sends: SendCounters,
+}
+
+impl Sockets {
+    pub fn new(max_legs: usize) -> Self {
+        Self {
+            legs: (0..max_legs).map(|_| None).collect(),
+            batch: Batch::new(),
+            clock: ClockMap::sample(),
+            sends: SendCounters::default(),
+        }
+    }
+
+    pub fn open(&mut self, leg: u32, pair: Arc<SocketPair>) {
+        if let Some(place) = self.legs.get_mut(leg as usize) {
+            *place = Some(LegSockets {
+                pair,
+                connected: None,
+            });
+        }
+    }
+}
+
+impl MediaIo for Sockets {
+    fn receive(
+        &mut self,
+        leg: u32,
+        channel: Channel,
+        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
+    ) {
+        let Some(Some(sockets)) = self.legs.get(leg as usize) else {
+            return;
+        };
+        let socket = match channel {
+            Channel::Rtp => &sockets.pair.rtp,
+            Channel::Rtcp => &sockets.pair.rtcp,
+        };
+        media::receive(socket, &mut self.batch, &self.clock, sink);
+    }
+
+    fn send(&mut self, leg: u32, channel: Channel, to: SocketAddr, packet: &[u8]) {
+        let Some(Some(sockets)) = self.legs.get(leg as usize) else {
+            return;
+        };
+        match channel {
+            Channel::Rtp => {
+                let to = (sockets.connected != Some(to)).then_some(to);
+                media::send(&sockets.pair.rtp, packet, to, &mut self.sends);
+            }
+            Channel::Rtcp => {
+                media::send(&sockets.pair.rtcp, packet, Some(to), &mut self.sends);
+            }
+        }
+    }
+
+    fn connect(&mut self, leg: u32, peer: Option<SocketAddr>) {
+        let Some(Some(sockets)) = self.legs.get_mut(leg as usize) else {
+            return;
+        };
+        // A socket that cannot be connected still works: each packet then names its peer.
+        sockets.connected = match peer {
+            Some(peer) => media::connect(&sockets.pair.rtp, peer).is_ok().then_some(peer),
+            None => {
+                let _ = media::disconnect(&sockets.pair.rtp);
+                None
+            }
+        };
+    }
+
+    fn closed(&mut self, leg: u32) {
+        // The control side holds another reference until it hears of the close: the descriptor is
+        // not closed here.
+        if let Some(place) = self.legs.get_mut(leg as usize) {
+            *place = None;
+        }
+    }
+
+    fn flush(&mut self) {}
+}

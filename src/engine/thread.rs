@@ -1,0 +1,119 @@
+//! The loop of a media thread.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::sockets::Sockets;
+use super::stats::ThreadStats;
+use super::{Input, RealTime};
+use crate::audio::MediaTime;
+use crate::leg::TickTime;
+use crate::net::media::ClockMap;
+use crate::net::sys;
+use crate::worker::{Command, SLOTS, Worker};
+
+/// Commands taken at one wake-up: a flood of them must not delay a tick.
+const COMMANDS_PER_WAKE: usize = 128;
+/// The longest sleep without a look at the commands, ms.
+const POLL_MS: u64 = 5;
+
+pub(super) struct MediaThread {
+    worker: Worker,
+    inputs: Receiver<Input>,
+    sockets: Sockets,
+    stats: Arc<ThreadStats>,
+}
+
+impl MediaThread {
+    pub fn new(
+        worker: Worker,
+        inputs: Receiver<Input>,
+        stats: Arc<ThreadStats>,
+        max_legs: usize,
+    ) -> Self {
+        Self {
+            worker,
+            inputs,
+            sockets: Sockets::new(max_legs),
+            stats,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub fn run(mut self, priority: Option<u8>, started: &Sender<RealTime>) {
+        let realtime = match priority.map(|p| (p, sys::set_fifo(p))) {
+            None => RealTime::Off,
+            Some((p, Ok(()))) => RealTime::Granted(p),
+            Some((_, Err(error))) => RealTime::Refused(error.to_string()),
+        };
+        // The other end waits for exactly this.
+        let _ = started.send(realtime);
+        let mut next_ms = sys::monotonic_now().as_millis() + 1;
+        while !self.stats.stop.load(Ordering::Relaxed) {
+            next_ms = self.step(next_ms);
+        }
+        // What the worker still owns is freed here: the loop is over, no tick waits for it.
+    }
+
+    /// Sleeps until the next slot with work (or the next look at the commands) and runs it.
+    fn step(&mut self, next_ms: u64) -> u64 {
+        let wake = next_ms + POLL_MS;
+        let due = self.worker.next_due(next_ms).unwrap_or(wake);
+        let until = due.min(wake);
+        sys::sleep_until(MediaTime::from_millis(until));
+        self.sockets.clock = ClockMap::sample();
+        let now = self.sockets.clock.now();
+        self.take_commands(until);
+        if due > wake {
+            return until;
+        }
+        let behind = now.since(MediaTime::from_millis(due));
+        self.stats.lateness.record(behind);
+        let late_ticks = behind.as_millis() as u64 / SLOTS as u64;
+        if late_ticks > 0 {
+            // No burst to catch up: those ticks are gone, media time goes on.
+            self.stats.skipped.fetch_add(late_ticks, Ordering::Relaxed);
+            return due + late_ticks * SLOTS as u64;
+        }
+        let ntp = self.sockets.clock.ntp();
+        self.worker.run(due, ntp, &mut self.sockets);
+        self.finish_slot(now);
+        due + 1
+    }
+
+    fn take_commands(&mut self, ms: u64) {
+        let time = TickTime {
+            now: MediaTime::from_millis(ms),
+            ntp: self.sockets.clock.ntp(),
+        };
+        for _ in 0..COMMANDS_PER_WAKE {
+            let command = match self.inputs.try_recv() {
+                Ok(Input::Open(leg, pair)) => {
+                    self.sockets.open(leg.id().index, pair);
+                    Command::Open(leg)
+                }
+                Ok(Input::Command(command)) => command,
+                Err(_) => break,
+            };
+            self.worker.apply(command, time, &mut self.sockets);
+        }
+    }
+
+    fn finish_slot(&self, began: MediaTime) {
+        let stats = &self.stats;
+        let set = |to: &std::sync::atomic::AtomicU64, value| to.store(value, Ordering::Relaxed);
+        stats.length.record(sys::monotonic_now().since(began));
+        let counts = self.worker.counts();
+        set(&stats.legs, u64::from(counts.legs));
+        set(&stats.bridges, u64::from(counts.bridges));
+        set(&stats.stale_commands, counts.stale_commands);
+        set(&stats.lost_events, counts.lost_events);
+        let sends = self.sockets.sends;
+        set(&stats.send_failures, sends.would_block + sends.failed);
+        let cpu: Duration = sys::thread_cpu_time();
+        set(&stats.cpu_us, cpu.as_micros() as u64);
+    }
+}

@@ -1,0 +1,104 @@
+//! A leg's RTCP: when a report is due, what is in it, what the peer's says.
+
+use std::time::Duration;
+
+use super::Leg;
+use crate::audio::MediaTime;
+use crate::rtp::rtcp::{self, Rtcp};
+
+/// RFC 3550 §6.2: at least 5 s between reports, drawn from half to one and a half of it.
+const INTERVAL_MS: u64 = 5000;
+/// A compound of SR with one block, SDES and BYE fits many times over.
+pub(super) const MAX_RTCP: usize = 512;
+
+/// What the peer's reports told.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PeerReport {
+    /// Fraction of our packets that the peer lost in the last interval, of 256.
+    pub fraction_lost: u8,
+    /// Our packets that the peer lost in all.
+    pub lost: i32,
+    /// Interarrival jitter that the peer sees, in RTP clock units.
+    pub jitter: u32,
+    /// Round-trip time of the last report.
+    pub round_trip: Option<Duration>,
+}
+
+impl Leg {
+    /// Takes an RTCP packet from the peer.
+    pub(super) fn on_rtcp(&mut self, data: &[u8], arrival: MediaTime, ntp: u64) {
+        let our_ssrc = self.settings.ssrc;
+        let Leg {
+            receiver,
+            peer,
+            statistics,
+            ..
+        } = self;
+        let mut bye = false;
+        let parsed = rtcp::parse(data, |item| match item {
+            Rtcp::SenderReport { info, .. } => receiver.on_sender_report(info.ntp, arrival),
+            Rtcp::ReportBlock { block, .. } => {
+                if block.ssrc.0 == our_ssrc {
+                    peer.fraction_lost = block.fraction_lost;
+                    peer.lost = block.cumulative_lost;
+                    peer.jitter = block.jitter;
+                    if let Some(rtt) = rtcp::round_trip(block.last_sender_report, block.delay_since, ntp)
+                    {
+                        peer.round_trip = Some(rtt);
+                    }
+                }
+            }
+            Rtcp::Bye { .. } => bye = true,
+        });
+        match parsed {
+            Ok(()) => {
+                statistics.rtcp_received += 1;
+                self.heard = arrival;
+            }
+            Err(_) => statistics.invalid += 1,
+        }
+        // RTCP is not authenticated: BYE ends nothing, the dialog does. The time-out is what
+        // notices a peer that is gone.
+        if bye {
+            statistics.peer_bye = true;
+        }
+    }
+
+    /// Whether a report is due; then the time of the next one is drawn.
+    pub(super) fn report_due(&mut self, now: MediaTime) -> bool {
+        if now < self.next_report {
+            return false;
+        }
+        // xorshift: spread is what counts here, not secrecy.
+        self.spread ^= self.spread << 13;
+        self.spread ^= self.spread >> 7;
+        self.spread ^= self.spread << 17;
+        let ms = INTERVAL_MS / 2 + self.spread % INTERVAL_MS;
+        self.next_report = now + Duration::from_millis(ms);
+        true
+    }
+
+    /// Writes a compound report (RFC 3550 §6.1) and returns its length.
+    pub(super) fn write_report(
+        &mut self,
+        out: &mut [u8; MAX_RTCP],
+        now: MediaTime,
+        ntp: u64,
+        bye: bool,
+    ) -> usize {
+        let block = self.receiver.report_block(now);
+        let sent_before = self.reported_packets;
+        let stats = self.transmit.sender().stats();
+        self.reported_packets = stats.packets;
+        let sender = (stats.packets > sent_before)
+            .then(|| self.transmit.sender_mut().report(now, ntp));
+        rtcp::write_compound(
+            out,
+            crate::rtp::Ssrc(self.settings.ssrc),
+            sender.as_ref(),
+            block.as_slice(),
+            &self.settings.cname,
+            bye,
+        )
+    }
+}

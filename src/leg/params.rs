@@ -1,0 +1,93 @@
+//! What signalling decides about a leg's media.
+
+use std::net::SocketAddr;
+
+use crate::codec::Codec;
+
+/// How many payload types with audio a leg can receive.
+pub const MAX_RX_TYPES: usize = 8;
+
+/// A leg's handle: its place in a worker and how often that place was used before, so that a
+/// command late for a closed leg never reaches the one that follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId {
+    /// Place in the worker's table.
+    pub index: u32,
+    /// How many legs had the place before.
+    pub generation: u32,
+}
+
+/// The negotiated part: replaced as a whole by a re-INVITE or UPDATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegParams {
+    /// What we send.
+    pub codec: Codec,
+    /// The payload type we send it with.
+    pub tx_payload_type: u8,
+    /// What may come, by payload type.
+    pub rx_types: [Option<(u8, Codec)>; MAX_RX_TYPES],
+    /// The payload type of telephone events towards us (RFC 4733).
+    pub telephone_event: Option<u8>,
+    /// Packet time that we send, ms: a multiple of 10 from 10 to 60.
+    pub ptime_ms: u8,
+    /// Whether the direction lets us send.
+    pub send: bool,
+    /// Whether the direction lets us receive.
+    pub receive: bool,
+    /// The peer has put us on hold: no media is expected.
+    pub held: bool,
+    /// Where the peer's SDP wants RTP.
+    pub remote_rtp: Option<SocketAddr>,
+    /// Where the peer's SDP wants RTCP.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// RTP and RTCP share a port (RFC 5761).
+    pub rtcp_mux: bool,
+}
+
+impl LegParams {
+    /// G.711 on its static payload type, both ways: what tests and benches start from.
+    pub fn g711(codec: Codec, remote_rtp: Option<SocketAddr>) -> Self {
+        let payload_type = codec.static_payload_type().unwrap_or(0);
+        let mut rx_types = [None; MAX_RX_TYPES];
+        rx_types[0] = Some((payload_type, codec));
+        Self {
+            codec,
+            tx_payload_type: payload_type,
+            rx_types,
+            telephone_event: None,
+            ptime_ms: 20,
+            send: true,
+            receive: true,
+            held: false,
+            remote_rtp,
+            remote_rtcp: remote_rtp.map(|a| SocketAddr::new(a.ip(), a.port().wrapping_add(1))),
+            rtcp_mux: false,
+        }
+    }
+
+    /// The codec of a received payload type.
+    pub fn rx_codec(&self, payload_type: u8) -> Option<Codec> {
+        self.rx_types
+            .iter()
+            .flatten()
+            .find(|(pt, _)| *pt == payload_type)
+            .map(|&(_, codec)| codec)
+    }
+}
+
+/// What a leg is made with and keeps for its life.
+#[derive(Clone, Debug)]
+pub struct LegSettings {
+    /// Our SSRC (RFC 3550 §8: random).
+    pub ssrc: u32,
+    /// The first sequence number, random.
+    pub first_sequence: u16,
+    /// The first timestamp, random.
+    pub first_timestamp: u32,
+    /// RTCP canonical name (RFC 7022: random, short).
+    pub cname: String,
+    /// Bound of the jitter buffer's delay, ms.
+    pub jitter_max_ms: u32,
+    /// Silence of RTP and RTCP after which the call is reported, ms; 0: never.
+    pub media_timeout_ms: u32,
+}

@@ -1,0 +1,365 @@
+//! Plays prompts, tones and files to a leg.
+//!
+//! Runs on the media thread, before the encoder, at 8 kHz. A [`Play`] is built on the control
+//! side and goes back there to be freed; nothing here allocates or frees. Tx is the server's.
+//!
+//! ```text
+//!          start               last item done: Ended(Finished)
+//!  Idle ----------> Playing ------------------------------------> Idle
+//!    ^                | | '-- file unreadable: Ended(Failed) ------^
+//!    '-- 5 ms fade ---' '--- start again: the old one Replaced
+//!         stop
+//! ```
+
+use crate::audio::NARROWBAND;
+use crate::audio::gain;
+use crate::audio::source::{FeedState, Source};
+use crate::audio::tone::{Burst, EDGE_MS};
+
+/// The fade behind a stop, in samples.
+const FADE: usize = (NARROWBAND * EDGE_MS / 1000) as usize;
+
+/// A playlist.
+#[derive(Debug)]
+pub struct Play {
+    /// The owner's handle, given back at the end.
+    pub id: u64,
+    /// What is played, in order.
+    pub items: Vec<Source>,
+    /// How often the whole list is played; 0: for ever.
+    pub repeat: u32,
+    /// Silence between two passes of the list, samples.
+    pub gap_samples: u64,
+}
+
+impl Play {
+    /// One pass of `items`.
+    pub fn once(id: u64, items: Vec<Source>) -> Self {
+        Self {
+            id,
+            items,
+            repeat: 1,
+            gap_samples: 0,
+        }
+    }
+}
+
+/// Why a play ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlayEndReason {
+    /// All was played.
+    Finished,
+    /// It was told to.
+    Stopped,
+    /// Another play took its place.
+    Replaced,
+    /// A file could not be read on.
+    Failed,
+}
+
+/// How a play ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlayEnd {
+    /// Why.
+    pub reason: PlayEndReason,
+    /// How far it got, in samples from its start, gaps and repeats included.
+    pub samples: u64,
+    /// Ticks on which a file's samples had not come in time: silence went out instead.
+    pub underruns: u64,
+}
+
+/// What a [`Player::fill`] did.
+#[derive(Debug)]
+pub enum PlayStatus {
+    /// Nothing plays.
+    Idle,
+    /// There is more to come.
+    Playing,
+    /// The play ended within these samples; free it elsewhere.
+    Ended(Box<Play>, PlayEnd),
+}
+
+/// Plays one [`Play`] at a time.
+#[derive(Debug)]
+pub struct Player {
+    running: Option<Running>,
+    /// The faded end of what was stopped or replaced, mixed into the next samples.
+    tail: [i16; FADE],
+    tail_samples: usize,
+}
+
+impl Player {
+    /// A player that is idle.
+    pub fn new() -> Self {
+        Self {
+            running: None,
+            tail: [0; FADE],
+            tail_samples: 0,
+        }
+    }
+
+    /// Starts `play` with the next fill; returns the one that it replaces.
+    pub fn start(&mut self, play: Box<Play>) -> Option<Box<Play>> {
+        self.replace(play).map(|(old, _)| old)
+    }
+
+    /// The same, and tells how far the replaced one got.
+    pub fn replace(&mut self, play: Box<Play>) -> Option<(Box<Play>, PlayEnd)> {
+        let old = self.end(PlayEndReason::Replaced);
+        self.running = Some(Running::new(play));
+        old
+    }
+
+    /// Stops; the fade goes out with the next fill.
+    pub fn stop(&mut self) -> Option<(Box<Play>, PlayEnd)> {
+        self.end(PlayEndReason::Stopped)
+    }
+
+    /// The handle of what plays.
+    pub fn playing(&self) -> Option<u64> {
+        self.running.as_ref().map(|running| running.play.id)
+    }
+
+    /// Overwrites `out`, with silence where nothing plays.
+    pub fn fill(&mut self, out: &mut [i16]) -> PlayStatus {
+        let status = match &mut self.running {
+            None => {
+                out.fill(0);
+                PlayStatus::Idle
+            }
+            Some(running) => match running.fill(out) {
+                None => PlayStatus::Playing,
+                Some(reason) => {
+                    let end = running.ended(reason);
+                    match self.running.take() {
+                        Some(running) => PlayStatus::Ended(running.play, end),
+                        None => PlayStatus::Idle,
+                    }
+                }
+            },
+        };
+        self.mix_tail(out);
+        status
+    }
+
+    fn end(&mut self, reason: PlayEndReason) -> Option<(Box<Play>, PlayEnd)> {
+        let mut running = self.running.take()?;
+        let end = running.ended(reason);
+        // What has not been heard yet cannot click.
+        if end.samples > 0 {
+            let mut fade = [0i16; FADE];
+            running.fill(&mut fade);
+            gain::ramp(&mut fade, 1.0, 0.0);
+            for (i, sample) in fade.iter().enumerate() {
+                let before = if i < self.tail_samples {
+                    self.tail[i]
+                } else {
+                    0
+                };
+                self.tail[i] = before.saturating_add(*sample);
+            }
+            self.tail_samples = FADE;
+        }
+        Some((running.play, end))
+    }
+
+    fn mix_tail(&mut self, out: &mut [i16]) {
+        let count = self.tail_samples.min(out.len());
+        for (out, tail) in out.iter_mut().zip(&self.tail[..count]) {
+            *out = out.saturating_add(*tail);
+        }
+        self.tail.copy_within(count..self.tail_samples, 0);
+        self.tail_samples -= count;
+    }
+}
+
+impl Default for Player {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A play under way.
+#[derive(Debug)]
+struct Running {
+    play: Box<Play>,
+    item: usize,
+    cursor: Cursor,
+    passes: u32,
+    samples: u64,
+    /// What `samples` was when the pass began: a pass without any must not repeat for ever.
+    pass_start: u64,
+}
+
+/// The place within the item under way.
+#[derive(Debug)]
+enum Cursor {
+    /// To be set up from the item.
+    Fresh,
+    /// Samples already played, of memory.
+    Offset(usize),
+    /// Samples still to come, of silence.
+    Remaining(u64),
+    Burst(Burst),
+    Feed,
+    /// Samples still to come, of the gap between passes.
+    Gap(u64),
+}
+
+impl Running {
+    fn new(play: Box<Play>) -> Self {
+        Self {
+            play,
+            item: 0,
+            cursor: Cursor::Fresh,
+            passes: 0,
+            samples: 0,
+            pass_start: 0,
+        }
+    }
+
+    /// Fills `out`; tells why, if the play ended within it.
+    fn fill(&mut self, out: &mut [i16]) -> Option<PlayEndReason> {
+        let mut done = 0;
+        while done < out.len() {
+            let (count, step) = self.step(&mut out[done..]);
+            done += count;
+            self.samples += count as u64;
+            let end = match step {
+                Step::Full => None,
+                Step::Starved => {
+                    // The feed has put silence, or its fade, into the rest.
+                    return None;
+                }
+                Step::Failed => Some(PlayEndReason::Failed),
+                Step::ItemDone => self.next_item(),
+            };
+            if end.is_some() {
+                out[done..].fill(0);
+                return end;
+            }
+        }
+        None
+    }
+
+    /// Plays from the item under way into the start of `out`.
+    fn step(&mut self, out: &mut [i16]) -> (usize, Step) {
+        if let Cursor::Gap(remaining) = &mut self.cursor {
+            return silence(remaining, out);
+        }
+        let Some(item) = self.play.items.get_mut(self.item) else {
+            return (0, Step::ItemDone);
+        };
+        if matches!(self.cursor, Cursor::Fresh) {
+            self.cursor = match item {
+                Source::Samples(_) => Cursor::Offset(0),
+                Source::Tone { tone, samples } => {
+                    Cursor::Burst(Burst::new(*tone, NARROWBAND, *samples))
+                }
+                Source::Silence { samples } => Cursor::Remaining(*samples),
+                Source::Feed(_) => Cursor::Feed,
+            };
+        }
+        match (item, &mut self.cursor) {
+            (Source::Samples(samples), Cursor::Offset(offset)) => {
+                let count = (samples.len() - *offset).min(out.len());
+                out[..count].copy_from_slice(&samples[*offset..*offset + count]);
+                *offset += count;
+                (
+                    count,
+                    if *offset == samples.len() {
+                        Step::ItemDone
+                    } else {
+                        Step::Full
+                    },
+                )
+            }
+            (Source::Tone { .. }, Cursor::Burst(burst)) => {
+                let count = burst.fill(out);
+                (
+                    count,
+                    if burst.remaining() == 0 {
+                        Step::ItemDone
+                    } else {
+                        Step::Full
+                    },
+                )
+            }
+            (Source::Silence { .. }, Cursor::Remaining(remaining)) => silence(remaining, out),
+            (Source::Feed(feed), _) => {
+                let filled = feed.fill(out);
+                let step = match filled.state {
+                    FeedState::More => Step::Full,
+                    FeedState::Underrun => Step::Starved,
+                    FeedState::End => Step::ItemDone,
+                    FeedState::Failed => Step::Failed,
+                };
+                (filled.samples, step)
+            }
+            // The cursor is made from the item just above.
+            _ => (0, Step::ItemDone),
+        }
+    }
+
+    /// Moves on behind an item or a gap; tells if that was the last.
+    fn next_item(&mut self) -> Option<PlayEndReason> {
+        if !matches!(self.cursor, Cursor::Gap(_)) {
+            self.item += 1;
+        }
+        self.cursor = Cursor::Fresh;
+        if self.item < self.play.items.len() {
+            return None;
+        }
+        self.passes = self.passes.saturating_add(1);
+        let nothing_heard = self.samples == self.pass_start && self.play.gap_samples == 0;
+        if self.passes == self.play.repeat || nothing_heard || self.play.items.is_empty() {
+            return Some(PlayEndReason::Finished);
+        }
+        self.item = 0;
+        self.pass_start = self.samples;
+        self.cursor = Cursor::Gap(self.play.gap_samples);
+        None
+    }
+
+    fn ended(&self, reason: PlayEndReason) -> PlayEnd {
+        let underruns = |item: &Source| {
+            if let Source::Feed(f) = item {
+                f.underruns()
+            } else {
+                0
+            }
+        };
+        PlayEnd {
+            reason,
+            samples: self.samples,
+            underruns: self.play.items.iter().map(underruns).sum(),
+        }
+    }
+}
+
+enum Step {
+    /// The output is full, the item goes on.
+    Full,
+    /// The item is played to its end.
+    ItemDone,
+    /// A feed has nothing; the output is silence.
+    Starved,
+    Failed,
+}
+
+fn silence(remaining: &mut u64, out: &mut [i16]) -> (usize, Step) {
+    let count = (*remaining).min(out.len() as u64) as usize;
+    out[..count].fill(0);
+    *remaining -= count as u64;
+    (
+        count,
+        if *remaining == 0 {
+            Step::ItemDone
+        } else {
+            Step::Full
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests;

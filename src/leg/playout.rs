@@ -1,0 +1,238 @@
+//! The playout of one leg: packets in, one tick of samples out, at the least delay that the
+//! network allows.
+//!
+//! Sits after `rtp::session`, before the bridge's port. Viewpoint: rx is what the party sends.
+//!
+//! ```text
+//! packet --> (restart?) --> decode --> JitterBuffer (samples on the timestamp line)
+//!                |                          |
+//!                '--> DelayHistory --> pull: play | accelerate | expand | conceal | silence
+//! ```
+//!
+//! `line` advances by a tick with each pull, whatever happens. What is played lies `delay`
+//! samples behind it; a packet's earliness is its distance from the line at the tick that reads
+//! it. On a clean network all are equal, the delay stays as it began, and each packet is played
+//! on the tick after its arrival.
+
+mod insert;
+mod noise;
+mod pull;
+
+use crate::audio::MediaTime;
+use crate::audio::conceal::Concealer;
+use crate::rtp::jitter::{DelayHistory, JitterBuffer};
+use crate::rtp::{SeqNo, Ssrc};
+use noise::Noise;
+
+/// What a playout is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlayoutSettings {
+    /// The most that may be added to the fastest packets' delay, ms.
+    pub max_delay_ms: u32,
+    /// The sampling rate, Hz.
+    pub rate: u32,
+}
+
+impl Default for PlayoutSettings {
+    fn default() -> Self {
+        Self {
+            max_delay_ms: 200,
+            rate: crate::audio::NARROWBAND,
+        }
+    }
+}
+
+/// What a pull gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulled {
+    /// Received audio, perhaps stretched.
+    Audio,
+    /// At least a part is concealed loss.
+    Concealed,
+    /// Silence or comfort noise.
+    Silence,
+}
+
+/// Counters and depth. One sample is 1/rate s.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PlayoutStats {
+    /// Samples that were left in the buffer after the last pull: zero on a clean network with
+    /// packets of one tick.
+    pub depth_samples: u32,
+    /// Mean of the same over all pulls.
+    pub mean_depth_samples: f32,
+    /// Maximum of the same.
+    pub max_depth_samples: u32,
+    /// Samples made up for lost or late ones, without the silence behind them.
+    pub concealed_samples: u64,
+    /// Packets that came when their time was over.
+    pub late: u64,
+    /// Packets that came again, or whose samples were there already.
+    pub duplicates: u64,
+    /// Packets too far ahead, or too long, to keep.
+    pub overflow: u64,
+    /// Samples added by stretching, or by concealment that held the line.
+    pub expanded: u64,
+    /// Samples removed by stretching.
+    pub accelerated: u64,
+    /// New time lines taken up: restarts, pauses that stopped the timestamp.
+    pub restarts: u64,
+}
+
+/// The playout of one received stream. All memory is taken at construction.
+#[derive(Clone, Debug)]
+pub struct Playout {
+    settings: PlayoutSettings,
+    buffer: JitterBuffer,
+    history: DelayHistory,
+    concealer: Concealer,
+    noise: Noise,
+    scratch: Box<[i16]>,
+    state: State,
+    /// The position that would be read next without any delay.
+    line: i64,
+    /// Where the present loss began: the position of the first sample not played as received.
+    gap_start: Option<i64>,
+    /// Whether any audio was played: before it, there is nothing to conceal.
+    heard: bool,
+    newest: Newest,
+    highest: SeqNo,
+    /// Bit n: the packet `highest - n` was seen.
+    seen: u64,
+    /// What is subtracted from timestamps since the last restart of the sender's line.
+    rebase: u32,
+    ssrc: Option<Ssrc>,
+    /// Consecutive packets out of time.
+    strays: u8,
+    /// Consecutive ticks whose packets did not fit the line, and the last of them.
+    misfits: (u32, u32),
+    /// The median deviation of arrivals from the timestamp line, us.
+    jitter_us: i64,
+    tick: u32,
+    last_pull: Option<MediaTime>,
+    /// Ticks until the next stretch may be made, and ticks that the last wish was refused.
+    stretch_wait: u32,
+    refused: u32,
+    depth_sum: u64,
+    pulls: u64,
+    stats: PlayoutStats,
+}
+
+/// ```text
+/// Empty --packet--> Filled --pull--> Playing
+///   ^--------- reset ---'-- reset -----'
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No packet yet.
+    Empty,
+    /// A packet, but no pull since.
+    Filled,
+    /// The line runs.
+    Playing,
+}
+
+/// What is kept of a packet: as a rule, of the one with the highest sequence number.
+#[derive(Clone, Copy, Debug, Default)]
+struct Newest {
+    seq: SeqNo,
+    at: i64,
+    len: i64,
+    arrival: MediaTime,
+}
+
+impl Playout {
+    /// An empty playout: about 24 KiB at 8 kHz.
+    pub fn new(settings: PlayoutSettings) -> Self {
+        let ms = (settings.rate as usize / 1000).max(1);
+        Self {
+            settings,
+            buffer: JitterBuffer::new(STORE_MS * ms),
+            history: DelayHistory::new(),
+            concealer: Concealer::new(settings.rate),
+            noise: Noise::new(),
+            scratch: vec![0; MAX_PACKET_MS * ms].into(),
+            state: State::Empty,
+            line: 0,
+            gap_start: None,
+            heard: false,
+            newest: Newest::default(),
+            highest: SeqNo(0),
+            seen: 0,
+            rebase: 0,
+            ssrc: None,
+            strays: 0,
+            misfits: (0, 0),
+            jitter_us: 0,
+            tick: 0,
+            last_pull: None,
+            stretch_wait: 0,
+            refused: 0,
+            depth_sum: 0,
+            pulls: 0,
+            stats: PlayoutStats::default(),
+        }
+    }
+
+    /// Forgets the stream, but for the statistics and what smooths the transition to the next.
+    pub fn reset(&mut self) {
+        self.state = State::Empty;
+        self.buffer.restart(0);
+        self.history.clear();
+        self.noise.stop();
+        self.gap_start = None;
+        self.rebase = 0;
+        self.ssrc = None;
+        self.misfits = (0, 0);
+        self.jitter_us = 0;
+        self.stretch_wait = 0;
+        self.refused = 0;
+    }
+
+    /// Counters and depth so far.
+    pub fn stats(&self) -> PlayoutStats {
+        let mut stats = self.stats;
+        if self.pulls > 0 {
+            stats.mean_depth_samples = (self.depth_sum as f64 / self.pulls as f64) as f32;
+        }
+        stats
+    }
+
+    /// How much more delay there is than the history asks for, samples; negative: too little.
+    fn excess(&mut self) -> i64 {
+        let Some(summary) = self.history.summary() else {
+            return 0;
+        };
+        let tick = i64::from(self.settings.rate / 50);
+        let mut typical = i64::from(summary.typical);
+        // The network has recovered: all but one tick is given back at once, the last one
+        // when the history has forgotten.
+        if summary.recent != i32::MAX {
+            typical = typical.max(i64::from(summary.recent) - tick);
+        }
+        let bound = i64::from(summary.best) - i64::from(self.max_delay());
+        typical.max(bound) + self.line - self.buffer.start()
+    }
+
+    fn max_delay(&self) -> u32 {
+        self.settings.max_delay_ms * (self.settings.rate / 1000)
+    }
+
+    /// Goes to another place on the line, and forgets what was there.
+    fn restart_at(&mut self, at: i64) {
+        self.buffer.restart(at);
+        self.history.clear();
+        self.line = at;
+        self.gap_start = self.gap_start.map(|_| at);
+        self.misfits.0 = 0;
+        self.stats.restarts += 1;
+    }
+}
+
+/// Room for a stall's burst, and for any delay that the settings may ask for.
+const STORE_MS: usize = 1000;
+/// RFC 3551 §4.2: a receiver should take packets of up to 200 ms.
+const MAX_PACKET_MS: usize = 200;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Packets into the buffer: time lines, lateness, and what they teach about the delay.
+
+use super::{Newest, Playout, State};
+use crate::audio::MediaTime;
+use crate::codec::Codec;
+use crate::rtp::jitter::Put;
+use crate::rtp::{Packet, SeqNo};
+
+impl Playout {
+    /// Takes a packet in, in order of arrival. What does not fit is dropped and counted.
+    pub fn insert(&mut self, packet: &Packet<'_>, codec: Codec, arrival: MediaTime) {
+        let len = codec.samples(packet.payload.len());
+        if len == 0 {
+            return;
+        }
+        if len > self.scratch.len() {
+            self.stats.overflow += 1;
+            return;
+        }
+        if self.ssrc.is_some_and(|ssrc| ssrc != packet.ssrc) {
+            self.reset();
+        }
+        if self.state == State::Empty {
+            self.begin(packet);
+        }
+        if self.is_duplicate(packet.seq) {
+            self.stats.duplicates += 1;
+            return;
+        }
+        let len = codec.decode(packet.payload, &mut self.scratch[..len]);
+        let (at, plausible) = self.place(packet, len as i64, arrival);
+        if plausible {
+            self.observe(at, arrival);
+        }
+        self.store(Newest {
+            seq: packet.seq,
+            at,
+            len: len as i64,
+            arrival,
+        });
+    }
+
+    /// Takes a comfort noise packet in (RFC 3389): instead of concealing, noise of its level is
+    /// played until audio comes.
+    pub fn comfort_noise(&mut self, packet: &Packet<'_>, _arrival: MediaTime) {
+        self.noise.set(packet.payload);
+        if self.ssrc == Some(packet.ssrc) && packet.seq.distance(self.newest.seq) > 0 {
+            self.is_duplicate(packet.seq);
+            self.newest.seq = packet.seq;
+        }
+    }
+
+    fn begin(&mut self, packet: &Packet<'_>) {
+        self.state = State::Filled;
+        self.ssrc = Some(packet.ssrc);
+        self.rebase = 0;
+        let at = i64::from(packet.timestamp.0);
+        self.buffer.restart(at);
+        self.line = at;
+        self.newest = Newest {
+            seq: packet.seq.add(u16::MAX),
+            at,
+            ..Newest::default()
+        };
+    }
+
+    /// Whether the number was seen among the last 64; notes it.
+    fn is_duplicate(&mut self, seq: SeqNo) -> bool {
+        let delta = seq.distance(self.highest);
+        let bit = match delta {
+            1.. => {
+                self.seen = self.seen.checked_shl(delta as u32).unwrap_or(0);
+                self.highest = seq;
+                1
+            }
+            -63..=0 => 1 << u32::from(delta.unsigned_abs()),
+            ..-63 if delta > -MAX_MISORDER => return false,
+            _ => {
+                // The sender counts anew.
+                self.seen = 0;
+                self.highest = seq;
+                1
+            }
+        };
+        let duplicate = self.seen & bit != 0;
+        self.seen |= bit;
+        duplicate
+    }
+
+    /// The packet's position on the line, and whether that agrees with the ones before.
+    ///
+    /// Where sequence numbers go on but the timestamp does not follow the clock, the sender has
+    /// taken up another line: the packet follows the last one, or is played at once.
+    fn place(&mut self, packet: &Packet<'_>, len: i64, arrival: MediaTime) -> (i64, bool) {
+        let mut at = self.position(packet.timestamp.0);
+        let per_ms = i64::from(self.settings.rate / 1000);
+        let gap = at - self.newest.at;
+        let elapsed_us = difference_us(arrival, self.newest.arrival);
+        let elapsed = elapsed_us * per_ms / 1000;
+        let ahead = packet.seq.distance(self.newest.seq);
+        let mut follows = self.newest.len == 0;
+        if !follows && ahead == 1 {
+            follows = true;
+            let stopped_ms = if packet.marker {
+                PAUSE_MARKED_MS
+            } else {
+                PAUSE_MS
+            };
+            let stopped = elapsed - gap > stopped_ms * per_ms;
+            if stopped || gap <= 0 || gap - elapsed > JUMP_MS * per_ms {
+                let next = (self.newest.at + self.newest.len).max(self.buffer.start());
+                self.rebase = self.rebase.wrapping_add((at - next) as u32);
+                self.stats.restarts += 1;
+                at = next;
+                if stopped {
+                    // A burst may follow; the old line's packets must not keep its delay.
+                    self.history.clear();
+                }
+            } else {
+                self.learn_jitter((elapsed_us - gap * 1000 / per_ms).abs());
+            }
+        }
+        // A stray out of sequence and out of time must not become what others are held against.
+        let in_time = (gap - elapsed).abs() <= JUMP_MS * per_ms;
+        let plausible = follows || in_time || gap < 0 || self.strays >= MAX_STRAYS;
+        self.strays = if plausible { 0 } else { self.strays + 1 };
+        if follows || (plausible && (in_time || gap > 0) && !(-MAX_MISORDER..=0).contains(&ahead)) {
+            self.newest = Newest {
+                seq: packet.seq,
+                at,
+                len,
+                arrival,
+            };
+        }
+        (at, plausible)
+    }
+
+    /// Follows the median of what is no stall and no burst.
+    fn learn_jitter(&mut self, deviation_us: i64) {
+        if deviation_us > 4 * MAX_GUARD_US {
+            return;
+        }
+        let step = 4 + self.jitter_us / 16;
+        if deviation_us > self.jitter_us {
+            self.jitter_us += step.min(deviation_us - self.jitter_us);
+        } else {
+            self.jitter_us -= step.min(self.jitter_us - deviation_us);
+        }
+    }
+
+    /// Extends a timestamp by its nearness to the buffer's start.
+    fn position(&self, timestamp: u32) -> i64 {
+        let start = self.buffer.start();
+        let rebased = timestamp.wrapping_sub(self.rebase);
+        start + i64::from(rebased.wrapping_sub(start as u32) as i32)
+    }
+
+    /// Notes how early the packet came. One that came so close to the tick that it may as well
+    /// have missed it counts as if it had: drift and jitter then find the delay already there.
+    fn observe(&mut self, at: i64, arrival: MediaTime) {
+        let (State::Playing, Some(last)) = (self.state, self.last_pull) else {
+            return;
+        };
+        let guard_us = match self.jitter_us {
+            0 => 0,
+            jitter_us => (GUARD_JITTERS * jitter_us).clamp(MIN_GUARD_US, MAX_GUARD_US),
+        };
+        let missed_us = difference_us(arrival, last) + guard_us - TICK_US;
+        let missed = if missed_us > 0 {
+            (missed_us + TICK_US - 1) / TICK_US
+        } else {
+            0
+        };
+        let tick = i64::from(self.settings.rate / 50);
+        let early = at - self.line - missed.min(MAX_MISSED) * tick;
+        // What no permissible delay would save, or is another line, teaches nothing.
+        let bound = i64::from(self.max_delay());
+        let headroom = at - self.buffer.start();
+        if headroom < -bound || headroom > self.buffer.capacity() as i64 {
+            return;
+        }
+        self.history.observe(early as i32, self.tick);
+    }
+
+    fn store(&mut self, packet: Newest) {
+        let Newest { at, len, .. } = packet;
+        let lateness = self.buffer.start() - at;
+        if lateness > 0 {
+            self.reach_back(at, lateness);
+        }
+        match self.buffer.put(at, &self.scratch[..len as usize]) {
+            Put::Stored => self.misfits.0 = 0,
+            Put::Duplicate => self.stats.duplicates += 1,
+            Put::Late | Put::Overflow if self.misfit(packet) => {}
+            Put::Late => self.stats.late += 1,
+            Put::Overflow => self.stats.overflow += 1,
+        }
+    }
+
+    /// Moves the start back to a late packet, where the history asks for more delay anyway and
+    /// nothing but concealment was played since: an expansion that costs nothing.
+    fn reach_back(&mut self, at: i64, lateness: i64) {
+        let start = self.buffer.start();
+        let wanted = match self.state {
+            // A packet before the first one, not yet played.
+            State::Filled => lateness.min(i64::from(self.max_delay())),
+            _ => match self.gap_start {
+                Some(gap) => {
+                    let lateness = start - at.max(gap);
+                    lateness.min(-self.excess())
+                }
+                None => 0,
+            },
+        };
+        if wanted > 0 && self.buffer.rewind(wanted as usize) && self.state == State::Playing {
+            self.stats.expanded += wanted as u64;
+        }
+    }
+
+    /// After some ticks of packets that do not fit, the line is theirs. Whether it is now.
+    fn misfit(&mut self, packet: Newest) -> bool {
+        if self.misfits.0 > 0 && self.misfits.1 == self.tick {
+            return false;
+        }
+        self.misfits = (self.misfits.0 + 1, self.tick);
+        if self.misfits.0 < MISFIT_TICKS {
+            return false;
+        }
+        self.restart_at(packet.at);
+        self.buffer
+            .put(packet.at, &self.scratch[..packet.len as usize]);
+        self.newest = packet;
+        true
+    }
+}
+
+/// `a - b`, at most a day either way: arrival times come from another clock.
+fn difference_us(a: MediaTime, b: MediaTime) -> i64 {
+    let difference = a.as_micros().wrapping_sub(b.as_micros()) as i64;
+    difference.clamp(-DAY_US, DAY_US)
+}
+
+const DAY_US: i64 = 86_400_000_000;
+/// A timestamp this much ahead of the clock, without a gap in sequence, is another line.
+const JUMP_MS: i64 = 200;
+/// A timestamp that fell behind the clock by this much had stopped: longer than a network stalls.
+const PAUSE_MS: i64 = 1000;
+/// The same for a packet whose marker says that a talk-spurt begins.
+const PAUSE_MARKED_MS: i64 = 100;
+/// A number this far back is no late packet.
+const MAX_MISORDER: i16 = 1000;
+/// So many packets out of time in a row are right.
+const MAX_STRAYS: u8 = 4;
+const MISFIT_TICKS: u32 = 3;
+const TICK_US: i64 = 20_000;
+/// How many median deviations before the tick a packet must be there to count as in time.
+const GUARD_JITTERS: i64 = 3;
+/// At 200 ppm of drift, 1.5 s to build the delay up before the first packet is late.
+const MIN_GUARD_US: i64 = 300;
+const MAX_GUARD_US: i64 = 2_000;
+/// A tick that was this late tells nothing about the network.
+const MAX_MISSED: i64 = 5;

@@ -1,0 +1,257 @@
+//! Samples out of the buffer, one tick at a time.
+
+use super::{Playout, Pulled, State};
+use crate::audio::MediaTime;
+use crate::audio::stretch;
+
+impl Playout {
+    /// Fills `out` with the next tick's samples; `now` is the time of the tick.
+    pub fn pull(&mut self, out: &mut [i16], now: MediaTime) -> Pulled {
+        if out.is_empty() {
+            return Pulled::Silence;
+        }
+        let skipped = self.skipped(now);
+        self.last_pull = Some(now);
+        self.tick = self.tick.wrapping_add(1);
+        if self.state == State::Empty {
+            return self.idle(out);
+        }
+        if self.state == State::Filled {
+            self.start(out.len(), now);
+        } else if skipped > 0 {
+            // Nobody heard those ticks; their samples are gone with them.
+            let samples = skipped * out.len();
+            self.buffer.advance(samples);
+            self.line += samples as i64;
+        }
+        let pulled = self.fill(out);
+        self.line += out.len() as i64;
+        self.history.tick();
+        self.measure();
+        pulled
+    }
+
+    /// Ticks that were left out since the last pull.
+    fn skipped(&self, now: MediaTime) -> usize {
+        let Some(last) = self.last_pull else { return 0 };
+        let elapsed_us = now.since(last).as_micros() as u64;
+        // Half a tick of tolerance, for a tick may be moved.
+        ((elapsed_us + TICK_US / 2) / TICK_US).clamp(1, MAX_SKIP) as usize - 1
+    }
+
+    fn idle(&mut self, out: &mut [i16]) -> Pulled {
+        if self.conceal(out) {
+            Pulled::Concealed
+        } else {
+            Pulled::Silence
+        }
+    }
+
+    /// Begins with what is there, as far as the delay bound allows, and ahead of the packets by
+    /// as much as their times and the ticks do not divide.
+    fn start(&mut self, tick: usize, now: MediaTime) {
+        self.state = State::Playing;
+        let buffered = self.buffer.end() - self.buffer.start();
+        let surplus = buffered - tick.max(self.newest.len as usize) as i64;
+        let surplus = surplus - i64::from(self.max_delay());
+        if surplus > 0 {
+            self.buffer.advance(surplus as usize);
+        }
+        let age_us = now.since(self.newest.arrival).as_micros() as u64 % TICK_US;
+        let lead = lead(tick as i64, self.newest.len, age_us as i64);
+        let lead = lead - (self.newest.at - self.buffer.start());
+        self.buffer.rewind(lead.max(0) as usize);
+        self.line = self.buffer.start();
+        self.stretch_wait = SETTLE_TICKS;
+    }
+
+    fn fill(&mut self, out: &mut [i16]) -> Pulled {
+        let start = self.buffer.start();
+        let (valid, run) = self.buffer.run(start, 2 * out.len());
+        self.stretch_wait = self.stretch_wait.saturating_sub(1);
+        if valid && run >= out.len() && !self.concealer.is_active() {
+            if self.stretch_wait == 0 && self.stretch(out, run) {
+                return Pulled::Audio;
+            }
+            self.buffer.copy(start, out);
+            self.buffer.advance(out.len());
+            self.played(out);
+            return Pulled::Audio;
+        }
+        self.fill_pieces(out)
+    }
+
+    /// Plays what there is and conceals what there is not.
+    fn fill_pieces(&mut self, out: &mut [i16]) -> Pulled {
+        let mut audio = false;
+        let mut concealed = false;
+        let mut done = 0;
+        while done < out.len() {
+            let start = self.buffer.start();
+            let (valid, run) = self.buffer.run(start, self.buffer.capacity());
+            let piece = run.min(out.len() - done);
+            let piece_out = &mut out[done..done + piece];
+            if valid {
+                self.buffer.copy(start, piece_out);
+                self.concealer.resume(piece_out);
+                self.buffer.advance(piece);
+                self.played(piece_out);
+                audio = true;
+                done += piece;
+            } else {
+                let excess = self.excess();
+                if self.gap_start.is_some() && self.leap(run, excess) {
+                    continue;
+                }
+                concealed |= self.conceal(&mut out[done..done + piece]);
+                self.hold_or_advance(piece, excess);
+                done += piece;
+            }
+        }
+        match (concealed, audio) {
+            (true, _) => Pulled::Concealed,
+            (false, true) => Pulled::Audio,
+            (false, false) => Pulled::Silence,
+        }
+    }
+
+    fn played(&mut self, samples: &[i16]) {
+        self.concealer.push(samples);
+        self.noise.stop();
+        self.gap_start = None;
+        self.heard = true;
+    }
+
+    /// In a gap that has been heard already, delay is given back by leaving out the rest of it.
+    fn leap(&mut self, run: usize, excess: i64) -> bool {
+        let ahead = self.buffer.end() > self.buffer.start();
+        let free = ahead || self.concealer.is_faded();
+        if !free || excess <= 0 || self.history.observed() < SETTLE_TICKS {
+            return false;
+        }
+        let leap = run.min(excess as usize);
+        self.buffer.advance(leap);
+        self.stats.accelerated += leap as u64;
+        true
+    }
+
+    /// Returns whether audible samples were made up.
+    fn conceal(&mut self, out: &mut [i16]) -> bool {
+        self.gap_start.get_or_insert(self.buffer.start());
+        let audible = self.heard && !self.concealer.is_faded();
+        if self.heard {
+            self.concealer.conceal(out);
+        } else {
+            out.fill(0);
+        }
+        if self.noise.is_on() {
+            self.noise.add(out);
+            return false;
+        }
+        if audible {
+            self.stats.concealed_samples += out.len() as u64;
+        }
+        audible
+    }
+
+    /// Passes a gap; where there is too little delay, without moving on.
+    fn hold_or_advance(&mut self, samples: usize, excess: i64) {
+        let hold = (-excess).clamp(0, samples as i64) as usize;
+        self.stats.expanded += hold as u64;
+        self.buffer.advance(samples - hold);
+    }
+
+    /// Plays a stretched tick if the delay should change and the sound allows it.
+    fn stretch(&mut self, out: &mut [i16], run: usize) -> bool {
+        if self.history.observed() < SETTLE_TICKS {
+            return false;
+        }
+        let excess = self.excess();
+        if excess == 0 {
+            self.refused = 0;
+            return false;
+        }
+        let len = out.len();
+        let similarity = self.similarity(excess, len);
+        let start = self.buffer.start();
+        let used = if excess > 0 {
+            let more = (excess.min(len as i64) as usize).min(run - len);
+            let input = &mut self.scratch[..len + more];
+            self.buffer.copy(start, input);
+            stretch::shorten(input, out, similarity).map(|removed| {
+                self.stats.accelerated += removed as u64;
+                len + removed
+            })
+        } else {
+            let input = &mut self.scratch[..len];
+            self.buffer.copy(start, input);
+            let most = (-excess).min(len as i64) as usize;
+            stretch::lengthen(input, out, most, similarity).map(|added| {
+                self.stats.expanded += added as u64;
+                len - added
+            })
+        };
+        let Some(used) = used else {
+            self.refused += 1;
+            return false;
+        };
+        self.refused = 0;
+        self.stretch_wait = if excess > 4 * len as i64 {
+            FAST_TICKS
+        } else {
+            SLOW_TICKS
+        };
+        self.buffer.advance(used);
+        self.played(out);
+        true
+    }
+
+    /// How similar a stretched passage must be: the longer the wait and the larger the excess,
+    /// the less.
+    fn similarity(&self, excess: i64, tick: usize) -> f32 {
+        let patience = if excess.unsigned_abs() > 4 * tick as u64 {
+            6
+        } else {
+            50
+        };
+        let impatience = self.refused as f32 / patience as f32;
+        (0.9 - impatience).max(-1.0)
+    }
+
+    fn measure(&mut self) {
+        let depth = (self.buffer.end() - self.buffer.start()) as u32;
+        self.stats.depth_samples = depth;
+        self.stats.max_depth_samples = self.stats.max_depth_samples.max(depth);
+        self.depth_sum += u64::from(depth);
+        self.pulls += 1;
+    }
+}
+
+/// How far ahead of the newest packet to begin so that packets of `len` samples, the last of
+/// which came `age_us` before the tick, are all there when a tick reads them. Zero where `len`
+/// is a multiple of the tick.
+fn lead(tick: i64, len: i64, age_us: i64) -> i64 {
+    if len == 0 || len % tick == 0 {
+        return 0;
+    }
+    let age = age_us * tick / TICK_US as i64;
+    (1..=MAX_PATTERN)
+        .map(|packet| {
+            let ticks = (packet * len - age + tick - 1).div_euclid(tick);
+            ticks * tick - packet * len
+        })
+        .max()
+        .unwrap_or(0)
+        .clamp(0, tick - 1)
+}
+
+const TICK_US: u64 = 20_000;
+/// A longer pause is a leg that was at rest.
+const MAX_SKIP: u64 = 3000;
+/// Packets to see before the delay is changed.
+const SETTLE_TICKS: u32 = 25;
+/// Ticks from one stretch to the next: under 80 ms of excess, and above.
+const SLOW_TICKS: u32 = 4;
+const FAST_TICKS: u32 = 2;
+/// Any ptime that is a multiple of 1 ms repeats its pattern against the tick within 20 packets.
+const MAX_PATTERN: i64 = 20;

@@ -1,0 +1,149 @@
+//! Tests of `leg::playout` that look at the sound. The network is in `tests/sim_playout.rs`.
+
+use super::*;
+use crate::codec::Codec;
+use crate::rtp::{Packet, PayloadType, Timestamp};
+
+const STEP_OF_CODEC: i32 = 700;
+
+fn sine(hz: f32, n: usize) -> i16 {
+    ((n as f32 * hz / 8000.0 * std::f32::consts::TAU).sin() * 8000.0) as i16
+}
+
+/// Plays a sine of `ticks` packets, each arriving as many ticks late as `late` says, or never.
+fn play(hz: f32, ticks: usize, late: impl Fn(usize) -> Option<usize>) -> (Vec<i16>, PlayoutStats) {
+    let mut playout = Playout::new(PlayoutSettings::default());
+    let mut out = Vec::new();
+    for tick in 0..ticks {
+        let now = MediaTime::from_millis(1000 + tick as u64 * 20);
+        for n in tick.saturating_sub(60)..=tick {
+            if late(n).is_none_or(|ticks| n + ticks != tick) {
+                continue;
+            }
+            let pcm: Vec<i16> = (0..160).map(|i| sine(hz, n * 160 + i)).collect();
+            let mut payload = [0; 160];
+            Codec::Pcma.encode(&pcm, &mut payload);
+            let packet = Packet {
+                payload_type: PayloadType(8),
+                marker: false,
+                seq: SeqNo(n as u16),
+                timestamp: Timestamp(n as u32 * 160),
+                ssrc: Ssrc(1),
+                payload: &payload,
+            };
+            playout.insert(&packet, Codec::Pcma, now);
+        }
+        let mut frame = [0; 160];
+        playout.pull(&mut frame, now);
+        out.extend(frame);
+    }
+    (out, playout.stats())
+}
+
+fn largest_step(samples: &[i16]) -> i32 {
+    samples
+        .windows(2)
+        .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs())
+        .max()
+        .unwrap()
+}
+
+#[test]
+fn lost_packets_do_not_click() {
+    for hz in [150.0, 333.0, 440.0, 1004.0] {
+        let clean = largest_step(&play(hz, 100, |_| Some(0)).0);
+        for lost in 1..6 {
+            let (out, stats) = play(hz, 100, |n| (n % 20 < 20 - lost).then_some(0));
+            assert!(stats.concealed_samples > 0);
+            let step = largest_step(&out);
+            assert!(
+                step < clean * 13 / 10 + STEP_OF_CODEC,
+                "{hz} Hz, {lost}: {step} > {clean}"
+            );
+        }
+    }
+}
+
+#[test]
+fn growing_and_shrinking_delay_does_not_click() {
+    for hz in [150.0, 333.0, 440.0, 1004.0] {
+        let clean = largest_step(&play(hz, 100, |_| Some(0)).0);
+        // Two ticks late at times for 10 s, then never again.
+        let (out, stats) = play(hz, 2500, |n| {
+            Some(if n < 500 && n % 20 == 7 { 2 } else { 0 })
+        });
+        assert!(
+            stats.expanded >= 320 && stats.accelerated >= 320,
+            "{stats:?}"
+        );
+        assert_eq!(stats.depth_samples, 0);
+        let step = largest_step(&out);
+        assert!(
+            step < clean * 13 / 10 + STEP_OF_CODEC,
+            "{hz} Hz: {step} > {clean}"
+        );
+    }
+}
+
+#[test]
+fn the_stretched_sine_keeps_its_level_and_pitch() {
+    let (out, stats) = play(400.0, 2500, |n| {
+        Some(if n < 500 && n % 20 == 7 { 2 } else { 0 })
+    });
+    assert!(stats.accelerated >= 320, "{stats:?}");
+    // From the first stretch on: zero crossings of 400 Hz, 80 per 100 ms, and one level.
+    for (n, tick) in out[600 * 160..].chunks(800).enumerate() {
+        let crossings = tick.windows(2).filter(|w| (w[0] < 0) != (w[1] < 0)).count();
+        assert!((78..=82).contains(&crossings), "{n}: {crossings}");
+        let peak = tick.iter().map(|s| s.unsigned_abs()).max().unwrap();
+        assert!((7700..8400).contains(&peak), "{n}: {peak}");
+    }
+}
+
+#[test]
+fn reset_lets_the_old_stream_fade_and_the_next_begin() {
+    let mut playout = Playout::new(PlayoutSettings::default());
+    let payload = [0x2a; 160];
+    let packet = |seq: u16, timestamp: u32| Packet {
+        payload_type: PayloadType(8),
+        marker: false,
+        seq: SeqNo(seq),
+        timestamp: Timestamp(timestamp),
+        ssrc: Ssrc(9),
+        payload: &payload,
+    };
+    let mut frame = [0; 160];
+    playout.insert(&packet(1, 0), Codec::Pcma, MediaTime::from_millis(1));
+    assert_eq!(
+        playout.pull(&mut frame, MediaTime::from_millis(20)),
+        Pulled::Audio
+    );
+    playout.reset();
+    let mut kinds = Vec::new();
+    for tick in 2..7 {
+        kinds.push(playout.pull(&mut frame, MediaTime::from_millis(tick * 20)));
+    }
+    use Pulled::{Concealed, Silence};
+    assert_eq!(kinds, [Concealed, Concealed, Concealed, Silence, Silence]);
+    playout.insert(
+        &packet(7, 0x7000_0000),
+        Codec::Pcma,
+        MediaTime::from_millis(139),
+    );
+    assert_eq!(
+        playout.pull(&mut frame, MediaTime::from_millis(140)),
+        Pulled::Audio
+    );
+    assert_eq!(playout.stats().late, 0);
+}
+
+#[test]
+fn memory_is_bounded_by_the_design() {
+    let playout = Playout::new(PlayoutSettings::default());
+    let heap = playout.buffer.capacity() * 2
+        + playout.buffer.capacity() / 8
+        + playout.scratch.len() * 2
+        + (49 + 15) * 8 * 2;
+    let all = heap + size_of::<Playout>();
+    assert!(all <= 24 * 1024, "{all}");
+}

@@ -1,0 +1,208 @@
+//! The registry of TCP connections: which there are, whom they reach, how many more may come.
+//! Locked for an instant on the control side; a connection's task holds a [`Registered`], whose
+//! drop takes it out.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::net::sip::Shared;
+use crate::sip::transport::ConnectionId;
+
+/// Messages that wait for a peer to read. A peer with more unread is not reading.
+const QUEUE_MESSAGES: usize = 64;
+
+/// All open connections.
+#[derive(Default)]
+pub(super) struct Connections {
+    next_id: u64,
+    /// Set on shutdown: no new ones.
+    closed: bool,
+    open: usize,
+    by_id: HashMap<ConnectionId, Entry>,
+    /// The newest connection to each peer address.
+    by_remote: HashMap<SocketAddr, ConnectionId>,
+    /// Accepted connections per source.
+    per_source: HashMap<IpAddr, usize>,
+}
+
+struct Entry {
+    remote: SocketAddr,
+    queue: mpsc::Sender<Vec<u8>>,
+    kill: Arc<Notify>,
+}
+
+/// A connection's place in the registry; left on drop.
+pub(super) struct Registered {
+    pub(super) id: ConnectionId,
+    remote: SocketAddr,
+    /// The source whose count it is in; `None` if we opened it.
+    source: Option<IpAddr>,
+    shared: Arc<Shared>,
+}
+
+/// What a new connection's task works with.
+pub(super) struct Opened {
+    pub(super) registered: Registered,
+    /// What to send.
+    pub(super) queue: mpsc::Receiver<Vec<u8>>,
+    /// For what the connection itself answers (pong); weak, so that the queue ends with the entry.
+    pub(super) answers: mpsc::WeakSender<Vec<u8>>,
+    /// Notified when the connection is to end at once.
+    pub(super) kill: Arc<Notify>,
+}
+
+/// What became of a message for the connection that a flow names.
+pub(super) enum Queued {
+    Yes,
+    /// The peer does not read; its connection is being closed.
+    Full,
+    /// There is no such connection.
+    Unknown,
+}
+
+impl Connections {
+    /// Enters an accepted (`accepted`) or opened connection, unless a limit forbids it.
+    pub(super) fn register(
+        &mut self,
+        shared: &Arc<Shared>,
+        remote: SocketAddr,
+        accepted: bool,
+    ) -> Option<Opened> {
+        if self.closed || self.open >= shared.settings.tcp_connections {
+            return None;
+        }
+        let source = accepted.then(|| source_of(remote.ip()));
+        if let Some(source) = source {
+            let of_source = self.per_source.entry(source).or_default();
+            if *of_source >= shared.settings.tcp_connections_per_address {
+                return None;
+            }
+            *of_source += 1;
+        }
+        self.open += 1;
+        self.next_id += 1;
+        let id = ConnectionId(self.next_id);
+        let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
+        let kill = Arc::new(Notify::new());
+        let answers = sender.downgrade();
+        let entry = Entry {
+            remote,
+            queue: sender,
+            kill: Arc::clone(&kill),
+        };
+        self.by_id.insert(id, entry);
+        self.by_remote.insert(remote, id);
+        let registered = Registered {
+            id,
+            remote,
+            source,
+            shared: Arc::clone(shared),
+        };
+        Some(Opened {
+            registered,
+            queue,
+            answers,
+            kill,
+        })
+    }
+
+    /// Queues a message on a connection.
+    pub(super) fn queue(&mut self, id: ConnectionId, bytes: Vec<u8>) -> Queued {
+        let Some(entry) = self.by_id.get(&id) else {
+            return Queued::Unknown;
+        };
+        match entry.queue.try_send(bytes) {
+            Ok(()) => Queued::Yes,
+            Err(mpsc::error::TrySendError::Closed(_)) => Queued::Unknown,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                entry.kill.notify_one();
+                self.remove(id);
+                Queued::Full
+            }
+        }
+    }
+
+    /// The connection to reuse for a peer (RFC 3261 §18.1.1).
+    pub(super) fn to(&self, remote: SocketAddr) -> Option<ConnectionId> {
+        self.by_remote.get(&remote).copied()
+    }
+
+    /// Takes a connection out: nothing more is queued on it, and it ends when the rest is sent.
+    pub(super) fn remove(&mut self, id: ConnectionId) {
+        if let Some(entry) = self.by_id.remove(&id) {
+            self.retire(id, entry.remote);
+        }
+    }
+
+    /// Does not reuse a connection any longer, but lets answers go out on it.
+    pub(super) fn retire(&mut self, id: ConnectionId, remote: SocketAddr) {
+        if self.by_remote.get(&remote) == Some(&id) {
+            self.by_remote.remove(&remote);
+        }
+    }
+
+    /// Shutdown: every connection ends when its queue is sent; no new ones.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.by_id.clear();
+        self.by_remote.clear();
+    }
+
+    /// How many are open, those included that are ending.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
+    fn leave(&mut self, registered: &Registered) {
+        self.remove(registered.id);
+        self.open -= 1;
+        if let Some(source) = registered.source
+            && let Some(of_source) = self.per_source.get_mut(&source)
+        {
+            *of_source -= 1;
+            if *of_source == 0 {
+                self.per_source.remove(&source);
+            }
+        }
+    }
+}
+
+impl Registered {
+    /// See [`Connections::retire`].
+    pub(super) fn retire(&self) {
+        self.shared.connections().retire(self.id, self.remote);
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.shared.connections().leave(self);
+    }
+}
+
+/// The unit of the limit per source: an IPv6 host commonly has a whole /64 to itself.
+fn source_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let prefix = v6.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(prefix))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_source_is_its_64() {
+        let source = |address: &str| source_of(address.parse().unwrap());
+        assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:ffff::2"));
+        assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
+        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+    }
+}

@@ -1,0 +1,415 @@
+//! SIP transports: UDP and TCP listeners, connections on demand. Sits between the network and
+//! `endpoint`: events go out by a bounded channel, messages come in by [`Net::send`], which never
+//! blocks.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::net::connections::Connections;
+use crate::net::route::RouteCache;
+use crate::net::{sys, tcp, udp};
+use crate::sip::message::{Message, ParseError};
+use crate::sip::transport::{ConnectionId, Flow, Transport};
+
+/// SO_RCVBUF asked for on a UDP listener, bytes: a burst of calls while the control side is busy.
+const UDP_RECEIVE_BUFFER: usize = 1 << 20;
+/// Pending connections that the kernel keeps for a TCP listener.
+const TCP_BACKLOG: i32 = 1024;
+
+/// Where to listen, and the limits.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// UDP listeners.
+    pub udp: Vec<SocketAddr>,
+    /// TCP listeners.
+    pub tcp: Vec<SocketAddr>,
+    /// The longest message that is read, bytes; a longer one gets 513.
+    pub max_message: usize,
+    /// TCP connections in all, opened ones included.
+    pub tcp_connections: usize,
+    /// Accepted TCP connections per source address (per /64 with IPv6).
+    pub tcp_connections_per_address: usize,
+    /// How long a message may take from its first byte to its last on TCP, an accepted connection
+    /// until its first message, and a peer to read what we send.
+    pub message_time: Duration,
+    /// How long a TCP connection may be silent.
+    pub idle: Duration,
+    /// How long opening a TCP connection may take.
+    pub connect_time: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            max_message: 65_535,
+            tcp_connections: 4096,
+            tcp_connections_per_address: 64,
+            message_time: Duration::from_secs(10),
+            idle: Duration::from_secs(3600),
+            connect_time: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What the network tells the control side.
+#[derive(Debug)]
+pub enum NetEvent {
+    /// A message came.
+    Message {
+        /// Its path; `local` is concrete.
+        flow: Flow,
+        /// The message.
+        message: Message,
+    },
+    /// Something came that is no valid message. A TCP connection closes soon after, in time for
+    /// an answer.
+    Malformed {
+        /// Its path.
+        flow: Flow,
+        /// What is wrong, and what could be read.
+        error: ParseError,
+    },
+    /// A connection ended.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// What was to be sent on this flow could not be (RFC 3261 §17.1.4, §17.2.4).
+    Failed(Flow),
+}
+
+/// Why a listener could not be opened.
+#[derive(Debug, Error)]
+pub enum NetError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {transport} {address}: {error}{}", Hint(*address, error.kind()))]
+    Bind {
+        /// The transport.
+        transport: Transport,
+        /// The address asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        #[source]
+        error: io::Error,
+    },
+}
+
+/// What would be right instead, where that is known.
+struct Hint(SocketAddr, io::ErrorKind);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.0.port();
+        match self.1 {
+            io::ErrorKind::AddrInUse => write!(
+                f,
+                ": another program has this port; stop it (`ss -lnp 'sport = :{port}'` names it) \
+                 or configure another port"
+            ),
+            io::ErrorKind::PermissionDenied => write!(
+                f,
+                ": a port below 1024 needs CAP_NET_BIND_SERVICE; grant it or configure a port \
+                 from 1024 up (SIP's own is 5060)"
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                let any = if self.0.is_ipv4() { "0.0.0.0" } else { "[::]" };
+                write!(
+                    f,
+                    ": this machine has no such address; configure one that `ip address` lists, \
+                     or {any} for all"
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the network has dropped or refused, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetStats {
+    /// Datagrams received.
+    pub udp_received: u64,
+    /// Datagrams dropped because the control side did not keep up.
+    pub udp_dropped: u64,
+    /// Keep-alives and datagrams of other protocols, ignored.
+    pub udp_ignored: u64,
+    /// Datagrams that could not be sent.
+    pub udp_send_failed: u64,
+    /// TCP connections accepted.
+    pub tcp_accepted: u64,
+    /// TCP connections closed at once because of a limit.
+    pub tcp_refused: u64,
+    /// TCP connections closed because a message took too long.
+    pub tcp_timed_out: u64,
+    /// TCP connections closed because the peer did not read.
+    pub tcp_slow_readers: u64,
+    /// TCP connections closed because of what came on them.
+    pub tcp_malformed: u64,
+    /// `Failed` events that found the channel full.
+    pub events_dropped: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) udp_received: AtomicU64,
+    pub(super) udp_dropped: AtomicU64,
+    pub(super) udp_ignored: AtomicU64,
+    pub(super) udp_send_failed: AtomicU64,
+    pub(super) tcp_accepted: AtomicU64,
+    pub(super) tcp_refused: AtomicU64,
+    pub(super) tcp_timed_out: AtomicU64,
+    pub(super) tcp_slow_readers: AtomicU64,
+    pub(super) tcp_malformed: AtomicU64,
+    pub(super) events_dropped: AtomicU64,
+}
+
+/// What listeners and connections share.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) events: mpsc::Sender<NetEvent>,
+    pub(super) counters: Counters,
+    /// For [`Net::send`], which may be called from outside of the runtime.
+    pub(super) runtime: Handle,
+    routes: Mutex<RouteCache>,
+    connections: Mutex<Connections>,
+}
+
+/// The SIP transports of the server. Dropping it closes the listeners at once, and connections
+/// after they have sent what is queued.
+pub struct Net {
+    shared: Arc<Shared>,
+    udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
+    tcp: Vec<SocketAddr>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Net {
+    /// Opens all listeners; call it within a tokio runtime. Events go to `events`, whose capacity
+    /// bounds what waits for the control side: beyond it datagrams are dropped (their senders
+    /// retransmit) and TCP connections are not read.
+    pub fn bind(settings: Settings, events: mpsc::Sender<NetEvent>) -> Result<Self, NetError> {
+        let shared = Arc::new(Shared {
+            settings,
+            events,
+            counters: Counters::default(),
+            runtime: Handle::current(),
+            routes: Mutex::default(),
+            connections: Mutex::default(),
+        });
+        // From here on an error drops what is open already.
+        let mut net = Self {
+            shared: Arc::clone(&shared),
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            tasks: Vec::new(),
+        };
+        for &address in &shared.settings.udp {
+            net.listen_udp(address)
+                .map_err(|error| NetError::bind(Transport::Udp, address, error))?;
+        }
+        for &address in &shared.settings.tcp {
+            net.listen_tcp(address)
+                .map_err(|error| NetError::bind(Transport::Tcp, address, error))?;
+        }
+        Ok(net)
+    }
+
+    /// Sends a message, without blocking. On UDP it leaves from the socket of `flow.local`. On TCP
+    /// it takes the flow's connection, or else one to that peer, or else opens one. Failure comes
+    /// as [`NetEvent::Failed`].
+    pub fn send(&self, flow: Flow, bytes: Vec<u8>) {
+        let sent = match flow.transport {
+            Transport::Udp => self.send_udp(flow, &bytes),
+            Transport::Tcp => tcp::send(&self.shared, flow, bytes),
+        };
+        if !sent && self.shared.events.try_send(NetEvent::Failed(flow)).is_err() {
+            // Without the event the transaction ends by its timer.
+            count(&self.shared.counters.events_dropped);
+        }
+    }
+
+    /// Closes a connection once what is queued on it has been sent.
+    pub fn close_after(&self, connection: ConnectionId) {
+        self.shared.connections().remove(connection);
+    }
+
+    /// All listeners, with the ports that the system chose for port 0.
+    pub fn listening(&self) -> Vec<(Transport, SocketAddr)> {
+        let udp = self
+            .udp
+            .iter()
+            .map(|(address, _)| (Transport::Udp, *address));
+        let tcp = self.tcp.iter().map(|address| (Transport::Tcp, *address));
+        udp.chain(tcp).collect()
+    }
+
+    /// The local address of the route to `remote`.
+    pub fn local_address_for(&self, remote: IpAddr) -> io::Result<IpAddr> {
+        self.shared.local_address_for(SocketAddr::new(remote, 0))
+    }
+
+    /// A flow for a message to a peer from whom none has come: `local` is the address of the
+    /// route towards it, and the port of our listener there (the one to name in Contact and Via).
+    pub fn flow_to(&self, transport: Transport, remote: SocketAddr) -> io::Result<Flow> {
+        let ip = self.shared.local_address_for(remote)?;
+        let listeners = || {
+            self.listening().into_iter().filter(move |(of, address)| {
+                *of == transport && address.is_ipv4() == remote.is_ipv4()
+            })
+        };
+        let local = listeners()
+            .find(|(_, address)| address.ip() == ip)
+            .or_else(|| listeners().find(|(_, address)| address.ip().is_unspecified()))
+            .or_else(|| listeners().next())
+            .map(|(_, address)| address);
+        let local = match local {
+            Some(address) if address.ip().is_unspecified() => SocketAddr::new(ip, address.port()),
+            Some(address) => address,
+            // TCP may be opened without a listener; UDP leaves from one.
+            None if transport == Transport::Tcp => SocketAddr::new(ip, 0),
+            None => return Err(io::ErrorKind::AddrNotAvailable.into()),
+        };
+        Ok(Flow {
+            transport,
+            local,
+            remote,
+            connection: None,
+        })
+    }
+
+    /// Open TCP connections.
+    pub fn connections(&self) -> usize {
+        self.shared.connections().open()
+    }
+
+    /// What was dropped or refused so far.
+    pub fn stats(&self) -> NetStats {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        NetStats {
+            udp_received: of(&counters.udp_received),
+            udp_dropped: of(&counters.udp_dropped),
+            udp_ignored: of(&counters.udp_ignored),
+            udp_send_failed: of(&counters.udp_send_failed),
+            tcp_accepted: of(&counters.tcp_accepted),
+            tcp_refused: of(&counters.tcp_refused),
+            tcp_timed_out: of(&counters.tcp_timed_out),
+            tcp_slow_readers: of(&counters.tcp_slow_readers),
+            tcp_malformed: of(&counters.tcp_malformed),
+            events_dropped: of(&counters.events_dropped),
+        }
+    }
+
+    fn send_udp(&self, flow: Flow, bytes: &[u8]) -> bool {
+        let mut counters = sys::SendCounters::default();
+        let sent = self
+            .udp_socket(flow.local)
+            .is_some_and(|socket| sys::send(socket, bytes, Some(flow.remote), &mut counters));
+        if !sent {
+            count(&self.shared.counters.udp_send_failed);
+        }
+        // A full buffer is loss, which retransmission mends; all else is final.
+        sent || counters.would_block > 0
+    }
+
+    /// The socket that an answer from `local` leaves from: bound to it, or to the wildcard with
+    /// its port.
+    fn udp_socket(&self, local: SocketAddr) -> Option<&Arc<UdpSocket>> {
+        let exact = self.udp.iter().find(|(bound, _)| *bound == local);
+        let wildcard = || {
+            self.udp.iter().find(|(bound, _)| {
+                bound.ip().is_unspecified()
+                    && bound.is_ipv4() == local.is_ipv4()
+                    && bound.port() == local.port()
+            })
+        };
+        exact.or_else(wildcard).map(|(_, socket)| socket)
+    }
+
+    fn listen_udp(&mut self, address: SocketAddr) -> io::Result<()> {
+        let socket = listener(address, Type::DGRAM, Protocol::UDP)?;
+        socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER)?;
+        socket.bind(&address.into())?;
+        let socket = Arc::new(UdpSocket::from_std(socket.into())?);
+        let bound = socket.local_addr()?;
+        let task = udp::receive(Arc::clone(&socket), bound, Arc::clone(&self.shared));
+        self.tasks.push(tokio::spawn(task).abort_handle());
+        self.udp.push((bound, socket));
+        Ok(())
+    }
+
+    fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<()> {
+        let socket = listener(address, Type::STREAM, Protocol::TCP)?;
+        // Connections of the last run in TIME_WAIT must not keep this one from its port.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(TCP_BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        self.tcp.push(listener.local_addr()?);
+        let task = tcp::accept(listener, Arc::clone(&self.shared));
+        self.tasks.push(tokio::spawn(task).abort_handle());
+        Ok(())
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.shared.connections().close();
+    }
+}
+
+impl NetError {
+    fn bind(transport: Transport, address: SocketAddr, error: io::Error) -> Self {
+        Self::Bind {
+            transport,
+            address,
+            error,
+        }
+    }
+}
+
+impl Shared {
+    /// The registry. A panic while it was held leaves it whole: each change is one insertion or
+    /// removal.
+    pub(super) fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn local_address_for(&self, remote: SocketAddr) -> io::Result<IpAddr> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.local_address_for(remote, Instant::now())
+    }
+}
+
+/// Adds one to a counter that only statistics read.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+fn listener(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // IPv4 has listeners of its own: no mapped addresses in any header.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}

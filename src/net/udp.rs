@@ -1,0 +1,104 @@
+//! One task per UDP listener: datagram -> message -> event.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+
+use crate::net::sip::{NetEvent, Shared, count};
+use crate::sip::message::{self, Message, ParseError};
+use crate::sip::transport::{Flow, Transport};
+
+/// Above the largest datagram (65,507 bytes over IPv4, 65,527 over IPv6).
+const DATAGRAM_BYTES: usize = 65_536;
+/// Pause after a failed receive (no memory), so that it does not spin.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
+
+/// Receives until aborted.
+pub(super) async fn receive(socket: Arc<UdpSocket>, bound: SocketAddr, shared: Arc<Shared>) {
+    let mut buffer = vec![0; DATAGRAM_BYTES];
+    loop {
+        match socket.recv_from(&mut buffer).await {
+            Ok((length, remote)) => on_datagram(&buffer[..length], remote, bound, &shared),
+            Err(error) => {
+                tracing::warn!(%bound, %error, "cannot receive from UDP");
+                tokio::time::sleep(ERROR_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn on_datagram(bytes: &[u8], remote: SocketAddr, bound: SocketAddr, shared: &Shared) {
+    count(&shared.counters.udp_received);
+    if !is_sip(bytes) {
+        count(&shared.counters.udp_ignored);
+        return;
+    }
+    let local = if bound.ip().is_unspecified() {
+        // Without a route back there is nobody to answer.
+        let Ok(ip) = shared.local_address_for(remote) else {
+            count(&shared.counters.udp_dropped);
+            return;
+        };
+        SocketAddr::new(ip, bound.port())
+    } else {
+        bound
+    };
+    let flow = Flow {
+        transport: Transport::Udp,
+        local,
+        remote,
+        connection: None,
+    };
+    let event = match parse(bytes, shared.settings.max_message) {
+        Ok(message) => NetEvent::Message { flow, message },
+        Err(error) => NetEvent::Malformed { flow, error },
+    };
+    if shared.events.try_send(event).is_err() {
+        count(&shared.counters.udp_dropped);
+    }
+}
+
+fn parse(bytes: &[u8], max_message: usize) -> Result<Message, ParseError> {
+    let message = message::parse_datagram(bytes)?;
+    if bytes.len() > max_message {
+        return Err(too_large(message));
+    }
+    Ok(message)
+}
+
+/// RFC 3261 §21.5.7.
+pub(super) fn too_large(message: Message) -> ParseError {
+    let request = match message {
+        Message::Request(request) => Some(Box::new(request)),
+        Message::Response(_) => None,
+    };
+    ParseError {
+        status: 513,
+        phrase: "Message Too Large".to_owned(),
+        request,
+    }
+}
+
+/// Whether this is worth parsing: not a keep-alive (CRLF, NUL, "jaK"), nor STUN (RFC 7983: first
+/// byte 0 to 3), which nobody expects an answer to here.
+fn is_sip(bytes: &[u8]) -> bool {
+    let content = bytes.trim_ascii();
+    content.len() > 4 && content[0] > 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keep_alives_and_stun_are_not_sip() {
+        for other in [&b""[..], b"\r\n", b"\r\n\r\n", b"\0\0\0\0", b"jaK", b" "] {
+            assert!(!is_sip(other), "{other:?}");
+        }
+        assert!(!is_sip(&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42]));
+        assert!(is_sip(b"BYE sip:x SIP/2.0\r\n\r\n"));
+        assert!(is_sip(b"\r\nBYE sip:x SIP/2.0\r\n\r\n"));
+    }
+}

@@ -1,0 +1,407 @@
+//! The store behind the playout: decoded samples on the extended timestamp line, and the
+//! history of delays that decides how far behind the line to play.
+//!
+//! Sits after `rtp::session`, under `leg::playout`. All memory is taken at construction.
+
+/// Samples by their position on the extended timestamp line, in a ring, each valid or missing.
+///
+/// Packets of any length, order and overlap fall into place; what lies before `start` is gone.
+#[derive(Clone, Debug)]
+pub struct JitterBuffer {
+    samples: Box<[i16]>,
+    /// A bit per sample of the ring.
+    valid: Box<[u64]>,
+    start: i64,
+    end: i64,
+}
+
+/// What became of samples that were put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// At least one sample was missing before.
+    Stored,
+    /// All were there already.
+    Duplicate,
+    /// All lie before the start.
+    Late,
+    /// They end beyond the capacity; nothing was stored.
+    Overflow,
+}
+
+impl JitterBuffer {
+    /// A buffer for at least `capacity` samples.
+    pub fn new(capacity: usize) -> Self {
+        let capacity = capacity.next_power_of_two().max(64);
+        Self {
+            samples: vec![0; capacity].into(),
+            valid: vec![0; capacity / 64].into(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// The position that is read next.
+    pub fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// The end of what was stored; never before the start.
+    pub fn end(&self) -> i64 {
+        self.end.max(self.start)
+    }
+
+    /// The number of samples that fit.
+    pub fn capacity(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Forgets all samples, and goes to `start`.
+    pub fn restart(&mut self, start: i64) {
+        self.valid.fill(0);
+        self.start = start;
+        self.end = start;
+    }
+
+    /// Stores `samples` at position `at`; the part before the start is left out.
+    pub fn put(&mut self, at: i64, samples: &[i16]) -> Put {
+        let late = (self.start - at).max(0);
+        if late >= samples.len() as i64 {
+            return Put::Late;
+        }
+        let at = at + late;
+        let samples = &samples[late as usize..];
+        let end = at + samples.len() as i64;
+        if end - self.start > self.capacity() as i64 {
+            return Put::Overflow;
+        }
+        let (valid, run) = self.run(at, samples.len());
+        if valid && run == samples.len() {
+            return Put::Duplicate;
+        }
+        let index = self.index(at);
+        let first = samples.len().min(self.capacity() - index);
+        self.samples[index..index + first].copy_from_slice(&samples[..first]);
+        self.samples[..samples.len() - first].copy_from_slice(&samples[first..]);
+        self.mark(at, samples.len(), true);
+        self.end = self.end.max(end);
+        Put::Stored
+    }
+
+    /// Whether the sample at `at` is valid, and how many from there on, at most `max`, are alike.
+    pub fn run(&self, at: i64, max: usize) -> (bool, usize) {
+        let mut index = self.index(at);
+        let valid = self.valid[index / 64] >> (index % 64) & 1 == 1;
+        let max = max.min(self.capacity());
+        let mut run = 0;
+        while run < max {
+            let (word, bit) = (index / 64, index % 64);
+            let differs = if valid {
+                !self.valid[word]
+            } else {
+                self.valid[word]
+            } >> bit;
+            let alike = (differs.trailing_zeros() as usize).min(64 - bit);
+            run += alike;
+            if alike < 64 - bit {
+                break;
+            }
+            index = (index + alike) & (self.capacity() - 1);
+        }
+        (valid, run.min(max))
+    }
+
+    /// Copies the samples from `at` on, valid or not; at most the capacity.
+    pub fn copy(&self, at: i64, out: &mut [i16]) {
+        let index = self.index(at);
+        let len = out.len();
+        let first = len.min(self.capacity() - index);
+        out[..first].copy_from_slice(&self.samples[index..index + first]);
+        out[first..].copy_from_slice(&self.samples[..len - first]);
+    }
+
+    /// Moves the start forward, forgetting what lies before it.
+    pub fn advance(&mut self, samples: usize) {
+        if samples >= self.capacity() {
+            let end = self.end;
+            self.restart(self.start + samples as i64);
+            self.end = end.min(self.start);
+            return;
+        }
+        self.mark(self.start, samples, false);
+        self.start += samples as i64;
+    }
+
+    /// Moves the start back by `samples`, where all is missing. Refused, with `false`, if what
+    /// is stored would no longer fit.
+    pub fn rewind(&mut self, samples: usize) -> bool {
+        let start = self.start - samples as i64;
+        if self.end() - start > self.capacity() as i64 {
+            return false;
+        }
+        self.start = start;
+        true
+    }
+
+    fn index(&self, at: i64) -> usize {
+        // The capacity is a power of two: two's complement makes negative positions right too.
+        at as usize & (self.capacity() - 1)
+    }
+
+    fn mark(&mut self, at: i64, len: usize, valid: bool) {
+        let mut index = self.index(at);
+        let mut left = len;
+        while left > 0 {
+            let (word, bit) = (index / 64, index % 64);
+            let count = left.min(64 - bit);
+            let mask = (u64::MAX >> (64 - count)) << bit;
+            if valid {
+                self.valid[word] |= mask;
+            } else {
+                self.valid[word] &= !mask;
+            }
+            left -= count;
+            index = (index + count) & (self.capacity() - 1);
+        }
+    }
+}
+
+/// How early packets came, in samples against the tick that read them, over the last 20 s.
+///
+/// The decision follows the 99.9th percentile of delay: of about 1,000 ticks, the worst event is
+/// left out. So a single stall costs nothing afterwards, and a second one within 20 s counts.
+#[derive(Clone, Debug)]
+pub struct DelayHistory {
+    buckets: [Bucket; BUCKETS],
+    current: usize,
+    /// Ticks until the current bucket is full.
+    left: u32,
+    observed: u32,
+    summary: Summary,
+    stale: bool,
+}
+
+/// What the history says, in samples of earliness; larger is earlier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The earliness that 99.9 % reach.
+    pub typical: i32,
+    /// The least of the last 5 s.
+    pub recent: i32,
+    /// The greatest, but for the half second that had the best.
+    pub best: i32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    low: (i32, u32),
+    /// The lowest that is no part of the event of `low`.
+    second: (i32, u32),
+    high: i32,
+}
+
+const EMPTY: Bucket = Bucket {
+    low: (i32::MAX, 0),
+    second: (i32::MAX, 0),
+    high: i32::MIN,
+};
+
+impl Default for DelayHistory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DelayHistory {
+    /// An empty history.
+    pub fn new() -> Self {
+        Self {
+            buckets: [EMPTY; BUCKETS],
+            current: 0,
+            left: BUCKET_TICKS,
+            observed: 0,
+            summary: Summary::default(),
+            stale: false,
+        }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// How many packets were observed since it was empty.
+    pub fn observed(&self) -> u32 {
+        self.observed
+    }
+
+    /// Notes a packet that came `early` samples before it was due (negative: late) at `tick`.
+    pub fn observe(&mut self, early: i32, tick: u32) {
+        self.observed = self.observed.saturating_add(1);
+        let bucket = &mut self.buckets[self.current];
+        let same_event = bucket.low.0 != i32::MAX && tick.wrapping_sub(bucket.low.1) <= EVENT_TICKS;
+        if early < bucket.low.0 {
+            if !same_event {
+                bucket.second = bucket.low;
+            }
+            bucket.low = (early, tick);
+            self.stale = true;
+        } else if !same_event && early < bucket.second.0 {
+            bucket.second = (early, tick);
+            self.stale = true;
+        }
+        if early > bucket.high {
+            bucket.high = early;
+            self.stale = true;
+        }
+    }
+
+    /// Ends a tick.
+    pub fn tick(&mut self) {
+        self.left -= 1;
+        if self.left == 0 {
+            self.left = BUCKET_TICKS;
+            self.current = (self.current + 1) % BUCKETS;
+            self.buckets[self.current] = EMPTY;
+            self.stale = true;
+        }
+    }
+
+    /// The summary; `None` while all that is known of the last 20 s is a single event.
+    pub fn summary(&mut self) -> Option<Summary> {
+        if self.stale {
+            self.stale = false;
+            self.summary = self.summarise();
+        }
+        (self.summary.typical != i32::MAX).then_some(self.summary)
+    }
+
+    fn summarise(&self) -> Summary {
+        let lows = || {
+            self.buckets
+                .iter()
+                .map(|b| b.low)
+                .filter(|low| low.0 != i32::MAX)
+        };
+        let Some(worst) = lows().min_by_key(|low| low.0) else {
+            return Summary {
+                typical: i32::MAX,
+                ..Summary::default()
+            };
+        };
+        let apart = |at: u32| {
+            at.wrapping_sub(worst.1) > EVENT_TICKS && worst.1.wrapping_sub(at) > EVENT_TICKS
+        };
+        let seconds = self
+            .buckets
+            .iter()
+            .map(|b| b.second)
+            .filter(|s| s.0 != i32::MAX);
+        let typical = lows()
+            .chain(seconds)
+            .filter(|low| apart(low.1))
+            .map(|low| low.0)
+            .min();
+        let recent = (0..RECENT_BUCKETS)
+            .map(|back| {
+                self.buckets[(self.current + BUCKETS - back) % BUCKETS]
+                    .low
+                    .0
+            })
+            .min();
+        // Without the best bucket: one stray packet must not push all others against the bound.
+        let mut highs = (i32::MIN, i32::MIN);
+        for high in self.buckets.iter().map(|b| b.high) {
+            highs = (highs.0.max(high), highs.1.max(high.min(highs.0)));
+        }
+        Summary {
+            typical: typical.unwrap_or(i32::MAX),
+            recent: recent.unwrap_or(i32::MAX),
+            best: if highs.1 == i32::MIN {
+                highs.0
+            } else {
+                highs.1
+            },
+        }
+    }
+}
+
+/// 40 buckets of half a second.
+const BUCKETS: usize = 40;
+const BUCKET_TICKS: u32 = 25;
+/// Half a second more than 5 s, since the current bucket may have just begun.
+const RECENT_BUCKETS: usize = 11;
+/// Late packets within this many ticks have one cause.
+const EVENT_TICKS: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_fall_into_place_across_the_end_of_the_ring() {
+        let mut buffer = JitterBuffer::new(256);
+        let start = (1i64 << 32) - 100;
+        buffer.restart(start);
+        let ramp: Vec<i16> = (0..240).collect();
+        assert_eq!(buffer.put(start + 80, &ramp[80..160]), Put::Stored);
+        assert_eq!(buffer.run(start, 240), (false, 80));
+        assert_eq!(buffer.put(start, &ramp[..80]), Put::Stored);
+        assert_eq!(buffer.put(start, &ramp[..160]), Put::Duplicate);
+        assert_eq!(buffer.run(start, 500), (true, 160));
+        assert_eq!(buffer.put(start + 160, &ramp[160..]), Put::Stored);
+        let mut out = [0; 240];
+        buffer.copy(start, &mut out);
+        assert_eq!(&out[..], &ramp[..]);
+        buffer.advance(100);
+        assert_eq!(buffer.put(start, &ramp[..100]), Put::Late);
+        assert_eq!(buffer.put(start + 60, &ramp[60..140]), Put::Duplicate);
+        assert_eq!(buffer.put(start + 240, &ramp[..117]), Put::Overflow);
+        assert_eq!(buffer.put(start + 240, &ramp[..116]), Put::Stored);
+        assert_eq!(buffer.run(start + 100, 300), (true, 256));
+        buffer.advance(256);
+        assert_eq!(buffer.run(buffer.start(), 256), (false, 256));
+    }
+
+    #[test]
+    fn one_late_event_is_forgiven_and_two_are_not() {
+        let mut history = DelayHistory::new();
+        let mut tick = 0;
+        let mut run = |history: &mut DelayHistory, early: i32, ticks: u32| {
+            for _ in 0..ticks {
+                history.observe(early, tick);
+                history.tick();
+                tick += 1;
+            }
+        };
+        run(&mut history, 0, 100);
+        // A burst over two ticks is one event, even across buckets.
+        run(&mut history, -800, 1);
+        run(&mut history, -640, 1);
+        run(&mut history, 0, 300);
+        assert_eq!(
+            history.summary().unwrap(),
+            Summary {
+                typical: 0,
+                recent: 0,
+                best: 0
+            }
+        );
+        run(&mut history, -320, 1);
+        assert_eq!(history.summary().unwrap().typical, -320);
+        run(&mut history, 0, 300);
+        assert_eq!(
+            history.summary().unwrap(),
+            Summary {
+                typical: -320,
+                recent: 0,
+                best: 0
+            }
+        );
+        run(&mut history, 0, 1000);
+        assert_eq!(history.summary().unwrap().typical, 0);
+        for _ in 0..1000 {
+            history.tick();
+        }
+        assert_eq!(history.summary(), None);
+    }
+}

@@ -1,0 +1,355 @@
+//! RTP sessions: reception statistics and our own numbering (RFC 3550 §6.4, A.1, A.3, A.8).
+//!
+//! Sits after `rtp::latch`, before `leg::playout`.
+
+use std::time::Duration;
+
+use super::packet::{Header, Packet};
+use super::rtcp::{ReportBlock, SenderInfo};
+use super::seq::{PayloadType, SeqNo, Ssrc, Timestamp};
+use crate::audio::MediaTime;
+
+/// What a received packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// A new packet of the current source, in order or late.
+    New,
+    /// Seen before: drop it.
+    Duplicate,
+    /// The first packet of another source, or of the same one after it started afresh: use it,
+    /// and forget what was buffered.
+    SourceChanged,
+    /// Does not fit the current source, and may be a stray: drop it.
+    Probation,
+}
+
+/// Totals over all sources of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiveStats {
+    /// Packets received, duplicates included.
+    pub packets: u64,
+    /// Payload bytes received.
+    pub bytes: u64,
+    /// Packets expected and never seen; negative while late ones of an old source come in.
+    pub lost: i64,
+    /// Packets seen more than once.
+    pub duplicates: u64,
+    /// Packets that came after a later one.
+    pub reordered: u64,
+    /// Interarrival jitter (RFC 3550 A.8), us.
+    pub jitter_us: u32,
+    /// Its maximum, us.
+    pub max_jitter_us: u32,
+    /// The current source.
+    pub ssrc: Option<Ssrc>,
+}
+
+/// The receiving side of one session.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    clock_rate: u32,
+    source: Option<Source>,
+    /// A source, or a sequence, that may be about to replace the current one.
+    candidate: Option<(Ssrc, SeqNo)>,
+    changed: Option<MediaTime>,
+    /// Totals without the current source's loss.
+    totals: ReceiveStats,
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    ssrc: Ssrc,
+    base: u32,
+    /// Highest sequence number with the wraps counted above bit 16.
+    highest: u32,
+    /// Bit n: `highest - n` was received.
+    window: u128,
+    received: u32,
+    unique: u32,
+    expected_prior: u32,
+    received_prior: u32,
+    timestamp: Timestamp,
+    arrival: MediaTime,
+    /// Jitter in us, scaled by 16 as in A.8.
+    jitter_scaled: u64,
+    sender_report: Option<(u32, MediaTime)>,
+}
+
+impl Receiver {
+    /// A receiver for payloads of `clock_rate` Hz.
+    pub fn new(clock_rate: u32) -> Self {
+        Self {
+            clock_rate: clock_rate.max(1),
+            source: None,
+            candidate: None,
+            changed: None,
+            totals: ReceiveStats::default(),
+        }
+    }
+
+    /// Takes in a packet that the latch admitted, with its kernel arrival time.
+    pub fn on_packet(&mut self, packet: &Packet<'_>, arrival: MediaTime) -> Accept {
+        let Some(source) = &mut self.source else {
+            self.start(packet, arrival);
+            return Accept::SourceChanged;
+        };
+        if source.ssrc != packet.ssrc {
+            return self.other_source(packet, arrival);
+        }
+        let delta = packet.seq.distance(SeqNo(source.highest as u16));
+        if !(-MAX_MISORDER..MAX_DROPOUT).contains(&delta) {
+            return self.jump(packet, arrival);
+        }
+        self.candidate = None;
+        self.totals.packets += 1;
+        self.totals.bytes += packet.payload.len() as u64;
+        source.received = source.received.wrapping_add(1);
+        if delta > 0 {
+            source.highest = source.highest.wrapping_add(delta as u32);
+            source.window = source.window.checked_shl(delta as u32).unwrap_or(0) | 1;
+        } else {
+            let bit = 1u128 << u32::from(delta.unsigned_abs());
+            if source.window & bit != 0 {
+                self.totals.duplicates += 1;
+                return Accept::Duplicate;
+            }
+            source.window |= bit;
+            self.totals.reordered += 1;
+        }
+        source.unique = source.unique.wrapping_add(1);
+        source.measure_jitter(packet.timestamp, arrival, self.clock_rate);
+        let jitter = source.jitter_us();
+        self.totals.max_jitter_us = self.totals.max_jitter_us.max(jitter);
+        Accept::New
+    }
+
+    /// Notes a sender report of the current source, for the next report block.
+    pub fn on_sender_report(&mut self, ntp: u64, arrival: MediaTime) {
+        if let Some(source) = &mut self.source {
+            source.sender_report = Some(((ntp >> 16) as u32, arrival));
+        }
+    }
+
+    /// The report on the current source; `None` if nothing came since the last one
+    /// (RFC 3550 §6.4).
+    pub fn report_block(&mut self, now: MediaTime) -> Option<ReportBlock> {
+        let source = self.source.as_mut()?;
+        let expected = source.expected();
+        let expected_interval = expected.wrapping_sub(source.expected_prior);
+        let received_interval = source.received.wrapping_sub(source.received_prior);
+        if received_interval == 0 {
+            return None;
+        }
+        source.expected_prior = expected;
+        source.received_prior = source.received;
+        let lost_interval = expected_interval.saturating_sub(received_interval);
+        let fraction = if expected_interval == 0 {
+            0
+        } else {
+            ((u64::from(lost_interval) << 8) / u64::from(expected_interval)).min(255) as u8
+        };
+        let (last_sender_report, delay_since) = match source.sender_report {
+            Some((ntp, arrival)) => {
+                let us = now.since(arrival).as_micros() as u64;
+                (ntp, (us * 65_536 / 1_000_000) as u32)
+            }
+            None => (0, 0),
+        };
+        let jitter = u64::from(source.jitter_us()) * u64::from(self.clock_rate) / 1_000_000;
+        Some(ReportBlock {
+            ssrc: source.ssrc,
+            fraction_lost: fraction,
+            cumulative_lost: expected.wrapping_sub(source.received) as i32,
+            highest_seq: source.highest,
+            jitter: jitter as u32,
+            last_sender_report,
+            delay_since,
+        })
+    }
+
+    /// Totals so far.
+    pub fn stats(&self) -> ReceiveStats {
+        let mut stats = self.totals;
+        if let Some(source) = &self.source {
+            stats.lost += source.lost();
+            stats.jitter_us = source.jitter_us();
+            stats.ssrc = Some(source.ssrc);
+        }
+        stats
+    }
+
+    /// The first change is taken at once, for the new stream must not lose its beginning. A
+    /// further one within `SETTLED` must show two packets in a row, so that two sources on one
+    /// address do not take turns.
+    fn other_source(&mut self, packet: &Packet<'_>, arrival: MediaTime) -> Accept {
+        let settled = self.changed.is_none_or(|at| arrival.since(at) >= SETTLED);
+        if settled || self.candidate == Some((packet.ssrc, packet.seq)) {
+            self.start(packet, arrival);
+            return Accept::SourceChanged;
+        }
+        self.candidate = Some((packet.ssrc, packet.seq.next()));
+        Accept::Probation
+    }
+
+    /// RFC 3550 A.1: after a large jump, two packets in sequence are a restart.
+    fn jump(&mut self, packet: &Packet<'_>, arrival: MediaTime) -> Accept {
+        if self.candidate == Some((packet.ssrc, packet.seq)) {
+            self.start(packet, arrival);
+            return Accept::SourceChanged;
+        }
+        self.candidate = Some((packet.ssrc, packet.seq.next()));
+        Accept::Probation
+    }
+
+    fn start(&mut self, packet: &Packet<'_>, arrival: MediaTime) {
+        if let Some(old) = &self.source {
+            self.totals.lost += old.lost();
+            self.changed = Some(arrival);
+        }
+        self.candidate = None;
+        self.totals.packets += 1;
+        self.totals.bytes += packet.payload.len() as u64;
+        let base = u32::from(packet.seq.0);
+        self.source = Some(Source {
+            ssrc: packet.ssrc,
+            base,
+            highest: base,
+            // What came before the first packet counts neither as lost nor as new.
+            window: u128::MAX,
+            received: 1,
+            unique: 1,
+            expected_prior: 0,
+            received_prior: 0,
+            timestamp: packet.timestamp,
+            arrival,
+            jitter_scaled: 0,
+            sender_report: None,
+        });
+    }
+}
+
+impl Source {
+    fn expected(&self) -> u32 {
+        self.highest.wrapping_sub(self.base).wrapping_add(1)
+    }
+
+    fn lost(&self) -> i64 {
+        i64::from(self.expected()) - i64::from(self.unique)
+    }
+
+    fn jitter_us(&self) -> u32 {
+        (self.jitter_scaled >> 4) as u32
+    }
+
+    fn measure_jitter(&mut self, timestamp: Timestamp, arrival: MediaTime, clock_rate: u32) {
+        let samples = i64::from(timestamp.distance(self.timestamp));
+        let media_us = samples * 1_000_000 / i64::from(clock_rate);
+        let real_us = arrival.as_micros() as i64 - self.arrival.as_micros() as i64;
+        self.timestamp = timestamp;
+        self.arrival = arrival;
+        let difference = (real_us - media_us).unsigned_abs();
+        // Repeated timestamps (RFC 4733 events) and restarts of the time line tell no jitter.
+        if samples == 0 || difference > MAX_TRANSIT_STEP_US {
+            return;
+        }
+        self.jitter_scaled = self.jitter_scaled + difference - ((self.jitter_scaled + 8) >> 4);
+    }
+}
+
+/// Totals of what was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendStats {
+    /// Packets sent.
+    pub packets: u64,
+    /// Payload bytes sent.
+    pub bytes: u64,
+}
+
+/// The sending side of one session: one SSRC, one continuous time line.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    ssrc: Ssrc,
+    seq: SeqNo,
+    first_timestamp: Timestamp,
+    clock_rate: u32,
+    stats: SendStats,
+}
+
+impl Sender {
+    /// A sender with its random SSRC, first sequence number and first timestamp
+    /// (RFC 3550 §5.1). The clock rate is 8000 Hz; see [`Sender::with_clock_rate`].
+    pub fn new(ssrc: Ssrc, first_seq: SeqNo, first_timestamp: Timestamp) -> Self {
+        Self {
+            ssrc,
+            seq: first_seq,
+            first_timestamp,
+            clock_rate: crate::audio::NARROWBAND,
+            stats: SendStats::default(),
+        }
+    }
+
+    /// Sets the clock rate, Hz, by which [`Sender::report`] turns media time into a timestamp.
+    pub fn with_clock_rate(mut self, clock_rate: u32) -> Self {
+        self.clock_rate = clock_rate;
+        self
+    }
+
+    /// Our source.
+    pub fn ssrc(&self) -> Ssrc {
+        self.ssrc
+    }
+
+    /// The next header. `timestamp_offset_samples` is the media time of the first sample,
+    /// [`MediaTime::samples`], whatever has been sent before.
+    pub fn header(
+        &mut self,
+        payload_type: PayloadType,
+        timestamp_offset_samples: u64,
+        marker: bool,
+    ) -> Header {
+        let seq = self.seq;
+        self.seq = seq.next();
+        Header {
+            payload_type,
+            marker,
+            seq,
+            timestamp: self.first_timestamp.add(timestamp_offset_samples as u32),
+            ssrc: self.ssrc,
+        }
+    }
+
+    /// Counts a packet that left with `len` payload bytes.
+    pub fn sent(&mut self, len: usize) {
+        self.stats.packets += 1;
+        self.stats.bytes += len as u64;
+    }
+
+    /// The sender information for a report at `now`, which is `ntp` (32.32) on the wall.
+    pub fn report(&self, now: MediaTime, ntp: u64) -> SenderInfo {
+        SenderInfo {
+            ntp,
+            timestamp: self
+                .first_timestamp
+                .add(now.samples(self.clock_rate) as u32),
+            packets: self.stats.packets as u32,
+            octets: self.stats.bytes as u32,
+        }
+    }
+
+    /// Totals so far.
+    pub fn stats(&self) -> SendStats {
+        self.stats
+    }
+}
+
+// RFC 3550 A.1.
+const MAX_DROPOUT: i16 = 3000;
+const MAX_MISORDER: i16 = 100;
+/// A transit time that changes by more is a new time line.
+const MAX_TRANSIT_STEP_US: u64 = 2_000_000;
+/// How long a change of source keeps a further one on probation.
+const SETTLED: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+//! Answering an offer (RFC 3264 §6).
+
+use crate::sdp::{Description, Direction};
+
+use super::format::{self, Formats};
+use super::{Agreed, Capabilities, Local, NegotiateError, RejectedStream, TelephoneEvent, write};
+
+/// Answers an offer: the text of the answer, and what it agrees to.
+///
+/// The first audio stream that we can serve is taken; all others get port 0. Codecs keep the
+/// offerer's order and numbers. `wanted` bounds our direction.
+pub fn answer(
+    offer: &[u8],
+    capabilities: &Capabilities,
+    local: &Local,
+    wanted: Direction,
+) -> Result<(String, Agreed), NegotiateError> {
+    let offer = Description::parse(offer)?;
+    let (index, formats) = format::choose(&offer, capabilities)?;
+    let agreed = agree(&offer, index, &formats, capabilities, wanted)?;
+
+    let mut text = write::session(local, offer.time());
+    for (other, media) in offer.media().iter().enumerate() {
+        if other != index {
+            write::rejected(&mut text, &RejectedStream::from(media));
+            continue;
+        }
+        let audio = write::Audio {
+            proto: &media.proto,
+            codecs: &formats.codecs,
+            telephone_event: formats.telephone_event,
+            comfort_noise: formats.comfort_noise,
+            ptime_ms: agreed.ptime_ms,
+            direction: agreed.direction,
+            rtcp_mux: agreed.rtcp_mux,
+        };
+        write::audio(&mut text, local, &audio);
+    }
+    Ok((text, agreed))
+}
+
+/// Answers an offer by refusing every stream: what a re-INVITE gets that disables its audio
+/// with port 0 ([`answer`] calls that [`NegotiateError::NoAudio`]), so that the call can go on.
+pub fn reject(offer: &[u8], local: &Local) -> Result<String, NegotiateError> {
+    let offer = Description::parse(offer)?;
+    let mut text = write::session(local, offer.time());
+    for media in offer.media() {
+        write::rejected(&mut text, &RejectedStream::from(media));
+    }
+    Ok(text)
+}
+
+fn agree(
+    offer: &Description,
+    index: usize,
+    formats: &Formats,
+    capabilities: &Capabilities,
+    wanted: Direction,
+) -> Result<Agreed, NegotiateError> {
+    let media = offer.media().get(index).ok_or(NegotiateError::NoAudio)?;
+    let (tx_payload_type, codec) = *formats
+        .codecs
+        .first()
+        .ok_or(NegotiateError::NoCommonCodec)?;
+    let theirs = format::effective_direction(media);
+    let rtcp_mux =
+        capabilities.rtcp_mux && media.has_attribute("rtcp-mux") && formats.allow_rtcp_mux();
+    let remote_rtp = media.rtp_address();
+    Ok(Agreed {
+        codec,
+        tx_payload_type,
+        rx_payload_types: formats.payload_map(),
+        telephone_event: formats.telephone_event.map(|number| TelephoneEvent {
+            tx: number,
+            rx: number,
+        }),
+        comfort_noise: formats.comfort_noise,
+        ptime_ms: format::ptime_ms(media, capabilities.ptime_ms),
+        direction: theirs.reversed().intersect(wanted),
+        remote_rtp,
+        remote_rtcp: if rtcp_mux {
+            remote_rtp
+        } else {
+            media.rtcp_address()
+        },
+        rtcp_mux,
+        remote_hold: !theirs.receives(),
+        audio_index: index,
+        rejected: format::others(offer, index),
+    })
+}

@@ -1,0 +1,53 @@
+//! Why a negotiation failed, and how SIP says so.
+
+use crate::sdp::SdpError;
+
+/// Why there is no agreement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NegotiateError {
+    /// The body is not a session description.
+    #[error(transparent)]
+    Syntax(#[from] SdpError),
+    /// No audio stream, or only ones with port 0.
+    #[error("no audio stream")]
+    NoAudio,
+    /// Audio, but in no format that we have.
+    #[error("no common codec")]
+    NoCommonCodec,
+    /// Audio only over a transport that we do not have (SRTP, for example).
+    #[error("unsupported media transport {0}")]
+    UnsupportedTransport(String),
+    /// An answer that does not fit the offer it answers.
+    #[error("answer does not match the offer: {0}")]
+    Mismatch(&'static str),
+}
+
+impl NegotiateError {
+    /// The response to a request whose body failed so.
+    pub fn status(&self) -> u16 {
+        match self {
+            NegotiateError::Syntax(_) => 400,
+            _ => 488,
+        }
+    }
+
+    /// The code and text of a `Warning` header (RFC 3261 §20.43); the text needs no escaping
+    /// inside quotes.
+    pub fn warning(&self) -> (u16, String) {
+        let code = match self {
+            NegotiateError::Syntax(_) | NegotiateError::Mismatch(_) => 399,
+            NegotiateError::NoAudio => 304,
+            NegotiateError::NoCommonCodec => 305,
+            NegotiateError::UnsupportedTransport(_) => 302,
+        };
+        let text = self
+            .to_string()
+            .chars()
+            .filter(|c| (c.is_ascii_graphic() && !matches!(c, '"' | '\\')) || *c == ' ')
+            .take(MAX_WARNING_CHARS)
+            .collect();
+        (code, text)
+    }
+}
+
+const MAX_WARNING_CHARS: usize = 120;

@@ -1,0 +1,172 @@
+//! Which formats of a peer's stream are ours, and what its attributes ask for.
+
+use crate::codec::Codec;
+use crate::sdp::description::{Address, Media};
+use crate::sdp::{Description, Direction};
+
+use super::{Capabilities, NegotiateError, PayloadMap, RejectedStream};
+
+/// The formats of a peer's audio stream that we know, by its numbers and in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Formats {
+    /// Each codec at most once: the first number counts.
+    pub(super) codecs: Vec<(u8, Codec)>,
+    pub(super) telephone_event: Option<u8>,
+    pub(super) comfort_noise: bool,
+}
+
+/// Comfort noise for an 8000 Hz codec (RFC 3551 §6).
+pub(super) const COMFORT_NOISE: u8 = 13;
+
+/// The highest RTP payload type.
+const MAX_PAYLOAD_TYPE: u8 = 127;
+
+impl Formats {
+    pub(super) fn read(media: &Media, capabilities: &Capabilities) -> Self {
+        let mut formats = Formats::default();
+        let numbers = media
+            .formats
+            .iter()
+            .filter_map(|format| format.parse::<u8>().ok())
+            .filter(|number| *number <= MAX_PAYLOAD_TYPE);
+        for number in numbers {
+            let known = formats.codecs.iter().any(|(other, _)| *other == number);
+            match meaning(media, number) {
+                Some(Meaning::Codec(codec)) if !known => {
+                    let wanted = capabilities.codecs.contains(&codec);
+                    let doubled = formats.codecs.iter().any(|(_, other)| *other == codec);
+                    if wanted && !doubled {
+                        formats.codecs.push((number, codec));
+                    }
+                }
+                Some(Meaning::TelephoneEvent) if capabilities.telephone_event => {
+                    formats.telephone_event.get_or_insert(number);
+                }
+                Some(Meaning::ComfortNoise) => formats.comfort_noise = true,
+                _ => {}
+            }
+        }
+        formats
+    }
+
+    pub(super) fn payload_map(&self) -> PayloadMap {
+        let mut map = PayloadMap::new();
+        for (number, codec) in &self.codecs {
+            map.set(*number, *codec);
+        }
+        map
+    }
+
+    /// Whether RTCP on the same port could be told from these (RFC 5761 §4).
+    pub(super) fn allow_rtcp_mux(&self) -> bool {
+        let numbers = self.codecs.iter().map(|(number, _)| *number);
+        !numbers
+            .chain(self.telephone_event)
+            .any(|number| (64..=95).contains(&number))
+    }
+}
+
+enum Meaning {
+    Codec(Codec),
+    TelephoneEvent,
+    ComfortNoise,
+}
+
+fn meaning(media: &Media, number: u8) -> Option<Meaning> {
+    const CODECS: [Codec; 2] = [Codec::Pcmu, Codec::Pcma];
+    let Some(map) = media.rtpmap(number) else {
+        // Static types need no rtpmap (RFC 3551 §6).
+        if number == COMFORT_NOISE {
+            return Some(Meaning::ComfortNoise);
+        }
+        return CODECS
+            .into_iter()
+            .find(|codec| codec.static_payload_type() == Some(number))
+            .map(Meaning::Codec);
+    };
+    if map.channels != 1 {
+        return None;
+    }
+    let is = |name: &str, rate: u32| map.name.eq_ignore_ascii_case(name) && map.clock_rate == rate;
+    if is("telephone-event", 8000) {
+        return Some(Meaning::TelephoneEvent);
+    }
+    if is("CN", 8000) && number == COMFORT_NOISE {
+        return Some(Meaning::ComfortNoise);
+    }
+    CODECS
+        .into_iter()
+        .find(|codec| is(codec.name(), codec.clock_rate()))
+        .map(Meaning::Codec)
+}
+
+/// The stream of a description that we can serve, and why not if there is none.
+pub(super) fn choose(
+    description: &Description,
+    capabilities: &Capabilities,
+) -> Result<(usize, Formats), NegotiateError> {
+    let mut failure = NegotiateError::NoAudio;
+    for (index, media) in description.media().iter().enumerate() {
+        if !media.is_audio() || media.port == 0 {
+            continue;
+        }
+        if !is_plain_rtp(&media.proto) {
+            if failure == NegotiateError::NoAudio {
+                failure = NegotiateError::UnsupportedTransport(media.proto.clone());
+            }
+            continue;
+        }
+        let formats = Formats::read(media, capabilities);
+        if !formats.codecs.is_empty() {
+            return Ok((index, formats));
+        }
+        failure = NegotiateError::NoCommonCodec;
+    }
+    Err(failure)
+}
+
+/// `AVPF` promises nothing that plain RTP does not do (RFC 4585 §3.1): feedback stays optional.
+pub(super) fn is_plain_rtp(proto: &str) -> bool {
+    proto.eq_ignore_ascii_case("RTP/AVP") || proto.eq_ignore_ascii_case("RTP/AVPF")
+}
+
+/// The streams of a description but the one at `index`.
+pub(super) fn others(description: &Description, index: usize) -> Vec<RejectedStream> {
+    description
+        .media()
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != index)
+        .map(|(_, media)| RejectedStream::from(media))
+        .collect()
+}
+
+impl From<&Media> for RejectedStream {
+    fn from(media: &Media) -> Self {
+        RejectedStream {
+            kind: media.kind.clone(),
+            proto: media.proto.clone(),
+            formats: media.formats.join(" "),
+        }
+    }
+}
+
+/// The peer's direction, an unspecified address counted as "do not send to me".
+pub(super) fn effective_direction(media: &Media) -> Direction {
+    let receives = media.address != Address::Unspecified;
+    media.direction.intersect(Direction::new(true, receives))
+}
+
+/// The packet time to send with: what the peer asks for, as far as we go, ms.
+pub(super) fn ptime_ms(media: &Media, preferred_ms: u8) -> u8 {
+    let wanted_ms = media.ptime_ms().unwrap_or(f64::from(preferred_ms));
+    let longest_ms = media.max_ptime_ms().unwrap_or(f64::from(MAX_PTIME_MS));
+    let bounded_ms = wanted_ms
+        .min(longest_ms)
+        .clamp(f64::from(MIN_PTIME_MS), f64::from(MAX_PTIME_MS));
+    // Within 10 to 60, so the cast is exact; packets are whole tens of milliseconds.
+    bounded_ms as u8 / 10 * 10
+}
+
+const MIN_PTIME_MS: u8 = 10;
+const MAX_PTIME_MS: u8 = 60;

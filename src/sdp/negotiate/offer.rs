@@ -1,0 +1,87 @@
+//! Making an offer (RFC 3264 §5; §8 for one within a session).
+
+use crate::codec::Codec;
+use crate::sdp::Direction;
+
+use super::{Agreed, Capabilities, Local, PayloadMap, write};
+
+/// The text of our offer. With `previous` it is one within a session: payload numbers, the
+/// codec in use and the places of all streams are kept.
+pub fn offer(
+    capabilities: &Capabilities,
+    local: &Local,
+    direction: Direction,
+    previous: Option<&Agreed>,
+) -> String {
+    let codecs = offered_codecs(capabilities, previous);
+    let telephone_event = capabilities
+        .telephone_event
+        .then(|| event_number(&codecs, previous));
+    let audio = write::Audio {
+        proto: "RTP/AVP",
+        codecs: &codecs,
+        telephone_event,
+        comfort_noise: previous.is_some_and(|agreed| agreed.comfort_noise),
+        ptime_ms: previous.map_or(capabilities.ptime_ms, |agreed| agreed.ptime_ms),
+        direction,
+        rtcp_mux: capabilities.rtcp_mux,
+    };
+    let mut text = write::session(local, (0, 0));
+    let (before, after) = previous.map_or((&[][..], &[][..]), |agreed| {
+        let index = agreed.audio_index.min(agreed.rejected.len());
+        agreed.rejected.split_at(index)
+    });
+    for stream in before {
+        write::rejected(&mut text, stream);
+    }
+    write::audio(&mut text, local, &audio);
+    for stream in after {
+        write::rejected(&mut text, stream);
+    }
+    text
+}
+
+/// The codec in use first, then ours in our order, each under the number it already has
+/// (RFC 3264 §8.3.2: a number keeps its meaning for the session).
+fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec<(u8, Codec)> {
+    let known = previous.map_or_else(PayloadMap::new, |agreed| agreed.rx_payload_types);
+    let event = previous
+        .and_then(|agreed| agreed.telephone_event)
+        .map(|event| event.rx);
+    let in_use = previous
+        .map(|agreed| agreed.codec)
+        .filter(|codec| capabilities.codecs.contains(codec));
+    let mut offered: Vec<(u8, Codec)> = Vec::new();
+    for codec in in_use
+        .into_iter()
+        .chain(capabilities.codecs.iter().copied())
+    {
+        if offered.iter().any(|(_, other)| *other == codec) {
+            continue;
+        }
+        let is_taken = |number: u8| {
+            event == Some(number)
+                || known.get(number).is_some_and(|other| other != codec)
+                || offered.iter().any(|(other, _)| *other == number)
+        };
+        let number = known
+            .payload_type(codec)
+            .or(codec
+                .static_payload_type()
+                .filter(|number| !is_taken(*number)))
+            .or_else(|| (96..128).find(|number| !is_taken(*number)));
+        offered.extend(number.map(|number| (number, codec)));
+    }
+    offered
+}
+
+fn event_number(codecs: &[(u8, Codec)], previous: Option<&Agreed>) -> u8 {
+    let kept = previous.and_then(|agreed| agreed.telephone_event);
+    let is_taken = |number: u8| codecs.iter().any(|(other, _)| *other == number);
+    kept.map(|event| event.rx)
+        .or_else(|| (USUAL_EVENT_NUMBER..128).find(|number| !is_taken(*number)))
+        .unwrap_or(USUAL_EVENT_NUMBER)
+}
+
+/// What nearly every phone uses; some take no other.
+const USUAL_EVENT_NUMBER: u8 = 101;

@@ -1,0 +1,91 @@
+//! The text of our descriptions. Writing to a `String` cannot fail, so results are dropped.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use crate::codec::Codec;
+use crate::sdp::Direction;
+
+use super::format::COMFORT_NOISE;
+use super::{Local, RejectedStream};
+
+/// Our audio stream.
+pub(super) struct Audio<'a> {
+    pub(super) proto: &'a str,
+    pub(super) codecs: &'a [(u8, Codec)],
+    pub(super) telephone_event: Option<u8>,
+    pub(super) comfort_noise: bool,
+    pub(super) ptime_ms: u8,
+    pub(super) direction: Direction,
+    pub(super) rtcp_mux: bool,
+}
+
+/// Everything above the first `m=` line. `time` is the offer's own in an answer.
+pub(super) fn session(local: &Local, time: (u64, u64)) -> String {
+    let family = match local.address {
+        IpAddr::V4(_) => "IP4",
+        IpAddr::V6(_) => "IP6",
+    };
+    let Local {
+        address,
+        session_id,
+        version,
+        ..
+    } = local;
+    format!(
+        "v=0\r\no=- {session_id} {version} IN {family} {address}\r\ns=-\r\n\
+         c=IN {family} {address}\r\nt={} {}\r\n",
+        time.0, time.1
+    )
+}
+
+/// A stream that is refused (RFC 3264 §6: port 0, the rest as offered).
+pub(super) fn rejected(text: &mut String, stream: &RejectedStream) {
+    let RejectedStream {
+        kind,
+        proto,
+        formats,
+    } = stream;
+    let formats = if formats.is_empty() { "0" } else { formats };
+    let _ = write!(text, "m={kind} 0 {proto} {formats}\r\n");
+}
+
+/// Our audio stream.
+pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
+    let _ = write!(text, "m=audio {} {}", local.rtp_port, audio.proto);
+    let numbers = audio
+        .codecs
+        .iter()
+        .map(|(number, _)| *number)
+        .chain(audio.comfort_noise.then_some(COMFORT_NOISE))
+        .chain(audio.telephone_event);
+    for number in numbers {
+        let _ = write!(text, " {number}");
+    }
+    text.push_str("\r\n");
+    for (number, codec) in audio.codecs {
+        let (name, rate) = (codec.name(), codec.clock_rate());
+        let _ = write!(text, "a=rtpmap:{number} {name}/{rate}\r\n");
+    }
+    if audio.comfort_noise {
+        let _ = write!(text, "a=rtpmap:{COMFORT_NOISE} CN/8000\r\n");
+    }
+    if let Some(number) = audio.telephone_event {
+        // 0 to 15: the sixteen digits (RFC 4733 §3.2); flash (16) means nothing to a server.
+        let _ = write!(
+            text,
+            "a=rtpmap:{number} telephone-event/8000\r\na=fmtp:{number} 0-15\r\n"
+        );
+    }
+    let _ = write!(
+        text,
+        "a=ptime:{}\r\na={}\r\n",
+        audio.ptime_ms, audio.direction
+    );
+    if local.rtp_port.checked_add(1) != Some(local.rtcp_port) {
+        let _ = write!(text, "a=rtcp:{}\r\n", local.rtcp_port);
+    }
+    if audio.rtcp_mux {
+        text.push_str("a=rtcp-mux\r\n");
+    }
+}

@@ -1,0 +1,17 @@
+//! Wires everything: sockets, media threads, files and the switch; start, reload, shutdown.
+//!
+//! One task owns the switch and everything that is not shared. It takes what the transports, the
+//! media threads and the writer tell, lets the switch decide, and carries that out; it never waits
+//! for a disk or a peer.
+
+mod banner;
+mod build;
+mod core;
+mod log;
+mod run;
+
+pub use banner::banner;
+pub use build::{BuildError, check, routes};
+pub use core::{Core, StartError, Started};
+pub use log::init as init_log;
+pub use run::{ServeError, serve};

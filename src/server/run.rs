@@ -1,0 +1,139 @@
+//! `antiphon serve`: the loop, signals, shutdown.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use super::core::StartError;
+use super::{Core, banner};
+use crate::call::EndReason;
+use crate::config::Config;
+
+/// How often the media threads are looked at while there are calls.
+const POLL: Duration = Duration::from_millis(2);
+/// The same while there are none.
+const IDLE_POLL: Duration = Duration::from_millis(50);
+/// Messages taken in one go.
+const BURST: usize = 64;
+/// How long a hang-up of everything may take.
+const HANG_UP_TIME: Duration = Duration::from_secs(2);
+
+/// Why the server ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It could not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(#[from] io::Error),
+}
+
+impl Core {
+    /// Waits for the next thing and deals with it.
+    pub async fn step(&mut self) {
+        let poll = if self.switch.calls() == 0 { IDLE_POLL } else { POLL };
+        let poll_at = Instant::now() + poll;
+        let wake = self.switch.poll_timeout().map_or(poll_at, |t| t.min(poll_at));
+        tokio::select! {
+            Some(event) = self.net_events.recv() => {
+                self.on_net(event, Instant::now());
+                for _ in 0..BURST {
+                    let Ok(event) = self.net_events.try_recv() else { break };
+                    self.on_net(event, Instant::now());
+                }
+            }
+            Some(done) = self.done_rx.recv() => self.on_done(done, Instant::now()),
+            () = tokio::time::sleep_until(wake.into()) => {}
+        }
+        let now = Instant::now();
+        if self.switch.poll_timeout().is_some_and(|t| t <= now) {
+            self.handle_timeout(now);
+        }
+        self.poll_media(now);
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// Runs the server until it is told to stop. `path` is read again on SIGHUP.
+pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeError> {
+    let mut signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+        hang_up: signal(SignalKind::hangup())?,
+    };
+    let shutdown = config.server.shutdown;
+    let mut core = Core::start(config.clone())?;
+    print!("{}", banner(&config, core.started()));
+    println!("ready");
+    loop {
+        tokio::select! {
+            () = core.step() => {}
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hang_up.recv() => reload(&mut core, path.as_ref()),
+        }
+        core.take_events();
+    }
+    stop(&mut core, &mut signals, shutdown).await;
+    Ok(())
+}
+
+/// Takes no more calls, gives running ones their time, hangs up what is left, closes every WAV. A
+/// second signal cuts the time short.
+async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
+    core.switch.stop_accepting();
+    info!(calls = core.switch.calls(), seconds = time.as_secs(), "shutting down: no new calls");
+    let deadline = Instant::now() + time;
+    let mut at_once = false;
+    while core.switch.calls() > 0 && Instant::now() < deadline && !at_once {
+        tokio::select! {
+            () = core.step() => {}
+            _ = signals.terminate.recv() => at_once = true,
+            _ = signals.interrupt.recv() => at_once = true,
+            () = tokio::time::sleep_until(deadline.into()) => {}
+        }
+    }
+    if core.switch.calls() > 0 {
+        info!(calls = core.switch.calls(), at_once, "hanging up");
+        let now = Instant::now();
+        core.switch.hang_up_all(&EndReason::Shutdown, now);
+        core.carry_out(now);
+        let deadline = Instant::now() + if at_once { HANG_UP_TIME / 10 } else { HANG_UP_TIME };
+        while core.switch.calls() > 0 && Instant::now() < deadline {
+            tokio::select! {
+                () = core.step() => {}
+                () = tokio::time::sleep_until(deadline.into()) => {}
+            }
+        }
+    }
+    core.close_recordings();
+    let stats = core.engine_stats();
+    info!(
+        skipped_ticks = stats.skipped_ticks,
+        lateness_p99_us = stats.lateness.quantile(0.99).as_micros() as u64,
+        "stopped"
+    );
+}
+
+fn reload(core: &mut Core, path: Option<&PathBuf>) {
+    let Some(path) = path else {
+        warn!("SIGHUP: there is no configuration file to read again");
+        return;
+    };
+    match Config::load(path) {
+        Err(error) => error!(%error, "SIGHUP: the file is wrong; what was in force stays"),
+        Ok(config) => match core.reload(config) {
+            Ok(()) => info!(file = %path.display(), "SIGHUP: routes and prompts read again"),
+            Err(error) => error!(%error, "SIGHUP: what was in force stays"),
+        },
+    }
+}

@@ -1,0 +1,154 @@
+//! What the media workers tell.
+
+use std::time::{Duration, Instant};
+
+use super::{Event, Output, Switch};
+use crate::app::{Happened, PlayId, PlayOutcome, RecordOutcome};
+use crate::call::{Call, CallHandle};
+use crate::leg::player::PlayEndReason;
+use crate::leg::tap::TapStop;
+use crate::leg::{Leg, LegEvent, LegId};
+use crate::worker::{self, Command};
+
+impl Switch {
+    pub(super) fn on_media(&mut self, worker: usize, event: worker::Event, now: Instant) {
+        match event {
+            worker::Event::Leg(leg, event) => self.on_leg(worker, leg, event, now),
+            worker::Event::Closed(leg) => self.leg_closed(worker, *leg, now),
+            worker::Event::BridgeClosed(id, _) => {
+                self.bridge_places[worker].give_back(id.index);
+            }
+            worker::Event::JoinRefused(leg, _) => {
+                if let Some(&handle) = self.legs.get(&(worker, leg)) {
+                    self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
+                }
+            }
+            worker::Event::Freed(_) => {}
+        }
+    }
+
+    fn on_leg(&mut self, worker: usize, leg: LegId, event: LegEvent, now: Instant) {
+        let handle = self.legs.get(&(worker, leg)).copied();
+        if let (
+            None,
+            &LegEvent::RecordingStopped {
+                recording, samples, ..
+            },
+        ) = (handle, &event)
+        {
+            // Its leg closed before the tap was in place: the file is to be closed all the same.
+            self.outputs
+                .push_back(Output::CloseRecording { recording, samples });
+        }
+        let Some(handle) = handle else { return };
+        match event {
+            LegEvent::PlayEnded(play, end) => {
+                let outcome = match end.reason {
+                    PlayEndReason::Finished => PlayOutcome::Finished,
+                    PlayEndReason::Stopped | PlayEndReason::Replaced => PlayOutcome::Stopped,
+                    PlayEndReason::Failed => PlayOutcome::Failed("the file could not be read on".into()),
+                };
+                let happened =
+                    Happened::PlayEnded(PlayId(play.id as u32), outcome, length(end.samples));
+                self.with_call(handle, |c| c.happened(&happened, now));
+            }
+            LegEvent::RecordingStopped {
+                recording,
+                reason,
+                samples,
+            } => {
+                let outcome = match reason {
+                    Some(TapStop::Silence) => RecordOutcome::Silence,
+                    Some(TapStop::MaxLength) => RecordOutcome::MaxLength,
+                    None => RecordOutcome::Stopped,
+                };
+                self.recording_ended(handle, recording, samples, outcome, now);
+            }
+            LegEvent::MediaTimeout => {
+                self.with_call(handle, Call::media_timeout);
+            }
+        }
+    }
+
+    fn recording_ended(
+        &mut self,
+        handle: CallHandle,
+        recording: u64,
+        samples: u64,
+        outcome: RecordOutcome,
+        now: Instant,
+    ) {
+        self.outputs
+            .push_back(Output::CloseRecording { recording, samples });
+        self.recordings.remove(&recording);
+        if let Some(entry) = self.calls.get_mut(&handle) {
+            if entry.recording == Some(recording) {
+                entry.recording = None;
+            }
+            let happened = Happened::RecordEnded(outcome, length(samples));
+            self.with_call(handle, |c| c.happened(&happened, now));
+        }
+    }
+
+    fn leg_closed(&mut self, worker: usize, mut leg: Leg, now: Instant) {
+        let id = leg.id();
+        self.leg_places[worker].give_back(id.index);
+        if let Some(tap) = leg.stop_record() {
+            self.outputs.push_back(Output::CloseRecording {
+                recording: tap.recording(),
+                samples: tap.end_position(),
+            });
+            self.recordings.remove(&tap.recording());
+        }
+        let Some(handle) = self.legs.remove(&(worker, id)) else {
+            return;
+        };
+        self.leave_room(handle, now);
+        if let Some(entry) = self.calls.get_mut(&handle) {
+            entry.leg = None;
+            entry.call.leg_closed(leg.stats());
+            self.touched.push_back(handle);
+        }
+    }
+
+    pub(super) fn play_failed(
+        &mut self,
+        handle: CallHandle,
+        id: PlayId,
+        error: String,
+        now: Instant,
+    ) {
+        let Some(entry) = self.calls.get(&handle) else {
+            return;
+        };
+        let call_id = entry.call.call_id().to_owned();
+        self.outputs.push_back(Output::Event(Event::PlayFailed {
+            call_id,
+            error: error.clone(),
+        }));
+        let happened = Happened::PlayEnded(id, PlayOutcome::Failed(error), Duration::ZERO);
+        self.with_call(handle, |c| c.happened(&happened, now));
+    }
+
+    pub(super) fn recording_failed(&mut self, recording: u64, error: String, now: Instant) {
+        let Some(handle) = self.recordings.remove(&recording) else {
+            return;
+        };
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        entry.recording = None;
+        let call_id = entry.call.call_id().to_owned();
+        self.outputs.push_back(Output::Event(Event::RecordingFailed {
+            call_id,
+            error: error.clone(),
+        }));
+        self.media(handle, Command::StopRecord);
+        let happened = Happened::RecordEnded(RecordOutcome::Failed(error), Duration::ZERO);
+        self.with_call(handle, |c| c.happened(&happened, now));
+    }
+}
+
+fn length(samples: u64) -> Duration {
+    Duration::from_micros(samples * 125)
+}

@@ -1,0 +1,216 @@
+//! What goes into the switch and what comes out of it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::app::{PlayId, PlayItem};
+use crate::call::{CallHandle, EndReason};
+use crate::endpoint;
+use crate::leg::{Leg, LegId, LegStats};
+use crate::sip::transport::Flow;
+use crate::worker;
+
+/// What the edge tells the switch.
+#[derive(Debug)]
+pub enum Input {
+    /// From the SIP transports.
+    Sip(endpoint::Input),
+    /// The ports that a call asked for.
+    MediaReady {
+        /// Whose.
+        call: CallHandle,
+        /// The even one.
+        rtp_port: u16,
+        /// The next.
+        rtcp_port: u16,
+    },
+    /// No ports for a call.
+    MediaFailed {
+        /// Whose.
+        call: CallHandle,
+        /// Why.
+        why: String,
+    },
+    /// From a media worker.
+    Media {
+        /// Which worker.
+        worker: usize,
+        /// What it told.
+        event: worker::Event,
+    },
+    /// A play could not start.
+    PlayFailed {
+        /// Whose.
+        call: CallHandle,
+        /// Which.
+        id: PlayId,
+        /// What was to be played and why it cannot be.
+        error: String,
+    },
+    /// A recording could not start or go on.
+    RecordingFailed {
+        /// Which.
+        recording: u64,
+        /// Which file and why.
+        error: String,
+    },
+}
+
+/// What the switch wants of the edge.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a SIP message.
+    Transmit {
+        /// On which path.
+        flow: Flow,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Bind a pair of RTP ports; [`Input::MediaReady`] or [`Input::MediaFailed`] answers.
+    Reserve {
+        /// For which call.
+        call: CallHandle,
+        /// On which address.
+        address: IpAddr,
+    },
+    /// The call's ports are free again.
+    Release {
+        /// Of which call.
+        call: CallHandle,
+    },
+    /// A leg with the call's sockets.
+    Open {
+        /// On which worker.
+        worker: usize,
+        /// Whose sockets.
+        call: CallHandle,
+        /// The leg.
+        leg: Box<Leg>,
+    },
+    /// A command for a worker.
+    Media {
+        /// Which worker.
+        worker: usize,
+        /// What to do.
+        command: worker::Command,
+    },
+    /// Find what is to be heard, and start it on a leg.
+    Play {
+        /// On which worker.
+        worker: usize,
+        /// On which leg.
+        leg: LegId,
+        /// Whose, for [`Input::PlayFailed`].
+        call: CallHandle,
+        /// Which.
+        id: PlayId,
+        /// What.
+        items: Vec<PlayItem>,
+        /// How often; 0: until stopped.
+        repeat: u32,
+    },
+    /// Open a file, and start to record a leg.
+    Record {
+        /// On which worker.
+        worker: usize,
+        /// Which leg.
+        leg: LegId,
+        /// Its number, fresh.
+        recording: u64,
+        /// The file that was asked for.
+        file: Option<PathBuf>,
+        /// Whether that file is the command line's own choice, and not below the directory.
+        trusted: bool,
+        /// Stop after so long.
+        max: Option<Duration>,
+        /// Stop after so much silence.
+        silence: Option<Duration>,
+        /// Who is recorded.
+        caller: String,
+        /// The Call-ID.
+        call_id: String,
+    },
+    /// A recording has all its frames: so many samples.
+    CloseRecording {
+        /// Which.
+        recording: u64,
+        /// Its length.
+        samples: u64,
+    },
+    /// Something that people and programs may want to know.
+    Event(Event),
+}
+
+/// What happened to a call.
+#[derive(Debug)]
+pub enum Event {
+    /// A call came in and was routed, or was placed.
+    Started {
+        /// Our handle.
+        call: CallHandle,
+        /// Its Call-ID.
+        call_id: String,
+        /// The peer's address.
+        flow: Flow,
+        /// The other party.
+        party: String,
+        /// Where it was routed.
+        app: &'static str,
+    },
+    /// It was answered.
+    Answered {
+        /// Our handle.
+        call: CallHandle,
+        /// Its Call-ID.
+        call_id: String,
+    },
+    /// It is over.
+    Ended(Box<Summary>),
+    /// Something could not be played.
+    PlayFailed {
+        /// Its Call-ID.
+        call_id: String,
+        /// What and why.
+        error: String,
+    },
+    /// A recording broke off; what is written is valid.
+    RecordingFailed {
+        /// Its Call-ID.
+        call_id: String,
+        /// Which file and why.
+        error: String,
+    },
+    /// An INVITE was refused without a call.
+    Refused {
+        /// The path it came on.
+        flow: Flow,
+        /// The status that it got.
+        status: u16,
+        /// What was dialled.
+        user: String,
+    },
+}
+
+/// A call that is over.
+#[derive(Debug)]
+pub struct Summary {
+    /// Our handle.
+    pub call: CallHandle,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// The other party.
+    pub party: String,
+    /// Where it was routed.
+    pub app: &'static str,
+    /// How it ended.
+    pub reason: EndReason,
+    /// From its first message to the answer.
+    pub set_up: Option<Duration>,
+    /// From the answer to the end.
+    pub talked: Duration,
+    /// The codec that we sent.
+    pub codec: Option<&'static str>,
+    /// The media's figures.
+    pub stats: Option<LegStats>,
+}

@@ -1,0 +1,345 @@
+//! Owns endpoint, calls, rooms and routes; links calls with each other and with rooms.
+//!
+//! Sans-IO: [`Switch::handle`] takes what the edge has seen, [`Switch::poll_output`] says what it
+//! is to do, [`Switch::poll_timeout`] when to wake. One seed gives one run, byte for byte.
+
+mod execute;
+mod media;
+mod message;
+mod places;
+mod requests;
+pub mod routes;
+
+pub use message::{Event, Input, Output, Summary};
+pub use routes::Routes;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::call::{self, Call, CallHandle, EndReason, Originate};
+use crate::endpoint::{self, Endpoint};
+use crate::leg::LegId;
+use crate::room::Room;
+use crate::sip::dialog::DialogId;
+use crate::sip::method::Method;
+use crate::sip::registration::Registrar;
+use crate::sip::transaction::{ClientId, ServerId};
+use crate::sip::transport::Flow;
+use places::Places;
+
+/// What the switch is made with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For all calls.
+    pub call: call::Settings,
+    /// For the endpoint.
+    pub endpoint: endpoint::Settings,
+    /// For registrations.
+    pub registration: crate::sip::registration::Settings,
+    /// The most calls at once; the next gets 503.
+    pub max_calls: usize,
+    /// The most rooms at once; a caller who needs one more gets 503.
+    pub max_rooms: usize,
+    /// Media workers.
+    pub workers: usize,
+    /// Places for legs in each worker.
+    pub legs_per_worker: usize,
+    /// Places for bridges in each worker.
+    pub bridges_per_worker: usize,
+    /// Bound of the jitter buffer's delay, ms.
+    pub jitter_max_ms: u32,
+    /// Silence of RTP and RTCP after which a call ends, ms; 0: never.
+    pub media_timeout_ms: u32,
+}
+
+/// Where a call's media runs.
+#[derive(Clone, Copy, Debug)]
+struct LegPlace {
+    worker: usize,
+    leg: LegId,
+}
+
+/// What the switch keeps for a call, besides the call.
+#[derive(Debug)]
+struct Entry {
+    call: Call,
+    leg: Option<LegPlace>,
+    room: Option<String>,
+    dialogs: Vec<DialogId>,
+    invites: Vec<ServerId>,
+    wake: Option<Instant>,
+    recording: Option<u64>,
+    party: String,
+}
+
+/// The whole signalling side.
+#[derive(Debug)]
+pub struct Switch {
+    settings: Settings,
+    call_settings: Arc<call::Settings>,
+    endpoint: Endpoint,
+    registrar: Registrar,
+    routes: Routes,
+    calls: HashMap<CallHandle, Entry>,
+    dialogs: HashMap<DialogId, CallHandle>,
+    invites: HashMap<ServerId, CallHandle>,
+    clients: HashMap<ClientId, (CallHandle, Method)>,
+    legs: HashMap<(usize, LegId), CallHandle>,
+    recordings: HashMap<u64, CallHandle>,
+    rooms: HashMap<String, Room>,
+    leg_places: Vec<Places>,
+    bridge_places: Vec<Places>,
+    wakes: BTreeSet<(Instant, CallHandle)>,
+    next_call: u64,
+    next_recording: u64,
+    accepting: bool,
+    rng: StdRng,
+    /// Calls whose outputs are to be carried out.
+    touched: VecDeque<CallHandle>,
+    outputs: VecDeque<Output>,
+}
+
+impl Switch {
+    /// A switch with these routes; `seed` decides all that is random in it.
+    pub fn new(settings: Settings, routes: Routes, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let places = |count| (0..settings.workers).map(|_| Places::new(count)).collect();
+        Self {
+            call_settings: Arc::new(settings.call.clone()),
+            endpoint: Endpoint::new(settings.endpoint.clone(), rng.random()),
+            registrar: Registrar::new(settings.registration.clone()),
+            routes,
+            calls: HashMap::new(),
+            dialogs: HashMap::new(),
+            invites: HashMap::new(),
+            clients: HashMap::new(),
+            legs: HashMap::new(),
+            recordings: HashMap::new(),
+            rooms: HashMap::new(),
+            leg_places: places(settings.legs_per_worker),
+            bridge_places: places(settings.bridges_per_worker),
+            wakes: BTreeSet::new(),
+            next_call: 1,
+            next_recording: 1,
+            accepting: true,
+            rng,
+            touched: VecDeque::new(),
+            outputs: VecDeque::new(),
+            settings,
+        }
+    }
+
+    /// Puts other routes in force for calls to come.
+    pub fn set_routes(&mut self, routes: Routes) {
+        self.routes = routes;
+    }
+
+    /// New calls get 503 from now on; running ones go on.
+    pub fn stop_accepting(&mut self) {
+        self.accepting = false;
+    }
+
+    /// Calls that are not over yet.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Rooms with anybody in them.
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Everything that is kept for calls, by count: all zero when no call is left and all
+    /// transactions have ended.
+    pub fn leftovers(&self) -> usize {
+        self.calls.len()
+            + self.dialogs.len()
+            + self.invites.len()
+            + self.legs.len()
+            + self.recordings.len()
+            + self.rooms.len()
+            + self.wakes.len()
+            + self.leg_places.iter().map(Places::in_use).sum::<usize>()
+            + self.bridge_places.iter().map(Places::in_use).sum::<usize>()
+    }
+
+    /// Hangs up every call.
+    pub fn hang_up_all(&mut self, reason: &EndReason, now: Instant) {
+        let handles: Vec<_> = self.calls.keys().copied().collect();
+        for handle in handles {
+            self.with_call(handle, |call| call.end(reason.clone()));
+        }
+        self.settle(now);
+    }
+
+    /// Hangs up one call.
+    pub fn hang_up(&mut self, handle: CallHandle, now: Instant) {
+        self.with_call(handle, |call| call.end(EndReason::HungUp));
+        self.settle(now);
+    }
+
+    /// Places a call to `uri` on `flow`.
+    pub fn originate(
+        &mut self,
+        uri: String,
+        from_user: String,
+        flow: Flow,
+        spec: crate::app::AppSpec,
+        now: Instant,
+    ) -> CallHandle {
+        let handle = self.next_handle();
+        let originate = Originate {
+            uri,
+            from_user,
+            flow,
+            spec,
+            call_id: self.endpoint.new_call_id(),
+            local_tag: self.endpoint.new_tag(),
+        };
+        let call = Call::outgoing(handle, self.call_settings.clone(), originate, now);
+        self.add_call(call);
+        self.settle(now);
+        handle
+    }
+
+    /// Takes what the edge has seen.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Sip(input) => self.endpoint.handle(input, now),
+            Input::MediaReady {
+                call,
+                rtp_port,
+                rtcp_port,
+            } => self.media_ready(call, rtp_port, rtcp_port, now),
+            Input::MediaFailed { call, why } => {
+                self.with_call(call, |c| c.media_failed(&why));
+            }
+            Input::Media { worker, event } => self.on_media(worker, event, now),
+            Input::PlayFailed { call, id, error } => self.play_failed(call, id, error, now),
+            Input::RecordingFailed { recording, error } => {
+                self.recording_failed(recording, error, now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// When [`Switch::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let call = self.wakes.first().map(|&(at, _)| at);
+        [self.endpoint.poll_timeout(), call]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Some timer is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.endpoint.handle_timeout(now);
+        while let Some(&(at, handle)) = self.wakes.first() {
+            if at > now {
+                break;
+            }
+            self.wakes.pop_first();
+            if let Some(entry) = self.calls.get_mut(&handle) {
+                entry.wake = None;
+            }
+            self.with_call(handle, |c| c.handle_timeout(now));
+        }
+        self.settle(now);
+    }
+
+    /// The next thing for the edge to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn media_ready(&mut self, handle: CallHandle, rtp_port: u16, rtcp_port: u16, now: Instant) {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            // The caller gave up while the ports were bound.
+            self.outputs.push_back(Output::Release { call: handle });
+            return;
+        };
+        entry
+            .call
+            .media_ready(rtp_port, rtcp_port, now, &mut self.rng);
+        self.touched.push_back(handle);
+    }
+
+    fn next_handle(&mut self) -> CallHandle {
+        let handle = CallHandle(self.next_call);
+        self.next_call += 1;
+        handle
+    }
+
+    fn add_call(&mut self, call: Call) {
+        let handle = call.handle();
+        let party = call.remote_name();
+        self.outputs.push_back(Output::Event(Event::Started {
+            call: handle,
+            call_id: call.call_id().to_owned(),
+            flow: call.flow(),
+            party: party.clone(),
+            app: call.spec().name(),
+        }));
+        let entry = Entry {
+            call,
+            leg: None,
+            room: None,
+            dialogs: Vec::new(),
+            invites: Vec::new(),
+            wake: None,
+            recording: None,
+            party,
+        };
+        self.calls.insert(handle, entry);
+        self.touched.push_back(handle);
+    }
+
+    /// Does something to a call and remembers to carry out what it then wants.
+    fn with_call<T>(&mut self, handle: CallHandle, f: impl FnOnce(&mut Call) -> T) -> Option<T> {
+        let entry = self.calls.get_mut(&handle)?;
+        self.touched.push_back(handle);
+        Some(f(&mut entry.call))
+    }
+
+    /// Carries out everything that follows from what has just happened.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            while let Some(handle) = self.touched.pop_front() {
+                self.drain_call(handle, now);
+            }
+            match self.endpoint.poll_output() {
+                Some(output) => self.on_endpoint(output, now),
+                None if self.touched.is_empty() => return,
+                None => {}
+            }
+        }
+    }
+
+    fn drain_call(&mut self, handle: CallHandle, now: Instant) {
+        while let Some(output) = self
+            .calls
+            .get_mut(&handle)
+            .and_then(|entry| entry.call.poll_output())
+        {
+            self.execute(handle, output, now);
+        }
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let wake = entry.call.poll_timeout();
+        if wake != entry.wake {
+            if let Some(old) = entry.wake.take() {
+                self.wakes.remove(&(old, handle));
+            }
+            if let Some(at) = wake {
+                self.wakes.insert((at, handle));
+            }
+            entry.wake = wake;
+        }
+    }
+}

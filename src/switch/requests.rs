@@ -1,0 +1,194 @@
+//! What the endpoint hands up: new calls, requests of dialogs, responses.
+
+use std::time::Instant;
+
+use super::{Event, Output, Switch};
+use crate::app::AppSpec;
+use crate::call::Call;
+use crate::endpoint;
+use crate::sip::dialog::DialogId;
+use crate::sip::header::Name;
+use crate::sip::message::{Request, Response};
+use crate::sip::method::Method;
+use crate::sip::transaction::{ClientId, ServerId};
+use crate::sip::transport::Flow;
+
+/// What a refused caller may wait before it tries again, seconds.
+const RETRY_AFTER: &str = "10";
+
+impl Switch {
+    pub(super) fn on_endpoint(&mut self, output: endpoint::Output, now: Instant) {
+        use endpoint::Output as Out;
+        match output {
+            Out::Transmit { flow, bytes } => {
+                self.outputs.push_back(Output::Transmit { flow, bytes });
+            }
+            Out::Request {
+                transaction,
+                request,
+                flow,
+            } => self.on_request(transaction, &request, flow, now),
+            Out::Cancelled { transaction, .. } => {
+                if let Some(&handle) = self.invites.get(&transaction) {
+                    self.with_call(handle, Call::on_cancel);
+                }
+            }
+            Out::Ack {
+                transaction,
+                request,
+            } => {
+                if let Some(&handle) = self.invites.get(&transaction) {
+                    self.with_call(handle, |c| c.on_ack(transaction, &request, now));
+                }
+            }
+            Out::AckTimeout { transaction } => {
+                if let Some(&handle) = self.invites.get(&transaction) {
+                    self.with_call(handle, |c| c.ack_timeout(transaction));
+                }
+            }
+            Out::ProvisionalTimeout { transaction } => {
+                if let Some(&handle) = self.invites.get(&transaction) {
+                    self.with_call(handle, Call::provisional_timeout);
+                }
+            }
+            Out::Response {
+                transaction,
+                response,
+            } => self.on_response(transaction, &response, now),
+            Out::Timeout { transaction } => {
+                if let Some((handle, method)) = self.clients.remove(&transaction) {
+                    self.with_call(handle, |c| c.on_timeout(&method));
+                }
+            }
+            Out::TransportError { transaction } => {
+                if let Some((handle, method)) = self.clients.remove(&transaction) {
+                    self.with_call(handle, |c| c.on_transport_error(&method));
+                }
+            }
+        }
+    }
+
+    fn on_response(
+        &mut self,
+        transaction: ClientId,
+        response: &Response,
+        now: Instant,
+    ) {
+        let Some((handle, method)) = self.clients.get(&transaction).cloned() else {
+            return;
+        };
+        // A 2xx to INVITE may come again, until the transaction's own time is over.
+        let last = response.status >= 300 || (response.status >= 200 && method != Method::Invite);
+        if last {
+            self.clients.remove(&transaction);
+        }
+        self.with_call(handle, |c| c.on_response(response, now));
+    }
+
+    fn on_request(&mut self, transaction: ServerId, request: &Request, flow: Flow, now: Instant) {
+        if request.has_to_tag() {
+            self.in_dialog(transaction, request, flow, now);
+            return;
+        }
+        match request.method {
+            Method::Invite => self.on_invite(transaction, request, flow, now),
+            Method::Options => {
+                let response = self.options(request);
+                self.endpoint.respond(transaction, response, now);
+            }
+            Method::Register => {
+                let response = self.registrar.handle(request, now);
+                self.endpoint.respond(transaction, response, now);
+            }
+            // BYE, UPDATE, INFO, PRACK make sense in a dialog only.
+            _ => self
+                .endpoint
+                .respond(transaction, Response::to(request, 481), now),
+        }
+    }
+
+    fn in_dialog(&mut self, transaction: ServerId, request: &Request, flow: Flow, now: Instant) {
+        let id = DialogId {
+            call_id: request.headers.call_id().unwrap_or_default().to_owned(),
+            local_tag: request.to_tag().unwrap_or_default(),
+            remote_tag: request.from_tag().unwrap_or_default(),
+        };
+        let Some(&handle) = self.dialogs.get(&id) else {
+            self.endpoint
+                .respond(transaction, Response::to(request, 481), now);
+            return;
+        };
+        if request.method == Method::Invite {
+            self.invites.insert(transaction, handle);
+            if let Some(entry) = self.calls.get_mut(&handle) {
+                entry.invites.push(transaction);
+            }
+        }
+        self.with_call(handle, |c| c.on_request(transaction, request, flow, now));
+    }
+
+    fn on_invite(&mut self, transaction: ServerId, request: &Request, flow: Flow, now: Instant) {
+        let user = request
+            .parsed_uri()
+            .ok()
+            .and_then(|u| u.user)
+            .unwrap_or_default();
+        let spec = match self.admit(&user, flow) {
+            Ok(spec) => spec,
+            Err(status) => {
+                let mut response = Response::to(request, status);
+                if status == 503 {
+                    response.headers.set(Name::RetryAfter, RETRY_AFTER);
+                }
+                self.endpoint.respond(transaction, response, now);
+                self.outputs
+                    .push_back(Output::Event(Event::Refused { flow, status, user }));
+                return;
+            }
+        };
+        let handle = self.next_handle();
+        let tag = self.endpoint.new_tag();
+        let call = Call::incoming(
+            handle,
+            self.call_settings.clone(),
+            spec,
+            request.clone(),
+            transaction,
+            flow,
+            tag,
+            now,
+        );
+        self.invites.insert(transaction, handle);
+        self.add_call(call);
+        if let Some(entry) = self.calls.get_mut(&handle) {
+            entry.invites.push(transaction);
+        }
+    }
+
+    /// Whether a call may begin, and what it is to do.
+    fn admit(&self, user: &str, flow: Flow) -> Result<AppSpec, u16> {
+        if !self.accepting || self.calls.len() >= self.settings.max_calls {
+            return Err(503);
+        }
+        let spec = self.routes.resolve(user, flow.remote.ip()).ok_or(404u16)?;
+        if let AppSpec::Conference(conference) = &spec {
+            match self.rooms.get(&conference.room) {
+                Some(room) if !room.has_room() => return Err(486),
+                None if self.rooms.len() >= self.settings.max_rooms => return Err(503),
+                _ => {}
+            }
+        }
+        Ok(spec)
+    }
+
+    /// RFC 3261 §11.2: what an INVITE would get, and what we can do.
+    fn options(&self, request: &Request) -> Response {
+        let available = self.accepting && self.calls.len() < self.settings.max_calls;
+        let mut response = Response::to(request, if available { 200 } else { 503 });
+        if !available {
+            response.headers.set(Name::RetryAfter, RETRY_AFTER);
+        }
+        response.headers.set(Name::Accept, "application/sdp");
+        response
+    }
+}

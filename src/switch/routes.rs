@@ -1,0 +1,125 @@
+//! The route table: dialled user (and source) -> application.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use regex::{Captures, Regex};
+
+use crate::app::{AppSpec, ConferenceSpec, RecordSpec};
+
+/// One row: the first that matches decides.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Matched against the whole dialled user, decoded.
+    pub pattern: Regex,
+    /// Networks that the call must come from; empty: any.
+    pub sources: Vec<IpNet>,
+    /// What happens. `$1`, `${name}` in a room or file name stand for the pattern's groups.
+    pub spec: AppSpec,
+}
+
+/// Routes in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Routes(pub Vec<Route>);
+
+impl Routes {
+    /// The application for a dialled user, if there is one.
+    pub fn resolve(&self, user: &str, source: IpAddr) -> Option<AppSpec> {
+        // A peer on a dual-stack socket is the same peer.
+        let source = source.to_canonical();
+        self.0.iter().find_map(|route| {
+            let groups = route.pattern.captures(user)?;
+            let whole = groups.get(0)?;
+            let matches = whole.len() == user.len()
+                && (route.sources.is_empty() || route.sources.iter().any(|n| n.contains(&source)));
+            matches.then(|| expand(&route.spec, &groups))
+        })
+    }
+}
+
+/// Anchors a pattern on both ends.
+pub fn anchored(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^(?:{pattern})$"))
+}
+
+fn expand(spec: &AppSpec, groups: &Captures<'_>) -> AppSpec {
+    let fill = |template: &str| {
+        let mut out = String::new();
+        groups.expand(template, &mut out);
+        out
+    };
+    match spec {
+        AppSpec::Conference(c) => AppSpec::Conference(ConferenceSpec {
+            room: fill(&c.room),
+            ..c.clone()
+        }),
+        AppSpec::Record(r) => AppSpec::Record(RecordSpec {
+            file: r
+                .file
+                .as_ref()
+                .map(|f| PathBuf::from(fill(&f.to_string_lossy()))),
+            ..r.clone()
+        }),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes() -> Routes {
+        let conference = |room: &str| {
+            AppSpec::Conference(ConferenceSpec {
+                room: room.to_owned(),
+                lone_prompt: true,
+                max_members: 10,
+            })
+        };
+        let row = |pattern, room| Route {
+            pattern: anchored(pattern).unwrap(),
+            sources: Vec::new(),
+            spec: conference(room),
+        };
+        Routes(vec![
+            row("conf[=-](.+)", "$1"),
+            row("6[0-9]{2}|6[0-9]{4}", "$0"),
+        ])
+    }
+
+    fn room(user: &str) -> Option<String> {
+        match routes().resolve(user, IpAddr::from([127, 0, 0, 1])) {
+            Some(AppSpec::Conference(c)) => Some(c.room),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn conference_ids_in_all_their_forms() {
+        assert_eq!(room("600").as_deref(), Some("600"));
+        assert_eq!(room("61234").as_deref(), Some("61234"));
+        assert_eq!(room("conf=600").as_deref(), Some("600"));
+        assert_eq!(room("conf-team.a").as_deref(), Some("team.a"));
+        for other in ["6000", "60", "1600", "600x", "conf=", "", "6\n00"] {
+            assert_eq!(room(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_limits_a_route() {
+        let mut routes = routes();
+        routes.0.insert(
+            0,
+            Route {
+                pattern: anchored("600").unwrap(),
+                sources: vec!["10.0.0.0/8".parse().unwrap()],
+                spec: AppSpec::Echo,
+            },
+        );
+        let from = |ip: &str| routes.resolve("600", ip.parse().unwrap());
+        assert_eq!(from("10.1.2.3"), Some(AppSpec::Echo));
+        assert_eq!(from("::ffff:10.1.2.3"), Some(AppSpec::Echo));
+        assert!(matches!(from("127.0.0.1"), Some(AppSpec::Conference(_))));
+    }
+}

@@ -1,0 +1,80 @@
+//! What goes into a worker and what comes out of it.
+
+use crate::bridge::{Bridge, Port};
+use crate::leg::player::Play;
+use crate::leg::tap::Tap;
+use crate::leg::{Leg, LegEvent, LegId, LegParams};
+
+/// A bridge's handle: its place in a worker, and how often that was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BridgeId {
+    /// Place in the worker's table.
+    pub index: u32,
+    /// How many bridges had the place before.
+    pub generation: u32,
+}
+
+/// A change to the media, applied between two ticks. Whatever owns memory is boxed by the control
+/// side and comes back as an [`Event`].
+#[derive(Debug)]
+pub enum Command {
+    /// A new leg; it ticks in a slot of its own.
+    Open(Box<Leg>),
+    /// Ends a leg (out of a bridge: after its fade). Comes back as [`Event::Closed`].
+    Close(LegId),
+    /// What a re-INVITE or UPDATE decided.
+    Configure(LegId, LegParams),
+    /// A new bridge.
+    CreateBridge(BridgeId, Box<Bridge>),
+    /// Ends a bridge; legs in it go on alone.
+    CloseBridge(BridgeId),
+    /// Moves a leg into a bridge, out of the one it was in.
+    Join {
+        /// Who.
+        leg: LegId,
+        /// Where.
+        bridge: BridgeId,
+        /// Its place in there.
+        port: Box<Port>,
+    },
+    /// Moves a leg out of its bridge.
+    Leave(LegId),
+    /// Starts a play, in place of one that runs.
+    Play(LegId, Box<Play>),
+    /// Stops the play.
+    StopPlay(LegId),
+    /// Starts a recording of what the party says.
+    Record(LegId, Tap),
+    /// Stops the recording.
+    StopRecord(LegId),
+    /// Echo on or off.
+    Echo(LegId, bool),
+}
+
+/// What a worker tells the control side.
+#[derive(Debug)]
+pub enum Event {
+    /// From a leg.
+    Leg(LegId, LegEvent),
+    /// A leg has ended; its statistics, tap and play are in it.
+    Closed(Box<Leg>),
+    /// A bridge has ended.
+    BridgeClosed(BridgeId, Box<Bridge>),
+    /// A leg could not join: no such bridge, or it is full.
+    JoinRefused(LegId, Box<Port>),
+    /// Memory to be freed away from the media thread.
+    Freed(Freed),
+}
+
+/// What is merely to be dropped.
+#[derive(Debug)]
+pub enum Freed {
+    /// A port whose party has left.
+    Port(Box<Port>),
+    /// A play for a leg that is gone.
+    Play(Box<Play>),
+    /// A leg that found its place taken: a bug of the control side, never of a peer.
+    Leg(Box<Leg>),
+    /// A bridge that found its place taken.
+    Bridge(Box<Bridge>),
+}

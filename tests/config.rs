@@ -1,0 +1,498 @@
+//! The configuration: defaults, refusals word for word, and that the documentation tells all.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use antiphon::codec::Codec;
+use antiphon::config::{AppConfig, Config, ConfigError, LogFormat, Route};
+use proptest::prelude::*;
+
+/// The one line that says what is wrong with a text.
+fn problem(text: &str) -> String {
+    let error = Config::parse(text, "antiphon.toml").expect_err(text);
+    error.to_string()
+}
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "antiphon.toml").unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// A configuration of one route.
+fn route(settings: &str) -> Route {
+    let mut config = parse(&format!("[[route]]\n{settings}"));
+    config.routes.remove(0)
+}
+
+#[test]
+fn nothing_configured_gives_the_defaults() {
+    let config = parse("");
+    assert_eq!(config, Config::default());
+    assert_eq!(config.server.log_format, LogFormat::Text);
+    assert_eq!(config.sip.udp, config.sip.tcp);
+    assert_eq!(config.sip.udp[1].to_string(), "[::]:5060");
+    assert_eq!(config.sip.t1, Duration::from_millis(500));
+    assert_eq!(config.sip.session_expires, Some(Duration::from_secs(1800)));
+    assert_eq!(config.sip.external_address, None);
+    assert_eq!(config.limits.calls, None);
+    assert_eq!(config.media.rtp_ports, 10_000..=19_999);
+    assert_eq!(config.media.codecs, [Codec::Pcmu, Codec::Pcma]);
+    assert_eq!(config.media.workers, None);
+    assert_eq!(config.recording.directory, PathBuf::from("recordings"));
+    assert_eq!(config.recording.silence, None);
+    assert!(config.builtin_routes && config.routes.is_empty());
+}
+
+#[test]
+fn values_are_taken() {
+    let config = parse(
+        "builtin_routes = false\n[sip]\nudp = [\"192.0.2.1:5062\"]\ntcp = []\n\
+         external_address = \"2001:db8::1\"\nsession_expires_seconds = 0\n\
+         [limits]\ncalls = 1_000\n[media]\nrtp_ports = \"40000-40001\"\ncodecs = [\"pcma\"]\n\
+         realtime_priority = 0\nptime_ms = 0x1e\n[prompts]\ndirectory = \"/srv/prompts\"\n",
+    );
+    assert!(!config.builtin_routes && config.effective_routes().is_empty());
+    assert_eq!(config.sip.udp[0].port(), 5062);
+    assert_eq!(
+        config.sip.external_address,
+        "2001:db8::1".parse::<IpAddr>().ok()
+    );
+    assert_eq!(config.sip.session_expires, None);
+    assert_eq!(config.limits.calls, Some(1000));
+    assert_eq!(config.media.rtp_ports, 40_000..=40_001);
+    assert_eq!(config.media.codecs, [Codec::Pcma]);
+    assert_eq!(config.media.realtime_priority, None);
+    assert_eq!(config.media.ptime_ms, 30);
+    assert_eq!(
+        config.prompts.directory,
+        Some(PathBuf::from("/srv/prompts"))
+    );
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_its_place() {
+    let cases = include_str!("config/refused.txt").split("\n\n").skip(1);
+    let mut checked = 0;
+    for case in cases {
+        let lines: Vec<&str> = case.lines().collect();
+        let [section, line, said] = lines[..] else {
+            panic!("section, line, message: {case}");
+        };
+        assert_eq!(
+            problem(&format!("# one\n{section}\n{line}\n")),
+            format!("antiphon.toml:3: {said}")
+        );
+        checked += 1;
+    }
+    assert!(checked > 25, "only {checked} cases found");
+    assert_eq!(
+        problem("[sip]\nudp = []\ntcp = []\n"),
+        "antiphon.toml:3: sip.tcp: found [], expected at least one address in sip.udp or sip.tcp"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+    let cases = [
+        ("[sip]\nudpp = []", "2: sip.udpp", "sip.udp"),
+        (
+            "[sip]\nsession_expires = 90",
+            "2: sip.session_expires",
+            "sip.session_expires_seconds",
+        ),
+        (
+            "[sip]\nrtp_ports = \"2-3\"",
+            "2: sip.rtp_ports",
+            "media.rtp_ports",
+        ),
+        ("\n[limts]", "2: limts", "limits"),
+        ("builtin_route = true", "1: builtin_route", "builtin_routes"),
+        (
+            "[[route]]\nuser = \"1\"\napp = \"echo\"\nsrc = []",
+            "4: route[1].src",
+            "route.source",
+        ),
+    ];
+    for (text, place, nearest) in cases {
+        assert_eq!(
+            problem(text),
+            format!("antiphon.toml:{place}: unknown key, the nearest known key is {nearest}")
+        );
+    }
+}
+
+#[test]
+fn every_problem_is_told_in_the_order_of_lines() {
+    let text = "[media]\nworkers = 99\nptime = 20\n[sip]\nt1_ms = 0\n";
+    let error = Config::parse(text, "a.toml").expect_err("three problems");
+    assert_eq!(error.problems().len(), 3);
+    assert_eq!(
+        error.to_string(),
+        "a.toml:2: media.workers: found 99, expected a whole number from 0 to 64\n\
+         a.toml:3: media.ptime: unknown key, the nearest known key is media.ptime_ms\n\
+         a.toml:5: sip.t1_ms: found 0, expected a whole number from 10 to 5000"
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_refused_with_its_line() {
+    let text = problem("[sip]\nt1_ms = 1\nt1_ms = 2\n");
+    assert_eq!(text, "antiphon.toml:3: duplicate key, at \"t1_ms = 2\"");
+    assert!(problem("\n[sip\n").starts_with("antiphon.toml:2: "));
+    assert!(problem("[sip]\nudp = [\"é\n").starts_with("antiphon.toml:2: "));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = Config::load("no/such/file.toml").expect_err("no such file");
+    assert!(matches!(error, ConfigError::Unreadable { .. }));
+    assert!(
+        error.to_string().starts_with("no/such/file.toml: "),
+        "{error}"
+    );
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("latin1.toml");
+    fs::write(&path, b"[server]\nlog = \"\xe9\"\n").expect("a file");
+    assert!(matches!(
+        Config::load(&path),
+        Err(ConfigError::Unreadable { .. })
+    ));
+    fs::write(&path, "[media]\nptime_ms = 30\n").expect("a file");
+    assert_eq!(Config::load(&path).expect("a good file").media.ptime_ms, 30);
+}
+
+#[test]
+fn routes_match_the_whole_user_and_the_source() {
+    let route = route("user = \"5.0|7\"\nsource = [\"192.0.2.0/24\", \"::1\"]\napp = \"echo\"");
+    let inside: IpAddr = [192, 0, 2, 9].into();
+    assert_eq!(route.app, AppConfig::Echo);
+    for (user, source, is_match) in [
+        ("500", inside, true),
+        ("7", inside, true),
+        ("1500", inside, false),
+        ("5000", inside, false),
+        ("500\n", inside, false),
+        ("500", [198, 51, 100, 1].into(), false),
+        ("500", "::1".parse().expect("an address"), true),
+        // How a dual-stack socket shows an IPv4 peer.
+        ("500", "::ffff:192.0.2.9".parse().expect("an address"), true),
+    ] {
+        assert_eq!(route.matches(user, source), is_match, "{user} {source}");
+    }
+}
+
+#[test]
+fn route_settings_default_to_their_sections() {
+    let text = "[recording]\nbeep = false\nmax_seconds = 60\nsilence_seconds = 5\n\
+        [conference]\nlone_prompt = false\nmax_members = 3\n\
+        [[route]]\nuser = \"1\"\napp = \"record\"\n\
+        [[route]]\nuser = \"2\"\napp = \"record\"\nbeep = true\nmax_seconds = 9\n\
+        silence_seconds = 0\n\
+        [[route]]\nuser = \"3(.)\"\napp = \"conference\"\n\
+        [[route]]\nuser = \"4(.)\"\napp = \"conference\"\nroom = \"r$1\"\nmax_members = 7\n";
+    let config = parse(text);
+    let record = |beep, max, silence: Option<u64>| AppConfig::Record {
+        beep,
+        max: Duration::from_secs(max),
+        silence: silence.map(Duration::from_secs),
+        name: None,
+    };
+    let conference = |room: &str, max_members| AppConfig::Conference {
+        room: room.to_owned(),
+        lone_prompt: false,
+        max_members,
+    };
+    let apps: Vec<_> = config
+        .routes
+        .iter()
+        .map(|route| route.app.clone())
+        .collect();
+    assert_eq!(
+        apps,
+        [
+            record(false, 60, Some(5)),
+            record(true, 9, None),
+            conference("$0", 3),
+            conference("r$1", 7),
+        ]
+    );
+    assert_eq!(config.routes[3].expand("r$1", "42"), "r2");
+    assert_eq!(config.routes[2].expand("$0", "39"), "39");
+}
+
+#[test]
+fn wrong_routes_are_refused() {
+    let pattern = "a regular expression for the whole dialled user";
+    let template = "a name, with $1 or ${1} for what the first group of user captured";
+    let cases = [
+        (
+            "app = \"echo\"",
+            format!("1: route[1].user: missing, expected {pattern}"),
+        ),
+        (
+            "user = \"5(\"\napp = \"echo\"",
+            format!("2: route[1].user: found \"5(\", expected {pattern}"),
+        ),
+        (
+            "user = \"a)(b\"\napp = \"echo\"",
+            format!("2: route[1].user: found \"a)(b\", expected {pattern}"),
+        ),
+        (
+            "user = \"5\"",
+            "1: route[1].app: missing, expected one of \"echo\", \"play\", \"record\", \
+             \"conference\""
+                .to_owned(),
+        ),
+        (
+            "user = \"5\"\napp = \"echoo\"",
+            "3: route[1].app: found \"echoo\", expected one of \"echo\", \"play\", \"record\", \
+             \"conference\""
+                .to_owned(),
+        ),
+        (
+            "user = \"5\"\napp = \"play\"\nprompts = [\"a\"]\nbeep = true",
+            "5: route[1].beep: does not belong to app \"play\", which takes prompts, repeat, \
+             tone_hz"
+                .to_owned(),
+        ),
+        (
+            "user = \"5\"\napp = \"echo\"\nroom = \"a\"",
+            "4: route[1].room: does not belong to app \"echo\", which takes no settings".to_owned(),
+        ),
+        (
+            "user = \"5\"\napp = \"play\"\nrepeat = 2",
+            "1: route[1].prompts: missing, expected names of prompts or WAV files, or tone_hz"
+                .to_owned(),
+        ),
+        (
+            "user = \"5(.)\"\napp = \"conference\"\nroom = \"$2\"",
+            format!("4: route[1].room: found \"$2\", expected {template}"),
+        ),
+        (
+            "user = \"5(.)\"\napp = \"conference\"\nroom = \"$1x\"",
+            format!("4: route[1].room: found \"$1x\", expected {template}"),
+        ),
+        (
+            "user = \"5\"\nsource = [\"10.0.0.0/33\"]\napp = \"echo\"",
+            "3: route[1].source: found \"10.0.0.0/33\", expected a network such as \
+             \"192.0.2.0/24\", or an address"
+                .to_owned(),
+        ),
+        (
+            "user = \"5\"\napp = \"record\"\nname = \"../$0\"",
+            "4: route[1].name: found \"../$0\", expected a file name without \"/\", with $1 for \
+             what the first group of user captured"
+                .to_owned(),
+        ),
+    ];
+    for (text, said) in cases {
+        let text = format!("[[route]]\n{text}\n");
+        assert_eq!(problem(&text), format!("antiphon.toml:{said}"));
+    }
+}
+
+#[test]
+fn templates_may_use_every_group_of_the_pattern() {
+    for room in [
+        "$1",
+        "${1}x",
+        "$0",
+        "$name-${name}",
+        "plain",
+        "$$1",
+        "a$1-$0",
+    ] {
+        let settings = format!("user = '(?<name>\\d)\\d'\napp = \"conference\"\nroom = \"{room}\"");
+        assert!(matches!(route(&settings).app, AppConfig::Conference { .. }));
+    }
+}
+
+#[test]
+fn built_in_routes_answer_what_the_table_says() {
+    let config = parse("[[route]]\nuser = \"500\"\napp = \"record\"\n");
+    let routes = config.effective_routes();
+    let app = |user: &str| {
+        let route = routes
+            .iter()
+            .find(|route| route.matches(user, [192, 0, 2, 1].into()))?;
+        Some(match &route.app {
+            AppConfig::Conference { room, .. } => format!("room {}", route.expand(room, user)),
+            app => app.name().to_owned(),
+        })
+    };
+    for (user, wanted) in [
+        ("600", Some("room 600")),
+        ("60000", Some("room 60000")),
+        ("6000", None),
+        ("conf=abc", Some("room abc")),
+        ("conf-600", Some("room 600")),
+        ("conf=", None),
+        ("510", Some("play")),
+        ("520", Some("record")),
+        // The configured route comes first.
+        ("500", Some("record")),
+        ("501", None),
+    ] {
+        assert_eq!(app(user).as_deref(), wanted, "{user}");
+    }
+}
+
+#[test]
+fn what_is_printed_reads_back_as_the_same() {
+    let texts = [
+        String::new(),
+        uncommented(&example()),
+        "builtin_routes = false\n[sip]\nuser_agent = 'quote\"and\\slash'\nudp = []\n\
+         [media]\nworkers = 3\n[[route]]\nuser = '\\d+\\.\"x\"'\napp = 'play'\n\
+         prompts = ['a', 'a']\ntone_hz = 697.1\nrepeat = 0\n"
+            .to_owned(),
+    ];
+    for text in texts {
+        let config = parse(&text);
+        let printed = config.to_toml_with_defaults();
+        let again = parse(&printed);
+        assert_eq!(again, config);
+        assert_eq!(again.to_toml_with_defaults(), printed);
+    }
+}
+
+#[test]
+fn the_example_is_the_default_configuration() {
+    let example = example();
+    assert_eq!(parse(&example), Config::default());
+    let printed = Config::default().to_toml_with_defaults();
+    assert!(
+        example.contains(&printed),
+        "examples/antiphon.toml does not contain what is printed for the defaults:\n{printed}"
+    );
+    let config = parse(&uncommented(&example));
+    assert_eq!(config.routes.len(), 5);
+    assert!(config.sip.external_address.is_some() && config.prompts.directory.is_some());
+}
+
+#[test]
+fn the_documentation_tells_every_key_and_its_default() {
+    let mut printed = keys_printed(&Config::default().to_toml_with_defaults());
+    let agent = printed.insert(
+        "sip.user_agent".to_owned(),
+        "\"antiphon/VERSION\"".to_owned(),
+    );
+    assert_eq!(
+        agent,
+        Some(format!("\"antiphon/{}\"", env!("CARGO_PKG_VERSION")))
+    );
+
+    let (sections, routes) = keys_documented();
+    assert_eq!(sections, printed);
+
+    let all_settings = "[[route]]\nuser = \"1\"\nsource = [\"::1\"]\napp = \"play\"\n\
+        prompts = [\"a\"]\ntone_hz = 400\n\
+        [[route]]\nuser = \"1\"\napp = \"record\"\nname = \"a\"\n\
+        [[route]]\nuser = \"1\"\napp = \"conference\"\n";
+    let printed = keys_printed(&parse(all_settings).to_toml_with_defaults());
+    let printed = printed.keys().filter_map(|key| key.strip_prefix("route."));
+    assert_eq!(routes, printed.collect::<Vec<_>>());
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_file_is_read_or_refused(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 1..5),
+    ) {
+        let mut text: Vec<char> = uncommented(&example()).chars().collect();
+        for (place, value) in damage {
+            let place = place.index(text.len());
+            text[place] = value;
+        }
+        let text: String = text.into_iter().collect();
+        match Config::parse(&text, "a.toml") {
+            Ok(config) => prop_assert_eq!(parse(&config.to_toml_with_defaults()), config),
+            Err(error) => {
+                let last = text.lines().count();
+                prop_assert!(!error.problems().is_empty());
+                for problem in error.problems() {
+                    prop_assert!((1..=last + 1).contains(&problem.line), "{}", problem);
+                }
+            }
+        }
+    }
+}
+
+/// `section.key` and value of each line of a TOML text, those commented out as `unset`.
+fn keys_printed(text: &str) -> BTreeMap<String, String> {
+    let mut section = String::new();
+    let mut keys = BTreeMap::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            section = format!("{}.", line.trim_matches(['[', ']']));
+        } else if let Some((key, value)) = line.split_once(" = ")
+            && !line.starts_with("# ")
+        {
+            let (key, value) = key
+                .strip_prefix('#')
+                .map_or((key, value), |key| (key, "unset"));
+            keys.insert(format!("{section}{key}"), value.to_owned());
+        }
+    }
+    keys
+}
+
+/// `section.key` and default of each row of the documentation; the keys of routes apart, sorted.
+fn keys_documented() -> (BTreeMap<String, String>, Vec<String>) {
+    let text = fs::read_to_string(root().join("docs/configuration.md")).expect("the documentation");
+    let mut section = String::new();
+    let mut keys = BTreeMap::new();
+    let mut routes = Vec::new();
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            section = match heading.strip_prefix("`[") {
+                Some(name) => format!("{}.", name.trim_matches(['[', ']', '`'])),
+                None => String::new(),
+            };
+        }
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, key, default, _, _, _] = cells[..] else {
+            continue;
+        };
+        let Some(key) = key.strip_prefix('`').and_then(|key| key.strip_suffix('`')) else {
+            continue;
+        };
+        if section == "route." {
+            routes.push(key.to_owned());
+        } else {
+            keys.insert(
+                format!("{section}{key}"),
+                default.trim_matches('`').to_owned(),
+            );
+        }
+    }
+    routes.sort();
+    (keys, routes)
+}
+
+/// The text with what is commented out by a `#` without a space taken in.
+fn uncommented(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest,
+        _ => line,
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+fn example() -> String {
+    let text = fs::read_to_string(root().join("examples/antiphon.toml")).expect("the example");
+    // The version moves with each release; the example need not.
+    let agent = |line: &str| line.starts_with("user_agent = ");
+    let current = format!("user_agent = \"antiphon/{}\"", env!("CARGO_PKG_VERSION"));
+    let lines = text
+        .lines()
+        .map(|line| if agent(line) { current.as_str() } else { line });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
