@@ -12,7 +12,7 @@ while IFS="$tab" read -r name text; do
     case $name in '' | '#'*) continue ;; esac
     espeak-ng -v en -s 150 -w "$work/raw.wav" "$text"
     # Trim to 20 ms of silence at both ends.
-    sox "$work/raw.wav" -r 16000 -c 1 -b 16 "$work/cut.wav" \
+    sox -D "$work/raw.wav" -r 16000 -c 1 -b 16 "$work/cut.wav" \
         highpass 80 silence 1 0.01 0.5% reverse silence 1 0.01 0.5% reverse pad 0.02 0.02
     rms=$(sox "$work/cut.wav" -n stats 2>&1 | awk '/^RMS lev dB/ { print $4 }')
     # The limiter of `gain -l` rounds what peaks beyond full scale.

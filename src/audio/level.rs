@@ -16,16 +16,18 @@ pub fn mean_square(samples: &[i16]) -> f32 {
     if samples.is_empty() {
         return 0.0;
     }
-    // In i32 lanes over short runs, so that it vectorises and cannot overflow i64 in all.
-    let energy: i64 = samples
-        .chunks(32)
-        .map(|run| {
-            run.iter()
-                .map(|s| i64::from(i32::from(*s) * i32::from(*s)))
-                .sum::<i64>()
-        })
-        .sum();
-    energy as f32 / samples.len() as f32
+    // Eight sums side by side, so that it vectorises; their rounding is far below 0.01 dB.
+    let mut sums = [0f32; 8];
+    let (eights, rest) = samples.as_chunks::<8>();
+    for eight in eights {
+        for (sum, sample) in sums.iter_mut().zip(eight) {
+            *sum += f32::from(*sample) * f32::from(*sample);
+        }
+    }
+    for (sum, sample) in sums.iter_mut().zip(rest) {
+        *sum += f32::from(*sample) * f32::from(*sample);
+    }
+    sums.iter().sum::<f32>() / samples.len() as f32
 }
 
 /// A mean square as dBov.
@@ -146,6 +148,19 @@ mod tests {
         }
         assert!(!spurt.update(&[0; 160]));
         assert!(!spurt.is_talking());
+    }
+
+    #[test]
+    fn a_word_within_the_hangover_starts_it_anew() {
+        let mut spurt = TalkSpurt::new(TalkSpurtSettings::default(), 8000);
+        spurt.update(&square(3000));
+        for frame in 0..60 {
+            let loud = frame % 8 == 7;
+            assert!(
+                spurt.update(&square(if loud { 3000 } else { 0 })),
+                "frame {frame}"
+            );
+        }
     }
 
     #[test]

@@ -218,6 +218,16 @@ mod tests {
     }
 
     #[test]
+    fn a_skip_shows_even_when_the_phase_has_moved_to_earlier() {
+        let (mut tap, rx) = tap(None, None, 64);
+        tap.push(&[1; 160], at_us(0));
+        tap.push(&[1; 160], at_us(20_000 - 1000));
+        // The tick at 40 ms is skipped, and the phase is 2 ms early by now.
+        tap.push(&[1; 160], at_us(60_000 - 2000));
+        assert_eq!(positions(&rx), [0, 160, 480]);
+    }
+
+    #[test]
     fn a_full_queue_is_counted_and_the_time_line_stays() {
         let (mut tap, rx) = tap(None, None, 2);
         for tick in 0..4 {

@@ -5,6 +5,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 use super::WavError;
 
 const HEADER_LEN: u64 = 44;
+/// Bytes of audio that wait for the next flush at most: half a second at 8 kHz.
+const PENDING: usize = 8 * 1024;
 /// Bytes of audio that the RIFF size field can count, the rest of the header taken off.
 const MAX_DATA: u64 = (u32::MAX as u64 - (HEADER_LEN - 8)) & !1;
 
@@ -31,7 +33,7 @@ impl<W: Write + Seek> Writer<W> {
     /// The same with a lower bound on the bytes of audio, to test the roll-over.
     pub fn with_limit(output: W, rate: u32, max_data: u64) -> Result<Self, WavError> {
         let max_data = max_data.min(MAX_DATA) & !1;
-        let pending = Vec::with_capacity(32 * 1024);
+        let pending = Vec::with_capacity(PENDING);
         let mut writer = Self {
             output,
             rate,
@@ -66,7 +68,7 @@ impl<W: Write + Seek> Writer<W> {
         }
         for sample in samples {
             self.pending.extend_from_slice(&sample.to_le_bytes());
-            if self.pending.len() >= 32 * 1024 {
+            if self.pending.len() >= PENDING {
                 self.write_pending()?;
             }
         }

@@ -1,0 +1,362 @@
+//! Prompts by name, and files by path, ready for the player.
+//!
+//! Sits on the control side. Prompts are decoded and brought to 8 kHz at load, and shared: the
+//! store holds a reference to each, so that a media thread never drops the last one.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::feed::Feeder;
+use crate::audio::NARROWBAND;
+use crate::audio::resample::resample_file;
+use crate::audio::source::Source;
+use crate::wav::{Reader, WavError};
+
+/// The longest file that is played from memory, seconds; longer ones are streamed.
+pub const MAX_IN_MEMORY_SECONDS: u64 = 60;
+/// The longest prompt, seconds: all prompts stay in memory.
+pub const MAX_PROMPT_SECONDS: u64 = 300;
+
+/// Files kept in memory behind their play, at most 1 MB each; all are let go at once beyond.
+const MAX_CACHED_FILES: usize = 64;
+
+/// The bundled prompts, as `media/make-prompts.sh` made them.
+const BUNDLED: &[(&str, &[u8])] = &[
+    ("welcome", include_bytes!("../../media/welcome.wav")),
+    ("goodbye", include_bytes!("../../media/goodbye.wav")),
+    ("only-one", include_bytes!("../../media/only-one.wav")),
+    ("beep", include_bytes!("../../media/beep.wav")),
+    ("digit-0", include_bytes!("../../media/digit-0.wav")),
+    ("digit-1", include_bytes!("../../media/digit-1.wav")),
+    ("digit-2", include_bytes!("../../media/digit-2.wav")),
+    ("digit-3", include_bytes!("../../media/digit-3.wav")),
+    ("digit-4", include_bytes!("../../media/digit-4.wav")),
+    ("digit-5", include_bytes!("../../media/digit-5.wav")),
+    ("digit-6", include_bytes!("../../media/digit-6.wav")),
+    ("digit-7", include_bytes!("../../media/digit-7.wav")),
+    ("digit-8", include_bytes!("../../media/digit-8.wav")),
+    ("digit-9", include_bytes!("../../media/digit-9.wav")),
+    ("digit-star", include_bytes!("../../media/digit-star.wav")),
+    ("digit-pound", include_bytes!("../../media/digit-pound.wav")),
+];
+
+/// Why prompts, or a file, cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// The directory cannot be listed.
+    #[error("prompt directory {path}: {source}")]
+    Directory {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is missing, broken or of a kind that is not read.
+    #[error("{path}: {source}")]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: WavError,
+    },
+    /// A prompt that would take too much memory.
+    #[error("{path}: {seconds} s long, allowed are {MAX_PROMPT_SECONDS} s for a prompt")]
+    TooLong {
+        /// Which one.
+        path: PathBuf,
+        /// How long it is.
+        seconds: u64,
+    },
+    /// A language that would leave the directory.
+    #[error("language {0:?}, allowed are letters, digits, \"-\" and \"_\"")]
+    Language(String),
+}
+
+/// A prompt, ready to be played.
+#[derive(Debug)]
+pub struct Prompt {
+    /// Its name, without directory and ending.
+    pub name: String,
+    /// Its audio at 8 kHz.
+    pub samples: Arc<[i16]>,
+}
+
+impl Prompt {
+    /// The prompt as an item of a playlist.
+    pub fn source(&self) -> Source {
+        Source::Samples(self.samples.clone())
+    }
+}
+
+/// All prompts of one language.
+pub struct Prompts {
+    by_name: HashMap<String, Arc<Prompt>>,
+    files: Mutex<HashMap<PathBuf, CachedFile>>,
+    feeder: Feeder,
+}
+
+/// A file that was played before, kept for the next call that plays it.
+struct CachedFile {
+    modified: SystemTime,
+    bytes: u64,
+    samples: Arc<[i16]>,
+}
+
+impl Prompts {
+    /// Loads the bundled prompts; those in `DIR/NAME.wav` override and add to them, and those
+    /// in `DIR/LANGUAGE/NAME.wav` again. One broken file refuses the whole.
+    pub fn load(dir: Option<&Path>, language: &str) -> Result<Self, PromptError> {
+        let mut prompts = HashMap::new();
+        for (name, bytes) in BUNDLED {
+            let path = Path::new("bundled").join(name);
+            add(
+                &mut prompts,
+                name,
+                decode_prompt(&path, Cursor::new(*bytes))?,
+            );
+        }
+        if let Some(dir) = dir {
+            let safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if !language.chars().all(safe) {
+                return Err(PromptError::Language(language.to_owned()));
+            }
+            load_directory(&mut prompts, dir)?;
+            let of_language = dir.join(language);
+            if !language.is_empty() && of_language.is_dir() {
+                load_directory(&mut prompts, &of_language)?;
+            }
+        }
+        Ok(Self {
+            by_name: prompts,
+            files: Mutex::default(),
+            feeder: Feeder::new(),
+        })
+    }
+
+    /// A prompt by its name.
+    pub fn get(&self, name: &str) -> Option<Arc<Prompt>> {
+        self.by_name.get(name).cloned()
+    }
+
+    /// The names of all prompts, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Opens a file to be played: up to a minute whole, a longer one as a stream. Reads the
+    /// file, so it may block for some milliseconds; one that has not changed since it was
+    /// played last is taken from memory.
+    pub fn load_file(&self, path: &Path) -> Result<Source, PromptError> {
+        let failed = |source| PromptError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(|error| failed(error.into()))?;
+        let metadata = file.metadata().map_err(|error| failed(error.into()))?;
+        let modified = metadata.modified().map_err(|error| failed(error.into()))?;
+        let bytes = metadata.len();
+        if let Some(known) = self.files().get(path)
+            && (known.modified, known.bytes) == (modified, bytes)
+        {
+            return Ok(Source::Samples(known.samples.clone()));
+        }
+        let mut reader = Reader::open(file).map_err(failed)?;
+        let spec = *reader.spec();
+        if spec.frames > MAX_IN_MEMORY_SECONDS * u64::from(spec.rate) {
+            return Ok(Source::Feed(self.feeder.open(path).map_err(failed)?));
+        }
+        let samples: Arc<[i16]> = decode(&mut reader).map_err(failed)?.into();
+        let mut files = self.files();
+        if files.len() >= MAX_CACHED_FILES {
+            files.clear();
+        }
+        let known = CachedFile {
+            modified,
+            bytes,
+            samples: samples.clone(),
+        };
+        files.insert(path.to_owned(), known);
+        Ok(Source::Samples(samples))
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<PathBuf, CachedFile>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of the prompt that speaks a telephone key.
+pub fn digit_name(digit: char) -> Option<&'static str> {
+    let name = match digit {
+        '0'..='9' => BUNDLED[4 + (digit as usize - '0' as usize)].0,
+        '*' => "digit-star",
+        '#' => "digit-pound",
+        _ => return None,
+    };
+    Some(name)
+}
+
+fn load_directory(
+    prompts: &mut HashMap<String, Arc<Prompt>>,
+    dir: &Path,
+) -> Result<(), PromptError> {
+    let failed = |source| PromptError::Directory {
+        path: dir.to_owned(),
+        source,
+    };
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let is_wav = path
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("wav"));
+        if let (true, Some(name)) = (is_wav, path.file_stem().and_then(OsStr::to_str)) {
+            let file = File::open(&path).map_err(|error| PromptError::File {
+                path: path.clone(),
+                source: error.into(),
+            })?;
+            add(prompts, name, decode_prompt(&path, file)?);
+        }
+    }
+    Ok(())
+}
+
+fn add(prompts: &mut HashMap<String, Arc<Prompt>>, name: &str, samples: Vec<i16>) {
+    let prompt = Prompt {
+        name: name.to_owned(),
+        samples: samples.into(),
+    };
+    prompts.insert(name.to_owned(), Arc::new(prompt));
+}
+
+fn decode_prompt<R: Read + Seek>(path: &Path, input: R) -> Result<Vec<i16>, PromptError> {
+    let failed = |source| PromptError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut reader = Reader::open(input).map_err(failed)?;
+    let seconds = reader.spec().frames / u64::from(reader.spec().rate);
+    if seconds > MAX_PROMPT_SECONDS {
+        return Err(PromptError::TooLong {
+            path: path.to_owned(),
+            seconds,
+        });
+    }
+    decode(&mut reader).map_err(failed)
+}
+
+fn decode<R: Read + Seek>(reader: &mut Reader<R>) -> Result<Vec<i16>, WavError> {
+    let mut samples = Vec::new();
+    while reader.read_mono(&mut samples, 65_536)? > 0 {}
+    Ok(resample_file(&samples, reader.spec().rate, NARROWBAND))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::level::rms_dbov;
+    use crate::wav::Writer;
+
+    fn write(path: &Path, rate: u32, samples: &[i16]) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut writer = Writer::create(File::create(path).unwrap(), rate).unwrap();
+        writer.write(samples).unwrap();
+        writer.finish().unwrap();
+    }
+
+    #[test]
+    fn the_bundle_is_whole_and_at_a_sane_level() {
+        let prompts = Prompts::load(None, "en").unwrap();
+        assert_eq!(prompts.names().len(), BUNDLED.len());
+        for key in "0123456789*#".chars() {
+            assert!(prompts.get(digit_name(key).unwrap()).is_some(), "{key}");
+        }
+        assert_eq!(digit_name('7'), Some("digit-7"));
+        for name in prompts.names() {
+            let prompt = prompts.get(name).unwrap();
+            let level = rms_dbov(&prompt.samples);
+            assert!((-23.0..-16.0).contains(&level), "{name}: {level} dBov");
+            assert!((1500..40_000).contains(&prompt.samples.len()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_text_and_the_bundle_have_the_same_names() {
+        let text = include_str!("../../media/prompts.txt");
+        let mut from_text: Vec<&str> = text
+            .lines()
+            .filter(|l| !l.starts_with('#'))
+            .filter_map(|l| l.split('\t').next())
+            .collect();
+        from_text.push("beep");
+        from_text.sort_unstable();
+        assert_eq!(Prompts::load(None, "").unwrap().names(), from_text);
+    }
+
+    #[test]
+    fn a_directory_overrides_by_name_and_language() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("welcome.wav"), 8000, &[1; 100]);
+        write(&dir.path().join("own.wav"), 8000, &[2; 100]);
+        write(&dir.path().join("de/welcome.wav"), 16_000, &[1000; 2000]);
+        let english = Prompts::load(Some(dir.path()), "en").unwrap();
+        assert_eq!(english.get("welcome").unwrap().samples[..], [1; 100]);
+        assert_eq!(english.get("own").unwrap().name, "own");
+        let german = Prompts::load(Some(dir.path()), "de").unwrap();
+        assert_eq!(german.get("welcome").unwrap().samples.len(), 1000);
+        assert!(german.get("own").is_some() && german.get("beep").is_some());
+    }
+
+    #[test]
+    fn a_broken_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("bad.wav"), b"RIFFnonsense").unwrap();
+        let error = Prompts::load(Some(dir.path()), "en")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("bad.wav: not a WAV file: it starts with RIFF"),
+            "{error}"
+        );
+        let missing = Prompts::load(Some(&dir.path().join("nowhere")), "en")
+            .err()
+            .unwrap();
+        assert!(
+            missing.to_string().contains("nowhere: No such file"),
+            "{missing}"
+        );
+        let outside = Prompts::load(Some(dir.path()), "../x")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(outside.contains("allowed are letters"), "{outside}");
+    }
+
+    #[test]
+    fn long_files_stream_and_short_ones_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let prompts = Prompts::load(None, "en").unwrap();
+        let path = dir.path().join("file.wav");
+        write(&path, 1000, &vec![5; 60_000]);
+        let short = prompts.load_file(&path).unwrap();
+        assert!(matches!(&short, Source::Samples(samples) if samples.len() == 480_000));
+        let again = prompts.load_file(&path).unwrap();
+        assert!(
+            matches!((&short, &again), (Source::Samples(a), Source::Samples(b)) if Arc::ptr_eq(a, b))
+        );
+        write(&path, 1000, &vec![5; 60_001]);
+        assert!(matches!(prompts.load_file(&path).unwrap(), Source::Feed(_)));
+        let missing = prompts
+            .load_file(&dir.path().join("none.wav"))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(missing.contains("none.wav: No such file"), "{missing}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The recorder: one thread that writes every recording of the server.
+//!
+//! Sits behind `leg::tap`, whose frames come through a bounded queue that is polled, so that
+//! sending one never costs a media thread a system call. Opening, closing and events go to and
+//! from the control side. A recording on disk is valid up to its last half second at any time.
+
+mod file;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use self::file::Recording;
+use self::writer::WriterThread;
+use crate::leg::tap::RecordFrame;
+
+/// Opens and closes that may wait for the writer.
+const CONTROL_PLACES: usize = 8192;
+
+/// How the recorder works.
+#[derive(Clone, Copy, Debug)]
+pub struct RecorderSettings {
+    /// Frames that may wait for the writer, over all recordings: 8192 are 0.4 s of 400 legs.
+    pub frames: usize,
+    /// Events that may wait for the control side in the queue; more wait with the writer.
+    pub events: usize,
+    /// The longest that audio is missing from the file's header.
+    pub flush_every: Duration,
+    /// Bytes of audio of one file; a recording beyond goes on in a second one.
+    pub max_file_bytes: u64,
+}
+
+impl Default for RecorderSettings {
+    fn default() -> Self {
+        Self {
+            frames: 8192,
+            events: 8192,
+            flush_every: Duration::from_millis(250),
+            max_file_bytes: u64::MAX,
+        }
+    }
+}
+
+/// What became of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecorderEvent {
+    /// It is closed, and whole.
+    Closed {
+        /// Which one.
+        id: u64,
+        /// Its file, the last one where it needed several.
+        path: PathBuf,
+        /// Its length in samples, all files together.
+        samples: u64,
+        /// Samples among them that are silence because no frame came for them.
+        overflow_filled: u64,
+    },
+    /// The file has reached its largest size; the recording goes on in another.
+    RolledOver {
+        /// Which one.
+        id: u64,
+        /// The file that is complete.
+        full: PathBuf,
+        /// The file that follows.
+        path: PathBuf,
+    },
+    /// It could not be written on; what was written stays valid.
+    Failed {
+        /// Which one.
+        id: u64,
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        error: String,
+        /// Samples that are safe in the file, or files.
+        samples: u64,
+    },
+}
+
+/// Why a recording did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// The file, or a directory on its way, cannot be created.
+    #[error("cannot create recording {path}: {source}")]
+    Create {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The recorder has been stopped.
+    #[error("the recorder has stopped")]
+    Stopped,
+}
+
+enum Control {
+    Open(Box<Recording>),
+    Close { id: u64, end_position: u64 },
+}
+
+/// The handle of the writer thread; dropping it closes every recording properly.
+pub struct Recorder {
+    frames: Sender<RecordFrame>,
+    control: Sender<Control>,
+    events: Receiver<RecorderEvent>,
+    settings: RecorderSettings,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Recorder {
+    /// Starts the writer thread.
+    pub fn start(settings: RecorderSettings) -> io::Result<Self> {
+        let (frames, frames_out) = bounded(settings.frames);
+        let (control, control_out) = bounded(CONTROL_PLACES);
+        let (events_in, events) = bounded(settings.events);
+        let stop = Arc::new(AtomicBool::new(false));
+        let writer = WriterThread::new(settings, frames_out, control_out, events_in);
+        let flag = stop.clone();
+        let thread = thread::Builder::new()
+            .name("recorder".into())
+            .spawn(move || writer.run(&flag))?;
+        Ok(Self {
+            frames,
+            control,
+            events,
+            settings,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Creates the file (never overwriting: `-1`, `-2`, ... is added to a name that is taken)
+    /// and its directories; returns its path. To be called before the first frame is sent.
+    pub fn open(&self, id: u64, path: &Path, rate: u32) -> Result<PathBuf, RecorderError> {
+        let recording =
+            Recording::create(id, path, rate, self.settings.max_file_bytes).map_err(|source| {
+                RecorderError::Create {
+                    path: path.to_owned(),
+                    source,
+                }
+            })?;
+        let path = recording.path().to_owned();
+        self.control
+            .send(Control::Open(Box::new(recording)))
+            .map_err(|_| RecorderError::Stopped)?;
+        Ok(path)
+    }
+
+    /// Closes a recording at `end_position` samples, with silence up to there where frames are
+    /// missing. To be called after the last frame was sent. [`RecorderEvent::Closed`] follows,
+    /// unless it has failed before.
+    pub fn close(&self, id: u64, end_position: u64) {
+        // Refused only by a recorder that has stopped, and so has closed everything.
+        let _ = self.control.send(Control::Close { id, end_position });
+    }
+
+    /// The queue for the taps' frames.
+    pub fn sender(&self) -> Sender<RecordFrame> {
+        self.frames.clone()
+    }
+
+    /// What became of the recordings; to be polled.
+    pub fn events(&self) -> &Receiver<RecorderEvent> {
+        &self.events
+    }
+
+    /// Writes what has come and closes every recording; returns when all is on its way to disk.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            // The writer thread has no way to panic short of a bug, which it has then logged.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
