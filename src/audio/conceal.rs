@@ -195,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn a_growing_sound_is_continued_without_a_step() {
+        // At its peak, where the period before was lower by more than any step of the sine.
+        let growing: Vec<i16> = sine(100.0, 0, 821)
+            .iter()
+            .enumerate()
+            .map(|(n, &s)| (i32::from(s) * n as i32 / 800) as i16)
+            .collect();
+        let mut concealer = Concealer::new(8000);
+        concealer.push(&growing);
+        let mut gap = [0; 160];
+        concealer.conceal(&mut gap);
+        let step = (i32::from(gap[0]) - i32::from(growing[820])).abs();
+        assert!(step < 100, "{step}");
+        assert!(largest_step(&gap) <= 700, "{}", largest_step(&gap));
+    }
+
+    #[test]
     fn a_short_loss_is_filled_at_level_and_a_long_one_fades() {
         let mut concealer = Concealer::new(8000);
         concealer.push(&sine(200.0, 0, 800));

@@ -29,7 +29,7 @@ use noise::Noise;
 pub struct PlayoutSettings {
     /// The most that may be added to the fastest packets' delay, ms.
     pub max_delay_ms: u32,
-    /// The sampling rate, Hz.
+    /// The sampling rate, Hz; at least 8000.
     pub rate: u32,
 }
 
@@ -144,7 +144,9 @@ struct Newest {
 impl Playout {
     /// An empty playout: about 24 KiB at 8 kHz.
     pub fn new(settings: PlayoutSettings) -> Self {
-        let ms = (settings.rate as usize / 1000).max(1);
+        let rate = settings.rate.max(crate::audio::NARROWBAND);
+        let settings = PlayoutSettings { rate, ..settings };
+        let ms = rate as usize / 1000;
         Self {
             settings,
             buffer: JitterBuffer::new(STORE_MS * ms),

@@ -71,23 +71,31 @@ fn random_packets_never_panic_and_a_good_stream_recovers() {
 
 #[test]
 fn odd_pulls_never_panic() {
-    let mut random = random(1);
-    let packets = Sender::default().packets(60);
-    let mut playout = Playout::new(PlayoutSettings {
-        max_delay_ms: 0,
-        rate: 8000,
-    });
-    let mut now = 0;
-    let mut frame = vec![0; 4000];
-    for sent in &packets {
-        playout.insert(&sent.packet(), Codec::Pcmu, MediaTime::from_micros(now));
-        let most = if random.random_bool(0.01) { 4000 } else { 170 };
-        let len = random.random_range(0..most);
-        now = if random.random_bool(0.01) {
-            0
-        } else {
-            now + random.random_range(0..60_000)
-        };
-        playout.pull(&mut frame[..len], MediaTime::from_micros(now));
+    for seed in 0..30 {
+        let mut random = random(seed);
+        let packets = Sender {
+            ptime_ms: 10,
+            ..Sender::default()
+        }
+        .packets(60);
+        let max_delay_ms = [0, 60, 200, 5000][seed as usize % 4];
+        let rate = [8000, 16_000, 48_000, 0][seed as usize / 4 % 4];
+        let mut playout = Playout::new(PlayoutSettings { max_delay_ms, rate });
+        let mut now = 0;
+        let mut frame = vec![0; 4000];
+        for sent in &packets {
+            let arrival = MediaTime::from_micros(now);
+            if random.random_bool(0.8) {
+                playout.insert(&sent.packet(), Codec::Pcmu, arrival);
+            }
+            let most = if random.random_bool(0.05) { 4000 } else { 170 };
+            let len = random.random_range(0..most);
+            now = match random.random_range(0..100) {
+                0 => 0,
+                1 => now + random.random_range(0..100_000_000),
+                _ => now + random.random_range(0..40_000),
+            };
+            playout.pull(&mut frame[..len], MediaTime::from_micros(now));
+        }
     }
 }

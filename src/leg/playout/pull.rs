@@ -163,7 +163,7 @@ impl Playout {
 
     /// Plays a stretched tick if the delay should change and the sound allows it.
     fn stretch(&mut self, out: &mut [i16], run: usize) -> bool {
-        if self.history.observed() < SETTLE_TICKS {
+        if self.history.observed() < SETTLE_TICKS || 2 * out.len() > self.scratch.len() {
             return false;
         }
         let excess = self.excess();
