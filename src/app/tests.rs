@@ -12,7 +12,10 @@ fn ended(id: u32) -> Happened {
 #[test]
 fn play_hangs_up_after_its_prompts_even_when_one_fails() {
     let now = Instant::now();
-    for outcome in [PlayOutcome::Finished, PlayOutcome::Failed("x.wav: gone".into())] {
+    for outcome in [
+        PlayOutcome::Finished,
+        PlayOutcome::Failed("x.wav: gone".into()),
+    ] {
         let mut app = App::new(&AppSpec::Play(PlaySpec {
             items: vec![PlayItem::Prompt("welcome".into())],
             repeat: 1,
@@ -55,7 +58,11 @@ fn a_lone_member_is_told_until_company_comes() {
         [Action::Join("600".into())]
     );
     assert_eq!(run(&mut app, Happened::Alone, now).len(), 1);
-    assert_eq!(run(&mut app, Happened::Alone, now).len(), 0, "not twice at once");
+    assert_eq!(
+        run(&mut app, Happened::Alone, now).len(),
+        0,
+        "not twice at once"
+    );
     assert_eq!(run(&mut app, Happened::Company, now), [Action::StopPlay]);
     assert_eq!(run(&mut app, ended(0), now).len(), 0);
     assert_eq!(run(&mut app, Happened::JoinFailed, now), [Action::HangUp]);

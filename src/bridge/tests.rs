@@ -33,7 +33,10 @@ fn each_hears_the_exact_sum_of_the_others() {
     assert_eq!(heard(&b, 1), [-600; 160]);
     assert_eq!(heard(&b, 2), [2100; 160]);
     assert_eq!(heard(&b, 3), [1400; 160]);
-    assert!(matches!(b.tx(3), Some(Tx::Common(_))), "a silent party shares the common frame");
+    assert!(
+        matches!(b.tx(3), Some(Tx::Common(_))),
+        "a silent party shares the common frame"
+    );
     assert_eq!(b.talkers(), 3);
 }
 
@@ -80,7 +83,10 @@ fn joining_and_leaving_make_no_step() {
         out.extend_from_slice(heard(&b, 0));
     }
     let step = out.windows(2).map(|w| (w[1] - w[0]).abs()).max().unwrap();
-    assert!(step <= 200, "a step of {step} clicks: 8000 over 40 samples is 200 each");
+    assert!(
+        step <= 200,
+        "a step of {step} clicks: 8000 over 40 samples is 200 each"
+    );
     assert!(out[160..320].iter().all(|&s| s == 8000));
     assert!(b.has_left(1));
     assert_eq!(out[3 * 160 - 1], 0);

@@ -8,7 +8,9 @@ use std::time::Instant;
 use rand::Rng;
 
 use super::media::with_sdp;
-use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State, allows_update, behind_nat};
+use super::{
+    Call, CallHandle, EndReason, Output, Pending, Settings, State, allows_update, behind_nat,
+};
 use crate::app::{App, AppSpec, Happened};
 use crate::sdp::Direction;
 use crate::sdp::negotiate::{self, Local, NegotiateError};
@@ -21,7 +23,10 @@ use crate::sip::transport::Flow;
 
 impl Call {
     /// Takes an INVITE that starts a call. Refusals are among its outputs.
-    #[expect(clippy::too_many_arguments, reason = "all of it is what an INVITE comes with")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of it is what an INVITE comes with"
+    )]
     pub fn incoming(
         handle: CallHandle,
         settings: Arc<Settings>,
@@ -161,7 +166,9 @@ impl Call {
     /// PRACK (RFC 3262 §3).
     pub(super) fn on_prack(&mut self, request: &Request, transaction: ServerId, now: Instant) {
         let acknowledged = match (&self.state, request.headers.rack()) {
-            (&State::Proving { invite, rseq }, Ok(rack)) if rack.rseq == rseq => Some((invite, rseq)),
+            (&State::Proving { invite, rseq }, Ok(rack)) if rack.rseq == rseq => {
+                Some((invite, rseq))
+            }
             _ => None,
         };
         let Some((invite, rseq)) = acknowledged else {

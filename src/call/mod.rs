@@ -380,8 +380,8 @@ impl Call {
         let Some(dialog) = &self.dialog else {
             return self.flow;
         };
-        let reuse = self.flow.connection.is_some()
-            || (self.behind_nat && dialog.route_set.is_empty());
+        let reuse =
+            self.flow.connection.is_some() || (self.behind_nat && dialog.route_set.is_empty());
         if reuse {
             return self.flow;
         }
@@ -457,7 +457,6 @@ fn allows_update(headers: &Headers) -> bool {
 /// Whether the request came from another address than its top Via says.
 fn behind_nat(request: &Request, flow: &Flow) -> bool {
     request.headers.via().is_ok_and(|via| {
-        via.params.value("received").is_some()
-            && via.sent_by_host.ip() != Some(flow.remote.ip())
+        via.params.value("received").is_some() && via.sent_by_host.ip() != Some(flow.remote.ip())
     })
 }

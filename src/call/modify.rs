@@ -31,9 +31,7 @@ impl Call {
         };
         // RFC 3261 §12.2.2: a lower CSeq is out of order; a gap is fine.
         if dialog.on_request(request).is_err() {
-            let response = self
-                .response(request, 500)
-                .with_reason("CSeq Out Of Order");
+            let response = self.response(request, 500).with_reason("CSeq Out Of Order");
             self.outputs
                 .push_back(Output::Respond(transaction, response));
             return;

@@ -74,7 +74,10 @@ impl Call {
             outputs: VecDeque::new(),
         };
         let host = crate::sip::uri::Host::from(call.advertised());
-        let from = format!("<sip:{}@{host}>;tag={}", originate.from_user, call.local_tag);
+        let from = format!(
+            "<sip:{}@{host}>;tag={}",
+            originate.from_user, call.local_tag
+        );
         let contact = call.contact();
         let headers = &mut call.invite.headers;
         headers.set(Name::MaxForwards, "70");
@@ -324,8 +327,16 @@ impl Call {
             return;
         }
         let update = self.peer_updates;
-        let method = if update { Method::Update } else { Method::Invite };
-        let sdp = if update { None } else { self.our_offer(Direction::SendRecv) };
+        let method = if update {
+            Method::Update
+        } else {
+            Method::Invite
+        };
+        let sdp = if update {
+            None
+        } else {
+            self.our_offer(Direction::SendRecv)
+        };
         let contact = self.contact();
         let settings = self.timer_settings();
         let Some(dialog) = &mut self.dialog else {

@@ -96,12 +96,7 @@ impl Engine {
                 settings.bridges_per_worker,
                 event_tx,
             );
-            let media = MediaThread::new(
-                worker,
-                input_rx,
-                stats.clone(),
-                settings.legs_per_worker,
-            );
+            let media = MediaThread::new(worker, input_rx, stats.clone(), settings.legs_per_worker);
             let thread = std::thread::Builder::new()
                 .name(format!("media-{index}"))
                 .spawn(move || media.run(settings.realtime_priority, &started_tx))?;

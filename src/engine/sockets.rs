@@ -79,7 +79,9 @@ impl MediaIo for Sockets {
         };
         // A socket that cannot be connected still works: each packet then names its peer.
         sockets.connected = match peer {
-            Some(peer) => media::connect(&sockets.pair.rtp, peer).is_ok().then_some(peer),
+            Some(peer) => media::connect(&sockets.pair.rtp, peer)
+                .is_ok()
+                .then_some(peer),
             None => {
                 let _ = media::disconnect(&sockets.pair.rtp);
                 None

@@ -42,7 +42,8 @@ impl Leg {
                     peer.fraction_lost = block.fraction_lost;
                     peer.lost = block.cumulative_lost;
                     peer.jitter = block.jitter;
-                    if let Some(rtt) = rtcp::round_trip(block.last_sender_report, block.delay_since, ntp)
+                    if let Some(rtt) =
+                        rtcp::round_trip(block.last_sender_report, block.delay_since, ntp)
                     {
                         peer.round_trip = Some(rtt);
                     }
@@ -90,8 +91,8 @@ impl Leg {
         let sent_before = self.reported_packets;
         let stats = self.transmit.sender().stats();
         self.reported_packets = stats.packets;
-        let sender = (stats.packets > sent_before)
-            .then(|| self.transmit.sender_mut().report(now, ntp));
+        let sender =
+            (stats.packets > sent_before).then(|| self.transmit.sender_mut().report(now, ntp));
         rtcp::write_compound(
             out,
             crate::rtp::Ssrc(self.settings.ssrc),

@@ -4,7 +4,6 @@
 //! tapped for the recording. tx: bridge, echo or player -> encoder -> packet. Owned by one media
 //! worker; everything here after [`Leg::new`] runs on the media thread and allocates nothing.
 
-<<<<<<< HEAD
 mod control;
 mod params;
 pub mod player;
@@ -477,8 +476,3 @@ impl Leg {
 
 /// The packet-time bound in ticks: how long a packet can wait for its due slot.
 pub const HELD_SLOTS: u64 = TICK_MS as u64 / 2;
-=======
-pub mod player;
-pub mod playout;
-pub mod tap;
->>>>>>> rtp

@@ -199,8 +199,7 @@ mod tests {
             assert_eq!(packets.len(), 1200 / ptime, "one packet per {ptime} ms");
             for pair in packets.windows(2) {
                 assert_eq!(due_ms(&pair[1]) - due_ms(&pair[0]), ptime as u64);
-                let timestamp =
-                    |p: &[u8]| u32::from_be_bytes([p[4], p[5], p[6], p[7]]);
+                let timestamp = |p: &[u8]| u32::from_be_bytes([p[4], p[5], p[6], p[7]]);
                 assert_eq!(
                     timestamp(&pair[1].2) - timestamp(&pair[0].2),
                     ptime as u32 * 8
@@ -248,10 +247,18 @@ mod tests {
                 payload: &payload,
             },
         );
-        t.push(&shared, 0, Codec::Pcmu, 0, 160, |p| sent.extend_from_slice(p));
+        t.push(&shared, 0, Codec::Pcmu, 0, 160, |p| {
+            sent.extend_from_slice(p)
+        });
         assert_eq!(sent[12..], payload);
         sent.clear();
-        t.push(&shared, 160, Codec::Pcma, 8, 160, |p| sent.extend_from_slice(p));
-        assert_ne!(sent[12..], payload, "another codec encodes the samples itself");
+        t.push(&shared, 160, Codec::Pcma, 8, 160, |p| {
+            sent.extend_from_slice(p)
+        });
+        assert_ne!(
+            sent[12..],
+            payload,
+            "another codec encodes the samples itself"
+        );
     }
 }

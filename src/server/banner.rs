@@ -12,7 +12,10 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("500", "echo: you hear yourself"),
     ("510", "the welcome prompt"),
     ("520", "beep, then a recording until you hang up"),
-    ("600", "conference (6XX, 6XXXX, conf=ID): who dials the same hears each other"),
+    (
+        "600",
+        "conference (6XX, 6XXXX, conf=ID): who dials the same hears each other",
+    ),
 ];
 
 /// Where it listens, what can be dialled, where recordings go, and how the media thread runs.
@@ -24,7 +27,10 @@ pub fn banner(config: &Config, started: &Started) -> String {
         out.push('\n');
     };
     for (transport, address) in &started.listening {
-        add(&mut out, format_args!("  listening   {transport} {address}"));
+        add(
+            &mut out,
+            format_args!("  listening   {transport} {address}"),
+        );
     }
     let host = started
         .listening
@@ -32,7 +38,10 @@ pub fn banner(config: &Config, started: &Started) -> String {
         .map_or_else(|| "127.0.0.1:5060".to_owned(), |(_, a)| reachable(*a));
     if config.builtin_routes {
         for (number, what) in BUILT_IN {
-            add(&mut out, format_args!("  dial        sip:{number}@{host}  {what}"));
+            add(
+                &mut out,
+                format_args!("  dial        sip:{number}@{host}  {what}"),
+            );
         }
     }
     for route in &config.routes {
@@ -40,11 +49,17 @@ pub fn banner(config: &Config, started: &Started) -> String {
             AppConfig::Conference { room, .. } => format!("conference {room}"),
             app => app.name().to_owned(),
         };
-        add(&mut out, format_args!("  dial        {}  {app}", route.user()));
+        add(
+            &mut out,
+            format_args!("  dial        {}  {app}", route.user()),
+        );
     }
     let directory = &config.recording.directory;
     let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
-    add(&mut out, format_args!("  recordings  {}", absolute.display()));
+    add(
+        &mut out,
+        format_args!("  recordings  {}", absolute.display()),
+    );
     add(
         &mut out,
         format_args!(

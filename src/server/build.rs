@@ -128,9 +128,10 @@ pub(super) fn max_calls(config: &Config, descriptors: u64, port_pairs: usize) ->
 }
 
 pub(super) fn workers(config: &Config) -> usize {
-    config.media.workers.unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-    })
+    config
+        .media
+        .workers
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
 pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Settings {

@@ -236,7 +236,8 @@ impl Core {
                     self.media(worker, Command::Play(leg, play));
                 }
                 Err(error) => {
-                    self.switch.handle(Input::PlayFailed { call, id, error }, now);
+                    self.switch
+                        .handle(Input::PlayFailed { call, id, error }, now);
                     self.carry_out(now);
                 }
             },

@@ -35,9 +35,16 @@ pub enum ServeError {
 impl Core {
     /// Waits for the next thing and deals with it.
     pub async fn step(&mut self) {
-        let poll = if self.switch.calls() == 0 { IDLE_POLL } else { POLL };
+        let poll = if self.switch.calls() == 0 {
+            IDLE_POLL
+        } else {
+            POLL
+        };
         let poll_at = Instant::now() + poll;
-        let wake = self.switch.poll_timeout().map_or(poll_at, |t| t.min(poll_at));
+        let wake = self
+            .switch
+            .poll_timeout()
+            .map_or(poll_at, |t| t.min(poll_at));
         tokio::select! {
             Some(event) = self.net_events.recv() => {
                 self.on_net(event, Instant::now());
@@ -91,7 +98,11 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
 /// second signal cuts the time short.
 async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
     core.switch.stop_accepting();
-    info!(calls = core.switch.calls(), seconds = time.as_secs(), "shutting down: no new calls");
+    info!(
+        calls = core.switch.calls(),
+        seconds = time.as_secs(),
+        "shutting down: no new calls"
+    );
     let deadline = Instant::now() + time;
     let mut at_once = false;
     while core.switch.calls() > 0 && Instant::now() < deadline && !at_once {
@@ -107,7 +118,12 @@ async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
         let now = Instant::now();
         core.switch.hang_up_all(&EndReason::Shutdown, now);
         core.carry_out(now);
-        let deadline = Instant::now() + if at_once { HANG_UP_TIME / 10 } else { HANG_UP_TIME };
+        let deadline = Instant::now()
+            + if at_once {
+                HANG_UP_TIME / 10
+            } else {
+                HANG_UP_TIME
+            };
         while core.switch.calls() > 0 && Instant::now() < deadline {
             tokio::select! {
                 () = core.step() => {}

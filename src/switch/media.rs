@@ -46,7 +46,9 @@ impl Switch {
                 let outcome = match end.reason {
                     PlayEndReason::Finished => PlayOutcome::Finished,
                     PlayEndReason::Stopped | PlayEndReason::Replaced => PlayOutcome::Stopped,
-                    PlayEndReason::Failed => PlayOutcome::Failed("the file could not be read on".into()),
+                    PlayEndReason::Failed => {
+                        PlayOutcome::Failed("the file could not be read on".into())
+                    }
                 };
                 let happened =
                     Happened::PlayEnded(PlayId(play.id as u32), outcome, length(end.samples));
@@ -139,10 +141,11 @@ impl Switch {
         };
         entry.recording = None;
         let call_id = entry.call.call_id().to_owned();
-        self.outputs.push_back(Output::Event(Event::RecordingFailed {
-            call_id,
-            error: error.clone(),
-        }));
+        self.outputs
+            .push_back(Output::Event(Event::RecordingFailed {
+                call_id,
+                error: error.clone(),
+            }));
         self.media(handle, Command::StopRecord);
         let happened = Happened::RecordEnded(RecordOutcome::Failed(error), Duration::ZERO);
         self.with_call(handle, |c| c.happened(&happened, now));

@@ -68,12 +68,7 @@ impl Switch {
         }
     }
 
-    fn on_response(
-        &mut self,
-        transaction: ClientId,
-        response: &Response,
-        now: Instant,
-    ) {
+    fn on_response(&mut self, transaction: ClientId, response: &Response, now: Instant) {
         let Some((handle, method)) = self.clients.get(&transaction).cloned() else {
             return;
         };

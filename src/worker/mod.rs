@@ -234,13 +234,7 @@ impl Worker {
         }
     }
 
-    fn bridge_rx<I: MediaIo>(
-        &mut self,
-        room: &mut Room,
-        port: usize,
-        time: TickTime,
-        io: &mut I,
-    ) {
+    fn bridge_rx<I: MediaIo>(&mut self, room: &mut Room, port: usize, time: TickTime, io: &mut I) {
         let Some(owner) = room.bridge.owner(port) else {
             return;
         };
