@@ -1,7 +1,7 @@
 use super::*;
 
-fn run(app: &mut App, happened: Happened, now: Instant) -> Vec<Action> {
-    app.handle(&happened, now);
+fn run(app: &mut App, happened: &Happened, now: Instant) -> Vec<Action> {
+    app.handle(happened, now);
     std::iter::from_fn(|| app.poll_action()).collect()
 }
 
@@ -20,10 +20,10 @@ fn play_hangs_up_after_its_prompts_even_when_one_fails() {
             items: vec![PlayItem::Prompt("welcome".into())],
             repeat: 1,
         }));
-        let actions = run(&mut app, Happened::Established, now);
+        let actions = run(&mut app, &Happened::Established, now);
         assert!(matches!(&actions[..], [Action::Play { repeat: 1, .. }]));
         let end = Happened::PlayEnded(PlayId(0), outcome, Duration::ZERO);
-        assert_eq!(run(&mut app, end, now), [Action::HangUp]);
+        assert_eq!(run(&mut app, &end, now), [Action::HangUp]);
     }
 }
 
@@ -37,12 +37,12 @@ fn record_beeps_first_and_hangs_up_when_the_recording_ends() {
         file: None,
     };
     let mut app = App::new(&AppSpec::Record(spec));
-    let first = run(&mut app, Happened::Established, now);
+    let first = run(&mut app, &Happened::Established, now);
     assert!(matches!(&first[..], [Action::Play { .. }]));
-    let second = run(&mut app, ended(0), now);
+    let second = run(&mut app, &ended(0), now);
     assert!(matches!(&second[..], [Action::Record { max: Some(_), .. }]));
     let end = Happened::RecordEnded(RecordOutcome::MaxLength, Duration::from_secs(60));
-    assert_eq!(run(&mut app, end, now), [Action::HangUp]);
+    assert_eq!(run(&mut app, &end, now), [Action::HangUp]);
 }
 
 #[test]
@@ -54,18 +54,18 @@ fn a_lone_member_is_told_until_company_comes() {
         max_members: 10,
     }));
     assert_eq!(
-        run(&mut app, Happened::Established, now),
+        run(&mut app, &Happened::Established, now),
         [Action::Join("600".into())]
     );
-    assert_eq!(run(&mut app, Happened::Alone, now).len(), 1);
+    assert_eq!(run(&mut app, &Happened::Alone, now).len(), 1);
     assert_eq!(
-        run(&mut app, Happened::Alone, now).len(),
+        run(&mut app, &Happened::Alone, now).len(),
         0,
         "not twice at once"
     );
-    assert_eq!(run(&mut app, Happened::Company, now), [Action::StopPlay]);
-    assert_eq!(run(&mut app, ended(0), now).len(), 0);
-    assert_eq!(run(&mut app, Happened::JoinFailed, now), [Action::HangUp]);
+    assert_eq!(run(&mut app, &Happened::Company, now), [Action::StopPlay]);
+    assert_eq!(run(&mut app, &ended(0), now).len(), 0);
+    assert_eq!(run(&mut app, &Happened::JoinFailed, now), [Action::HangUp]);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_script_hangs_up_at_its_time() {
         length: Some(Duration::from_secs(3)),
         ..ScriptSpec::default()
     }));
-    assert!(run(&mut app, Happened::Established, now).is_empty());
+    assert!(run(&mut app, &Happened::Established, now).is_empty());
     assert_eq!(app.poll_timeout(), Some(now + Duration::from_secs(3)));
     app.handle_timeout(now + Duration::from_secs(2));
     assert_eq!(app.poll_action(), None);

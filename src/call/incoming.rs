@@ -64,6 +64,7 @@ impl Call {
             answered: None,
             stats: None,
             early_answer: None,
+            last_rseq: None,
             retried: false,
             outputs: VecDeque::new(),
         };
@@ -328,7 +329,7 @@ pub(super) fn refusal(mut response: Response, error: &NegotiateError) -> Respons
         .headers
         .set(Name::Warning, format!("{code} antiphon \"{text}\""));
     if response.status == 400 {
-        response.reason = text.to_string();
+        response.reason = text;
     }
     response
 }

@@ -202,6 +202,8 @@ pub struct Call {
     answered: Option<Instant>,
     stats: Option<LegStats>,
     early_answer: Option<Vec<u8>>,
+    /// The last reliable provisional that we have acknowledged (RFC 3262 §4).
+    last_rseq: Option<u32>,
     retried: bool,
     /// The peer's Allow names UPDATE.
     peer_updates: bool,
@@ -434,6 +436,12 @@ impl Call {
         }
         if (101..300).contains(&status) {
             response.headers.set(Name::Contact, self.contact());
+            // RFC 3261 §12.1.1: the caller builds its route set of them.
+            if !request.has_to_tag() {
+                for route in request.headers.get_all(&Name::RecordRoute) {
+                    response.headers.push(Name::RecordRoute, route);
+                }
+            }
         }
         response
     }

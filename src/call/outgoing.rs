@@ -69,6 +69,7 @@ impl Call {
             answered: None,
             stats: None,
             early_answer: None,
+            last_rseq: None,
             retried: false,
             peer_updates: false,
             outputs: VecDeque::new(),
@@ -173,7 +174,11 @@ impl Call {
         let Some(rseq) = response.headers.rseq().ok().flatten().filter(|_| reliable) else {
             return;
         };
-        // RFC 3262 §4: PRACK within the early dialog.
+        // RFC 3262 §4: one that comes again, or out of its order, is not acknowledged.
+        if self.last_rseq.is_some_and(|last| rseq != last.wrapping_add(1)) {
+            return;
+        }
+        self.last_rseq = Some(rseq);
         if self.dialog.is_none() {
             self.dialog = Dialog::uac(&self.invite, response).ok();
         }

@@ -157,13 +157,12 @@ impl Handle {
     fn flush(&mut self) {
         while let Some(input) = self.backlog.pop_front() {
             match self.inputs.try_send(input) {
-                Ok(()) => {}
                 Err(TrySendError::Full(input)) => {
                     self.backlog.push_front(input);
                     return;
                 }
-                // The thread has ended: nobody is left to act on it.
-                Err(TrySendError::Disconnected(_)) => {}
+                // Where the thread has ended, nobody is left to act on it.
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             }
         }
     }

@@ -78,14 +78,11 @@ impl MediaIo for Sockets {
             return;
         };
         // A socket that cannot be connected still works: each packet then names its peer.
-        sockets.connected = match peer {
-            Some(peer) => media::connect(&sockets.pair.rtp, peer)
-                .is_ok()
-                .then_some(peer),
-            None => {
-                let _ = media::disconnect(&sockets.pair.rtp);
-                None
-            }
+        sockets.connected = if let Some(peer) = peer { media::connect(&sockets.pair.rtp, peer)
+        .is_ok()
+        .then_some(peer) } else {
+            let _ = media::disconnect(&sockets.pair.rtp);
+            None
         };
     }
 

@@ -285,8 +285,8 @@ impl Leg {
     pub fn tick_record(&mut self, rx: &[i16], now: MediaTime) -> Option<LegEvent> {
         // The leg's own line and not the clock: moving to another slot must not tear a frame.
         let line = self.line();
-        if let Some(tap) = &mut self.tap {
-            if let TapStatus::Stopped(reason) = tap.push(rx, line) {
+        if let Some(tap) = &mut self.tap
+            && let TapStatus::Stopped(reason) = tap.push(rx, line) {
                 let event = LegEvent::RecordingStopped {
                     recording: tap.recording(),
                     reason: Some(reason),
@@ -295,7 +295,6 @@ impl Leg {
                 self.tap = None;
                 return Some(event);
             }
-        }
         let limit = u64::from(self.settings.media_timeout_ms);
         if limit > 0
             && !self.timed_out

@@ -248,12 +248,12 @@ mod tests {
             },
         );
         t.push(&shared, 0, Codec::Pcmu, 0, 160, |p| {
-            sent.extend_from_slice(p)
+            sent.extend_from_slice(p);
         });
         assert_eq!(sent[12..], payload);
         sent.clear();
         t.push(&shared, 160, Codec::Pcma, 8, 160, |p| {
-            sent.extend_from_slice(p)
+            sent.extend_from_slice(p);
         });
         assert_ne!(
             sent[12..],

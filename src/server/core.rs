@@ -204,7 +204,7 @@ impl Core {
         let Core { engine, switch, .. } = self;
         engine.poll(|worker, event| switch.handle(Input::Media { worker, event }, now));
         while let Ok(event) = self.recorder.events().try_recv() {
-            self.on_recorder(event, now);
+            self.on_recorder(&event, now);
         }
         self.carry_out(now);
     }
@@ -421,20 +421,20 @@ impl Core {
         });
     }
 
-    fn on_recorder(&mut self, event: RecorderEvent, now: Instant) {
-        match &event {
+    fn on_recorder(&mut self, event: &RecorderEvent, now: Instant) {
+        match event {
             RecorderEvent::Closed { id, .. } => {
                 let call_id = self.recordings.remove(id);
-                log_recorder(&event, call_id.as_deref());
+                log_recorder(event, call_id.as_deref());
             }
             RecorderEvent::RolledOver { id, .. } => {
-                log_recorder(&event, self.recordings.get(id).map(String::as_str));
+                log_recorder(event, self.recordings.get(id).map(String::as_str));
             }
             RecorderEvent::Failed {
                 id, path, error, ..
             } => {
                 let call_id = self.recordings.remove(id);
-                log_recorder(&event, call_id.as_deref());
+                log_recorder(event, call_id.as_deref());
                 let input = Input::RecordingFailed {
                     recording: *id,
                     error: format!("{}: {error}", path.display()),

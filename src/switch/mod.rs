@@ -111,7 +111,7 @@ impl Switch {
         Self {
             call_settings: Arc::new(settings.call.clone()),
             endpoint: Endpoint::new(settings.endpoint.clone(), rng.random()),
-            registrar: Registrar::new(settings.registration.clone()),
+            registrar: Registrar::new(settings.registration),
             routes,
             calls: HashMap::new(),
             dialogs: HashMap::new(),

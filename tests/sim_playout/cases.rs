@@ -157,7 +157,7 @@ fn check(line: &str, place: &str) {
                 case.kinds
             );
         } else if let Some(name) = word.strip_prefix('!') {
-            let expected = words.next().expect("a number after !name").parse().unwrap();
+            let expected: u64 = words.next().expect("a number after !name").parse().unwrap();
             assert_eq!(
                 case.statistic(name),
                 expected,
