@@ -15,7 +15,8 @@ pub struct BestLag {
 }
 
 /// The best lag to compare the last `window` samples of `history` with earlier ones.
-/// `history` must hold `window` and the longest lag.
+/// `history` must hold `window` and the longest lag. Every lag is tried: 13,000 products, about
+/// 3 us, for a loss at 8 kHz; higher rates grow by the square and will want decimation.
 pub fn best_lag_back(history: &[i16], window: usize, lags: Range<usize>) -> BestLag {
     let at = history.len() - window;
     search(&history[at..], lags, |lag| {

@@ -77,3 +77,36 @@ fn a_sender_at_the_edge_of_the_tick_does_not_flap() {
         assert!(added <= 20.0, "seed {seed}: {added} ms");
     }
 }
+
+#[test]
+fn ticks_that_were_left_out_or_moved_add_no_delay() {
+    let packets = Sender {
+        phase_us: 1_010_000,
+        ..Sender::default()
+    }
+    .packets(30);
+    let mut packets = packets.iter().peekable();
+    let mut playout = Playout::new(PlayoutSettings::default());
+    let mut frame = [0; 160];
+    let mut now = FIRST_TICK_US;
+    for tick in 0..1400 {
+        // Overruns of one and of five ticks; later the phase moves by 5 ms and back.
+        now += match tick {
+            300 => 2 * TICK_US,
+            400 => 6 * TICK_US,
+            600..605 => TICK_US + 1000,
+            800..805 => TICK_US - 1000,
+            _ => TICK_US,
+        };
+        while let Some(sent) = packets.next_if(|p| p.arrival_us <= now) {
+            playout.insert(
+                &sent.packet(),
+                Codec::Pcmu,
+                MediaTime::from_micros(sent.arrival_us),
+            );
+        }
+        let pulled = playout.pull(&mut frame, MediaTime::from_micros(now));
+        assert!(tick < 2 || pulled == Pulled::Audio, "tick {tick}");
+        assert_eq!(playout.stats().depth_samples, 0, "tick {tick}");
+    }
+}

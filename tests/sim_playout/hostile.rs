@@ -77,7 +77,7 @@ fn odd_pulls_never_panic() {
             ptime_ms: 10,
             ..Sender::default()
         }
-        .packets(60);
+        .packets(15);
         let max_delay_ms = [0, 60, 200, 5000][seed as usize % 4];
         let rate = [8000, 16_000, 48_000, 0][seed as usize / 4 % 4];
         let mut playout = Playout::new(PlayoutSettings { max_delay_ms, rate });
