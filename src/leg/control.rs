@@ -91,8 +91,10 @@ impl Leg {
         let sent_before = self.reported_packets;
         let stats = self.transmit.sender().stats();
         self.reported_packets = stats.packets;
+        // The sender's line begins with the leg.
+        let line = MediaTime::from_micros(self.position() * 125);
         let sender =
-            (stats.packets > sent_before).then(|| self.transmit.sender_mut().report(now, ntp));
+            (stats.packets > sent_before).then(|| self.transmit.sender_mut().report(line, ntp));
         rtcp::write_compound(
             out,
             crate::rtp::Ssrc(self.settings.ssrc),
