@@ -22,7 +22,8 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
         telephone_event: agreed.telephone_event.map(|t| t.rx),
         ptime_ms: agreed.ptime_ms,
         send: agreed.direction.sends(),
-        receive: agreed.direction.receives(),
+        // No music on hold into a conference or a recording.
+        receive: agreed.direction.receives() && !agreed.remote_hold,
         held: agreed.remote_hold || !agreed.direction.receives(),
         remote_rtp: agreed.remote_rtp,
         remote_rtcp: agreed.remote_rtcp,
