@@ -7,7 +7,6 @@ use antiphon::caller::{self, CallOptions};
 use antiphon::codec::Codec;
 use antiphon::config::{Config, LogFormat};
 use antiphon::server;
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -89,7 +88,8 @@ fn main() -> ExitCode {
         Command::Call(args) => call(args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("antiphon: {error:#}");
+        // Each error names its own cause.
+        eprintln!("antiphon: {error}");
         ExitCode::FAILURE
     })
 }
@@ -106,7 +106,7 @@ fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
 
 fn check(file: &PathBuf) -> anyhow::Result<ExitCode> {
     let config = Config::load(file)?;
-    server::check(&config).with_context(|| file.display().to_string())?;
+    server::check(&config).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
     print!("{}", config.to_toml_with_defaults());
     Ok(ExitCode::SUCCESS)
 }
@@ -142,5 +142,5 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("cannot start the runtime")
+        .map_err(|error| anyhow::anyhow!("cannot start the runtime: {error}"))
 }

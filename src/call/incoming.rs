@@ -215,7 +215,11 @@ impl Call {
         if !self.invite.body.is_empty() {
             let capabilities = &self.settings.capabilities;
             match negotiate::answer(&self.invite.body, capabilities, &local, Direction::SendRecv) {
-                Ok((answer, agreed)) => {
+                Ok((answer, mut agreed)) => {
+                    // Who only sends from the start, to where it can be answered, is no party on
+                    // hold: an announcer, say.
+                    agreed.remote_hold &=
+                        agreed.remote_rtp.is_none() || !agreed.direction.receives();
                     let answer = self.settle(local, answer);
                     ok = with_sdp(ok, answer);
                     self.agree(agreed);

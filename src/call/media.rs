@@ -2,6 +2,7 @@
 
 use super::{Call, Output};
 use crate::leg::{LegParams, MAX_RX_TYPES};
+use crate::sdp::Direction;
 use crate::sdp::negotiate::{Agreed, Local};
 use crate::sip::message::{Request, Response};
 
@@ -21,7 +22,8 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
         telephone_event: agreed.telephone_event.map(|t| t.rx),
         ptime_ms: agreed.ptime_ms,
         send: agreed.direction.sends(),
-        receive: agreed.direction.receives(),
+        // No music on hold into a conference or a recording.
+        receive: agreed.direction.receives() && !agreed.remote_hold,
         held: agreed.remote_hold || !agreed.direction.receives(),
         remote_rtp: agreed.remote_rtp,
         remote_rtcp: agreed.remote_rtcp,
@@ -40,6 +42,19 @@ impl Call {
             self.leg_open = true;
             Output::OpenLeg(params)
         });
+    }
+
+    /// The peer has taken the audio out of the session: nothing is sent or expected until it
+    /// offers some again.
+    pub(super) fn silence_media(&mut self) {
+        if let Some(agreed) = &mut self.agreed {
+            agreed.direction = Direction::Inactive;
+            agreed.remote_hold = true;
+            agreed.remote_rtp = None;
+            agreed.remote_rtcp = None;
+            let params = leg_params(agreed);
+            self.outputs.push_back(Output::ConfigureLeg(params));
+        }
     }
 
     /// Our end of the stream for the next description; the version grows with each that differs

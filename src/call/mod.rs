@@ -38,7 +38,7 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::ServerId;
-use crate::sip::transport::Flow;
+use crate::sip::transport::{Flow, Transport};
 use crate::sip::uri::{Host, Uri};
 
 /// Our handle of a call.
@@ -387,8 +387,15 @@ impl Call {
         if reuse {
             return self.flow;
         }
-        match dialog.next_hop().socket_address(5060) {
+        let next_hop = dialog.next_hop();
+        let transport = match next_hop.params.value("transport") {
+            Some(t) if t.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+            Some(t) if t.eq_ignore_ascii_case("udp") => Transport::Udp,
+            _ => self.flow.transport,
+        };
+        match next_hop.socket_address(5060) {
             Some(remote) if remote.is_ipv4() == self.flow.remote.is_ipv4() => Flow {
+                transport,
                 remote,
                 ..self.flow
             },
@@ -417,7 +424,7 @@ impl Call {
             Host::from(self.advertised()),
             Some(self.flow.local.port()),
         );
-        if self.flow.transport == crate::sip::transport::Transport::Tcp {
+        if self.flow.transport == Transport::Tcp {
             uri.params.set("transport", Some("tcp"));
         }
         format!("<{uri}>")

@@ -171,11 +171,21 @@ impl Call {
             return Err(negotiate::NegotiateError::NoAudio);
         };
         let capabilities = &self.settings.capabilities;
-        let (sdp, agreed) =
-            negotiate::answer(&request.body, capabilities, &local, Direction::SendRecv)?;
-        let sdp = self.settle(local, sdp);
-        self.agree(agreed);
-        Ok(sdp)
+        match negotiate::answer(&request.body, capabilities, &local, Direction::SendRecv) {
+            Ok((sdp, agreed)) => {
+                let sdp = self.settle(local, sdp);
+                self.agree(agreed);
+                Ok(sdp)
+            }
+            // RFC 3264 §8.2: the audio is taken out, the call goes on without.
+            Err(negotiate::NegotiateError::NoAudio) => {
+                let sdp = negotiate::reject(&request.body, &local)?;
+                let sdp = self.settle(local, sdp);
+                self.silence_media();
+                Ok(sdp)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The 200 to come, unless the session interval is too small (422).

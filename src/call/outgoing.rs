@@ -120,7 +120,9 @@ impl Call {
         match (&self.state, &cseq.method) {
             (State::Calling { .. }, Method::Invite) => self.on_invite_response(response, now),
             // Another 2xx to the same INVITE: ours was lost, or another branch answered.
-            (State::Established | State::Ending(_), Method::Invite) if cseq.number == 1 => {
+            (State::Established | State::Ending(_), Method::Invite)
+                if cseq.number == self.invite_number() =>
+            {
                 self.on_late_answer(response);
             }
             (State::Established, Method::Invite | Method::Update) if self.pending.refresh => {
@@ -128,6 +130,10 @@ impl Call {
             }
             _ => {}
         }
+    }
+
+    fn invite_number(&self) -> u32 {
+        self.invite.headers.cseq().map_or(1, |c| c.number)
     }
 
     fn on_invite_response(&mut self, response: &Response, now: Instant) {
@@ -185,7 +191,7 @@ impl Call {
         if self.dialog.is_none() {
             self.dialog = Dialog::uac(&self.invite, response).ok();
         }
-        let cseq = self.invite.headers.cseq().map_or(1, |c| c.number);
+        let cseq = self.invite_number();
         if let Some(dialog) = &mut self.dialog {
             let mut prack = dialog.request(Method::Prack);
             prack
@@ -214,7 +220,7 @@ impl Call {
         }
         dialog.confirm();
         self.peer_updates = allows_update(&response.headers);
-        let cseq = self.invite.headers.cseq().map_or(1, |c| c.number);
+        let cseq = self.invite_number();
         let ack = dialog.ack(cseq);
         self.outputs.push_back(Output::Dialog(dialog.id.clone()));
         self.dialog = Some(dialog);
@@ -259,7 +265,7 @@ impl Call {
             return;
         };
         let flow = self.target();
-        let cseq = self.invite.headers.cseq().map_or(1, |c| c.number);
+        let cseq = self.invite_number();
         self.outputs.push_back(Output::Ack(other.ack(cseq), flow));
         if self.dialog.as_ref().is_some_and(|d| d.id != other.id) {
             let bye = other.request(Method::Bye);

@@ -5,7 +5,7 @@
 
 use super::admission::subscriber;
 use super::table::{Server, ServerMachine};
-use super::validate::{Refusal, check_content, check_extensions, check_method};
+use super::validate::{Refusal, allowed, check_content, check_extensions, check_method};
 use super::{Endpoint, Output, ServerId};
 use crate::sip::header::{Name, Via};
 use crate::sip::message::{ParseError, Request, Response};
@@ -286,8 +286,29 @@ impl Endpoint {
                 None => response.add_to_tag(&self.server_tag(id)),
             }
         }
+        self.add_abilities(&mut response);
         self.add_server_header(&mut response);
         Some(response.to_bytes())
+    }
+
+    /// RFC 3261 §11.2, §13.3.1.4: a 2xx to INVITE, UPDATE and OPTIONS says what we can do.
+    fn add_abilities(&self, response: &mut Response) {
+        let asked = response.headers.cseq().is_ok_and(|cseq| {
+            matches!(
+                cseq.method,
+                Method::Invite | Method::Update | Method::Options
+            )
+        });
+        if !(200..300).contains(&response.status) || !asked {
+            return;
+        }
+        let headers = &mut response.headers;
+        if !headers.contains(&Name::Allow) {
+            headers.push(Name::Allow, allowed(&self.settings));
+        }
+        if !headers.contains(&Name::Supported) && !self.settings.extensions.is_empty() {
+            headers.push(Name::Supported, self.settings.extensions.join(", "));
+        }
     }
 
     /// The To tag of this transaction, made now if there is none yet.

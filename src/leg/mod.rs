@@ -49,6 +49,19 @@ pub struct TickTime {
     pub ntp: u64,
 }
 
+impl TickTime {
+    /// The wall clock when something arrived: it may have waited for this tick.
+    fn ntp_at(&self, arrival: MediaTime) -> u64 {
+        let units = |d: Duration| ((d.as_micros() as u64) << 32) / 1_000_000;
+        let before = units(self.now.since(arrival).min(MAX_WAIT));
+        let after = units(arrival.since(self.now).min(MAX_WAIT));
+        self.ntp.wrapping_sub(before).wrapping_add(after)
+    }
+}
+
+/// Nothing waits longer than this between arrival and tick; more is a clock gone wrong.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+
 /// Where a leg's packets go; the engine's sockets, or a simulated network.
 pub trait MediaIo {
     /// Drains what has arrived for a leg (at most 32 packets a call).
@@ -266,12 +279,12 @@ impl Leg {
         let index = self.id.index;
         self.update_filter(now, io);
         io.receive(index, Channel::Rtp, &mut |data, from, arrival| {
-            self.on_datagram(data, from, arrival, time.ntp);
+            self.on_datagram(data, from, arrival, time);
         });
         // RTCP is rare: its own socket is read twice a second.
         if !self.params.rtcp_mux && self.ticks.is_multiple_of(25) {
             io.receive(index, Channel::Rtcp, &mut |data, from, arrival| {
-                self.on_rtcp_from(data, from, arrival, time.ntp);
+                self.on_rtcp_from(data, from, arrival, time);
             });
         }
         self.playout.pull(rx, now);
@@ -402,9 +415,9 @@ impl Leg {
         }
     }
 
-    fn on_datagram(&mut self, data: &[u8], from: SocketAddr, arrival: MediaTime, ntp: u64) {
+    fn on_datagram(&mut self, data: &[u8], from: SocketAddr, arrival: MediaTime, time: TickTime) {
         if packet::is_rtcp(data) {
-            self.on_rtcp_from(data, from, arrival, ntp);
+            self.on_rtcp_from(data, from, arrival, time);
             return;
         }
         let Ok(packet) = Packet::parse(data) else {
@@ -443,7 +456,7 @@ impl Leg {
         }
     }
 
-    fn on_rtcp_from(&mut self, data: &[u8], from: SocketAddr, arrival: MediaTime, ntp: u64) {
+    fn on_rtcp_from(&mut self, data: &[u8], from: SocketAddr, arrival: MediaTime, time: TickTime) {
         let known = self.latch.remote().map(|a| a.ip());
         let signalled = self.params.remote_rtcp.map(|a| a.ip());
         if known != Some(from.ip()) && signalled != Some(from.ip()) {
@@ -451,7 +464,7 @@ impl Leg {
             return;
         }
         self.rtcp_source = Some(from);
-        self.on_rtcp(data, arrival, ntp);
+        self.on_rtcp(data, arrival, time.ntp_at(arrival));
     }
 
     fn send_report<I: MediaIo>(&mut self, time: TickTime, bye: bool, io: &mut I) {

@@ -308,7 +308,7 @@ impl Core {
             recorder.stop();
         }
         while let Ok(event) = self.recorder.events().try_recv() {
-            log_recorder(&event, None);
+            self.log_closed(&event);
         }
     }
 
@@ -421,12 +421,18 @@ impl Core {
         });
     }
 
+    fn log_closed(&mut self, event: &RecorderEvent) {
+        let call_id = match event {
+            RecorderEvent::Closed { id, .. }
+            | RecorderEvent::RolledOver { id, .. }
+            | RecorderEvent::Failed { id, .. } => self.recordings.remove(id),
+        };
+        log_recorder(event, call_id.as_deref());
+    }
+
     fn on_recorder(&mut self, event: &RecorderEvent, now: Instant) {
         match event {
-            RecorderEvent::Closed { id, .. } => {
-                let call_id = self.recordings.remove(id);
-                log_recorder(event, call_id.as_deref());
-            }
+            RecorderEvent::Closed { .. } => self.log_closed(event),
             RecorderEvent::RolledOver { id, .. } => {
                 log_recorder(event, self.recordings.get(id).map(String::as_str));
             }

@@ -81,6 +81,8 @@ pub struct Worker {
     slots: Slots,
     events: Sender<Event>,
     waiting: VecDeque<Event>,
+    /// Joins that wait until the bridge that is being left is back in its place.
+    rejoins: Vec<(LegId, BridgeId, Box<Port>)>,
     counts: WorkerCounts,
 }
 
@@ -98,6 +100,7 @@ impl Worker {
             slots: Slots::new(max_legs, max_bridges),
             events,
             waiting: VecDeque::with_capacity(event_capacity(max_legs)),
+            rejoins: Vec::with_capacity(max_legs),
             counts: WorkerCounts::default(),
         }
     }
@@ -232,6 +235,9 @@ impl Worker {
         } else {
             self.rooms[bridge as usize] = Some(room);
         }
+        while let Some((leg, bridge, port)) = self.rejoins.pop() {
+            self.join(leg, bridge, port);
+        }
     }
 
     fn bridge_rx<I: MediaIo>(&mut self, room: &mut Room, port: usize, time: TickTime, io: &mut I) {
@@ -329,7 +335,7 @@ impl Worker {
         }
         self.slots.add_leg(slot, index);
         if let Some((bridge, port)) = next {
-            self.join(id, bridge, port);
+            self.rejoins.push((id, bridge, port));
         }
     }
 
