@@ -88,10 +88,21 @@ fn main() -> ExitCode {
         Command::Call(args) => call(args),
     };
     result.unwrap_or_else(|error| {
-        // Each error names its own cause.
-        eprintln!("antiphon: {error}");
+        eprintln!("antiphon: {}", message(&error));
         ExitCode::FAILURE
     })
+}
+
+/// The error with its causes. Most of our errors quote their cause; what is said is not said again.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
