@@ -236,7 +236,10 @@ impl Leg {
 
     /// Starts to record what the party says. One that ran is handed back.
     pub fn record(&mut self, mut tap: Tap) -> Option<Tap> {
-        tap.start_at(self.line() + Duration::from_millis(u64::from(TICK_MS)));
+        // Before the first tick there is no line yet: the tap then starts with it.
+        if self.begun.is_some() {
+            tap.start_at(self.line() + Duration::from_millis(u64::from(TICK_MS)));
+        }
         self.tap.replace(tap)
     }
 
@@ -372,6 +375,9 @@ impl Leg {
     fn begin(&mut self, now: MediaTime) {
         self.begun = Some(now);
         self.heard = now;
+        if let Some(tap) = &mut self.tap {
+            tap.start_at(now);
+        }
         // The first report soon, so that the peer learns our name and we its round trip.
         self.next_report = now + Duration::from_millis(1000 + self.spread % 500);
     }
