@@ -5,9 +5,9 @@
 
 use super::admission::subscriber;
 use super::table::{Server, ServerMachine};
-use super::validate::{Refusal, check_content, check_extensions, check_method};
+use super::validate::{Refusal, allow, check_content, check_extensions, check_method};
 use super::{Endpoint, Output, ServerId};
-use crate::sip::header::{Name, Via};
+use crate::sip::header::{Headers, Name, Via};
 use crate::sip::message::{ParseError, Request, Response};
 use crate::sip::method::Method;
 use crate::sip::transaction::{
@@ -286,8 +286,24 @@ impl Endpoint {
                 None => response.add_to_tag(&self.server_tag(id)),
             }
         }
+        let method = response.headers.cseq().map(|c| c.method);
+        if (101..300).contains(&response.status)
+            && matches!(method, Ok(Method::Invite | Method::Options))
+        {
+            self.advertise(&mut response.headers);
+        }
         self.add_server_header(&mut response);
         Some(response.to_bytes())
+    }
+
+    /// What we serve (RFC 3261 §13.3.1.4, §11.2): a peer sends UPDATE only to who allows it.
+    pub(super) fn advertise(&self, headers: &mut Headers) {
+        if !headers.contains(&Name::Allow) {
+            headers.push(Name::Allow, allow(&self.settings));
+        }
+        if !headers.contains(&Name::Supported) {
+            headers.push(Name::Supported, self.settings.extensions.join(", "));
+        }
     }
 
     /// The To tag of this transaction, made now if there is none yet.

@@ -119,7 +119,8 @@ fn accepts_sdp(range: &str) -> bool {
         .any(|a| media.eq_ignore_ascii_case(a))
 }
 
-fn allow(settings: &Settings) -> String {
+/// The value of Allow.
+pub(super) fn allow(settings: &Settings) -> String {
     let names: Vec<_> = settings.allow.iter().map(Method::as_str).collect();
     names.join(", ")
 }
