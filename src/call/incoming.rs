@@ -9,7 +9,8 @@ use rand::Rng;
 
 use super::media::with_sdp;
 use super::{
-    Call, CallHandle, EndReason, Output, Pending, Settings, State, allows_update, behind_nat,
+    Call, CallHandle, EndReason, Output, Pending, RETRY_AFTER, Settings, State, allows_update,
+    behind_nat,
 };
 use crate::app::{App, AppSpec, Happened};
 use crate::sdp::Direction;
@@ -142,7 +143,7 @@ impl Call {
     pub fn media_failed(&mut self, why: &str) {
         if let State::Reserving { invite } = self.state {
             let mut response = self.response_to_invite(503);
-            response.headers.set(Name::RetryAfter, "5");
+            response.headers.set(Name::RetryAfter, RETRY_AFTER);
             self.refuse(invite, response);
         } else {
             self.end(EndReason::Rejected(503, why.to_owned()));

@@ -180,6 +180,9 @@ impl Endpoint {
             sent_by_port: Some(flow.local.port()),
             params,
         };
+        if request.method == Method::Invite {
+            self.advertise(&mut request.headers);
+        }
         let headers = &mut request.headers;
         headers.push_front(Name::Via, via.to_string());
         if !headers.contains(&Name::MaxForwards) {

@@ -153,10 +153,16 @@ impl Switch {
         self.rooms.len()
     }
 
+    /// SIP transactions that have not ended.
+    pub fn transactions(&self) -> usize {
+        self.endpoint.transactions()
+    }
+
     /// Everything that is kept for calls, by count: all zero when no call is left and all
     /// transactions have ended.
     pub fn leftovers(&self) -> usize {
         self.calls.len()
+            + self.clients.len()
             + self.dialogs.len()
             + self.invites.len()
             + self.legs.len()
