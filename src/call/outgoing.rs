@@ -9,7 +9,7 @@ use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State, allow
 use crate::app::{App, AppSpec};
 use crate::sdp::Direction;
 use crate::sdp::negotiate;
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, Role};
 use crate::sip::header::{Name, Refresher};
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
@@ -121,7 +121,7 @@ impl Call {
             (State::Calling { .. }, Method::Invite) => self.on_invite_response(response, now),
             // Another 2xx to the same INVITE: ours was lost, or another branch answered.
             (State::Established | State::Ending(_), Method::Invite)
-                if cseq.number == self.invite_number() =>
+                if self.placed_with(cseq.number) =>
             {
                 self.on_late_answer(response);
             }
@@ -134,6 +134,13 @@ impl Call {
 
     fn invite_number(&self) -> u32 {
         self.invite.headers.cseq().map_or(1, |c| c.number)
+    }
+
+    /// Whether we have placed the call, with an INVITE of this CSeq. In a call that came in, our
+    /// first re-INVITE may have the same number.
+    fn placed_with(&self, cseq: u32) -> bool {
+        self.dialog.as_ref().is_some_and(|d| d.role == Role::Uac)
+            && self.invite.headers.cseq().is_ok_and(|c| c.number == cseq)
     }
 
     fn on_invite_response(&mut self, response: &Response, now: Instant) {
@@ -251,8 +258,22 @@ impl Call {
         }
     }
 
+    /// What the 2xx says of the session timer. One that says nothing is of a peer that knows no
+    /// timers: we go on to refresh, for our own sake (RFC 4028 §7.2).
     fn session_agreed(&mut self, response: &Response, now: Instant) {
-        self.session = session_timer::uac(response).map(|agreed| SessionTimer::new(agreed, now));
+        let settings = self.timer_settings();
+        let ours = match &self.session {
+            Some(session) => Some(session.agreed().interval),
+            None if settings.expires.is_zero() => None,
+            None => Some(settings.expires.max(settings.min_se)),
+        };
+        let alone = ours.map(|interval| session_timer::Agreed {
+            interval,
+            refresher_is_us: true,
+        });
+        self.session = session_timer::uac(response)
+            .or(alone)
+            .map(|agreed| SessionTimer::new(agreed, now));
     }
 
     /// A 2xx that comes again is acknowledged again; one of another branch is also hung up
@@ -352,7 +373,11 @@ impl Call {
             self.our_offer(Direction::SendRecv)
         };
         let contact = self.contact();
-        let settings = self.timer_settings();
+        let mut settings = self.timer_settings();
+        if let Some(session) = &self.session {
+            // RFC 4028 §7.4: the interval that holds now.
+            settings.expires = session.agreed().interval;
+        }
         let Some(dialog) = &mut self.dialog else {
             return;
         };
