@@ -53,21 +53,7 @@ fn beyond_the_limit_of_calls_is_503_with_retry_after() {
 
 #[test]
 fn without_rtp_ports_is_503() {
-    // Two pairs of a block that the server has for itself.
-    let config = Config::new().set("limits", "calls", 40);
-    let server = config.start();
-    let banner = server.log();
-    let range = banner
-        .split("RTP ports ")
-        .nth(1)
-        .unwrap()
-        .split('-')
-        .next()
-        .unwrap();
-    let first: u16 = range.parse().unwrap();
-    drop(server);
-    let range = format!("\"{first}-{}\"", first + 3);
-    let server = Config::new().set("media", "rtp_ports", range).start();
+    let server = Config::new().rtp_pairs(2).start();
     let _one = Call::establish(Peer::udp(server.udp()), "500", &offer());
     let _two = Call::establish(Peer::udp(server.udp()), "500", &offer());
     let (_, refused) = attempt(&mut Peer::udp(server.udp()), "500");
@@ -129,7 +115,7 @@ fn a_call_ends_at_its_longest() {
 #[test]
 fn a_call_without_media_ends_unless_it_is_on_hold() {
     let server = Config::new().set("media", "timeout_seconds", 1).start();
-    let held = offer() + "a=sendonly\r\n";
+    let held = offer() + "a=inactive\r\n";
     let mut on_hold = Call::establish(Peer::udp(server.udp()), "500", &held);
     let mut call = Call::establish(Peer::udp(server.udp()), "500", &offer());
     call.serve("BYE");
