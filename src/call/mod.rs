@@ -38,7 +38,7 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::ServerId;
-use crate::sip::transport::{Flow, Transport};
+use crate::sip::transport::{ConnectionId, Flow, Transport};
 use crate::sip::uri::{Host, Uri};
 
 /// What a caller may wait before it tries again where there was no media for it, seconds.
@@ -282,6 +282,13 @@ impl Call {
     pub fn happened(&mut self, happened: &Happened, now: Instant) {
         if matches!(self.state, State::Established) {
             self.app.handle(happened, now);
+        }
+    }
+
+    /// A connection has ended: requests to the peer go where its Contact or the route set says.
+    pub fn connection_closed(&mut self, connection: ConnectionId) {
+        if self.flow.connection == Some(connection) {
+            self.flow.connection = None;
         }
     }
 

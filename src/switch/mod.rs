@@ -215,7 +215,14 @@ impl Switch {
     /// Takes what the edge has seen.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Sip(input) => self.endpoint.handle(input, now),
+            Input::Sip(input) => {
+                if let endpoint::Input::ConnectionClosed(connection) = input {
+                    for entry in self.calls.values_mut() {
+                        entry.call.connection_closed(connection);
+                    }
+                }
+                self.endpoint.handle(input, now);
+            }
             Input::MediaReady {
                 call,
                 rtp_port,

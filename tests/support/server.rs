@@ -41,6 +41,7 @@ pub struct Config {
     routes: Vec<String>,
     builtin_routes: bool,
     program: Vec<String>,
+    rtp_pairs: u16,
 }
 
 impl Default for Config {
@@ -58,6 +59,8 @@ impl Config {
             routes: Vec::new(),
             builtin_routes: true,
             program: vec![env!("CARGO_BIN_EXE_antiphon").to_owned()],
+            // The pair with the reserved port is left out.
+            rtp_pairs: BLOCK / 2 - 1,
         };
         config
             .set("sip", "udp", "[\"127.0.0.1:0\", \"[::1]:0\"]")
@@ -85,6 +88,13 @@ impl Config {
         self
     }
 
+    /// Only so many pairs of RTP ports.
+    pub fn rtp_pairs(mut self, pairs: u16) -> Self {
+        assert!(pairs < BLOCK / 2);
+        self.rtp_pairs = pairs;
+        self
+    }
+
     /// Runs the server through another program, as `prlimit --nofile=64 antiphon ...`.
     pub fn through(mut self, program: &[&str]) -> Self {
         let words = program.iter().map(|word| (*word).to_owned());
@@ -109,7 +119,11 @@ impl Config {
             "directory",
             format!("{:?}", recordings.display().to_string()),
         );
-        default("media", "rtp_ports", format!("{:?}", ports.range()));
+        default(
+            "media",
+            "rtp_ports",
+            format!("{:?}", ports.range(self.rtp_pairs)),
+        );
         default("media", "port_rest_seconds", "0".to_owned());
         let mut toml = format!("builtin_routes = {}\n", self.builtin_routes);
         for (section, keys) in &sections {
@@ -149,9 +163,8 @@ impl PortBlock {
         panic!("all blocks of RTP ports are in use");
     }
 
-    fn range(&self) -> String {
-        // The pair with the reserved port is left out.
-        format!("{}-{}", self.first, self.first + BLOCK - 3)
+    fn range(&self, pairs: u16) -> String {
+        format!("{}-{}", self.first, self.first + 2 * pairs - 1)
     }
 }
 

@@ -269,10 +269,7 @@ impl Peer {
         loop {
             let read = read_until(deadline, |left| {
                 stream.set_read_timeout(Some(left)).unwrap();
-                match stream.read(&mut buffer) {
-                    Err(e) if e.kind() == ErrorKind::ConnectionReset => Ok(0),
-                    read => read,
-                }
+                stream.read(&mut buffer)
             });
             match read {
                 Some(0) => return true,
@@ -283,7 +280,8 @@ impl Peer {
     }
 }
 
-/// Reads until something comes or the time is up. A refused UDP packet is not the end.
+/// Reads until something comes or the time is up; 0 where the connection has ended. A refused UDP
+/// packet is not the end.
 fn read_until(
     deadline: Instant,
     mut read: impl FnMut(Duration) -> std::io::Result<usize>,
@@ -295,6 +293,7 @@ fn read_until(
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => return Some(0),
             Err(e) => panic!("{e}"),
         }
     }
