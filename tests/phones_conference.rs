@@ -53,7 +53,7 @@ fn conference(watch: &Watch, codec: &str) -> Result<(), String> {
     phones[0].hang_up();
     phones[1].hang_up();
     server.wait_log_count(" ended ", 3);
-    let heard: Vec<Vec<i16>> = phones.iter().map(|p| tone::read(&p.heard())).collect();
+    let heard: Vec<Vec<i16>> = phones.into_iter().map(Baresip::heard).collect();
     check(&heard)
 }
 

@@ -2,14 +2,15 @@
 //! another. It is told what to do, and tells what happens, over its `ctrl_tcp` connection.
 //!
 //! Written for Debian 12's baresip 1.0.0: its `aufile` cannot record, so `sndfile` writes what
-//! comes out of the decoder; and that file ends when the call is first put on hold.
+//! comes out of the decoder; and that file ends when the call is first put on hold, although it
+//! hears what comes after that.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,8 +30,6 @@ pub enum Source<'a> {
     File(&'a Path),
     /// A sine of so many Hz and this peak (1.0: full scale), for as long as it lives.
     Tone(f64, f64),
-    /// What it hears.
-    Echo,
 }
 
 /// A telephone to be started.
@@ -155,7 +154,6 @@ impl<'a> Phone<'a> {
                 );
                 format!("aufile,{}", file.display())
             }
-            Source::Echo => "aubridge,loop".to_owned(),
         };
         let interface = self.server.ip();
         let mut config = format!(
@@ -219,13 +217,31 @@ impl Baresip {
         self.wait_closed()
     }
 
-    /// Gives a command of its menu and waits until it has taken it.
-    pub fn command(&mut self, command: &str, parameters: &str) {
+    /// Waits until it has registered: true; or until it was refused.
+    pub fn registered(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // It may have told so before anybody listened, so it is asked.
+            let text = self.command("reginfo", "");
+            if text.contains("OK") || text.contains("ERR") {
+                return text.contains("OK");
+            }
+            assert!(
+                Instant::now() < deadline,
+                "baresip neither registers nor fails: {text}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Gives a command of its menu, waits until it has taken it, and gives its answer.
+    pub fn command(&mut self, command: &str, parameters: &str) -> String {
         let text = json!({"command": command, "params": parameters, "token": "t"}).to_string();
         let frame = format!("{}:{text},", text.len());
         self.connection.write_all(frame.as_bytes()).unwrap();
         let answer = self.wait(|m| m["response"] == true, command);
         assert_eq!(answer["ok"], true, "{command}: {answer}");
+        answer["data"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Hangs up and waits until the call is over.
@@ -247,15 +263,19 @@ impl Baresip {
         self.wait(|m| m["event"] == true && m["type"] == kind, kind)
     }
 
-    /// What it has heard in its last call, once that is over.
-    pub fn heard(&self) -> PathBuf {
+    /// What it has heard. It ends for that: only then its file is whole.
+    pub fn heard(mut self) -> Vec<i16> {
+        self.command("quit", "");
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "baresip does not quit");
+            // Waiting for a child with a bound has no call in std.
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let entries = std::fs::read_dir(self.directory.path()).unwrap().flatten();
-        let heard = entries
-            .map(|e| e.path())
-            .filter(|p| p.to_string_lossy().ends_with("-dec.wav"));
-        heard
-            .max()
-            .unwrap_or_else(|| panic!("nothing heard:\n{}", self.log()))
+        let mut paths = entries.map(|entry| entry.path());
+        let file = paths.find(|path| path.to_string_lossy().ends_with("-dec.wav"));
+        super::tone::read(&file.unwrap_or_else(|| panic!("nothing heard:\n{}", self.log())))
     }
 
     /// What it said itself.
