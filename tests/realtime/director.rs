@@ -98,6 +98,26 @@ impl Director {
         })
     }
 
+    /// Ends all that is left.
+    pub fn end(&self) -> Vec<Command> {
+        let open = self.legs.iter().enumerate().filter(|(_, leg)| leg.1);
+        open.map(|(index, &(generation, _))| {
+            let index = index as u32;
+            Command::Close(LegId { index, generation })
+        })
+        .collect()
+    }
+
+    /// Ends all bridges, so that a worker has nothing left to do.
+    pub fn end_bridges(&self) -> Vec<Command> {
+        let open = self.bridges.iter().enumerate().filter(|(_, leg)| leg.1);
+        open.map(|(index, &(generation, _))| {
+            let index = index as u32;
+            Command::CloseBridge(BridgeId { index, generation })
+        })
+        .collect()
+    }
+
     /// Frees what came back, and counts it.
     pub fn heard(&mut self, event: Event) {
         let told = &mut self.told;

@@ -1,5 +1,6 @@
 //! A worker on a simulated network, in simulated time.
 
+use std::cmp::Ordering;
 use std::net::SocketAddr;
 
 use antiphon::audio::MediaTime;
@@ -107,9 +108,17 @@ pub fn run(
     let mut random = Random::new(!seed);
     let mut commands: Vec<Command> = Vec::new();
     let mut ms = 1;
-    while ms < seconds * 1000 {
-        for _ in 0..random.below(4) {
-            commands.extend(director.next(peer));
+    loop {
+        let over = ms > seconds * 1000;
+        if ms == seconds * 1000 {
+            commands = director.end();
+            commands.extend(director.end_bridges());
+        } else if !over {
+            for _ in 0..random.below(4) {
+                commands.extend(director.next(peer));
+            }
+        } else if worker.next_due(ms).is_none() || ms > seconds * 1000 + 5000 {
+            break;
         }
         commands.reverse();
         let due = worker.next_due(ms).unwrap_or(ms + 5).min(ms + 5);
