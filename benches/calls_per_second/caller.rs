@@ -241,6 +241,9 @@ impl Caller {
             }
             ("INVITE", State::Inviting) => {
                 call.state = State::Over;
+                if self.counts.refused == 0 {
+                    println!("call {number} is refused: {}", response.first_line());
+                }
                 self.counts.refused += 1;
                 // An ACK of a refusal belongs to the INVITE's transaction; the server's resends
                 // of the refusal do not matter here.

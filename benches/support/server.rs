@@ -103,7 +103,7 @@ impl Server {
         let recordings = directory.path().join("recordings");
         let text = format!(
             "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n\
-             [limits]\ncalls_per_second_per_source = 100000\n\
+             [limits]\ncalls_per_second_per_source = 100000\ntransactions = 100000\n\
              [conference]\nlone_prompt = false\n\
              [recording]\ndirectory = {recordings:?}\n"
         );

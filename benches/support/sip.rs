@@ -124,6 +124,11 @@ impl<'a> Response<'a> {
         })
     }
 
+    /// The status line.
+    pub fn first_line(&self) -> &'a str {
+        self.text.lines().next().unwrap_or_default()
+    }
+
     /// The RTP port of the answer.
     pub fn media_port(&self) -> Option<u16> {
         let media = self.text.split("m=audio ").nth(1)?;
