@@ -72,7 +72,11 @@ fn main() {
     println!(
         "one room, PCMU, 20 ms, {} talker(s){}, {} s\n",
         args.talkers,
-        if args.all_talking { ", all talking" } else { "" },
+        if args.all_talking {
+            ", all talking"
+        } else {
+            ""
+        },
         args.seconds
     );
     println!(
@@ -213,7 +217,8 @@ fn call_in(legs: usize, server: &Server, args: &Args) -> (Load, Vec<Dialog>, Udp
         assert_eq!(response.status, 200, "call {number} is answered");
         dialog.answered(&response);
         let port = response.media_port().expect("the answer has audio");
-        sip.send(dialog.ack().as_bytes()).expect("the server listens");
+        sip.send(dialog.ack().as_bytes())
+            .expect("the server listens");
         let to = SocketAddr::from(([127, 0, 0, 1], port));
         leg.socket.connect(to).expect("a loopback address");
         generator.push(leg);

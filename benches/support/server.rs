@@ -56,7 +56,13 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
         status
             .lines()
-            .find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
+            .find_map(|l| {
+                l.strip_prefix("VmRSS:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse()
+                    .ok()
+            })
             .unwrap_or(0)
     }
 }
@@ -149,7 +155,9 @@ impl Server {
 
     /// Ends it by SIGTERM, and reads its log.
     pub fn stop(mut self) -> Told {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.child.try_wait().is_ok_and(|s| s.is_none()) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));

@@ -199,6 +199,8 @@ pub struct Call {
     session: Option<SessionTimer>,
     /// A refresh that met another request in the air is tried again then.
     refresh_again: Option<Instant>,
+    /// The interval that the peer asked for with 422.
+    refresh_interval: Option<Duration>,
     /// The longest call length ends then.
     ends_at: Option<Instant>,
     created: Instant,

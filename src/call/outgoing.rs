@@ -64,6 +64,7 @@ impl Call {
             pending: Pending::default(),
             session: None,
             refresh_again: None,
+            refresh_interval: None,
             ends_at: None,
             created: now,
             answered: None,
@@ -197,6 +198,9 @@ impl Call {
         self.last_rseq = Some(rseq);
         if self.dialog.is_none() {
             self.dialog = Dialog::uac(&self.invite, response).ok();
+            if let Some(dialog) = &self.dialog {
+                self.outputs.push_back(Output::Dialog(dialog.id.clone()));
+            }
         }
         let cseq = self.invite_number();
         if let Some(dialog) = &mut self.dialog {
@@ -307,12 +311,11 @@ impl Call {
     }
 
     /// A request of ours could not be sent.
-    pub fn on_transport_error(&mut self, method: &Method) {
+    pub fn on_transport_error(&mut self, method: &Method, now: Instant) {
         match (&self.state, method) {
             (State::Calling { .. }, Method::Invite) => self.ending(EndReason::TransportFailed),
-            (State::Established, Method::Invite | Method::Update) => {
-                self.end(EndReason::TransportFailed);
-            }
+            // The path may be back before the session ends for want of a refresh.
+            (State::Established, Method::Invite | Method::Update) => self.refresh_later(now),
             _ => {}
         }
     }
@@ -378,6 +381,10 @@ impl Call {
             // RFC 4028 §7.4: the interval that holds now.
             settings.expires = session.agreed().interval;
         }
+        if let Some(raised) = self.refresh_interval {
+            settings.expires = settings.expires.max(raised);
+            settings.min_se = settings.min_se.max(raised);
+        }
         let Some(dialog) = &mut self.dialog else {
             return;
         };
@@ -410,13 +417,23 @@ impl Call {
                 }
                 self.session_agreed(response, now);
             }
-            481 | 408 => self.ending(EndReason::SessionExpired),
-            // Glare: both tried at once; again after a while (RFC 3261 §14.1).
-            _ => {
+            // RFC 4028 §10: BYE, since a proxy may have said so for a peer that knows nothing of it.
+            481 | 408 => self.end(EndReason::SessionExpired),
+            // RFC 4028 §7.3: once more, with the interval that is asked for.
+            422 if session_timer::raised(response) > self.refresh_interval => {
+                self.refresh_interval = session_timer::raised(response);
                 self.offered = None;
-                self.refresh_again = Some(now + Duration::from_secs(3));
+                self.refresh(now);
             }
+            // Glare: both tried at once; again after a while (RFC 3261 §14.1).
+            _ => self.refresh_later(now),
         }
+    }
+
+    fn refresh_later(&mut self, now: Instant) {
+        self.pending.refresh = false;
+        self.offered = None;
+        self.refresh_again = Some(now + Duration::from_secs(3));
     }
 
     fn ack_refresh(&mut self, response: &Response) {

@@ -124,11 +124,15 @@ impl Engine {
         &self.realtime
     }
 
-    /// Whether a worker can take another call's commands.
-    pub fn has_room(&self, worker: usize) -> bool {
-        self.handles
-            .get(worker)
-            .is_some_and(|h| h.backlog.len() < MAX_BACKLOG)
+    /// Whether the workers can take another call's commands.
+    pub fn has_room(&self) -> bool {
+        self.handles.iter().all(|h| h.backlog.len() < MAX_BACKLOG)
+    }
+
+    /// Whether all threads run: one that has ended has met a bug.
+    pub fn is_alive(&self) -> bool {
+        let ended = |h: &Handle| h.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        !self.handles.iter().any(ended)
     }
 
     /// Sends to a media thread, without blocking; the order is kept.

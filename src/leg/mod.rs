@@ -217,6 +217,9 @@ impl Leg {
             self.latch.signalled(params.remote_rtp, now);
             self.rtcp_source = None;
         }
+        if params.remote_rtcp != self.params.remote_rtcp {
+            self.rtcp_source = None;
+        }
         if params.codec != self.params.codec
             || params.ptime_ms != self.params.ptime_ms
             || (params.send && !self.params.send)
@@ -490,8 +493,9 @@ impl Leg {
             self.statistics.foreign += 1;
             return;
         }
-        self.rtcp_source = Some(from);
-        self.on_rtcp(data, arrival, time.ntp_at(arrival));
+        if self.on_rtcp(data, arrival, time.ntp_at(arrival)) {
+            self.rtcp_source = Some(from);
+        }
     }
 
     fn send_report<I: MediaIo>(&mut self, time: TickTime, bye: bool, io: &mut I) {

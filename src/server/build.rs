@@ -14,8 +14,8 @@ use crate::{call, endpoint, engine, net, sip, switch};
 
 /// Descriptors that are not for calls: listeners, files, TCP connections come on top.
 const OTHER_DESCRIPTORS: u64 = 128;
-/// RTP and RTCP.
-const DESCRIPTORS_PER_CALL: u64 = 2;
+/// RTP, RTCP and a recording.
+const DESCRIPTORS_PER_CALL: u64 = 3;
 /// Level of a configured tone, dBm0.
 const TONE_LEVEL: f32 = -16.0;
 /// How long a configured tone is.

@@ -148,6 +148,11 @@ impl Switch {
         self.calls.len()
     }
 
+    /// Requests of ours that nobody has answered yet: the BYE of calls that are over, too.
+    pub fn unanswered(&self) -> usize {
+        self.clients.len()
+    }
+
     /// Rooms with anybody in them.
     pub fn rooms(&self) -> usize {
         self.rooms.len()
@@ -165,6 +170,7 @@ impl Switch {
             + self.clients.len()
             + self.dialogs.len()
             + self.invites.len()
+            + self.clients.len()
             + self.legs.len()
             + self.recordings.len()
             + self.rooms.len()
