@@ -52,6 +52,14 @@ pub struct TickTime {
     pub ntp: u64,
 }
 
+impl TickTime {
+    /// The wall clock at an earlier instant: a report may have waited for half a second.
+    fn ntp_at(&self, earlier: MediaTime) -> u64 {
+        let ago = self.now.since(earlier).as_micros() as u64;
+        self.ntp.wrapping_sub((ago << 32) / 1_000_000)
+    }
+}
+
 /// Where a leg's packets go; the engine's sockets, or a simulated network.
 pub trait MediaIo {
     /// Drains what has arrived for a leg (at most 32 packets a call).
@@ -275,12 +283,12 @@ impl Leg {
         let index = self.id.index;
         self.update_filter(now, io);
         io.receive(index, Channel::Rtp, &mut |data, from, arrival| {
-            self.on_datagram(data, from, arrival, time.ntp);
+            self.on_datagram(data, from, arrival, time.ntp_at(arrival));
         });
         // RTCP is rare: its own socket is read twice a second.
         if !self.params.rtcp_mux && self.ticks.is_multiple_of(25) {
             io.receive(index, Channel::Rtcp, &mut |data, from, arrival| {
-                self.on_rtcp_from(data, from, arrival, time.ntp);
+                self.on_rtcp_from(data, from, arrival, time.ntp_at(arrival));
             });
         }
         self.playout.pull(rx, now);
