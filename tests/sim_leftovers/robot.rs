@@ -89,7 +89,12 @@ impl Robot {
             manner,
             style,
             user,
-            acts_at: now + rng.random_range(0..1500),
+            // A CANCEL that is to be in time must be quick.
+            acts_at: now
+                + match manner {
+                    Manner::Cancels => rng.random_range(0..150),
+                    _ => rng.random_range(0..1500),
+                },
             ends_at: now + rng.random_range(500..5000),
             acted: false,
             talking: false,
