@@ -120,6 +120,11 @@ impl Law {
         }
     }
 
+    /// Encodes one sample.
+    pub fn encode_one(self, sample: i16) -> u8 {
+        Self::encode(&self.table(), sample)
+    }
+
     /// Encodes one sample: the code that decodes nearest.
     fn encode(table: &[(i16, u8)], sample: i16) -> u8 {
         let at = table.partition_point(|(value, _)| *value < sample);
