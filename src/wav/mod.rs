@@ -6,6 +6,7 @@
 //! claims is never believed beyond what the file holds. The tests hold them against `hound`.
 
 mod chunks;
+pub mod fuzz;
 mod reader;
 mod writer;
 
