@@ -7,6 +7,7 @@
 //! file holds.
 
 mod chunks;
+pub mod fuzz;
 mod reader;
 mod writer;
 
