@@ -149,8 +149,13 @@ fn the_welcome_prompt_is_heard_as_it_is_and_the_server_hangs_up() {
             let line = server.wait_log(" ended ");
             assert!(line.contains("reason=\"hung-up\""), "{line}");
             let heard = phone.heard();
-            // The BYE may overtake the last frames on their way through the telephone.
-            let prompt = &prompt[..prompt.len() - 3 * tone::FRAME];
+            // At the BYE baresip throws away what is in its buffers: 100 ms here. That the very end
+            // is sent is for phones_playing.rs, by lengths.
+            let prompt = &prompt[..prompt.len() - 8 * tone::FRAME];
+            if heard.len() < prompt.len() {
+                let (heard, whole) = (tone::seconds(heard.len()), tone::seconds(prompt.len()));
+                return Err(format!("{way:?}: {heard:.3} s heard of {whole:.3} s"));
+            }
             let (likeness, at) = correlation(prompt, &heard);
             let gain = level(&heard[at..at + prompt.len()]) - level(prompt);
             if likeness < 0.97 || gain.abs() > 1.0 {
@@ -194,10 +199,7 @@ fn narrowband(path: &Path) -> Vec<f64> {
 fn correlation(what: &[f64], heard: &[i16]) -> (f64, usize) {
     let energy = |part: &[f64]| part.iter().map(|s| s * s).sum::<f64>();
     let heard: Vec<f64> = heard.iter().map(|s| f64::from(*s)).collect();
-    let last = heard
-        .len()
-        .checked_sub(what.len())
-        .expect("the prompt was heard whole");
+    let last = heard.len() - what.len();
     let at = |start: usize| {
         let part = &heard[start..start + what.len()];
         let product: f64 = part.iter().zip(what).map(|(a, b)| a * b).sum();
