@@ -12,6 +12,7 @@ mod tone;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use caller::{Ended, call};
 use pacing::Watch;
@@ -218,17 +219,21 @@ fn a_file_that_is_gone_is_an_event_and_the_call_ends_cleanly() {
     assert_eq!(ended.status, Some(0), "{ended:?}");
 }
 
-#[test]
-fn a_streamed_file_that_breaks_off_is_an_event_too() {
-    // Over a minute, so that it is read while it is played.
-    let files = tempfile::tempdir().unwrap();
-    let path = files.path().join("long.wav");
+/// Over a minute, so that it is read while it is played.
+fn make_long(path: &Path) {
     let made = Command::new("sox")
         .args(["-D", "-n", "-r", "8000", "-c", "1", "-b", "16"])
-        .arg(&path)
-        .args(["synth", "70", "sine", "450", "vol", "0.25"])
+        .arg(path)
+        .args(["synth", "61", "sine", "450", "vol", "0.25"])
         .status();
     assert!(made.expect("sox is installed").success());
+}
+
+#[test]
+fn a_long_file_is_streamed_and_ends_where_it_is_cut() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("long.wav");
+    make_long(&path);
     let server = server::Config::new()
         .route(&play_route("long", &[&path], ""))
         .start();
@@ -236,13 +241,42 @@ fn a_streamed_file_that_breaks_off_is_an_event_too() {
         let (_, heard) = hear(&server, watch, "long", Some("3"));
         check_run(&heard, HZ, tone::db(AMPLITUDE), 3.0, "the stream").map(|_| ())
     });
-    // A header that promises more than the file has.
-    let whole = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &whole[..44 + 3 * 16_000]).unwrap();
-    let ended = call("long", server.udp(), &["--json"]).wait();
-    let json = ended.json();
-    assert_eq!(json["answered"], true, "{json}");
+    // Cut behind what has been read ahead, while it is played.
+    let ended_before = server.log().matches(" ended call_id").count();
+    let calling = call("long", server.udp(), &["--json"]);
+    server.wait_log_count("answered", ended_before + 1);
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(44 + 4 * 16_000).unwrap();
+    let json = calling.wait().json();
     assert_eq!(json["ended"], "remote-hung-up", "{json}");
+    assert!(
+        (3800.0..5000.0).contains(&json["talked_ms"].as_f64().unwrap()),
+        "{json}"
+    );
+}
+
+/// Takes a minute: shorter files are not streamed.
+#[test]
+fn a_streamed_file_that_is_gone_at_its_repeat_is_an_event_too() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("long.wav");
+    make_long(&path);
+    let server = server::Config::new()
+        .route(&play_route("long", &[&path], "repeat = 0"))
+        .start();
+    let mut calling = call("long", server.udp(), &["--json"]);
+    server.wait_log("answered");
+    // It is opened a moment later, and nobody tells when; it is wanted again after a minute.
+    std::thread::sleep(Duration::from_secs(5));
+    std::fs::remove_file(&path).unwrap();
+    assert!(calling.ends_within(Duration::from_secs(90)));
+    let json = calling.wait().json();
+    assert_eq!(json["ended"], "remote-hung-up", "{json}");
+    assert!(json["talked_ms"].as_f64().unwrap() > 60_000.0, "{json}");
     let event = server.wait_log("cannot play");
-    assert!(event.contains("long.wav"), "{event}");
+    assert!(
+        event.contains("long.wav: could not be read on after 61.0 s"),
+        "{event}"
+    );
+    assert!(event.contains("call_id="), "{event}");
 }
