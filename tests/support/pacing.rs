@@ -97,10 +97,9 @@ fn waits(pid: u32, permitted: bool) -> Vec<(String, u64)> {
         Some((is_real_time(&path), (path.display().to_string(), waited)))
     };
     let threads: Vec<_> = tasks.flatten().filter_map(|task| of(task.path())).collect();
-    let any = threads.iter().any(|(real_time, _)| *real_time);
     let senders = threads
         .into_iter()
-        .filter(|(real_time, _)| *real_time || !any);
+        .filter(|(real_time, _)| *real_time || !permitted);
     senders.map(|(_, wait)| wait).collect()
 }
 
