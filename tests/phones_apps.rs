@@ -135,10 +135,9 @@ fn field(line: &str, name: &str) -> f64 {
 
 #[test]
 fn the_welcome_prompt_is_heard_as_it_is_and_the_server_hangs_up() {
-    let prompt = narrowband(Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/media/welcome.wav"
-    )));
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/media/welcome.wav"));
+    // Either sample of a pair may be the one that the server's resampler keeps.
+    let prompts = [narrowband(path, 0), narrowband(path, 1)];
     for way in [Way::Udp, Way::Tcp, Way::V6] {
         pacing::in_time(|watch| {
             let server = server::Config::new().start();
@@ -149,10 +148,19 @@ fn the_welcome_prompt_is_heard_as_it_is_and_the_server_hangs_up() {
             let line = server.wait_log(" ended ");
             assert!(line.contains("reason=\"hung-up\""), "{line}");
             let heard = phone.heard();
-            // The BYE may overtake the last frames on their way through the telephone.
-            let prompt = &prompt[..prompt.len() - 3 * tone::FRAME];
-            let (likeness, at) = correlation(prompt, &heard);
-            let gain = level(&heard[at..at + prompt.len()]) - level(prompt);
+            // At the BYE baresip throws away what is in its buffers: 100 ms here. That the very end
+            // is sent is for phones_playing.rs, by lengths.
+            let parts = prompts
+                .each_ref()
+                .map(|p| &p[tone::FRAME..p.len() - 8 * tone::FRAME]);
+            if heard.len() < parts[0].len() {
+                let (heard, whole) = (tone::seconds(heard.len()), tone::seconds(parts[0].len()));
+                return Err(format!("{way:?}: {heard:.3} s heard of {whole:.3} s"));
+            }
+            let found = parts.map(|part| (correlation(part, &heard), part));
+            let best = |a: &((f64, usize), _), b: &((f64, usize), _)| a.0.0.total_cmp(&b.0.0);
+            let ((likeness, at), part) = found.into_iter().max_by(best).unwrap();
+            let gain = level(&heard[at..at + part.len()]) - level(part);
             if likeness < 0.97 || gain.abs() > 1.0 {
                 return Err(format!(
                     "{way:?}: correlation {likeness:.3} at {at}, {gain:.1} dB"
@@ -165,7 +173,7 @@ fn the_welcome_prompt_is_heard_as_it_is_and_the_server_hangs_up() {
 
 /// A file at 16 kHz by every other sample, behind a short low-pass: good enough to be compared
 /// with, and made by other means than the server's.
-fn narrowband(path: &Path) -> Vec<f64> {
+fn narrowband(path: &Path, phase: i64) -> Vec<f64> {
     let reader = hound::WavReader::open(path).unwrap();
     assert_eq!(reader.spec().sample_rate, 16_000);
     let samples: Vec<f64> = reader
@@ -187,17 +195,17 @@ fn narrowband(path: &Path) -> Vec<f64> {
             .map(|(t, m)| t * at(m).unwrap_or(0.0))
             .sum()
     };
-    (0..samples.len() as i64).step_by(2).map(filtered).collect()
+    (phase..samples.len() as i64)
+        .step_by(2)
+        .map(filtered)
+        .collect()
 }
 
 /// The best normalised correlation of `what` in `heard`, and where.
 fn correlation(what: &[f64], heard: &[i16]) -> (f64, usize) {
     let energy = |part: &[f64]| part.iter().map(|s| s * s).sum::<f64>();
     let heard: Vec<f64> = heard.iter().map(|s| f64::from(*s)).collect();
-    let last = heard
-        .len()
-        .checked_sub(what.len())
-        .expect("the prompt was heard whole");
+    let last = heard.len() - what.len();
     let at = |start: usize| {
         let part = &heard[start..start + what.len()];
         let product: f64 = part.iter().zip(what).map(|(a, b)| a * b).sum();

@@ -114,7 +114,7 @@ fn silence_stands_where_nothing_came_and_the_length_is_the_calls() {
         watch.add(calling.pid());
         assert_eq!(calling.wait().status, Some(0));
         let closed = server.wait_log("recording closed");
-        let ended = server.wait_log(" ended ");
+        let ended = server.wait_log(" ended call_id");
         let samples = tone::read(&only(&server));
         let beep = beep_seconds();
         let length = tone::seconds(samples.len());
@@ -176,7 +176,11 @@ fn silence_ends_a_recording_and_the_call() {
         let ended = calling.wait();
         assert!(ended.out.contains("the other side hung up"), "{ended:?}");
         server.wait_log("recording closed");
-        assert!(server.wait_log(" ended ").contains("reason=\"hung-up\""));
+        assert!(
+            server
+                .wait_log(" ended call_id")
+                .contains("reason=\"hung-up\"")
+        );
         let length = tone::seconds(tone::read(&only(&server)).len());
         if (length - 3.0).abs() > 0.15 {
             return Err(format!("{length:.2} s recorded, 3 s expected"));
@@ -281,7 +285,7 @@ fn a_full_disk_ends_the_recording_and_not_the_call() {
     let broke_off = Instant::now();
     // The call is to go on for a while, with its RTP.
     std::thread::sleep(Duration::from_secs(3));
-    assert!(!server.log().contains(" ended "), "the call goes on");
+    assert!(!server.log().contains(" ended call_id"), "the call goes on");
     calling.signal("INT");
     let json = calling.wait().json();
     assert_eq!(json["ended"], "hung-up", "{json}");
@@ -327,7 +331,7 @@ fn a_disk_that_becomes_too_full_ends_the_recording_before_it_is_full() {
     std::fs::write(disk.0.path().join("ballast"), vec![0; 3_700_000]).unwrap();
     let event = server.wait_log("cannot record");
     assert!(event.contains("recording.min_free_mb is 1"), "{event}");
-    assert!(!server.log().contains(" ended "), "the call goes on");
+    assert!(!server.log().contains(" ended call_id"), "the call goes on");
     calling.signal("INT");
     assert_eq!(calling.wait().json()["ended"], "hung-up");
 }

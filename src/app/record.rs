@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Action, Actions, Happened, Machine, PlayId, beep};
+use super::{Action, Actions, Happened, Machine, PlayId, RecordOutcome, beep};
 
 /// How a recording is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,8 @@ impl Machine for Recorder {
                 repeat: 1,
             }),
             Happened::Established | Happened::PlayEnded(..) => out.push_back(self.record()),
+            // What goes wrong on the disk ends the recording, never the call.
+            Happened::RecordEnded(RecordOutcome::Failed(_), _) => {}
             Happened::RecordEnded(..) => out.push_back(Action::HangUp),
             _ => {}
         }

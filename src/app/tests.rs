@@ -43,6 +43,9 @@ fn record_beeps_first_and_hangs_up_when_the_recording_ends() {
     assert!(matches!(&second[..], [Action::Record { max: Some(_), .. }]));
     let end = Happened::RecordEnded(RecordOutcome::MaxLength, Duration::from_secs(60));
     assert_eq!(run(&mut app, &end, now), [Action::HangUp]);
+    let failed = RecordOutcome::Failed("disk full".into());
+    let end = Happened::RecordEnded(failed, Duration::ZERO);
+    assert_eq!(run(&mut app, &end, now), [], "the call goes on");
 }
 
 #[test]

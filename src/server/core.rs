@@ -27,7 +27,7 @@ use crate::net::sip::{Net, NetError, NetEvent};
 use crate::net::sys;
 use crate::store::layout;
 use crate::store::prompts::{PromptError, Prompts};
-use crate::store::recorder::{Recorder, RecorderEvent, RecorderSettings};
+use crate::store::recorder::{Recorder, RecorderEvent, RecorderSettings, SpaceLimit};
 use crate::switch::{Event, Input, Output, Switch};
 use crate::worker::Command;
 use crate::{audio, endpoint};
@@ -131,7 +131,10 @@ impl Core {
         let (net_tx, net_events) = mpsc::channel(NET_EVENTS);
         let net = Net::bind(build::net_settings(&config), net_tx)?;
         let engine = Engine::start(build::engine_settings(&config, max_calls))?;
-        let recorder = Recorder::start(RecorderSettings::default())?;
+        let recorder = Recorder::start(RecorderSettings {
+            space: space_limit(&config),
+            ..RecorderSettings::default()
+        })?;
         let (done, done_rx) = mpsc::unbounded_channel();
         let started = Started {
             listening: net.listening(),
@@ -418,12 +421,12 @@ impl Core {
             }
             None => layout::recording_path(&directory, SystemTime::now(), &caller, &call_id),
         };
-        let min_free = self.config.recording.min_free_mb * 1_000_000;
+        let space = space_limit(&self.config);
         let recorder = self.recorder.clone();
         let done = self.done.clone();
         self.recordings.insert(recording, call_id);
         tokio::task::spawn_blocking(move || {
-            let file = free_space(&path, min_free).and_then(|()| {
+            let file = free_space(&path, space).and_then(|()| {
                 recorder
                     .open(recording, &path, NARROWBAND)
                     .map_err(|e| e.to_string())
@@ -539,28 +542,27 @@ fn sources(items: &[PlayItem], prompts: &Prompts) -> Result<Vec<Source>, String>
         .collect()
 }
 
-/// Refuses a recording where the disk has less than `min` bytes left.
-fn free_space(path: &std::path::Path, min: u64) -> Result<(), String> {
-    if min == 0 {
+/// What is to stay free on the disk of the recordings.
+fn space_limit(config: &Config) -> Option<SpaceLimit> {
+    let min_free_bytes = config.recording.min_free_mb * 1_000_000;
+    (min_free_bytes > 0).then_some(SpaceLimit {
+        min_free_bytes,
+        free_bytes: sys::free_bytes,
+    })
+}
+
+/// Refuses a recording where the disk has too little left.
+fn free_space(path: &std::path::Path, limit: Option<SpaceLimit>) -> Result<(), String> {
+    let Some(limit) = limit else {
         return Ok(());
-    }
+    };
     let existing = path
         .ancestors()
         .skip(1)
         .find(|p| p.exists() || p.as_os_str().is_empty());
-    let directory = match existing {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => std::path::Path::new("."),
-    };
-    match sys::free_bytes(directory) {
-        Ok(free) if free < min => Err(format!(
-            "{}: {} MB free, recording.min_free_mb is {}",
-            directory.display(),
-            free / 1_000_000,
-            min / 1_000_000
-        )),
-        // What cannot be asked is not refused: the write itself will tell.
-        _ => Ok(()),
+    match existing {
+        Some(p) if !p.as_os_str().is_empty() => limit.check(p),
+        _ => limit.check(std::path::Path::new(".")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rand::Rng;
 
 use super::{Event, LegPlace, Output, Summary, Switch};
-use crate::app::{Action, AppSpec, Happened};
+use crate::app::{Action, AppSpec, Happened, PlayItem};
 use crate::bridge::{Bridge, Port};
 use crate::call::{self, CallHandle, EndReason};
 use crate::leg::{Leg, LegId, LegParams, LegSettings};
@@ -180,19 +180,26 @@ impl Switch {
     }
 
     fn act(&mut self, handle: CallHandle, action: Action, now: Instant) {
-        let Some(entry) = self.calls.get(&handle) else {
+        let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };
         let Some(place) = entry.leg else { return };
         match action {
-            Action::Play { id, items, repeat } => self.outputs.push_back(Output::Play {
-                worker: place.worker,
-                leg: place.leg,
-                call: handle,
-                id,
-                items,
-                repeat,
-            }),
+            Action::Play { id, items, repeat } => {
+                let files = items.iter().filter_map(|item| match item {
+                    PlayItem::File(path) => Some(path.clone()),
+                    _ => None,
+                });
+                entry.playing = files.collect();
+                self.outputs.push_back(Output::Play {
+                    worker: place.worker,
+                    leg: place.leg,
+                    call: handle,
+                    id,
+                    items,
+                    repeat,
+                });
+            }
             Action::StopPlay => {
                 self.media(handle, Command::StopPlay);
             }

@@ -42,13 +42,13 @@ impl Switch {
         }
         let Some(handle) = handle else { return };
         match event {
+            LegEvent::PlayEnded(play, end) if end.reason == PlayEndReason::Failed => {
+                self.play_broke_off(handle, PlayId(play.id as u32), length(end.samples), now);
+            }
             LegEvent::PlayEnded(play, end) => {
                 let outcome = match end.reason {
                     PlayEndReason::Finished => PlayOutcome::Finished,
-                    PlayEndReason::Stopped | PlayEndReason::Replaced => PlayOutcome::Stopped,
-                    PlayEndReason::Failed => {
-                        PlayOutcome::Failed("the file could not be read on".into())
-                    }
+                    _ => PlayOutcome::Stopped,
                 };
                 let happened =
                     Happened::PlayEnded(PlayId(play.id as u32), outcome, length(end.samples));
@@ -82,7 +82,10 @@ impl Switch {
     ) {
         self.outputs
             .push_back(Output::CloseRecording { recording, samples });
-        self.recordings.remove(&recording);
+        if self.recordings.remove(&recording).is_none() {
+            // It has failed, and its application knows: this is only the tap's own end.
+            return;
+        }
         if let Some(entry) = self.calls.get_mut(&handle) {
             if entry.recording == Some(recording) {
                 entry.recording = None;
@@ -111,6 +114,29 @@ impl Switch {
             entry.call.leg_closed(leg.stats());
             self.touched.push_back(handle);
         }
+    }
+
+    /// A file could not be read on while it was played.
+    fn play_broke_off(&mut self, handle: CallHandle, id: PlayId, played: Duration, now: Instant) {
+        let Some(entry) = self.calls.get(&handle) else {
+            return;
+        };
+        let files: Vec<_> = entry
+            .playing
+            .iter()
+            .map(|p| p.display().to_string())
+            .collect();
+        let error = format!(
+            "{}: could not be read on after {:.1} s",
+            files.join(", "),
+            played.as_secs_f64()
+        );
+        self.outputs.push_back(Output::Event(Event::PlayFailed {
+            call_id: entry.call.call_id().to_owned(),
+            error: error.clone(),
+        }));
+        let happened = Happened::PlayEnded(id, PlayOutcome::Failed(error), played);
+        self.with_call(handle, |c| c.happened(&happened, now));
     }
 
     pub(super) fn play_failed(

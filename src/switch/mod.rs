@@ -14,6 +14,7 @@ pub use message::{Event, Input, Output, Summary};
 pub use routes::Routes;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -73,6 +74,8 @@ struct Entry {
     invites: Vec<ServerId>,
     wake: Option<Instant>,
     recording: Option<u64>,
+    /// The files of the last play, for the event where one breaks off.
+    playing: Vec<PathBuf>,
     party: String,
 }
 
@@ -312,6 +315,7 @@ impl Switch {
             invites: Vec::new(),
             wake: None,
             recording: None,
+            playing: Vec::new(),
             party,
         };
         self.calls.insert(handle, entry);

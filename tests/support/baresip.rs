@@ -20,6 +20,9 @@ use serde_json::{Value, json};
 pub const PATIENCE: Duration = Duration::from_secs(15);
 /// It ends by itself after so long, whatever becomes of the test.
 const LIFE: Duration = Duration::from_secs(120);
+/// How long its tone is, and a call at most. It loads the file when the call starts, and throws away
+/// what has come meanwhile: so not longer than needed.
+pub const TONE_SECONDS: f64 = 15.0;
 /// Attempts to start it: its control port is free when it is chosen, and may not be any more.
 const STARTS: usize = 5;
 
@@ -28,7 +31,7 @@ const STARTS: usize = 5;
 pub enum Source<'a> {
     /// A WAV file, 16-bit mono at 8 kHz. It hangs up at its end.
     File(&'a Path),
-    /// A sine of so many Hz and this peak (1.0: full scale), for as long as it lives.
+    /// A sine of so many Hz and this peak (1.0: full scale), for [`TONE_SECONDS`].
     Tone(f64, f64),
 }
 
@@ -148,10 +151,7 @@ impl<'a> Phone<'a> {
             Source::File(file) => format!("aufile,{}", file.display()),
             Source::Tone(hz, amplitude) => {
                 let file = directory.join("tone.wav");
-                super::tone::write(
-                    &file,
-                    &super::tone::sine_16(hz, amplitude, LIFE.as_secs_f64()),
-                );
+                super::tone::write(&file, &super::tone::sine_16(hz, amplitude, TONE_SECONDS));
                 format!("aufile,{}", file.display())
             }
         };

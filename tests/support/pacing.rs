@@ -33,12 +33,13 @@ impl Watch {
         let pids = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let (watched, stopped) = (Arc::clone(&pids), Arc::clone(&stop));
+        let permitted = !on_time().is_empty();
         let thread = std::thread::spawn(move || {
             let mut last = std::collections::HashMap::new();
             let mut worst = 0;
             while !stopped.load(Ordering::Relaxed) {
                 let pids: Vec<u32> = watched.lock().unwrap().clone();
-                for (task, waited) in pids.into_iter().flat_map(waits) {
+                for (task, waited) in pids.into_iter().flat_map(|pid| waits(pid, permitted)) {
                     let before = last.insert(task, waited).unwrap_or(waited);
                     worst = worst.max(waited.saturating_sub(before));
                 }
@@ -84,17 +85,30 @@ pub fn in_time(run: impl Fn(&Watch) -> Result<(), String>) {
     );
 }
 
-/// Each thread of a process with the time that it has waited for a processor so far, ns.
-fn waits(pid: u32) -> Vec<(String, u64)> {
+/// Each sending thread of a process with the time that it has waited for a processor so far, ns:
+/// those with a real-time priority where that is permitted, else all.
+fn waits(pid: u32, permitted: bool) -> Vec<(String, u64)> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
     let of = |path: std::path::PathBuf| {
         let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
         let waited = text.split_whitespace().nth(1)?.parse().ok()?;
-        Some((path.display().to_string(), waited))
+        Some((is_real_time(&path), (path.display().to_string(), waited)))
     };
-    tasks.flatten().filter_map(|task| of(task.path())).collect()
+    let threads: Vec<_> = tasks.flatten().filter_map(|task| of(task.path())).collect();
+    let senders = threads
+        .into_iter()
+        .filter(|(real_time, _)| *real_time || !permitted);
+    senders.map(|(_, wait)| wait).collect()
+}
+
+/// proc(5), /proc/PID/stat: field 41 is the policy (1 FIFO, 2 RR); the second field, a name in
+/// parentheses, may have blanks.
+fn is_real_time(task: &std::path::Path) -> bool {
+    let text = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
+    let behind_name = text.rsplit(')').next().unwrap_or_default();
+    matches!(behind_name.split_whitespace().nth(41 - 3), Some("1" | "2"))
 }
 
 /// Words before a sender's command that give it a real-time priority, where that is permitted:

@@ -54,6 +54,14 @@ impl Recording {
         &self.path
     }
 
+    /// Where its file lies.
+    pub(super) fn directory(&self) -> &Path {
+        match self.path.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
+            _ => Path::new("."),
+        }
+    }
+
     /// Where the next sample goes.
     pub(super) fn position(&self) -> u64 {
         self.earlier + self.writer.samples()

@@ -34,6 +34,33 @@ pub struct RecorderSettings {
     pub flush_every: Duration,
     /// Bytes of audio of one file; a recording beyond goes on in a second one.
     pub max_file_bytes: u64,
+    /// What is to stay free on the disk; none: recordings may fill it.
+    pub space: Option<SpaceLimit>,
+}
+
+/// Ends recordings rather than leave less space on their disk.
+#[derive(Clone, Copy, Debug)]
+pub struct SpaceLimit {
+    /// Bytes that stay free.
+    pub min_free_bytes: u64,
+    /// Asks the system how many are free where a path lies.
+    pub free_bytes: fn(&Path) -> io::Result<u64>,
+}
+
+impl SpaceLimit {
+    /// Refuses where less than the limit is free around `path`.
+    pub fn check(&self, path: &Path) -> Result<(), String> {
+        match (self.free_bytes)(path) {
+            Ok(free) if free < self.min_free_bytes => Err(format!(
+                "{}: {} MB free, recording.min_free_mb is {}",
+                path.display(),
+                free / 1_000_000,
+                self.min_free_bytes / 1_000_000
+            )),
+            // What cannot be asked is not refused: the write itself will tell.
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for RecorderSettings {
@@ -43,6 +70,7 @@ impl Default for RecorderSettings {
             events: 8192,
             flush_every: Duration::from_millis(250),
             max_file_bytes: u64::MAX,
+            space: None,
         }
     }
 }

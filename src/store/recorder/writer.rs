@@ -1,6 +1,7 @@
 //! The writer thread's loop.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -133,7 +134,14 @@ impl WriterThread {
             }
             entry.dirty = false;
             entry.flush_due = now + self.settings.flush_every;
-            if let Err(error) = entry.recording.flush() {
+            let space = self.settings.space;
+            let result = entry.recording.flush().and_then(|()| match space {
+                Some(limit) => limit
+                    .check(entry.recording.directory())
+                    .map_err(|error| io::Error::other(error).into()),
+                None => Ok(()),
+            });
+            if let Err(error) = result {
                 failed.push((*id, error));
             }
         }
