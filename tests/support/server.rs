@@ -104,7 +104,7 @@ impl Config {
 
     /// Starts the server and waits until it is ready.
     pub fn start(self) -> Server {
-        Server::start(self)
+        Server::start(&self)
     }
 
     fn to_toml(&self, directory: &Path, ports: &PortBlock) -> String {
@@ -212,7 +212,7 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(config: Config) -> Self {
+    fn start(config: &Config) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ports = PortBlock::reserve();
         let file = directory.path().join("antiphon.toml");
@@ -251,8 +251,10 @@ impl Server {
         self.listening
             .iter()
             .find(|(t, a)| t.eq_ignore_ascii_case(transport) && a.is_ipv6() == v6)
-            .map(|(_, a)| *a)
-            .unwrap_or_else(|| panic!("no {transport} listener: {:?}", self.listening))
+            .map_or_else(
+                || panic!("no {transport} listener: {:?}", self.listening),
+                |(_, a)| *a,
+            )
     }
 
     /// The UDP listener on 127.0.0.1.
