@@ -22,6 +22,9 @@ use crate::switch::{Event, Summary};
 /// How long the other side may take to answer before we give up.
 const ANSWER_TIME: Duration = Duration::from_secs(120);
 
+/// How long the other side may take to answer our BYE.
+const BYE_TIME: Duration = Duration::from_secs(2);
+
 /// What to do in the call.
 #[derive(Clone, Debug)]
 pub struct CallOptions {
@@ -61,6 +64,9 @@ pub enum CallError {
     /// The parts could not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A second interrupt.
+    #[error("interrupted before the other side said anything")]
+    Interrupted,
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -94,6 +100,7 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         .net
         .flow_to(transport, remote)
         .map_err(|e| CallError::Route(remote, e))?;
+    let plays = options.play.is_some();
     let spec = AppSpec::Script(ScriptSpec {
         play: options.play,
         record: options.record,
@@ -104,12 +111,15 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         .switch
         .originate(options.uri.clone(), "antiphon".into(), flow, spec, now);
     core.carry_out(now);
-    let (summary, trouble) = wait(&mut core, handle).await?;
+    let listens = options.seconds.is_none() && !plays;
+    let (summary, trouble, interrupted) = wait(&mut core, handle).await?;
+    core.finish(Instant::now() + BYE_TIME).await;
     core.close_recordings();
     let planned = match summary.reason {
-        EndReason::HungUp => summary.set_up.is_some(),
-        // Without a length of our own the other side's end is the plan.
-        EndReason::RemoteHungUp => options.seconds.is_none(),
+        // Who only listens hangs up by an interrupt.
+        EndReason::HungUp => summary.set_up.is_some() && (listens || !interrupted),
+        // Without a length or a file of our own the other side's end is the plan.
+        EndReason::RemoteHungUp => listens,
         _ => false,
     };
     Ok(Report {
@@ -127,24 +137,27 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
 async fn wait(
     core: &mut Core,
     handle: CallHandle,
-) -> Result<(Box<Summary>, Vec<String>), CallError> {
+) -> Result<(Box<Summary>, Vec<String>, bool), CallError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let give_up = Instant::now() + ANSWER_TIME;
     let mut answered = false;
+    let mut interrupts = 0;
     let mut trouble = Vec::new();
     loop {
         tokio::select! {
             () = core.step() => {}
-            _ = interrupt.recv() => hang_up(core, handle),
-            _ = terminate.recv() => hang_up(core, handle),
+            _ = interrupt.recv() => interrupts += 1,
+            _ = terminate.recv() => interrupts += 1,
         }
-        if !answered && Instant::now() > give_up {
-            hang_up(core, handle);
+        match interrupts {
+            0 if answered || Instant::now() < give_up => {}
+            0 | 1 => hang_up(core, handle),
+            _ => return Err(CallError::Interrupted),
         }
         for event in core.take_events() {
             match event {
-                Event::Ended(summary) => return Ok((summary, trouble)),
+                Event::Ended(summary) => return Ok((summary, trouble, interrupts > 0)),
                 Event::Answered { .. } => answered = true,
                 Event::PlayFailed { error, .. } | Event::RecordingFailed { error, .. } => {
                     trouble.push(error);

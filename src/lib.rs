@@ -1,7 +1,7 @@
 //! antiphon: a SIP media server with conferencing.
 //!
-//! Modules stand in layer order; each imports only from the layers above it in this list
-//! (`tests/layering.rs` holds that).
+//! Modules stand in layer order; each imports only from the layers above its own in this list,
+//! and beside it as the table in `tests/layering.rs` says, which holds all of it.
 
 // L0: values and signal processing, no clock, no I/O.
 pub mod audio;

@@ -88,10 +88,21 @@ fn main() -> ExitCode {
         Command::Call(args) => call(args),
     };
     result.unwrap_or_else(|error| {
-        // Each error names its own cause.
-        eprintln!("antiphon: {error}");
+        eprintln!("antiphon: {}", message(&error));
         ExitCode::FAILURE
     })
+}
+
+/// The error with its causes. Most of our errors quote their cause; what is said is not said again.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
@@ -138,8 +149,9 @@ fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread: the control side is one task with a timer every 2 ms, and waking it across
+    // threads costs more than all that it does.
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| anyhow::anyhow!("cannot start the runtime: {error}"))

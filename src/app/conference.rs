@@ -18,14 +18,17 @@ pub struct ConferenceSpec {
 #[derive(Debug)]
 pub(super) struct Member {
     spec: ConferenceSpec,
-    prompting: bool,
+    /// The prompt that plays.
+    prompting: Option<PlayId>,
+    next: u32,
 }
 
 impl Member {
     pub fn new(spec: ConferenceSpec) -> Self {
         Self {
             spec,
-            prompting: false,
+            prompting: None,
+            next: 0,
         }
     }
 }
@@ -34,19 +37,20 @@ impl Machine for Member {
     fn handle(&mut self, happened: &Happened, _now: Instant, out: &mut Actions) {
         match happened {
             Happened::Established => out.push_back(Action::Join(self.spec.room.clone())),
-            Happened::Alone if self.spec.lone_prompt && !self.prompting => {
-                self.prompting = true;
+            Happened::Alone if self.spec.lone_prompt && self.prompting.is_none() => {
+                let id = PlayId(self.next);
+                self.next = self.next.wrapping_add(1);
+                self.prompting = Some(id);
                 out.push_back(Action::Play {
-                    id: PlayId(0),
+                    id,
                     items: vec![PlayItem::Prompt("only-one".into())],
                     repeat: 1,
                 });
             }
-            Happened::Company if self.prompting => {
-                self.prompting = false;
+            Happened::Company if self.prompting.take().is_some() => {
                 out.push_back(Action::StopPlay);
             }
-            Happened::PlayEnded(..) => self.prompting = false,
+            Happened::PlayEnded(id, ..) if self.prompting == Some(*id) => self.prompting = None,
             Happened::JoinFailed => out.push_back(Action::HangUp),
             _ => {}
         }

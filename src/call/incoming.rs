@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use rand::Rng;
 
-use super::media::with_sdp;
+use super::media::{offer_of, with_sdp};
 use super::{
-    Call, CallHandle, EndReason, Output, Pending, Settings, State, allows_update, behind_nat,
+    Call, CallHandle, EndReason, Output, Pending, RETRY_AFTER, Settings, State, allows_update,
+    behind_nat,
 };
 use crate::app::{App, AppSpec, Happened};
 use crate::sdp::Direction;
@@ -59,6 +60,7 @@ impl Call {
             pending: Pending::default(),
             session: None,
             refresh_again: None,
+            refresh_interval: None,
             ends_at: None,
             created: now,
             answered: None,
@@ -142,7 +144,7 @@ impl Call {
     pub fn media_failed(&mut self, why: &str) {
         if let State::Reserving { invite } = self.state {
             let mut response = self.response_to_invite(503);
-            response.headers.set(Name::RetryAfter, "5");
+            response.headers.set(Name::RetryAfter, RETRY_AFTER);
             self.refuse(invite, response);
         } else {
             self.end(EndReason::Rejected(503, why.to_owned()));
@@ -152,7 +154,7 @@ impl Call {
     /// The caller requires reliable provisional responses: one is sent and its PRACK awaited
     /// (RFC 3262 §3). It carries our offer where the INVITE had none (§5).
     fn prove(&mut self, invite: ServerId, rseq: u32) {
-        let late = self.invite.body.is_empty();
+        let late = offer_of(&self.invite).is_empty();
         let mut response = self.response_to_invite(if late { 183 } else { 180 });
         response.headers.set(Name::Require, "100rel");
         response.headers.set(Name::RSeq, rseq.to_string());
@@ -167,7 +169,10 @@ impl Call {
     /// PRACK (RFC 3262 §3).
     pub(super) fn on_prack(&mut self, request: &Request, transaction: ServerId, now: Instant) {
         let acknowledged = match (&self.state, request.headers.rack()) {
-            (&State::Proving { invite, rseq }, Ok(rack)) if rack.rseq == rseq => {
+            (&State::Proving { invite, rseq }, Ok(rack))
+                if rack.rseq == rseq
+                    && self.invite.headers.cseq().is_ok_and(|c| c == rack.cseq) =>
+            {
                 Some((invite, rseq))
             }
             _ => None,
@@ -180,7 +185,7 @@ impl Call {
         };
         self.outputs.push_back(Output::Proven(invite, rseq));
         if let Some(ours) = self.offered.take() {
-            match negotiate::accept(&ours, &request.body, &self.settings.capabilities) {
+            match negotiate::accept(&ours, offer_of(request), &self.settings.capabilities) {
                 Ok(agreed) => self.agree(agreed),
                 Err(error) => {
                     let response = refusal(self.response(request, error.status()), &error);
@@ -212,9 +217,14 @@ impl Call {
     fn accept(&mut self, invite: ServerId, now: Instant) {
         let Some(local) = self.local else { return };
         let mut ok = self.response_to_invite(200);
-        if !self.invite.body.is_empty() {
+        if !offer_of(&self.invite).is_empty() {
             let capabilities = &self.settings.capabilities;
-            match negotiate::answer(&self.invite.body, capabilities, &local, Direction::SendRecv) {
+            match negotiate::answer(
+                offer_of(&self.invite),
+                capabilities,
+                &local,
+                Direction::SendRecv,
+            ) {
                 Ok((answer, mut agreed)) => {
                     // Who only sends from the start, to where it can be answered, is no party on
                     // hold: an announcer, say.
@@ -251,9 +261,12 @@ impl Call {
     }
 
     pub(super) fn session_answer(&mut self, request: &Request, ok: &mut Response, now: Instant) {
-        if let Ok(Some(agreed)) = session_timer::uas(request, &self.timer_settings()) {
-            session_timer::uas_headers(ok, request, &agreed);
-            self.session = Some(SessionTimer::new(agreed, now));
+        if let Ok(answer) = session_timer::uas(request, &self.timer_settings()) {
+            // Without one in the 2xx the session does not expire any more.
+            self.session = answer.map(|agreed| SessionTimer::new(agreed, now));
+            if let Some(agreed) = &answer {
+                session_timer::uas_headers(ok, request, agreed);
+            }
         }
     }
 
@@ -278,7 +291,7 @@ impl Call {
         }
         let first = matches!(self.state, State::Accepted { invite } if invite == transaction);
         if let Some(ours) = self.offered.take() {
-            match negotiate::accept(&ours, &ack.body, &self.settings.capabilities) {
+            match negotiate::accept(&ours, offer_of(ack), &self.settings.capabilities) {
                 Ok(agreed) => self.agree(agreed),
                 // RFC 3261 §13.2.2.4 in reverse: without a usable answer there is no session.
                 Err(error) if first => {

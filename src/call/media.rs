@@ -86,6 +86,15 @@ impl Call {
     }
 }
 
+/// The session description of a request: a body of another kind is none (RFC 3261 §20.15), one
+/// without a kind is taken for one.
+pub(super) fn offer_of(request: &Request) -> &[u8] {
+    match request.headers.content_type() {
+        Some(kind) if !kind.eq_ignore_ascii_case(SDP) => &[],
+        _ => &request.body,
+    }
+}
+
 /// Puts a description into a response.
 pub(super) fn with_sdp(mut response: Response, sdp: String) -> Response {
     use crate::sip::header::Name;

@@ -41,6 +41,9 @@ use crate::sip::transaction::ServerId;
 use crate::sip::transport::{ConnectionId, Flow, Transport};
 use crate::sip::uri::{Host, Uri};
 
+/// What a caller may wait before it tries again where there was no media for it, seconds.
+const RETRY_AFTER: &str = "5";
+
 /// Our handle of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallHandle(pub u64);
@@ -196,6 +199,8 @@ pub struct Call {
     session: Option<SessionTimer>,
     /// A refresh that met another request in the air is tried again then.
     refresh_again: Option<Instant>,
+    /// The interval that the peer asked for with 422.
+    refresh_interval: Option<Duration>,
     /// The longest call length ends then.
     ends_at: Option<Instant>,
     created: Instant,
@@ -321,7 +326,10 @@ impl Call {
                     EndReason::Shutdown => 503,
                     _ => 480,
                 };
-                let response = self.response_to_invite(status);
+                let mut response = self.response_to_invite(status);
+                if status == 503 {
+                    response.headers.set(Name::RetryAfter, RETRY_AFTER);
+                }
                 self.outputs.push_back(Output::Respond(invite, response));
             }
             State::Accepted { invite } => {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::incoming::refusal;
-use super::media::with_sdp;
+use super::media::{offer_of, with_sdp};
 use super::{Call, EndReason, Output, State};
 use crate::sdp::Direction;
 use crate::sdp::negotiate;
@@ -100,13 +100,9 @@ impl Call {
         if let Some(dialog) = &mut self.dialog {
             dialog.refresh_target(&request.headers);
         }
-        if request.body.is_empty() {
+        if offer_of(request).is_empty() {
             // RFC 3261 §14.2: a re-INVITE without an offer gets one.
-            let direction = self
-                .agreed
-                .as_ref()
-                .map_or(Direction::SendRecv, |_| Direction::SendRecv);
-            if let Some(sdp) = self.our_offer(direction) {
+            if let Some(sdp) = self.our_offer(Direction::SendRecv) {
                 ok = with_sdp(ok, sdp);
             }
         } else {
@@ -126,7 +122,7 @@ impl Call {
     }
 
     fn on_update(&mut self, transaction: ServerId, request: &Request, now: Instant) {
-        let has_offer = !request.body.is_empty();
+        let has_offer = !offer_of(request).is_empty();
         match self.state {
             State::Ending(_) | State::Ended => {
                 self.busy(transaction, request, 481);
@@ -171,7 +167,7 @@ impl Call {
             return Err(negotiate::NegotiateError::NoAudio);
         };
         let capabilities = &self.settings.capabilities;
-        match negotiate::answer(&request.body, capabilities, &local, Direction::SendRecv) {
+        match negotiate::answer(offer_of(request), capabilities, &local, Direction::SendRecv) {
             Ok((sdp, agreed)) => {
                 let sdp = self.settle(local, sdp);
                 self.agree(agreed);
@@ -179,7 +175,7 @@ impl Call {
             }
             // RFC 3264 §8.2: the audio is taken out, the call goes on without.
             Err(negotiate::NegotiateError::NoAudio) => {
-                let sdp = negotiate::reject(&request.body, &local)?;
+                let sdp = negotiate::reject(offer_of(request), &local)?;
                 let sdp = self.settle(local, sdp);
                 self.silence_media();
                 Ok(sdp)

@@ -9,7 +9,7 @@ use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State, allow
 use crate::app::{App, AppSpec};
 use crate::sdp::Direction;
 use crate::sdp::negotiate;
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, Role};
 use crate::sip::header::{Name, Refresher};
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
@@ -64,6 +64,7 @@ impl Call {
             pending: Pending::default(),
             session: None,
             refresh_again: None,
+            refresh_interval: None,
             ends_at: None,
             created: now,
             answered: None,
@@ -121,7 +122,7 @@ impl Call {
             (State::Calling { .. }, Method::Invite) => self.on_invite_response(response, now),
             // Another 2xx to the same INVITE: ours was lost, or another branch answered.
             (State::Established | State::Ending(_), Method::Invite)
-                if cseq.number == self.invite_number() =>
+                if self.placed_with(cseq.number) =>
             {
                 self.on_late_answer(response);
             }
@@ -134,6 +135,13 @@ impl Call {
 
     fn invite_number(&self) -> u32 {
         self.invite.headers.cseq().map_or(1, |c| c.number)
+    }
+
+    /// Whether we have placed the call, with an INVITE of this CSeq. In a call that came in, our
+    /// first re-INVITE may have the same number.
+    fn placed_with(&self, cseq: u32) -> bool {
+        self.dialog.as_ref().is_some_and(|d| d.role == Role::Uac)
+            && self.invite.headers.cseq().is_ok_and(|c| c.number == cseq)
     }
 
     fn on_invite_response(&mut self, response: &Response, now: Instant) {
@@ -190,6 +198,9 @@ impl Call {
         self.last_rseq = Some(rseq);
         if self.dialog.is_none() {
             self.dialog = Dialog::uac(&self.invite, response).ok();
+            if let Some(dialog) = &self.dialog {
+                self.outputs.push_back(Output::Dialog(dialog.id.clone()));
+            }
         }
         let cseq = self.invite_number();
         if let Some(dialog) = &mut self.dialog {
@@ -251,8 +262,22 @@ impl Call {
         }
     }
 
+    /// What the 2xx says of the session timer. One that says nothing is of a peer that knows no
+    /// timers: we go on to refresh, for our own sake (RFC 4028 §7.2).
     fn session_agreed(&mut self, response: &Response, now: Instant) {
-        self.session = session_timer::uac(response).map(|agreed| SessionTimer::new(agreed, now));
+        let settings = self.timer_settings();
+        let ours = match &self.session {
+            Some(session) => Some(session.agreed().interval),
+            None if settings.expires.is_zero() => None,
+            None => Some(settings.expires.max(settings.min_se)),
+        };
+        let alone = ours.map(|interval| session_timer::Agreed {
+            interval,
+            refresher_is_us: true,
+        });
+        self.session = session_timer::uac(response)
+            .or(alone)
+            .map(|agreed| SessionTimer::new(agreed, now));
     }
 
     /// A 2xx that comes again is acknowledged again; one of another branch is also hung up
@@ -286,12 +311,11 @@ impl Call {
     }
 
     /// A request of ours could not be sent.
-    pub fn on_transport_error(&mut self, method: &Method) {
+    pub fn on_transport_error(&mut self, method: &Method, now: Instant) {
         match (&self.state, method) {
             (State::Calling { .. }, Method::Invite) => self.ending(EndReason::TransportFailed),
-            (State::Established, Method::Invite | Method::Update) => {
-                self.end(EndReason::TransportFailed);
-            }
+            // The path may be back before the session ends for want of a refresh.
+            (State::Established, Method::Invite | Method::Update) => self.refresh_later(now),
             _ => {}
         }
     }
@@ -352,7 +376,15 @@ impl Call {
             self.our_offer(Direction::SendRecv)
         };
         let contact = self.contact();
-        let settings = self.timer_settings();
+        let mut settings = self.timer_settings();
+        if let Some(session) = &self.session {
+            // RFC 4028 §7.4: the interval that holds now.
+            settings.expires = session.agreed().interval;
+        }
+        if let Some(raised) = self.refresh_interval {
+            settings.expires = settings.expires.max(raised);
+            settings.min_se = settings.min_se.max(raised);
+        }
         let Some(dialog) = &mut self.dialog else {
             return;
         };
@@ -385,13 +417,23 @@ impl Call {
                 }
                 self.session_agreed(response, now);
             }
-            481 | 408 => self.ending(EndReason::SessionExpired),
-            // Glare: both tried at once; again after a while (RFC 3261 §14.1).
-            _ => {
+            // RFC 4028 §10: BYE, since a proxy may have said so for a peer that knows nothing of it.
+            481 | 408 => self.end(EndReason::SessionExpired),
+            // RFC 4028 §7.3: once more, with the interval that is asked for.
+            422 if session_timer::raised(response) > self.refresh_interval => {
+                self.refresh_interval = session_timer::raised(response);
                 self.offered = None;
-                self.refresh_again = Some(now + Duration::from_secs(3));
+                self.refresh(now);
             }
+            // Glare: both tried at once; again after a while (RFC 3261 §14.1).
+            _ => self.refresh_later(now),
         }
+    }
+
+    fn refresh_later(&mut self, now: Instant) {
+        self.pending.refresh = false;
+        self.offered = None;
+        self.refresh_again = Some(now + Duration::from_secs(3));
     }
 
     fn ack_refresh(&mut self, response: &Response) {

@@ -4,6 +4,7 @@
 //! them. What is not known or not allowed is refused with file, line and key ([`ConfigError`]).
 
 mod error;
+pub mod fuzz;
 mod media;
 mod print;
 mod reader;

@@ -12,3 +12,12 @@ impl Endpoint {
         }
     }
 }
+
+impl Endpoint {
+    /// The To tag of all responses to an INVITE, the one to its CANCEL included (RFC 3261 §9.2).
+    pub fn set_tag(&mut self, id: ServerId, tag: &str) {
+        if let Some(server) = self.table.server(id) {
+            server.tag = Some(tag.to_owned());
+        }
+    }
+}

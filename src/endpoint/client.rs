@@ -173,13 +173,20 @@ impl Endpoint {
         let mut params = Params::new();
         params.set("branch", Some(&branch));
         params.set("rport", None);
-        let address = self.settings.external_address.unwrap_or(flow.local.ip());
+        let local = flow.local.ip();
+        let external = self.settings.external_address;
+        let address = external
+            .filter(|e| e.is_ipv4() == local.is_ipv4())
+            .unwrap_or(local);
         let via = Via {
             transport: flow.transport.as_str().to_owned(),
             sent_by_host: address.to_canonical().into(),
             sent_by_port: Some(flow.local.port()),
             params,
         };
+        if request.method == Method::Invite {
+            self.advertise(&mut request.headers);
+        }
         let headers = &mut request.headers;
         headers.push_front(Name::Via, via.to_string());
         if !headers.contains(&Name::MaxForwards) {

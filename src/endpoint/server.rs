@@ -5,9 +5,9 @@
 
 use super::admission::subscriber;
 use super::table::{Server, ServerMachine};
-use super::validate::{Refusal, allowed, check_content, check_extensions, check_method};
+use super::validate::{Refusal, allow, check_content, check_extensions, check_method};
 use super::{Endpoint, Output, ServerId};
-use crate::sip::header::{Name, Via};
+use crate::sip::header::{Headers, Name, Via};
 use crate::sip::message::{ParseError, Request, Response};
 use crate::sip::method::Method;
 use crate::sip::transaction::{
@@ -286,27 +286,22 @@ impl Endpoint {
                 None => response.add_to_tag(&self.server_tag(id)),
             }
         }
-        self.add_abilities(&mut response);
+        let method = response.headers.cseq().map(|c| c.method);
+        if (101..300).contains(&response.status)
+            && matches!(method, Ok(Method::Invite | Method::Options))
+        {
+            self.advertise(&mut response.headers);
+        }
         self.add_server_header(&mut response);
         Some(response.to_bytes())
     }
 
-    /// RFC 3261 §11.2, §13.3.1.4: a 2xx to INVITE, UPDATE and OPTIONS says what we can do.
-    fn add_abilities(&self, response: &mut Response) {
-        let asked = response.headers.cseq().is_ok_and(|cseq| {
-            matches!(
-                cseq.method,
-                Method::Invite | Method::Update | Method::Options
-            )
-        });
-        if !(200..300).contains(&response.status) || !asked {
-            return;
-        }
-        let headers = &mut response.headers;
+    /// What we serve (RFC 3261 §13.3.1.4, §11.2): a peer sends UPDATE only to who allows it.
+    pub(super) fn advertise(&self, headers: &mut Headers) {
         if !headers.contains(&Name::Allow) {
-            headers.push(Name::Allow, allowed(&self.settings));
+            headers.push(Name::Allow, allow(&self.settings));
         }
-        if !headers.contains(&Name::Supported) && !self.settings.extensions.is_empty() {
+        if !headers.contains(&Name::Supported) {
             headers.push(Name::Supported, self.settings.extensions.join(", "));
         }
     }

@@ -46,9 +46,9 @@ pub(super) fn check_method(request: &Request, settings: &Settings) -> Result<(),
     if settings.allow.contains(method) {
         Ok(())
     } else if method.is_known() {
-        Err(Refusal::new(405).with(Name::Allow, allowed(settings)))
+        Err(Refusal::new(405).with(Name::Allow, allow(settings)))
     } else {
-        Err(Refusal::new(501).with(Name::Allow, allowed(settings)))
+        Err(Refusal::new(501).with(Name::Allow, allow(settings)))
     }
 }
 
@@ -119,7 +119,8 @@ fn accepts_sdp(range: &str) -> bool {
         .any(|a| media.eq_ignore_ascii_case(a))
 }
 
-pub(super) fn allowed(settings: &Settings) -> String {
+/// The value of Allow.
+pub(super) fn allow(settings: &Settings) -> String {
     let names: Vec<_> = settings.allow.iter().map(Method::as_str).collect();
     names.join(", ")
 }

@@ -84,6 +84,13 @@ pub struct Engine {
 impl Engine {
     /// Starts the media threads.
     pub fn start(settings: Settings) -> io::Result<Engine> {
+        Self::start_confined(settings, || {})
+    }
+
+    /// The same; each thread calls `confine` on itself before its first tick, when all that it
+    /// asks of the system besides the clock and its sockets is behind it. It is the place to take
+    /// away rights from the thread: tests put a seccomp filter there.
+    pub fn start_confined(settings: Settings, confine: fn()) -> io::Result<Engine> {
         let mut handles = Vec::with_capacity(settings.workers);
         let mut realtime = RealTime::Off;
         for index in 0..settings.workers {
@@ -99,7 +106,7 @@ impl Engine {
             let media = MediaThread::new(worker, input_rx, stats.clone(), settings.legs_per_worker);
             let thread = std::thread::Builder::new()
                 .name(format!("media-{index}"))
-                .spawn(move || media.run(settings.realtime_priority, &started_tx))?;
+                .spawn(move || media.run(settings.realtime_priority, &started_tx, confine))?;
             realtime = started.recv().unwrap_or(RealTime::Off);
             handles.push(Handle {
                 inputs,
@@ -117,11 +124,15 @@ impl Engine {
         &self.realtime
     }
 
-    /// Whether a worker can take another call's commands.
-    pub fn has_room(&self, worker: usize) -> bool {
-        self.handles
-            .get(worker)
-            .is_some_and(|h| h.backlog.len() < MAX_BACKLOG)
+    /// Whether the workers can take another call's commands.
+    pub fn has_room(&self) -> bool {
+        self.handles.iter().all(|h| h.backlog.len() < MAX_BACKLOG)
+    }
+
+    /// Whether all threads run: one that has ended has met a bug.
+    pub fn is_alive(&self) -> bool {
+        let ended = |h: &Handle| h.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        !self.handles.iter().any(ended)
     }
 
     /// Sends to a media thread, without blocking; the order is kept.

@@ -43,7 +43,7 @@ impl MediaThread {
     }
 
     /// Runs until it is told to stop.
-    pub fn run(mut self, priority: Option<u8>, started: &Sender<RealTime>) {
+    pub fn run(mut self, priority: Option<u8>, started: &Sender<RealTime>, confine: fn()) {
         let realtime = match priority.map(|p| (p, sys::set_fifo(p))) {
             None => RealTime::Off,
             Some((p, Ok(()))) => RealTime::Granted(p),
@@ -52,6 +52,7 @@ impl MediaThread {
         // The other end waits for exactly this.
         let _ = started.send(realtime);
         let mut next_ms = sys::monotonic_now().as_millis() + 1;
+        confine();
         while !self.stats.stop.load(Ordering::Relaxed) {
             next_ms = self.step(next_ms);
         }

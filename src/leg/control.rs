@@ -25,8 +25,8 @@ pub struct PeerReport {
 }
 
 impl Leg {
-    /// Takes an RTCP packet from the peer.
-    pub(super) fn on_rtcp(&mut self, data: &[u8], arrival: MediaTime, ntp: u64) {
+    /// Takes an RTCP packet from the peer. Whether it is one.
+    pub(super) fn on_rtcp(&mut self, data: &[u8], arrival: MediaTime, ntp: u64) -> bool {
         let our_ssrc = self.settings.ssrc;
         let Leg {
             receiver,
@@ -51,7 +51,7 @@ impl Leg {
             }
             Rtcp::Bye { .. } => bye = true,
         });
-        match parsed {
+        match &parsed {
             Ok(()) => {
                 statistics.rtcp_received += 1;
                 self.heard = arrival;
@@ -63,6 +63,7 @@ impl Leg {
         if bye {
             statistics.peer_bye = true;
         }
+        parsed.is_ok()
     }
 
     /// Whether a report is due; then the time of the next one is drawn.

@@ -18,7 +18,7 @@ pub use transmit::{Encoded, Outgoing};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::audio::{MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES};
+use crate::audio::{MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES, gain};
 use crate::rtp::latch::{Latch, Verdict};
 use crate::rtp::packet::{self, Packet};
 use crate::rtp::session::{Accept, ReceiveStats, Receiver, SendStats};
@@ -30,6 +30,9 @@ use transmit::Transmit;
 
 /// The static payload type of comfort noise at 8 kHz (RFC 3389 §4).
 const COMFORT_NOISE: u8 = 13;
+
+/// 5 ms, in samples.
+const FADE: usize = NARROWBAND as usize / 200;
 
 /// Which of a leg's two sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +158,8 @@ pub struct Leg {
     spread: u64,
     ticks: u64,
     rtcp_source: Option<SocketAddr>,
+    /// What the party says is not let in.
+    muted: bool,
     peer: PeerReport,
     statistics: LegCounts,
 }
@@ -188,6 +193,7 @@ impl Leg {
             spread: (u64::from(settings.ssrc) << 16) | 1,
             ticks: 0,
             rtcp_source: None,
+            muted: false,
             peer: PeerReport::default(),
             statistics: LegCounts::default(),
             params,
@@ -209,6 +215,9 @@ impl Leg {
     pub fn configure(&mut self, params: LegParams, now: MediaTime) {
         if params.remote_rtp != self.params.remote_rtp {
             self.latch.signalled(params.remote_rtp, now);
+            self.rtcp_source = None;
+        }
+        if params.remote_rtcp != self.params.remote_rtcp {
             self.rtcp_source = None;
         }
         if params.codec != self.params.codec
@@ -291,9 +300,24 @@ impl Leg {
             });
         }
         self.playout.pull(rx, now);
-        if !self.params.receive {
-            rx.fill(0);
+        self.mute(rx);
+    }
+
+    /// Lets nothing in from a party that has put us on hold (its music would be heard by a whole
+    /// conference), or that may not send. Fades where that begins and ends.
+    fn mute(&mut self, rx: &mut [i16]) {
+        let muted = self.params.held || !self.params.receive;
+        let (edge, rest) = rx.split_at_mut(rx.len().min(FADE));
+        match (self.muted, muted) {
+            (false, false) => {}
+            (true, false) => gain::ramp(edge, 0.0, 1.0),
+            (false, true) => {
+                gain::ramp(edge, 1.0, 0.0);
+                rest.fill(0);
+            }
+            (true, true) => rx.fill(0),
         }
+        self.muted = muted;
     }
 
     /// The events that came of the rx half: the recording's end and the media time-out. `rx` is
@@ -469,8 +493,9 @@ impl Leg {
             self.statistics.foreign += 1;
             return;
         }
-        self.rtcp_source = Some(from);
-        self.on_rtcp(data, arrival, time.ntp_at(arrival));
+        if self.on_rtcp(data, arrival, time.ntp_at(arrival)) {
+            self.rtcp_source = Some(from);
+        }
     }
 
     fn send_report<I: MediaIo>(&mut self, time: TickTime, bye: bool, io: &mut I) {

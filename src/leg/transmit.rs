@@ -77,10 +77,10 @@ impl Transmit {
         &self.sender
     }
 
-    /// The next packet starts a talk-spurt: what was collected belongs to the past.
+    /// The next packet starts a talk-spurt: what was collected belongs to the past. A held packet
+    /// has its number already and still goes out.
     pub fn restart(&mut self) {
         self.len = 0;
-        self.held_len = 0;
         self.marker = true;
     }
 

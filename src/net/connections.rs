@@ -125,6 +125,11 @@ impl Connections {
         }
     }
 
+    /// Whether the connection is still there.
+    pub(super) fn contains(&self, id: ConnectionId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
     /// The connection to reuse for a peer (RFC 3261 §18.1.1).
     pub(super) fn to(&self, remote: SocketAddr) -> Option<ConnectionId> {
         self.by_remote.get(&remote).copied()

@@ -70,7 +70,9 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// it may still get there.
 pub(super) fn send(shared: &Arc<Shared>, flow: Flow, bytes: Vec<u8>) -> bool {
     let mut connections = shared.connections();
-    let Some(id) = flow.connection.or_else(|| connections.to(flow.remote)) else {
+    // A connection that is gone is replaced by another to the same peer (RFC 3261 §18.2.2).
+    let named = flow.connection.filter(|&id| connections.contains(id));
+    let Some(id) = named.or_else(|| connections.to(flow.remote)) else {
         let Some(opened) = connections.register(shared, flow.remote, false) else {
             return false;
         };

@@ -1,10 +1,10 @@
 //! RTCP (RFC 3550 §6): compound packets written by hand, parsed by `rtcp-types`.
 //!
-//! Writing allocates nothing: it runs on the media thread.
+//! Neither allocates: both run on the media thread.
 
 use std::time::Duration;
 
-use rtcp_types::{Compound, Packet};
+use rtcp_types::{Bye, Compound, ReceiverReport, RtcpPacketParser, SenderReport};
 
 use super::seq::{Ssrc, Timestamp};
 
@@ -73,39 +73,58 @@ pub enum RtcpError {
 }
 
 /// Parses a compound (or reduced-size, RFC 5506) packet. Items are handed to `on_item` up to
-/// the first malformed one; unknown packet types are skipped.
+/// the first malformed one; other packet types are skipped.
 pub fn parse(datagram: &[u8], mut on_item: impl FnMut(Rtcp)) -> Result<(), RtcpError> {
-    let compound = Compound::parse(datagram).map_err(|_| RtcpError::Malformed)?;
-    for packet in compound {
-        match packet.map_err(|_| RtcpError::Malformed)? {
-            Packet::Sr(report) => {
-                let from = Ssrc(report.ssrc());
-                let info = SenderInfo {
-                    ntp: report.ntp_timestamp(),
-                    timestamp: Timestamp(report.rtp_timestamp()),
-                    packets: report.packet_count(),
-                    octets: report.octet_count(),
-                };
-                on_item(Rtcp::SenderReport { ssrc: from, info });
-                for block in report.report_blocks() {
-                    let block = ReportBlock::received(&block);
-                    on_item(Rtcp::ReportBlock { from, block });
-                }
+    // The framing of all of it. The packets are taken one by one below and not from its iterator,
+    // which would parse source descriptions too, into vectors.
+    Compound::parse(datagram).map_err(|_| RtcpError::Malformed)?;
+    let mut rest = datagram;
+    while let [_, kind, high, low, ..] = *rest {
+        let len = 4 * (usize::from(u16::from_be_bytes([high, low])) + 1);
+        let Some((packet, behind)) = rest.split_at_checked(len) else {
+            return Err(RtcpError::Malformed);
+        };
+        parse_packet(kind, packet, &mut on_item).map_err(|_| RtcpError::Malformed)?;
+        rest = behind;
+    }
+    Ok(())
+}
+
+fn parse_packet(
+    kind: u8,
+    packet: &[u8],
+    on_item: &mut impl FnMut(Rtcp),
+) -> Result<(), rtcp_types::RtcpParseError> {
+    match kind {
+        SR => {
+            let report = SenderReport::parse(packet)?;
+            let from = Ssrc(report.ssrc());
+            let info = SenderInfo {
+                ntp: report.ntp_timestamp(),
+                timestamp: Timestamp(report.rtp_timestamp()),
+                packets: report.packet_count(),
+                octets: report.octet_count(),
+            };
+            on_item(Rtcp::SenderReport { ssrc: from, info });
+            for block in report.report_blocks() {
+                let block = ReportBlock::received(&block);
+                on_item(Rtcp::ReportBlock { from, block });
             }
-            Packet::Rr(report) => {
-                let from = Ssrc(report.ssrc());
-                for block in report.report_blocks() {
-                    let block = ReportBlock::received(&block);
-                    on_item(Rtcp::ReportBlock { from, block });
-                }
-            }
-            Packet::Bye(bye) => {
-                for ssrc in bye.ssrcs() {
-                    on_item(Rtcp::Bye { ssrc: Ssrc(ssrc) });
-                }
-            }
-            _ => {}
         }
+        RR => {
+            let report = ReceiverReport::parse(packet)?;
+            let from = Ssrc(report.ssrc());
+            for block in report.report_blocks() {
+                let block = ReportBlock::received(&block);
+                on_item(Rtcp::ReportBlock { from, block });
+            }
+        }
+        BYE => {
+            for ssrc in Bye::parse(packet)?.ssrcs() {
+                on_item(Rtcp::Bye { ssrc: Ssrc(ssrc) });
+            }
+        }
+        _ => {}
     }
     Ok(())
 }
@@ -228,6 +247,7 @@ const MAX_BLOCKS: usize = 31;
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rtcp_types::Packet;
 
     const BLOCK: ReportBlock = ReportBlock {
         ssrc: Ssrc(7),

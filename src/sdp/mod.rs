@@ -5,6 +5,7 @@
 
 pub mod description;
 mod direction;
+pub mod fuzz;
 pub mod negotiate;
 
 pub use description::{Description, SdpError};

@@ -7,15 +7,15 @@ use crate::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec, RecordSpec};
 use crate::config::{AppConfig, Config};
 use crate::sdp::negotiate::Capabilities;
 use crate::sip::transaction::Timers;
-use crate::store::prompts::Prompts;
+use crate::store::prompts::{PromptError, Prompts};
 use crate::switch::Routes;
 use crate::switch::routes::Route;
 use crate::{call, endpoint, engine, net, sip, switch};
 
 /// Descriptors that are not for calls: listeners, files, TCP connections come on top.
 const OTHER_DESCRIPTORS: u64 = 128;
-/// RTP and RTCP.
-const DESCRIPTORS_PER_CALL: u64 = 2;
+/// RTP, RTCP and a recording.
+const DESCRIPTORS_PER_CALL: u64 = 3;
 /// Level of a configured tone, dBm0.
 const TONE_LEVEL: f32 = -16.0;
 /// How long a configured tone is.
@@ -36,6 +36,14 @@ pub enum BuildError {
         name: String,
         /// What could have been.
         known: String,
+    },
+    /// A file that is there and cannot be played.
+    #[error("route {route:?}: prompts: {source}")]
+    BrokenPrompt {
+        /// The route's pattern.
+        route: String,
+        /// The file and what is wrong with it.
+        source: PromptError,
     },
 }
 
@@ -109,8 +117,13 @@ fn item(name: &str, route: &str, prompts: &Prompts) -> Result<PlayItem, BuildErr
         return Ok(PlayItem::Prompt(name.to_owned()));
     }
     let path = PathBuf::from(name);
-    if prompts.load_file(&path).is_ok() {
-        return Ok(PlayItem::File(path));
+    match prompts.load_file(&path) {
+        Ok(_) => return Ok(PlayItem::File(path)),
+        Err(source) if path.exists() => {
+            let route = route.to_owned();
+            return Err(BuildError::BrokenPrompt { route, source });
+        }
+        Err(_) => {}
     }
     Err(BuildError::UnknownPrompt {
         route: route.to_owned(),

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::build::{self, BuildError};
-use crate::app::PlayItem;
+use super::reload::{ReloadError, Reloaded};
+use crate::app::{PlayId, PlayItem};
 use crate::audio::NARROWBAND;
 use crate::audio::source::Source;
 use crate::audio::tone::Tone;
@@ -68,11 +69,12 @@ pub struct Started {
 
 /// What a blocking task has found.
 pub(super) enum Done {
+    Reloaded(PathBuf, Result<Box<Reloaded>, ReloadError>),
     Loaded {
         worker: usize,
         leg: LegId,
         call: CallHandle,
-        id: crate::app::PlayId,
+        id: PlayId,
         repeat: u32,
         sources: Result<Vec<Source>, String>,
     },
@@ -94,16 +96,18 @@ pub struct Core {
     pub net: Net,
     pub(super) net_events: mpsc::Receiver<NetEvent>,
     pub(super) done_rx: mpsc::UnboundedReceiver<Done>,
-    done: mpsc::UnboundedSender<Done>,
+    pub(super) done: mpsc::UnboundedSender<Done>,
     engine: Engine,
     pool: PortPool,
     sockets: HashMap<CallHandle, Arc<SocketPair>>,
     recorder: Arc<Recorder>,
-    prompts: Arc<Prompts>,
-    config: Config,
+    pub(super) prompts: Arc<Prompts>,
+    pub(super) config: Config,
     started: Started,
     events: Vec<Event>,
     recordings: HashMap<u64, String>,
+    /// Plays whose files are being read: the last of each leg.
+    loading: HashMap<(usize, LegId), PlayId>,
 }
 
 impl Core {
@@ -155,6 +159,7 @@ impl Core {
             started,
             events: Vec::new(),
             recordings: HashMap::new(),
+            loading: HashMap::new(),
         })
     }
 
@@ -168,23 +173,14 @@ impl Core {
         self.engine.stats()
     }
 
+    /// Whether all media threads run.
+    pub fn media_alive(&self) -> bool {
+        self.engine.is_alive()
+    }
+
     /// What happened to calls since the last look.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
-    }
-
-    /// Loads routes and prompts anew; running calls keep what they have. On an error everything
-    /// stays as it was.
-    pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let prompts = Prompts::load(
-            config.prompts.directory.as_deref(),
-            &config.prompts.language,
-        )?;
-        let routes = build::routes(&config, &prompts)?;
-        self.switch.set_routes(routes);
-        self.prompts = Arc::new(prompts);
-        self.config = config;
-        Ok(())
     }
 
     /// Something came from a transport.
@@ -218,6 +214,7 @@ impl Core {
     /// A blocking task has ended.
     pub(super) fn on_done(&mut self, done: Done, now: Instant) {
         match done {
+            Done::Reloaded(path, result) => self.adopt(&path, result),
             Done::Loaded {
                 worker,
                 leg,
@@ -226,15 +223,9 @@ impl Core {
                 repeat,
                 sources,
             } => match sources {
-                Ok(items) => {
-                    let play = Box::new(Play {
-                        id: u64::from(id.0),
-                        items,
-                        repeat,
-                        gap_samples: 0,
-                    });
-                    self.media(worker, Command::Play(leg, play));
-                }
+                // Stopped, or replaced, meanwhile.
+                _ if self.loading.get(&(worker, leg)) != Some(&id) => {}
+                Ok(items) => self.start_play(worker, leg, id, items, repeat),
                 Err(error) => {
                     self.switch
                         .handle(Input::PlayFailed { call, id, error }, now);
@@ -261,6 +252,7 @@ impl Core {
                     self.media(worker, Command::Record(leg, tap));
                 }
                 Err(error) => {
+                    self.recordings.remove(&recording);
                     self.switch
                         .handle(Input::RecordingFailed { recording, error }, now);
                     self.carry_out(now);
@@ -281,15 +273,14 @@ impl Core {
                     }
                 }
                 Output::Open { worker, call, leg } => self.open(worker, call, leg),
-                Output::Media { worker, command } => self.media(worker, command),
-                Output::Play {
-                    worker,
-                    leg,
-                    call,
-                    id,
-                    items,
-                    repeat,
-                } => self.play(worker, leg, call, id, items, repeat),
+                Output::Media { worker, command } => {
+                    if let Command::StopPlay(leg) | Command::Close(leg) = &command {
+                        // What is still being loaded for the leg is not wanted any more.
+                        self.loading.remove(&(worker, *leg));
+                    }
+                    self.media(worker, command);
+                }
+                output @ Output::Play { .. } => self.play(output, now),
                 output @ Output::Record { .. } => self.record(output),
                 Output::CloseRecording { recording, samples } => {
                     self.recorder.close(recording, samples);
@@ -313,6 +304,11 @@ impl Core {
     }
 
     fn reserve(&mut self, call: CallHandle, address: IpAddr, now: Instant) {
+        if !self.engine.has_room() {
+            let why = "the media threads are too far behind".to_owned();
+            self.switch.handle(Input::MediaFailed { call, why }, now);
+            return;
+        }
         let input = match self.pool.reserve(address, now) {
             Ok(pair) => {
                 let (rtp_port, rtcp_port) = (pair.rtp_port, pair.rtcp_port);
@@ -345,33 +341,57 @@ impl Core {
         self.engine.send(worker, engine::Input::Command(command));
     }
 
-    fn play(
-        &mut self,
-        worker: usize,
-        leg: LegId,
-        call: CallHandle,
-        id: crate::app::PlayId,
-        items: Vec<PlayItem>,
-        repeat: u32,
-    ) {
-        let prompts = self.prompts.clone();
-        let loaded = move |sources| Done::Loaded {
+    /// What is in memory starts at once: a stop that follows must not overtake it. Files are read
+    /// elsewhere.
+    fn play(&mut self, output: Output, now: Instant) {
+        let Output::Play {
+            worker,
+            leg,
+            call,
+            id,
+            items,
+            repeat,
+        } = output
+        else {
+            return;
+        };
+        self.loading.insert((worker, leg), id);
+        let blocks = items.iter().any(|i| matches!(i, PlayItem::File(_)));
+        let load = move |prompts: &Prompts| Done::Loaded {
             worker,
             leg,
             call,
             id,
             repeat,
-            sources,
+            sources: sources(&items, prompts),
         };
-        if items.iter().any(|i| matches!(i, PlayItem::File(_))) {
+        let prompts = self.prompts.clone();
+        if blocks {
             let done = self.done.clone();
             // Refused only when the core is gone.
             tokio::task::spawn_blocking(move || {
-                let _ = done.send(loaded(sources(&items, &prompts)));
+                let _ = done.send(load(&prompts));
             });
         } else {
-            let _ = self.done.send(loaded(sources(&items, &prompts)));
+            self.on_done(load(&prompts), now);
         }
+    }
+
+    fn start_play(
+        &mut self,
+        worker: usize,
+        leg: LegId,
+        id: PlayId,
+        items: Vec<Source>,
+        repeat: u32,
+    ) {
+        let play = Box::new(Play {
+            id: u64::from(id.0),
+            items,
+            repeat,
+            gap_samples: 0,
+        });
+        self.media(worker, Command::Play(leg, play));
     }
 
     fn record(&mut self, output: Output) {

@@ -32,7 +32,7 @@ pub(super) fn event(event: &Event) {
             party,
             app,
             ..
-        } => info!(call_id, %party, peer = %flow.remote, transport = %flow.transport, app, "call"),
+        } => info!(call_id, party, peer = %flow.remote, transport = %flow.transport, app, "call"),
         Event::Answered { call_id, .. } => info!(call_id, "answered"),
         Event::Ended(summary) => ended(summary),
         Event::PlayFailed { call_id, error } => warn!(call_id, error, "cannot play"),
@@ -66,7 +66,7 @@ fn ended(summary: &Summary) {
     let counts = stats.map(|s| s.counts).unwrap_or_default();
     info!(
         call_id,
-        %party,
+        party,
         app,
         reason = reason.word(),
         status,

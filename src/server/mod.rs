@@ -8,6 +8,7 @@ mod banner;
 mod build;
 mod core;
 mod log;
+mod reload;
 mod run;
 
 pub use banner::banner;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::core::StartError;
 use super::{Core, banner};
@@ -30,6 +30,9 @@ pub enum ServeError {
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(#[from] io::Error),
+    /// A bug in the media plane: running on without it would answer calls in silence.
+    #[error("a media thread has ended; the recordings are closed")]
+    MediaThread,
 }
 
 impl Core {
@@ -64,6 +67,18 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Goes on until no call is left and each BYE is answered, at most until `deadline`.
+    pub async fn finish(&mut self, deadline: Instant) {
+        while self.switch.calls() + self.switch.unanswered() > 0 && Instant::now() < deadline {
+            tokio::select! {
+                () = self.step() => {}
+                () = tokio::time::sleep_until(deadline.into()) => {}
+            }
+        }
+    }
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -86,9 +101,13 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
             () = core.step() => {}
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
-            _ = signals.hang_up.recv() => reload(&mut core, path.as_ref()),
+            _ = signals.hang_up.recv() => if let Some(path) = &path { core.reload(path.clone()) } else { warn!("SIGHUP: there is no configuration file to read again") },
         }
         core.take_events();
+        if !core.media_alive() {
+            core.close_recordings();
+            return Err(ServeError::MediaThread);
+        }
     }
     stop(&mut core, &mut signals, shutdown).await;
     Ok(())
@@ -124,12 +143,7 @@ async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
             } else {
                 HANG_UP_TIME
             };
-        while core.switch.calls() > 0 && Instant::now() < deadline {
-            tokio::select! {
-                () = core.step() => {}
-                () = tokio::time::sleep_until(deadline.into()) => {}
-            }
-        }
+        core.finish(deadline).await;
     }
     core.close_recordings();
     let stats = core.engine_stats();
@@ -138,18 +152,4 @@ async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
         lateness_p99_us = stats.lateness.quantile(0.99).as_micros() as u64,
         "stopped"
     );
-}
-
-fn reload(core: &mut Core, path: Option<&PathBuf>) {
-    let Some(path) = path else {
-        warn!("SIGHUP: there is no configuration file to read again");
-        return;
-    };
-    match Config::load(path) {
-        Err(error) => error!(%error, "SIGHUP: the file is wrong; what was in force stays"),
-        Ok(config) => match core.reload(config) {
-            Ok(()) => info!(file = %path.display(), "SIGHUP: routes and prompts read again"),
-            Err(error) => error!(%error, "SIGHUP: what was in force stays"),
-        },
-    }
 }

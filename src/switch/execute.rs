@@ -11,6 +11,7 @@ use crate::call::{self, CallHandle, EndReason};
 use crate::leg::{Leg, LegId, LegParams, LegSettings};
 use crate::room::{Change, Room};
 use crate::sip::message::Request;
+use crate::sip::method::Method;
 use crate::sip::transport::Flow;
 use crate::worker::{BridgeId, Command};
 
@@ -19,6 +20,9 @@ impl Switch {
         use call::Output as Out;
         match output {
             Out::Respond(transaction, response) => {
+                if response.status >= 300 {
+                    self.forget_invite(transaction);
+                }
                 self.endpoint.respond(transaction, response, now);
             }
             Out::RespondReliable(transaction, response) => {
@@ -34,7 +38,7 @@ impl Switch {
                 let invite = self
                     .clients
                     .iter()
-                    .find(|(_, (h, m))| *h == handle && *m == crate::sip::method::Method::Invite)
+                    .find(|(_, (h, m))| *h == handle && *m == Method::Invite)
                     .map(|(&id, _)| id);
                 if let Some(id) = invite {
                     self.endpoint.cancel(id, now);
@@ -78,7 +82,7 @@ impl Switch {
                 self.clients.insert(id, (handle, method));
             }
             Err(_) => {
-                self.with_call(handle, |c| c.on_transport_error(&method));
+                self.with_call(handle, |c| c.on_transport_error(&method, now));
             }
         }
     }
@@ -286,7 +290,9 @@ impl Switch {
         for id in entry.invites.drain(..) {
             self.invites.remove(&id);
         }
-        self.clients.retain(|_, (h, _)| *h != handle);
+        // A BYE goes on until it is answered.
+        self.clients
+            .retain(|_, (h, method)| *h != handle || *method == Method::Bye);
         if let Some(at) = entry.wake {
             self.wakes.remove(&(at, handle));
         }

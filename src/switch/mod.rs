@@ -148,17 +148,29 @@ impl Switch {
         self.calls.len()
     }
 
+    /// Requests of ours that nobody has answered yet: the BYE of calls that are over, too.
+    pub fn unanswered(&self) -> usize {
+        self.clients.len()
+    }
+
     /// Rooms with anybody in them.
     pub fn rooms(&self) -> usize {
         self.rooms.len()
+    }
+
+    /// SIP transactions that have not ended.
+    pub fn transactions(&self) -> usize {
+        self.endpoint.transactions()
     }
 
     /// Everything that is kept for calls, by count: all zero when no call is left and all
     /// transactions have ended.
     pub fn leftovers(&self) -> usize {
         self.calls.len()
+            + self.clients.len()
             + self.dialogs.len()
             + self.invites.len()
+            + self.clients.len()
             + self.legs.len()
             + self.recordings.len()
             + self.rooms.len()

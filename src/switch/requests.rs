@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Event, Output, Switch};
 use crate::app::AppSpec;
-use crate::call::Call;
+use crate::call::{Call, CallHandle};
 use crate::endpoint;
 use crate::sip::dialog::DialogId;
 use crate::sip::header::Name;
@@ -37,12 +37,12 @@ impl Switch {
                 transaction,
                 request,
             } => {
-                if let Some(&handle) = self.invites.get(&transaction) {
+                if let Some(handle) = self.forget_invite(transaction) {
                     self.with_call(handle, |c| c.on_ack(transaction, &request, now));
                 }
             }
             Out::AckTimeout { transaction } => {
-                if let Some(&handle) = self.invites.get(&transaction) {
+                if let Some(handle) = self.forget_invite(transaction) {
                     self.with_call(handle, |c| c.ack_timeout(transaction));
                 }
             }
@@ -62,7 +62,7 @@ impl Switch {
             }
             Out::TransportError { transaction } => {
                 if let Some((handle, method)) = self.clients.remove(&transaction) {
-                    self.with_call(handle, |c| c.on_transport_error(&method));
+                    self.with_call(handle, |c| c.on_transport_error(&method, now));
                 }
             }
         }
@@ -150,14 +150,24 @@ impl Switch {
             request.clone(),
             transaction,
             flow,
-            tag,
+            tag.clone(),
             now,
         );
+        self.endpoint.set_tag(transaction, &tag);
         self.invites.insert(transaction, handle);
         self.add_call(call);
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.invites.push(transaction);
         }
+    }
+
+    /// Nothing more is expected of an INVITE. Whose it was.
+    pub(super) fn forget_invite(&mut self, transaction: ServerId) -> Option<CallHandle> {
+        let handle = self.invites.remove(&transaction)?;
+        if let Some(entry) = self.calls.get_mut(&handle) {
+            entry.invites.retain(|&t| t != transaction);
+        }
+        Some(handle)
     }
 
     /// Whether a call may begin, and what it is to do.

@@ -167,15 +167,7 @@ fn parse_format(body: &[u8]) -> Result<(u16, u32, Format), WavError> {
 }
 
 /// Fills `buf` as far as the input goes.
-pub(super) fn read_up_to<R: Read>(input: &mut R, buf: &mut [u8]) -> io::Result<usize> {
-    let mut got = 0;
-    while got < buf.len() {
-        match input.read(&mut buf[got..]) {
-            Ok(0) => break,
-            Ok(count) => got += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(got)
+fn read_up_to<R: Read>(input: &mut R, mut buf: &mut [u8]) -> io::Result<usize> {
+    let len = buf.len() as u64;
+    Ok(io::copy(&mut input.take(len), &mut buf)? as usize)
 }

@@ -1,11 +1,13 @@
 //! WAV files: a [`Reader`] that survives hostile ones, a [`Writer`] whose file is valid after
 //! each flush.
 //!
-//! Both are our own: the header is written only behind the data that it counts, so that a
-//! killed process or a full disk leaves a valid file, and what the header of a foreign file
-//! claims is never believed beyond what the file holds. The tests hold them against `hound`.
+//! `hound` codes and decodes, behind two rules that it does not keep by itself: the header
+//! counts only audio that the disk has taken, so that a killed process or a full disk leaves a
+//! valid file; and what the header of a foreign file claims is never believed beyond what the
+//! file holds.
 
 mod chunks;
+pub mod fuzz;
 mod reader;
 mod writer;
 
@@ -64,6 +66,15 @@ pub enum WavError {
     /// The writer's file has reached the size that a WAV header can hold (4 GiB).
     #[error("the file is full: a WAV file ends at 4 GiB")]
     Full,
+}
+
+/// Of hound's errors only those of the file itself are to be expected: our own parser has seen
+/// each header before it does.
+fn from_hound(error: hound::Error) -> WavError {
+    WavError::Io(match error {
+        hound::Error::IoError(error) => error,
+        other => io::Error::other(other),
+    })
 }
 
 #[cfg(test)]

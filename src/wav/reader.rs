@@ -1,32 +1,35 @@
 //! Reads WAV files as 16-bit mono.
 
-use std::io::{BufReader, Read, Seek};
+use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read, Seek};
 
-use super::WavError;
+use hound::{Sample, SampleFormat, WavReader, WavSpec, WavWriter};
+
 use super::chunks::{self, Format, Spec};
+use super::{WavError, from_hound};
 use crate::codec::g711;
 
-/// Bytes that are decoded at once; a multiple of no frame size in particular.
+/// Bytes that are read at once.
 const BUFFER_LEN: usize = 16 * 1024;
 
 /// A WAV file open for reading. Feeds prompts and long files, off the media thread.
+///
+/// hound decodes the audio, behind a header that says what is really there: its own parser
+/// refuses companded files, open-ended ones and odd chunks, and believes every size.
 pub struct Reader<R> {
-    input: BufReader<R>,
+    hound: WavReader<BufReader<Audio<R>>>,
     spec: Spec,
-    remaining: u64,
-    buffer: Vec<u8>,
 }
 
 impl<R: Read + Seek> Reader<R> {
     /// Parses the header.
-    pub fn open(input: R) -> Result<Self, WavError> {
-        let mut input = BufReader::new(input);
+    pub fn open(mut input: R) -> Result<Self, WavError> {
         let spec = chunks::parse(&mut input)?;
+        let header = plain_header(&spec).map_err(from_hound)?;
+        let audio = Audio(Cursor::new(header).chain(input));
+        let hound = WavReader::new(BufReader::with_capacity(BUFFER_LEN, audio));
         Ok(Self {
-            input,
+            hound: hound.map_err(from_hound)?,
             spec,
-            remaining: spec.frames,
-            buffer: vec![0; BUFFER_LEN],
         })
     }
 
@@ -38,55 +41,82 @@ impl<R: Read + Seek> Reader<R> {
     /// Appends up to `max_frames` frames to `out`, mixed down to mono by the mean of the
     /// channels; returns how many, 0 at the end. Grows `out` by what was read and no more.
     pub fn read_mono(&mut self, out: &mut Vec<i16>, max_frames: usize) -> Result<usize, WavError> {
-        let frame = self.spec.channels as usize * self.spec.format.bytes();
-        let wanted = self.remaining.min(max_frames as u64) as usize;
-        let mut done = 0;
-        while done < wanted {
-            let take = (wanted - done).min(BUFFER_LEN / frame) * frame;
-            let got = chunks::read_up_to(&mut self.input, &mut self.buffer[..take])? / frame;
-            if got == 0 {
-                // Shorter than it was when opened.
-                self.remaining = 0;
-                return Ok(done);
-            }
-            self.decode(got * frame, out);
-            done += got;
-            self.remaining -= got as u64;
+        // hound's 8-bit samples are signed, the bytes of a companded file are not.
+        let byte = |s: i32| (s + 128) as u8;
+        match self.spec.format {
+            Format::Pcm8 => self.mix(out, max_frames, |s: i32| (s << 8) as i16),
+            Format::Pcm16 => self.mix(out, max_frames, |s: i32| s as i16),
+            Format::Pcm24 => self.mix(out, max_frames, |s: i32| (s >> 8) as i16),
+            Format::Pcm32 => self.mix(out, max_frames, |s: i32| (s >> 16) as i16),
+            // `as` saturates, and makes 0 of what is not a number.
+            Format::Float32 => self.mix(out, max_frames, |s: f32| (s * 32768.0).round() as i16),
+            Format::Alaw => self.mix(out, max_frames, |s| g711::alaw_decode(byte(s))),
+            Format::Ulaw => self.mix(out, max_frames, |s| g711::ulaw_decode(byte(s))),
         }
-        Ok(done)
     }
 
-    fn decode(&self, len: usize, out: &mut Vec<i16>) {
-        let bytes = &self.buffer[..len];
-        let channels = self.spec.channels as usize;
-        match self.spec.format {
-            Format::Pcm8 => mix::<1>(bytes, channels, out, |b| (i16::from(b[0]) - 128) << 8),
-            Format::Pcm16 => mix::<2>(bytes, channels, out, i16::from_le_bytes),
-            Format::Pcm24 => mix::<3>(bytes, channels, out, |b| i16::from_le_bytes([b[1], b[2]])),
-            Format::Pcm32 => mix::<4>(bytes, channels, out, |b| i16::from_le_bytes([b[2], b[3]])),
-            Format::Float32 => mix::<4>(bytes, channels, out, |b| {
-                // `as` saturates, and makes 0 of what is not a number.
-                (f32::from_le_bytes(b) * 32768.0).round() as i16
-            }),
-            Format::Alaw => mix::<1>(bytes, channels, out, |b| g711::alaw_decode(b[0])),
-            Format::Ulaw => mix::<1>(bytes, channels, out, |b| g711::ulaw_decode(b[0])),
+    fn mix<S: Sample>(
+        &mut self,
+        out: &mut Vec<i16>,
+        max_frames: usize,
+        to_i16: impl Fn(S) -> i16,
+    ) -> Result<usize, WavError> {
+        let channels = i32::from(self.spec.channels);
+        let mut samples = self.hound.samples::<S>();
+        for done in 0..max_frames {
+            let mut sum = 0;
+            for _ in 0..channels {
+                match samples.next() {
+                    Some(Ok(sample)) => sum += i32::from(to_i16(sample)),
+                    None => return Ok(done),
+                    // Shorter than it was when opened.
+                    Some(Err(hound::Error::IoError(error)))
+                        if error.kind() == ErrorKind::UnexpectedEof =>
+                    {
+                        return Ok(done);
+                    }
+                    Some(Err(error)) => return Err(from_hound(error)),
+                }
+            }
+            out.push((sum / channels) as i16);
         }
+        Ok(max_frames)
     }
 }
 
-fn mix<const N: usize>(
-    bytes: &[u8],
-    channels: usize,
-    out: &mut Vec<i16>,
-    sample: impl Fn([u8; N]) -> i16,
-) {
-    let (samples, _) = bytes.as_chunks::<N>();
-    if channels == 1 {
-        out.extend(samples.iter().map(|s| sample(*s)));
-    } else {
-        out.extend(samples.chunks_exact(channels).map(|frame| {
-            let sum: i32 = frame.iter().map(|s| i32::from(sample(*s))).sum();
-            (sum / channels as i32) as i16
-        }));
+/// A header, as hound writes it, of all the frames that are there.
+fn plain_header(spec: &Spec) -> hound::Result<Vec<u8>> {
+    let frame = spec.channels as usize * spec.format.bytes();
+    let mut file = Cursor::new(Vec::new());
+    let hound_spec = WavSpec {
+        channels: spec.channels,
+        sample_rate: spec.rate,
+        bits_per_sample: spec.format.bytes() as u16 * 8,
+        sample_format: match spec.format {
+            Format::Float32 => SampleFormat::Float,
+            _ => SampleFormat::Int,
+        },
+    };
+    WavWriter::new(&mut file, hound_spec)?.finalize()?;
+    let mut header = file.into_inner();
+    // The size of the audio comes last; it is no larger than the one that was parsed.
+    header.truncate(header.len() - 4);
+    header.extend((spec.frames as u32 * frame as u32).to_le_bytes());
+    Ok(header)
+}
+
+/// The header for hound, then the audio. Hides interruptions, which hound takes for errors, and
+/// gives the end of the file a kind, which hound does not.
+struct Audio<R>(Chain<Cursor<Vec<u8>>, R>);
+
+impl<R: Read> Read for Audio<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buf) {
+                Ok(0) if !buf.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-use std::io::{self, Cursor, Seek, SeekFrom, Write};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use super::*;
 use crate::codec::g711;
@@ -225,9 +225,36 @@ fn the_file_is_valid_after_each_flush() {
     for count in 1..=100 {
         writer.write(&[count; 160]).expect("room");
         writer.flush().expect("flushed");
-        let (spec, samples) = read(writer.output.get_ref()).expect("valid");
+        let (spec, samples) = read(writer.output.lock().get_ref()).expect("valid");
         assert_eq!(spec.frames, count as u64 * 160);
         assert_eq!(samples.last(), Some(&count));
+    }
+}
+
+/// hound writes and reads by now: the bytes themselves say that both are right.
+#[test]
+fn the_header_is_the_plain_one_from_the_start() {
+    let mut expected = *b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\
+        \x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\0\0\0\0";
+    let mut writer = Writer::create(Cursor::new(Vec::new()), 8000).expect("header");
+    assert_eq!(writer.output.lock().get_ref(), &expected);
+    writer.write(&[0x0102, -2]).expect("room");
+    writer.flush().expect("flushed");
+    (expected[4], expected[40]) = (0x28, 4);
+    assert_eq!(
+        writer.finish().expect("finished").into_inner(),
+        [&expected[..], b"\x02\x01\xfe\xff"].concat()
+    );
+}
+
+#[test]
+fn no_rate_panics() {
+    for rate in [0, 999, 384_001, 1 << 31, u32::MAX] {
+        let refused = Writer::create(Cursor::new(Vec::new()), rate).err();
+        assert!(
+            matches!(refused, Some(WavError::Rate(found)) if found == rate),
+            "{rate}: {refused:?}"
+        );
     }
 }
 
@@ -278,8 +305,85 @@ fn a_full_disk_leaves_a_valid_file() {
     assert!(matches!(writer.flush(), Err(WavError::Io(_))));
     // 957 bytes of audio went in: 478 whole samples.
     assert_eq!(writer.flushed_samples(), 478);
-    let (spec, samples) = read(writer.output.file.get_ref()).expect("valid");
+    let (spec, samples) = read(writer.output.lock().file.get_ref()).expect("valid");
     assert_eq!((spec.truncated, samples), (false, vec![5; 478]));
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_it_has_taken() {
+    let all: Vec<i16> = (0..6000).collect();
+    let disk = |room| SmallDisk {
+        file: Cursor::new(Vec::new()),
+        room,
+    };
+    for room in 0..44 {
+        assert!(Writer::create(disk(room), 8000).is_err(), "{room}");
+    }
+    // Full in the middle of samples and between them, in the first block and in the second.
+    for room in (44..60).chain(8230..8250) {
+        let mut writer = Writer::create(disk(room), 8000).expect("header");
+        let _ = writer.write(&all);
+        writer.flush().expect_err("no room");
+        let fits = (room - 44) / 2;
+        assert_eq!(writer.flushed_samples(), fits, "{room}");
+        let (spec, samples) = read(writer.output.lock().file.get_ref()).expect("valid");
+        assert!(!spec.truncated, "{room}");
+        assert_eq!(samples, all[..fits as usize], "{room}");
+        // Room again: what was refused follows, once and in its place.
+        writer.output.lock().room = 1 << 20;
+        let taken = writer.samples();
+        let (spec, samples) = read(writer.finish().expect("room").file.get_ref()).expect("valid");
+        assert_eq!((spec.frames, spec.truncated), (taken, false), "{room}");
+        assert_eq!(samples, all[..taken as usize], "{room}");
+    }
+}
+
+/// A file that is cut after its opening, read between signals.
+struct Cut<'c> {
+    file: Cursor<Vec<u8>>,
+    end: &'c std::cell::Cell<u64>,
+    interrupted: bool,
+}
+
+impl Read for Cut<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.interrupted = !self.interrupted;
+        if self.interrupted {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let left = self.end.get().saturating_sub(self.file.position()) as usize;
+        let len = left.min(buf.len()).min(3);
+        self.file.read(&mut buf[..len])
+    }
+}
+
+impl Seek for Cut<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_ends_early_and_signals_do_no_harm() {
+    let bytes = file(1, 2, 8000, 16, 12, &[1, 0, 1, 0, 2, 0, 2, 0, 3, 0, 3, 0]);
+    let len = bytes.len() as u64;
+    for (cut, expected) in [(0, &[1, 2, 3][..]), (1, &[1, 2]), (5, &[1]), (12, &[])] {
+        let end = std::cell::Cell::new(len);
+        let mut reader = Reader::open(Cut {
+            file: Cursor::new(bytes.clone()),
+            end: &end,
+            interrupted: false,
+        })
+        .expect("valid");
+        end.set(len - cut);
+        let mut out = Vec::new();
+        assert_eq!(
+            reader.read_mono(&mut out, 10).expect("an early end"),
+            expected.len()
+        );
+        assert_eq!(out, expected, "cut by {cut}");
+        assert_eq!(reader.read_mono(&mut out, 10).expect("the end"), 0);
+    }
 }
 
 #[test]

@@ -1,25 +1,30 @@
 //! Writes 16-bit mono WAV files that are valid after each flush.
 
 use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::WavError;
+use hound::{SampleFormat, WavSpec, WavWriter};
+
+use super::{MAX_RATE, MIN_RATE, WavError, from_hound};
 
 const HEADER_LEN: u64 = 44;
-/// Bytes of audio that wait for the next flush at most: half a second at 8 kHz.
-const PENDING: usize = 8 * 1024;
-/// Bytes of audio that the RIFF size field can count, the rest of the header taken off.
+/// Samples that wait for the next flush at most: half a second at 8 kHz.
+const PENDING: usize = 4 * 1024;
+/// Bytes of audio that the RIFF size field can count, the rest of the header taken off: hound
+/// itself wraps.
 const MAX_DATA: u64 = (u32::MAX as u64 - (HEADER_LEN - 8)) & !1;
 
 /// A WAV file being written. The header is rewritten by [`Writer::flush`], and only behind the
 /// audio that it counts: whenever the process dies, the file holds what was flushed.
-pub struct Writer<W> {
-    pub(super) output: W,
-    rate: u32,
-    /// Encoded, not yet handed to `output`.
-    pending: Vec<u8>,
-    /// Bytes of audio in `output`.
-    written: u64,
-    /// Bytes of audio that the header counts.
+///
+/// Samples are gathered before hound and not behind it, in a `BufWriter`: its flush fails on a
+/// full disk before it touches the header, which then misses what did fit.
+pub struct Writer<W: Write + Seek> {
+    hound: WavWriter<Shared<W>>,
+    pub(super) output: Shared<W>,
+    /// Not yet handed to hound.
+    pending: Vec<i16>,
+    /// Samples that the header counts.
     counted: u64,
     max_data: u64,
 }
@@ -32,28 +37,37 @@ impl<W: Write + Seek> Writer<W> {
 
     /// The same with a lower bound on the bytes of audio, to test the roll-over.
     pub fn with_limit(output: W, rate: u32, max_data: u64) -> Result<Self, WavError> {
-        let max_data = max_data.min(MAX_DATA) & !1;
-        let pending = Vec::with_capacity(PENDING);
-        let mut writer = Self {
-            output,
-            rate,
-            pending,
-            written: 0,
-            counted: 0,
-            max_data,
+        // hound divides by the rate, and multiplies it.
+        if !(MIN_RATE..=MAX_RATE).contains(&rate) {
+            return Err(WavError::Rate(rate));
+        }
+        let spec = WavSpec {
+            channels: 1,
+            sample_rate: rate,
+            bits_per_sample: 16,
+            sample_format: SampleFormat::Int,
         };
-        writer.write_header()?;
-        Ok(writer)
+        let output = Shared(Arc::new(Mutex::new(output)));
+        let mut hound = WavWriter::new(output.clone(), spec).map_err(from_hound)?;
+        // Until then its RIFF chunk has the size 0.
+        hound.flush().map_err(from_hound)?;
+        Ok(Self {
+            hound,
+            output,
+            pending: Vec::with_capacity(PENDING),
+            counted: 0,
+            max_data: max_data.min(MAX_DATA) & !1,
+        })
     }
 
     /// Samples taken so far.
     pub fn samples(&self) -> u64 {
-        self.written / 2 + self.pending.len() as u64 / 2
+        u64::from(self.hound.len()) + self.pending.len() as u64
     }
 
     /// Samples that the file's header counts: those of the last flush.
     pub fn flushed_samples(&self) -> u64 {
-        self.counted / 2
+        self.counted
     }
 
     /// Samples that still fit in.
@@ -67,7 +81,7 @@ impl<W: Write + Seek> Writer<W> {
             return Err(WavError::Full);
         }
         for sample in samples {
-            self.pending.extend_from_slice(&sample.to_le_bytes());
+            self.pending.push(*sample);
             if self.pending.len() >= PENDING {
                 self.write_pending()?;
             }
@@ -79,62 +93,72 @@ impl<W: Write + Seek> Writer<W> {
     /// counts what did get written.
     pub fn flush(&mut self) -> Result<(), WavError> {
         let audio = self.write_pending();
-        if self.counted != self.written & !1 {
-            self.write_header()?;
-        }
-        audio?;
-        self.output.flush()?;
-        Ok(())
+        self.hound.flush().map_err(from_hound)?;
+        self.counted = self.hound.len().into();
+        audio
     }
 
     /// Flushes and gives the output back.
     pub fn finish(mut self) -> Result<W, WavError> {
         self.flush()?;
-        Ok(self.output)
+        drop(self.hound);
+        let output = Arc::into_inner(self.output.0).expect("hound held the only other one");
+        Ok(output.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn write_pending(&mut self) -> Result<(), WavError> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        self.output
-            .seek(SeekFrom::Start(HEADER_LEN + self.written))?;
-        // By hand and not by `write_all`, which does not tell how far it came.
-        let mut done = 0;
-        let result = loop {
-            if done == self.pending.len() {
-                break Ok(());
-            }
-            match self.output.write(&self.pending[done..]) {
-                Ok(0) => break Err(io::Error::from(io::ErrorKind::WriteZero)),
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
-        self.pending.drain(..done);
-        self.written += done as u64;
-        result.map_err(WavError::Io)
+        let before = self.hound.len();
+        let end = SeekFrom::Start(HEADER_LEN + 2 * u64::from(before));
+        self.output.seek(end)?;
+        let mut block = self.hound.get_i16_writer(self.pending.len() as u32);
+        for sample in &self.pending {
+            block.write_sample(*sample);
+        }
+        if block.flush().is_ok() {
+            self.pending.clear();
+            return Ok(());
+        }
+        // hound counts nothing of a block that failed, and would go on behind the part of it
+        // that is in the file. Sample by sample, it counts just those that fit.
+        self.output.seek(end)?;
+        let mut samples = self.pending.iter();
+        let result = samples.try_for_each(|sample| self.hound.write_sample(*sample));
+        self.pending.drain(..(self.hound.len() - before) as usize);
+        result.map_err(from_hound)
+    }
+}
+
+/// The output, also in our hands: hound neither lends nor returns what it was given.
+pub(super) struct Shared<W>(Arc<Mutex<W>>);
+
+impl<W> Shared<W> {
+    /// Never waits: hound writes only when its writer is called.
+    pub(super) fn lock(&self) -> MutexGuard<'_, W> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W> Clone for Shared<W> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<W: Write> Write for Shared<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.lock().write(buf)
     }
 
-    fn write_header(&mut self) -> Result<(), WavError> {
-        let data = self.written & !1;
-        let mut header = [0u8; HEADER_LEN as usize];
-        header[..4].copy_from_slice(b"RIFF");
-        header[4..8].copy_from_slice(&((data + HEADER_LEN - 8) as u32).to_le_bytes());
-        header[8..16].copy_from_slice(b"WAVEfmt ");
-        header[16..20].copy_from_slice(&16u32.to_le_bytes());
-        header[20..22].copy_from_slice(&1u16.to_le_bytes()); // PCM
-        header[22..24].copy_from_slice(&1u16.to_le_bytes()); // mono
-        header[24..28].copy_from_slice(&self.rate.to_le_bytes());
-        header[28..32].copy_from_slice(&(self.rate.saturating_mul(2)).to_le_bytes());
-        header[32..34].copy_from_slice(&2u16.to_le_bytes());
-        header[34..36].copy_from_slice(&16u16.to_le_bytes());
-        header[36..40].copy_from_slice(b"data");
-        header[40..].copy_from_slice(&(data as u32).to_le_bytes());
-        self.output.seek(SeekFrom::Start(0))?;
-        self.output.write_all(&header)?;
-        self.counted = data;
-        Ok(())
+    fn flush(&mut self) -> io::Result<()> {
+        self.lock().flush()
+    }
+}
+
+impl<W: Seek> Seek for Shared<W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.lock().seek(to)
     }
 }

@@ -112,6 +112,10 @@ impl Worker {
 
     /// The first millisecond from `from_ms` on that has work, if there is any.
     pub fn next_due(&self, from_ms: u64) -> Option<u64> {
+        // Events that found no room are told again with each run, also when nobody is left.
+        if !self.waiting.is_empty() {
+            return Some(from_ms);
+        }
         let slot = (from_ms % SLOTS as u64) as usize;
         Some(from_ms + self.slots.next_busy(slot)? as u64)
     }
@@ -516,7 +520,10 @@ impl Worker {
     }
 
     fn tell(&mut self, event: Event) {
-        if let Err(e) = self.events.try_send(event) {
+        // Never before what waits already: a leg's last event is its close.
+        if !self.waiting.is_empty() {
+            self.keep(event);
+        } else if let Err(e) = self.events.try_send(event) {
             self.keep(e.into_inner());
         }
     }

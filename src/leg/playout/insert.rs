@@ -256,7 +256,7 @@ const TICK_US: i64 = 20_000;
 /// How many median deviations before the tick a packet must be there to count as in time.
 const GUARD_JITTERS: i64 = 3;
 /// At 200 ppm of drift, 1.5 s to build the delay up before the first packet is late.
-const MIN_GUARD_US: i64 = 300;
+pub(super) const MIN_GUARD_US: i64 = 300;
 const MAX_GUARD_US: i64 = 2_000;
 /// A tick that was this late tells nothing about the network.
 const MAX_MISSED: i64 = 5;

@@ -1,5 +1,6 @@
 //! Samples out of the buffer, one tick at a time.
 
+use super::insert::MIN_GUARD_US;
 use super::{Playout, Pulled, State};
 use crate::audio::MediaTime;
 use crate::audio::stretch;
@@ -57,8 +58,13 @@ impl Playout {
         if surplus > 0 {
             self.buffer.advance(surplus as usize);
         }
-        let age_us = now.since(self.newest.arrival).as_micros() as u64 % TICK_US;
-        let lead = lead(tick as i64, self.newest.len, age_us as i64);
+        let age_us = now.since(self.newest.arrival).as_micros() as i64 % TICK_US as i64;
+        let mut lead = lead(tick as i64, self.newest.len, age_us);
+        if (1..MIN_GUARD_US).contains(&age_us) {
+            // So close to the tick that of the packets that follow, some will miss it: the tick of
+            // delay that this teaches is there from the start. No jitter at all gives it back.
+            lead += tick as i64;
+        }
         let lead = lead - (self.newest.at - self.buffer.start());
         self.buffer.rewind(lead.max(0) as usize);
         self.line = self.buffer.start();

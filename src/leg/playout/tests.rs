@@ -137,6 +137,53 @@ fn reset_lets_the_old_stream_fade_and_the_next_begin() {
     assert_eq!(playout.stats().late, 0);
 }
 
+/// Plays 100 packets, each so many us after the tick before the one that its number is due at.
+fn play_at(arrival_us: impl Fn(u64) -> u64) -> PlayoutStats {
+    let mut playout = Playout::new(PlayoutSettings::default());
+    let mut next = 0;
+    for tick in 1..=110 {
+        let now_us = tick * 20_000;
+        while next < 100 && (next * 20_000 + arrival_us(next)) <= now_us {
+            let packet = Packet {
+                payload_type: PayloadType(8),
+                marker: false,
+                seq: SeqNo(next as u16),
+                timestamp: Timestamp(next as u32 * 160),
+                ssrc: Ssrc(1),
+                payload: &[0x2a; 160],
+            };
+            let arrival = MediaTime::from_micros(next * 20_000 + arrival_us(next));
+            playout.insert(&packet, Codec::Pcma, arrival);
+            next += 1;
+        }
+        if next == 100 {
+            break;
+        }
+        playout.pull(&mut [0; 160], MediaTime::from_micros(now_us));
+    }
+    playout.stats()
+}
+
+#[test]
+fn a_stream_that_begins_right_before_a_tick_loses_nothing() {
+    for first in [1, 100, 250] {
+        // Then 100 us before the tick and after it, in turn.
+        let stats = play_at(|n| match n {
+            0 => 20_000 - first,
+            n if n % 2 == 1 => 20_100,
+            _ => 19_900,
+        });
+        assert_eq!((stats.late, stats.concealed_samples), (0, 0), "{first}");
+    }
+}
+
+#[test]
+fn the_tick_that_is_kept_at_the_start_is_given_back_without_jitter() {
+    let stats = play_at(|_| 19_900);
+    assert_eq!((stats.late, stats.concealed_samples), (0, 0));
+    assert_eq!((stats.accelerated, stats.depth_samples), (160, 0));
+}
+
 #[test]
 fn memory_is_bounded_by_the_design() {
     let playout = Playout::new(PlayoutSettings::default());

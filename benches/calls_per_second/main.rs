@@ -1,0 +1,128 @@
+//! Calls set up and torn down: `cargo bench --bench calls_per_second`.
+//!
+//! Starts the real server as a process of its own and dials its echo: INVITE, 200, ACK, a few RTP
+//! packets, BYE, 200. Counts what either side had to send again, and how the server's memory goes.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod caller;
+
+use std::time::Duration;
+
+use clap::Parser;
+
+use caller::{Caller, Counts, Plan};
+use support::server::{Process, Server};
+use support::stats::Quantiles;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo bench --bench calls_per_second
+  cargo bench --bench calls_per_second -- --calls 50000 --rate 400";
+
+/// Calls per second: set-up time, retransmissions, CPU per call, memory.
+#[derive(Parser, Debug)]
+#[command(after_help = EXAMPLES)]
+struct Args {
+    /// Calls in all.
+    #[arg(long, default_value_t = 2000)]
+    calls: usize,
+    /// Calls begun per second.
+    #[arg(long, default_value_t = 105.0)]
+    rate: f64,
+    /// How long each call lasts, ms.
+    #[arg(long, default_value_t = 500)]
+    hold: u64,
+    /// A line on the server's memory after every so many calls.
+    #[arg(long, default_value_t = 5000)]
+    every: usize,
+    /// What cargo passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let args = Args::parse();
+    println!("{}", support::machine());
+    println!(
+        "{} calls to the echo, {} per second, {} ms each\n",
+        args.calls, args.rate, args.hold
+    );
+    let server = Server::start();
+    let process = server.process();
+    let plan = Plan {
+        calls: args.calls,
+        interval: Duration::from_secs_f64(1.0 / args.rate),
+        hold: Duration::from_millis(args.hold),
+    };
+    let before = process.cpu();
+    let mut caller = Caller::new(server.sip, plan).expect("sockets on loopback");
+    let with_memory = args.calls > args.every;
+    if with_memory {
+        println!("| calls ended | at once | RSS kB | threads |\n|---|---|---|---|");
+        memory(process, &caller);
+    }
+    let mut next = args.every;
+    let took = caller.run(|caller| {
+        if with_memory && caller.counts.ended >= next as u64 {
+            memory(process, caller);
+            next += args.every;
+        }
+    });
+    let cpu = process.cpu().since(before);
+    std::thread::sleep(Duration::from_millis(300));
+    if with_memory {
+        memory(process, &caller);
+        println!();
+    }
+    report(&caller, took, cpu.all);
+    let counts = caller.counts;
+    let told = server.stop();
+    println!(
+        "\nthe server: {} calls ended, {} RTP packets received, {} sent, {} ticks skipped",
+        told.calls, told.rx_packets, told.tx_packets, told.skipped_ticks
+    );
+    let clean = counts.ended == args.calls as u64 && told.calls == args.calls as u64;
+    if !clean {
+        println!("NOT ALL CALLS WENT THROUGH");
+        std::process::exit(1);
+    }
+}
+
+fn report(caller: &Caller, took: Duration, cpu: Duration) {
+    let Counts {
+        answered,
+        ended,
+        refused,
+        resent,
+        answers_again,
+        byes_again,
+    } = caller.counts;
+    let q = Quantiles::new(caller.set_up_us.clone());
+    println!("| what | value |\n|---|---|");
+    println!("| calls answered, ended, refused | {answered}, {ended}, {refused} |");
+    println!("| took | {:.2} s |", took.as_secs_f64());
+    println!("| requests sent again by the caller | {resent} |");
+    println!("| 200s to INVITE sent again by the server | {answers_again} |");
+    println!("| 200s to BYE more than once | {byes_again} |");
+    println!(
+        "| INVITE to 200: p50, p99, max | {:.2}, {:.2}, {:.2} ms |",
+        q.at(0.5),
+        q.at(0.99),
+        q.at(1.0)
+    );
+    let per_call = cpu.as_secs_f64() * 1e6 / ended.max(1) as f64;
+    println!("| CPU per call | {per_call:.0} us |");
+}
+
+fn memory(process: Process, caller: &Caller) {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.0));
+    println!(
+        "| {} | {} | {} | {} |",
+        caller.counts.ended,
+        caller.running(),
+        process.rss_kb(),
+        threads.map_or(0, Iterator::count)
+    );
+}

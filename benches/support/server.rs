@@ -1,0 +1,203 @@
+//! The server under test: the real binary, as a process of its own on free ports.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A process whose CPU time is read, thread by thread, in ns.
+#[derive(Clone, Copy, Debug)]
+pub struct Process(pub u32);
+
+/// CPU time of a process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu {
+    /// Of all threads.
+    pub all: Duration,
+    /// Of the media threads.
+    pub media: Duration,
+}
+
+impl Cpu {
+    /// What was used since `earlier`.
+    pub fn since(self, earlier: Cpu) -> Cpu {
+        Cpu {
+            all: self.all.saturating_sub(earlier.all),
+            media: self.media.saturating_sub(earlier.media),
+        }
+    }
+}
+
+impl Process {
+    /// CPU time so far, of the threads that live.
+    pub fn cpu(self) -> Cpu {
+        let mut cpu = Cpu::default();
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0));
+        for task in tasks.into_iter().flatten().flatten() {
+            let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            let run_ns = read("schedstat");
+            let run_ns = run_ns.split(' ').next().and_then(|n| n.parse().ok());
+            let run = Duration::from_nanos(run_ns.unwrap_or(0));
+            cpu.all += run;
+            if read("comm").starts_with("media-") {
+                cpu.media += run;
+            }
+        }
+        cpu
+    }
+
+    /// Resident memory, kB.
+    pub fn rss_kb(self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
+        status
+            .lines()
+            .find_map(|l| {
+                l.strip_prefix("VmRSS:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse()
+                    .ok()
+            })
+            .unwrap_or(0)
+    }
+}
+
+/// The server; killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Where it takes SIP over UDP.
+    pub sip: SocketAddr,
+    /// What its banner said of the media threads.
+    pub media: String,
+    log: PathBuf,
+    _directory: TempDir,
+}
+
+/// What the server's own log says, over all calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    /// Calls that ended.
+    pub calls: u64,
+    /// RTP packets received.
+    pub rx_packets: u64,
+    /// RTP packets missing.
+    pub rx_lost: i64,
+    /// Packets that came too late to be played.
+    pub late: u64,
+    /// Samples that were concealed.
+    pub concealed: u64,
+    /// RTP packets sent.
+    pub tx_packets: u64,
+    /// Ticks left out.
+    pub skipped_ticks: u64,
+    /// The bound under which 99 % of the slots' lateness lay, us.
+    pub lateness_p99_us: u64,
+}
+
+impl Server {
+    /// Starts it with the built-in configuration, but for ports and limits, and waits until it
+    /// is ready.
+    pub fn start() -> Server {
+        let directory = TempDir::with_prefix("antiphon-bench").expect("a directory");
+        let config = directory.path().join("antiphon.toml");
+        let recordings = directory.path().join("recordings");
+        let text = format!(
+            "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n\
+             [limits]\ncalls_per_second_per_source = 100000\ntransactions = 100000\n\
+             [conference]\nlone_prompt = false\n\
+             [recording]\ndirectory = {recordings:?}\n"
+        );
+        fs::write(&config, text).expect("the configuration is written");
+        let log = directory.path().join("log");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_antiphon"))
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("the log is made"))
+            .spawn()
+            .expect("the server starts");
+        let mut sip = None;
+        let mut media = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(rest) = line.trim().strip_prefix("listening") {
+                sip = rest.split_whitespace().last().and_then(|a| a.parse().ok());
+            } else if let Some(rest) = line.trim().strip_prefix("media") {
+                rest.trim().clone_into(&mut media);
+            } else if line == "ready" {
+                break;
+            }
+        }
+        let Some(sip) = sip else {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            panic!("the server did not start: {said}");
+        };
+        Server {
+            child,
+            sip,
+            media,
+            log,
+            _directory: directory,
+        }
+    }
+
+    /// The process.
+    pub fn process(&self) -> Process {
+        Process(self.child.id())
+    }
+
+    /// Ends it by SIGTERM, and reads its log.
+    pub fn stop(mut self) -> Told {
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.child.try_wait().is_ok_and(|s| s.is_none()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        if std::env::var_os("ANTIPHON_BENCH_LOG").is_some() {
+            eprint!("{log}");
+        }
+        Told::read(&log)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Told {
+    fn read(log: &str) -> Told {
+        let mut told = Told::default();
+        for line in log.lines() {
+            let value = |key: &str| -> i64 {
+                line.split(' ')
+                    .find_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
+                    .unwrap_or(0)
+            };
+            if line.contains(" ended call_id=") {
+                told.calls += 1;
+                told.rx_packets += value("rx_packets") as u64;
+                told.rx_lost += value("rx_lost");
+                told.late += value("late") as u64;
+                told.concealed += value("concealed_samples") as u64;
+                told.tx_packets += value("tx_packets") as u64;
+            } else if line.contains(" stopped ") {
+                told.skipped_ticks = value("skipped_ticks") as u64;
+                told.lateness_p99_us = value("lateness_p99_us") as u64;
+            }
+        }
+        told
+    }
+}

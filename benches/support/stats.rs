@@ -1,0 +1,26 @@
+//! Quantiles.
+
+/// Values that are sorted once, when all are in.
+#[derive(Debug, Default)]
+pub struct Quantiles(Vec<i64>);
+
+impl Quantiles {
+    /// Of these.
+    pub fn new(mut values: Vec<i64>) -> Self {
+        values.sort_unstable();
+        Self(values)
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value that a share `q` (0 to 1) of all do not exceed, in thousandths: ns to us, us to ms.
+    pub fn at(&self, q: f64) -> f64 {
+        let rank = (self.0.len() as f64 * q).ceil() as usize;
+        self.0
+            .get(rank.clamp(1, self.0.len().max(1)) - 1)
+            .map_or(f64::NAN, |v| *v as f64 / 1000.0)
+    }
+}

@@ -1,0 +1,74 @@
+//! SIGHUP: routes and prompts, read again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing::{error, info};
+
+use super::core::{Core, Done, StartError};
+use super::routes;
+use crate::config::{Config, ConfigError};
+use crate::store::prompts::Prompts;
+use crate::switch::Routes;
+
+/// Why what was in force stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A prompt or a route.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// What is to be put in force.
+pub(super) struct Reloaded {
+    config: Config,
+    routes: Routes,
+    prompts: Prompts,
+}
+
+impl Reloaded {
+    /// Reads a configuration file and its prompts; blocks.
+    fn load(path: &Path) -> Result<Box<Reloaded>, ReloadError> {
+        let config = Config::load(path)?;
+        let prompts = Prompts::load(
+            config.prompts.directory.as_deref(),
+            &config.prompts.language,
+        )
+        .map_err(StartError::from)?;
+        let routes = routes(&config, &prompts).map_err(StartError::from)?;
+        Ok(Box::new(Reloaded {
+            config,
+            routes,
+            prompts,
+        }))
+    }
+}
+
+impl Core {
+    /// Reads routes and prompts anew, without holding up running calls.
+    pub fn reload(&mut self, path: PathBuf) {
+        let done = self.done.clone();
+        // Refused only when the core is gone.
+        tokio::task::spawn_blocking(move || {
+            let result = Reloaded::load(&path);
+            let _ = done.send(Done::Reloaded(path, result));
+        });
+    }
+
+    /// Puts them in force for calls to come; running calls keep what they have. On an error
+    /// everything stays as it was.
+    pub(super) fn adopt(&mut self, path: &Path, result: Result<Box<Reloaded>, ReloadError>) {
+        match result {
+            Ok(reloaded) => {
+                self.switch.set_routes(reloaded.routes);
+                self.prompts = Arc::new(reloaded.prompts);
+                self.config = reloaded.config;
+                info!(file = %path.display(), "SIGHUP: routes and prompts read again");
+            }
+            Err(error) => error!(%error, "SIGHUP: the file is wrong; what was in force stays"),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The bodies of the targets in `fuzz/`, on mutations of well-formed samples. A second each, or
+//! `ANTIPHON_FUZZ_SECONDS`; the seed is printed by a failure, with the input.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use antiphon::rtp::packet::{Header, write_header};
+use antiphon::rtp::rtcp::{ReportBlock, SenderInfo, write_compound};
+use antiphon::rtp::{SeqNo, Ssrc};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+const SDP: &[&[u8]] = &[
+    b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+      m=audio 4000 RTP/AVP 0 8 101 13\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+      a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:30\r\na=sendonly\r\n\
+      a=rtcp-mux\r\na=rtcp:4005 IN IP4 192.0.2.7\r\n",
+    b"v=0\no=x 2 3 IN IP6 ::1\ns= \nt=0 0\nm=video 9 RTP/AVP 96\na=rtpmap:96 H264/90000\n\
+      m=audio 6000/2 RTP/SAVP 97 0\nc=IN IP6 2001:db8::1\na=rtpmap:97 pcma/8000/1\na=inactive\n\
+      a=maxptime:60\nm=image 0 udptl t38\n",
+    b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n",
+];
+
+const CONFIG: &[&[u8]] = &[
+    b"[sip]\nudp = [\"127.0.0.1:5060\"]\n[media]\nrtp_ports = \"10000-19999\"\n",
+    b"[[route]]\nuser = \"^1(\\\\d+)$\"\napp = \"echo\"\nsource = [\"10.0.0.0/8\"]\n[[route]]\nuser = 'x'\napp = \"play\"\nfile = \"a.wav\"\n",
+    b"[limits]\nmax_calls = 10\n[recording]\ndirectory = \"x\"\n[conference]\nmax_members = 3\n[server]\nlog_format = \"json\"\n",
+];
+
+#[test]
+fn sdp() {
+    mutate(1, SDP, antiphon::sdp::fuzz::description);
+}
+
+#[test]
+fn config() {
+    let whole = antiphon::config::Config::default().to_toml_with_defaults();
+    let mut samples = CONFIG.to_vec();
+    samples.push(whole.as_bytes());
+    mutate(2, &samples, antiphon::config::fuzz::config);
+}
+
+#[test]
+fn rtp() {
+    let mut run = Vec::new();
+    for i in 0..12u16 {
+        let mut packet = [7; 30];
+        let header = Header {
+            seq: SeqNo(65_530u16.wrapping_add(i)),
+            ssrc: Ssrc(5),
+            ..Header::default()
+        };
+        write_header(&mut packet, &header);
+        run.push(30);
+        run.extend_from_slice(&packet);
+    }
+    mutate(3, &[&run], antiphon::rtp::fuzz::packets);
+}
+
+#[test]
+fn rtcp() {
+    let blocks = [ReportBlock::default(); 2];
+    let info = SenderInfo::default();
+    let sample = |sender| {
+        let mut buffer = [0; 256];
+        let len = write_compound(&mut buffer, Ssrc(1), sender, &blocks, "name", true);
+        buffer[..len].to_vec()
+    };
+    let (first, second) = (sample(Some(&info)), sample(None));
+    mutate(4, &[&first, &second], antiphon::rtp::fuzz::control);
+}
+
+#[test]
+fn wav() {
+    let mut writer = antiphon::wav::Writer::create(std::io::Cursor::new(Vec::new()), 8000).unwrap();
+    writer.write(&[1000; 300]).unwrap();
+    let ours = writer.finish().unwrap().into_inner();
+    let theirs = |format: hound::SampleFormat, bits, channels| {
+        let mut out = std::io::Cursor::new(Vec::new());
+        let spec = hound::WavSpec {
+            channels,
+            sample_rate: 16_000,
+            bits_per_sample: bits,
+            sample_format: format,
+        };
+        let mut writer = hound::WavWriter::new(&mut out, spec).unwrap();
+        for i in 0..200 * i32::from(channels) {
+            match format {
+                hound::SampleFormat::Int => writer.write_sample(i % 100).unwrap(),
+                hound::SampleFormat::Float => writer.write_sample(i as f32 / 1e4).unwrap(),
+            }
+        }
+        writer.finalize().unwrap();
+        out.into_inner()
+    };
+    let files = [
+        ours,
+        theirs(hound::SampleFormat::Int, 8, 2),
+        theirs(hound::SampleFormat::Int, 24, 3),
+        theirs(hound::SampleFormat::Float, 32, 1),
+    ];
+    let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+    mutate(5, &files, antiphon::wav::fuzz::file);
+}
+
+/// Calls `body` with the samples as they are, then with mutations until the time is up.
+fn mutate(seed: u64, samples: &[&[u8]], body: fn(&[u8])) {
+    let seconds = std::env::var("ANTIPHON_FUZZ_SECONDS")
+        .ok()
+        .map_or(1, |s| s.parse().unwrap());
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut runs = 0u64;
+    for sample in samples {
+        body(sample);
+    }
+    while Instant::now() < until {
+        let mut bytes = samples[random.random_range(0..samples.len())].to_vec();
+        for _ in 0..random.random_range(1..8) {
+            change(&mut bytes, samples, &mut random);
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| body(&bytes)));
+        assert!(
+            result.is_ok(),
+            "run {runs} of seed {seed}: {}",
+            bytes.escape_ascii()
+        );
+        runs += 1;
+    }
+    println!("{runs} inputs");
+}
+
+fn change(bytes: &mut Vec<u8>, samples: &[&[u8]], random: &mut StdRng) {
+    if bytes.is_empty() {
+        bytes.push(random.random());
+    }
+    let at = random.random_range(0..bytes.len());
+    let len = random.random_range(0..=(bytes.len() - at).min(40));
+    match random.random_range(0..9) {
+        0 => bytes[at] ^= 1 << random.random_range(0..8),
+        1 => bytes[at] = random.random(),
+        2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'0', b'9', b'\n'][random.random_range(0..8)],
+        3 => bytes.truncate(at),
+        4 => drop(bytes.drain(at..at + len)),
+        5 => {
+            let piece = bytes[at..at + len].to_vec();
+            let to = random.random_range(0..=bytes.len());
+            drop(bytes.splice(to..to, piece));
+        }
+        6 => {
+            let other = samples[random.random_range(0..samples.len())];
+            let from = random.random_range(0..other.len());
+            let end = (from + len).min(other.len());
+            drop(bytes.splice(at..at + len, other[from..end].iter().copied()));
+        }
+        7 => {
+            let number = random.random::<u64>() >> random.random_range(0..64);
+            drop(bytes.splice(at..at, number.to_string().into_bytes()));
+        }
+        _ => bytes.insert(at, random.random()),
+    }
+}

@@ -1,0 +1,279 @@
+//! What callers and the control side do, at random: open, join, talk, play, record, echo, hold,
+//! change codec, move between bridges, leave, close.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use antiphon::audio::source::{CHUNK_SAMPLES, Source, Supply, feed};
+use antiphon::audio::tone::Tone;
+use antiphon::audio::{MediaTime, NARROWBAND};
+use antiphon::bridge::{Bridge, Port};
+use antiphon::codec::Codec;
+use antiphon::leg::player::{Play, PlayEndReason};
+use antiphon::leg::tap::{RecordFrame, Tap, TapSettings, TapStop};
+use antiphon::leg::{Leg, LegEvent, LegId, LegParams, LegSettings};
+use antiphon::worker::{BridgeId, Command, Event};
+use crossbeam_channel::Sender;
+
+use crate::party::TELEPHONE_EVENT;
+use crate::random::Random;
+
+/// How often each thing has come to pass: a run that did not do it proves nothing.
+#[derive(Debug, Default)]
+pub struct Tellings {
+    pub opened: u64,
+    pub closed: u64,
+    pub bridges_closed: u64,
+    pub joins_refused: u64,
+    pub ports_freed: u64,
+    pub others_freed: u64,
+    pub finished: u64,
+    pub stopped: u64,
+    pub replaced: u64,
+    pub failed: u64,
+    pub underruns: u64,
+    pub recorded_until_told: u64,
+    pub recorded_until_full: u64,
+    pub recorded_until_silence: u64,
+    pub media_timeouts: u64,
+    pub packets_received: u64,
+    pub packets_sent: u64,
+    pub reports_received: u64,
+}
+
+/// The control side of the run.
+pub struct Director {
+    random: Random,
+    legs: Vec<(u32, bool)>,
+    bridges: Vec<(u32, bool)>,
+    frames: Sender<RecordFrame>,
+    supplies: Vec<Supply>,
+    prompt: Arc<[i16]>,
+    counter: u64,
+    pub told: Tellings,
+}
+
+impl Director {
+    pub fn new(seed: u64, legs: usize, bridges: usize, frames: Sender<RecordFrame>) -> Self {
+        Self {
+            random: Random::new(seed),
+            legs: vec![(0, false); legs],
+            bridges: vec![(0, false); bridges],
+            frames,
+            supplies: Vec::new(),
+            prompt: (0..3000).map(|i| (i * 7 % 9000) as i16).collect(),
+            counter: 0,
+            told: Tellings::default(),
+        }
+    }
+
+    /// The next thing that happens. `peer` tells where a leg's party is.
+    pub fn next(&mut self, peer: impl Fn(u32) -> SocketAddr) -> Option<Command> {
+        let index = self.random.below(self.legs.len() as u64) as u32;
+        let (generation, open) = self.legs[index as usize];
+        let mut leg = LegId { index, generation };
+        if !open {
+            if self.random.below(4) > 0 {
+                return Some(self.open(leg, peer(index)));
+            }
+            // Commands for a leg that is gone have to be taken as well.
+            leg.generation = leg.generation.wrapping_sub(self.random.below(2) as u32);
+        }
+        Some(match self.random.below(100) {
+            0..6 => Command::Close(leg),
+            6..30 => Command::Join {
+                leg,
+                bridge: self.bridge(),
+                port: Box::new(Port::new(0)),
+            },
+            30..36 => Command::Leave(leg),
+            36..56 => Command::Play(leg, self.play()),
+            56..60 => Command::StopPlay(leg),
+            60..72 => Command::Record(leg, self.tap()),
+            72..76 => Command::StopRecord(leg),
+            76..81 => Command::Echo(leg, self.random.below(3) > 0),
+            81..94 => Command::Configure(leg, self.params(peer(index))),
+            94..98 => self.create_bridge()?,
+            _ => self.close_bridge()?,
+        })
+    }
+
+    /// Ends all that is left.
+    pub fn end(&self) -> Vec<Command> {
+        let open = self.legs.iter().enumerate().filter(|(_, leg)| leg.1);
+        open.map(|(index, &(generation, _))| {
+            let index = index as u32;
+            Command::Close(LegId { index, generation })
+        })
+        .collect()
+    }
+
+    /// Ends all bridges, so that a worker has nothing left to do.
+    pub fn end_bridges(&self) -> Vec<Command> {
+        let open = self.bridges.iter().enumerate().filter(|(_, leg)| leg.1);
+        open.map(|(index, &(generation, _))| {
+            let index = index as u32;
+            Command::CloseBridge(BridgeId { index, generation })
+        })
+        .collect()
+    }
+
+    /// Frees what came back, and counts it.
+    pub fn heard(&mut self, event: Event) {
+        let told = &mut self.told;
+        match event {
+            Event::Closed(leg) => {
+                told.closed += 1;
+                let stats = leg.stats();
+                told.packets_received += stats.receive.packets;
+                told.packets_sent += stats.send.packets;
+                told.reports_received += stats.counts.rtcp_received;
+                let seat = &mut self.legs[leg.id().index as usize];
+                assert_eq!(seat.0, leg.id().generation);
+                *seat = (seat.0 + 1, false);
+            }
+            Event::BridgeClosed(id, _) => {
+                told.bridges_closed += 1;
+                self.bridges[id.index as usize] = (id.generation + 1, false);
+            }
+            Event::JoinRefused(..) => told.joins_refused += 1,
+            Event::Freed(antiphon::worker::Freed::Port(_)) => told.ports_freed += 1,
+            Event::Freed(_) => told.others_freed += 1,
+            Event::Leg(_, LegEvent::MediaTimeout) => told.media_timeouts += 1,
+            Event::Leg(leg, LegEvent::PlayEnded(_, end)) => {
+                let alive = self.legs[leg.index as usize];
+                assert_eq!(alive, (leg.generation, true), "told behind the leg's end");
+                told.underruns += end.underruns;
+                *match end.reason {
+                    PlayEndReason::Finished => &mut told.finished,
+                    PlayEndReason::Stopped => &mut told.stopped,
+                    PlayEndReason::Replaced => &mut told.replaced,
+                    PlayEndReason::Failed => &mut told.failed,
+                } += 1;
+            }
+            Event::Leg(_, LegEvent::RecordingStopped { reason, .. }) => {
+                *match reason {
+                    None => &mut told.recorded_until_told,
+                    Some(TapStop::MaxLength) => &mut told.recorded_until_full,
+                    Some(TapStop::Silence) => &mut told.recorded_until_silence,
+                } += 1;
+            }
+        }
+    }
+
+    /// What a reader thread does for long files: delivers most of what is asked for.
+    pub fn supply(&mut self) {
+        let random = &mut self.random;
+        self.supplies.retain(|supply| {
+            while random.below(8) > 0 {
+                let Some(mut chunk) = supply.take_empty() else {
+                    break;
+                };
+                chunk.generation = supply.wanted();
+                chunk.len = random.below(CHUNK_SAMPLES as u64 + 1) as usize;
+                chunk.last = random.below(10) == 0;
+                chunk.failed = random.below(40) == 0;
+                chunk.samples.fill(1000);
+                supply.deliver(chunk);
+            }
+            // Now and then the reader vanishes.
+            !supply.is_abandoned() && random.below(200) > 0
+        });
+    }
+
+    fn open(&mut self, id: LegId, peer: SocketAddr) -> Command {
+        self.legs[id.index as usize].1 = true;
+        self.told.opened += 1;
+        let settings = LegSettings {
+            ssrc: self.random.next() as u32,
+            first_sequence: self.random.next() as u16,
+            first_timestamp: self.random.next() as u32,
+            cname: "0123456789abcdef".into(),
+            jitter_max_ms: 200,
+            media_timeout_ms: self.random.pick(&[0, 300, 5000]),
+        };
+        let params = self.params(peer);
+        Command::Open(Box::new(Leg::new(id, params, settings)))
+    }
+
+    fn params(&mut self, peer: SocketAddr) -> LegParams {
+        let codec = self.random.pick(&[Codec::Pcmu, Codec::Pcma]);
+        // Sometimes only the packets tell where the peer is.
+        let signalled = (self.random.below(8) > 0).then_some(peer);
+        let held = self.random.below(8) == 0;
+        let mut params = LegParams::g711(codec, signalled);
+        params.rx_types[0] = Some((0, Codec::Pcmu));
+        params.rx_types[1] = Some((8, Codec::Pcma));
+        params.telephone_event = Some(TELEPHONE_EVENT);
+        params.ptime_ms = self.random.pick(&[10, 20, 20, 20, 30, 40, 50, 60]);
+        params.held = held;
+        params.send = self.random.below(8) > 0;
+        params.receive = !held;
+        params.rtcp_mux = self.random.below(2) == 0;
+        params
+    }
+
+    fn play(&mut self) -> Box<Play> {
+        self.counter += 1;
+        let count = 1 + self.random.below(3);
+        let items = (0..count).map(|_| self.source()).collect();
+        let mut play = Play::once(self.counter, items);
+        play.repeat = self.random.pick(&[0, 1, 1, 3]);
+        play.gap_samples = self.random.pick(&[0, 1234]);
+        Box::new(play)
+    }
+
+    fn source(&mut self) -> Source {
+        let samples = self.random.below(u64::from(NARROWBAND));
+        match self.random.below(4) {
+            // Of its own, so that the last reference is the play's.
+            0 => Source::Samples(self.prompt.iter().copied().collect()),
+            1 => Source::Tone {
+                tone: Tone::sine(440.0, -10.0),
+                samples,
+            },
+            2 => Source::Silence { samples },
+            _ => {
+                let (feed, supply) = feed();
+                self.supplies.push(supply);
+                Source::Feed(feed)
+            }
+        }
+    }
+
+    fn tap(&mut self) -> Tap {
+        self.counter += 1;
+        let settings = TapSettings {
+            recording: self.counter,
+            max_samples: self.random.pick(&[None, Some(2000), Some(20_000)]),
+            silence_stop_samples: self.random.pick(&[None, Some(1600)]),
+            start: MediaTime::ZERO,
+        };
+        Tap::new(settings, self.frames.clone())
+    }
+
+    /// One that is there, or was, or may be.
+    fn bridge(&mut self) -> BridgeId {
+        let index = self.random.below(self.bridges.len() as u64) as u32;
+        let generation = self.bridges[index as usize].0;
+        BridgeId { index, generation }
+    }
+
+    fn create_bridge(&mut self) -> Option<Command> {
+        let id = self.bridge();
+        let open = &mut self.bridges[id.index as usize].1;
+        if std::mem::replace(open, true) {
+            return None;
+        }
+        let ports = self.random.pick(&[2, 8, 32]);
+        let bridge = Box::new(Bridge::new(NARROWBAND, ports));
+        Some(Command::CreateBridge(id, bridge))
+    }
+
+    fn close_bridge(&mut self) -> Option<Command> {
+        let id = self.bridge();
+        self.bridges[id.index as usize]
+            .1
+            .then_some(Command::CloseBridge(id))
+    }
+}

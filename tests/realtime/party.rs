@@ -1,0 +1,176 @@
+//! A peer's packets: speech, silence, loss, bursts, digits, reports, and what does not belong.
+
+use antiphon::leg::Channel;
+use antiphon::rtp::packet::{Header, write_header};
+use antiphon::rtp::rtcp::{ReportBlock, SenderInfo, write_compound};
+use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
+
+use crate::random::Random;
+
+/// The payload type of telephone events in all sessions here.
+pub const TELEPHONE_EVENT: u8 = 101;
+
+/// One datagram.
+pub struct Datagram<'a> {
+    pub channel: Channel,
+    pub bytes: &'a [u8],
+    /// From an address that is not the peer's.
+    pub foreign: bool,
+    /// When it comes, ms.
+    pub at_ms: u64,
+}
+
+/// One peer; deterministic by its seed. Makes its packets without the heap, so that it may do so
+/// on a marked thread.
+pub struct Party {
+    random: Random,
+    ssrc: u32,
+    seq: u16,
+    timestamp: u32,
+    payload_type: u8,
+    ptime_ms: u64,
+    talks: bool,
+    next_ms: u64,
+    /// Packets are held back until then, and come all at once.
+    stalled_until_ms: u64,
+    report_ms: u64,
+}
+
+impl Party {
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        Self {
+            ssrc: random.next() as u32,
+            seq: random.next() as u16,
+            timestamp: random.next() as u32,
+            payload_type: 0,
+            ptime_ms: 20,
+            talks: true,
+            next_ms: 0,
+            stalled_until_ms: 0,
+            report_ms: 0,
+            random,
+        }
+    }
+
+    /// Hands over what has come up to `now_ms`.
+    pub fn poll(&mut self, now_ms: u64, mut emit: impl FnMut(Datagram<'_>)) {
+        // After a long time away the line goes on from here.
+        self.next_ms = self.next_ms.max(now_ms.saturating_sub(500));
+        if now_ms < self.stalled_until_ms {
+            return;
+        }
+        while self.next_ms <= now_ms {
+            self.packet(&mut emit);
+            self.next_ms += self.ptime_ms;
+        }
+        if self.report_ms <= now_ms {
+            self.report_ms = now_ms + 500 + self.random.below(1000);
+            self.report(now_ms, &mut emit);
+        }
+    }
+
+    fn packet(&mut self, emit: &mut impl FnMut(Datagram<'_>)) {
+        let at_ms = self.next_ms;
+        let samples = self.ptime_ms as usize * 8;
+        let (seq, timestamp) = (self.seq, self.timestamp);
+        self.seq = seq.wrapping_add(1);
+        self.timestamp = timestamp.wrapping_add(samples as u32);
+        let mut payload_type = self.payload_type;
+        let mut foreign = false;
+        let mut copies = 1;
+        let mut length = samples;
+        match self.random.below(1000) {
+            0..20 => copies = 0,
+            20..30 => copies = 2,
+            30..35 => foreign = true,
+            35..45 => (payload_type, length) = (TELEPHONE_EVENT, 4),
+            45..55 => (payload_type, length) = (13, 1),
+            55..60 => payload_type = 77,
+            60..64 => return self.garbage(at_ms, emit),
+            64..68 => self.talks = !self.talks,
+            68..72 => self.stalled_until_ms = at_ms + 20 + self.random.below(280),
+            72..75 => self.payload_type ^= 8,
+            75..78 => self.ptime_ms = [10, 20, 30, 40][self.random.below(4) as usize],
+            78..80 => self.timestamp = self.random.next() as u32,
+            80..82 => {
+                (self.ssrc, self.seq) = (self.random.next() as u32, self.random.next() as u16)
+            }
+            // Long enough to be missed.
+            82..83 => self.stalled_until_ms = at_ms + 1000,
+            83..88 => length = self.random.below(1500) as usize,
+            _ => {}
+        }
+        let mut buffer = [if self.talks { 0x2a } else { 0xff }; 1600];
+        let header = Header {
+            payload_type: PayloadType(payload_type),
+            marker: self.random.below(50) == 0,
+            seq: SeqNo(seq),
+            timestamp: Timestamp(timestamp),
+            ssrc: Ssrc(self.ssrc),
+        };
+        let start = write_header(&mut buffer, &header);
+        if self.talks {
+            for byte in &mut buffer[start..start + length] {
+                *byte ^= self.random.next() as u8 & 0x8f;
+            }
+        }
+        for _ in 0..copies {
+            emit(Datagram {
+                channel: Channel::Rtp,
+                bytes: &buffer[..start + length],
+                foreign,
+                at_ms,
+            });
+        }
+    }
+
+    fn garbage(&mut self, at_ms: u64, emit: &mut impl FnMut(Datagram<'_>)) {
+        let mut bytes = [0; 64];
+        for byte in &mut bytes {
+            *byte = self.random.next() as u8;
+        }
+        // Half of it looks like RTP or RTCP at first sight.
+        if self.random.below(2) == 0 {
+            bytes[0] = 0x80 | (bytes[0] & 0x3f);
+        }
+        let channel = [Channel::Rtp, Channel::Rtcp][self.random.below(2) as usize];
+        emit(Datagram {
+            channel,
+            bytes: &bytes[..self.random.below(64) as usize],
+            foreign: false,
+            at_ms,
+        });
+    }
+
+    fn report(&mut self, at_ms: u64, emit: &mut impl FnMut(Datagram<'_>)) {
+        let mut buffer = [0; 512];
+        let info = SenderInfo {
+            ntp: at_ms << 20,
+            timestamp: Timestamp(self.timestamp),
+            packets: 1000,
+            octets: 160_000,
+        };
+        let block = ReportBlock {
+            ssrc: Ssrc(self.random.next() as u32),
+            ..ReportBlock::default()
+        };
+        let sender = (self.random.below(2) == 0).then_some(&info);
+        let bye = self.random.below(10) == 0;
+        let len = write_compound(
+            &mut buffer,
+            Ssrc(self.ssrc),
+            sender,
+            &[block; 3],
+            "peer@127.0.0.1",
+            bye,
+        );
+        let channel = [Channel::Rtp, Channel::Rtcp][self.random.below(2) as usize];
+        emit(Datagram {
+            channel,
+            bytes: &buffer[..len],
+            foreign: false,
+            at_ms,
+        });
+    }
+}

@@ -1,0 +1,239 @@
+//! A whole server in simulated time: the switch, its media workers, a network with seeded faults,
+//! and telephones. One clock, stepped by the millisecond; nothing sleeps, nothing touches a socket.
+
+#![allow(dead_code)] // each test file uses its own part of it
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, these are their helpers
+
+pub mod media;
+pub mod net;
+pub mod phone;
+pub mod run;
+pub mod signal;
+pub mod talk;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use antiphon::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec, RecordSpec};
+use antiphon::call::CallHandle;
+use antiphon::leg::tap::RecordFrame;
+use antiphon::sdp::negotiate::Capabilities;
+use antiphon::sip::transport::{Flow, Transport};
+use antiphon::store::prompts::Prompts;
+use antiphon::switch::routes::{Route, Routes, anchored};
+use antiphon::switch::{self, Event, Switch};
+use antiphon::worker::{self, Worker, event_capacity};
+use antiphon::{call, endpoint, sip};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use media::Sockets;
+use net::{Faults, Network};
+use phone::Phone;
+
+pub const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+pub const SERVER: SocketAddr = SocketAddr::new(SERVER_IP, 5060);
+
+/// What a world is made of.
+pub struct Setup {
+    pub seed: u64,
+    pub settings: switch::Settings,
+    pub routes: Routes,
+    pub sip: Faults,
+    pub media: Faults,
+    /// Pairs of RTP ports.
+    pub ports: u16,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            settings: settings(),
+            routes: routes(),
+            sip: Faults::NONE,
+            media: Faults::NONE,
+            ports: 1000,
+        }
+    }
+}
+
+/// Two workers, 50 calls, 30 s without media.
+pub fn settings() -> switch::Settings {
+    switch::Settings {
+        call: call::Settings {
+            capabilities: Capabilities::default(),
+            external_address: None,
+            session_expires: Duration::from_secs(1800),
+            min_se: Duration::from_secs(90),
+            max_length: Duration::from_secs(4 * 3600),
+        },
+        endpoint: endpoint::Settings::default(),
+        registration: sip::registration::Settings::default(),
+        max_calls: 50,
+        max_rooms: 20,
+        workers: 2,
+        legs_per_worker: 50,
+        bridges_per_worker: 20,
+        jitter_max_ms: 200,
+        media_timeout_ms: 30_000,
+    }
+}
+
+/// 5xx: echo, tone, record; 6xx: conferences that tell a lone member; 7xx: that do not; 8xx: for two.
+pub fn routes() -> Routes {
+    let conference = |lone_prompt, max_members| {
+        AppSpec::Conference(ConferenceSpec {
+            room: "$0".into(),
+            lone_prompt,
+            max_members,
+        })
+    };
+    let tone = PlayItem::Tone {
+        hz: 1000.0,
+        level_dbm0: -10.0,
+        length: Duration::from_secs(1),
+    };
+    let record = RecordSpec {
+        beep: false,
+        max: Some(Duration::from_secs(60)),
+        silence: None,
+        file: None,
+    };
+    let row = |pattern, spec| Route {
+        pattern: anchored(pattern).unwrap(),
+        sources: Vec::new(),
+        spec,
+    };
+    Routes(vec![
+        row("500", AppSpec::Echo),
+        row(
+            "510",
+            AppSpec::Play(PlaySpec {
+                items: vec![tone],
+                repeat: 1,
+            }),
+        ),
+        row("520", AppSpec::Record(record)),
+        row("6..", conference(true, 10)),
+        row("7..", conference(false, 10)),
+        row("8..", conference(false, 2)),
+    ])
+}
+
+/// Everything.
+pub struct World {
+    pub seed: u64,
+    /// Simulated time, ms.
+    pub ms: u64,
+    base: Instant,
+    pub switch: Switch,
+    pub workers: Vec<Worker>,
+    worker_events: Vec<Receiver<worker::Event>>,
+    pub sockets: Sockets,
+    pub net: Network,
+    pub phones: Vec<Phone>,
+    free_ports: VecDeque<u16>,
+    ports: HashMap<CallHandle, u16>,
+    prompts: Arc<Prompts>,
+    frames: (Sender<RecordFrame>, Receiver<RecordFrame>),
+    /// What was recorded, by recording; silence where no frame came.
+    pub recorded: HashMap<u64, Vec<i16>>,
+    /// Recordings that were closed, with their length in samples.
+    pub closed: Vec<(u64, u64)>,
+    pub events: Vec<Event>,
+    /// A digest of every byte that the server sent, and when and whereto.
+    pub digest: u64,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        Self::with(Setup {
+            seed,
+            ..Setup::default()
+        })
+    }
+
+    pub fn with(setup: Setup) -> Self {
+        let settings = &setup.settings;
+        let mut workers = Vec::new();
+        let mut worker_events = Vec::new();
+        for _ in 0..settings.workers {
+            let (tx, rx) = bounded(event_capacity(settings.legs_per_worker));
+            let (legs, bridges) = (settings.legs_per_worker, settings.bridges_per_worker);
+            workers.push(Worker::new(legs, bridges, tx));
+            worker_events.push(rx);
+        }
+        Self {
+            seed: setup.seed,
+            ms: 1_000_000,
+            base: Instant::now(),
+            switch: Switch::new(setup.settings, setup.routes, setup.seed),
+            workers,
+            worker_events,
+            sockets: Sockets::default(),
+            net: Network::new(setup.seed, setup.sip, setup.media),
+            phones: Vec::new(),
+            free_ports: (0..setup.ports).map(|n| 20_000 + 2 * n).collect(),
+            ports: HashMap::new(),
+            prompts: Arc::new(Prompts::load(None, "").unwrap()),
+            frames: bounded(100_000),
+            recorded: HashMap::new(),
+            closed: Vec::new(),
+            events: Vec::new(),
+            digest: 0xcbf2_9ce4_8422_2325,
+        }
+    }
+
+    /// Another phone, with its own address and tone.
+    pub fn phone(&mut self) -> usize {
+        self.phones.push(Phone::new(self.phones.len()));
+        self.phones.len() - 1
+    }
+
+    pub fn phones(&mut self, count: usize) -> Vec<usize> {
+        (0..count).map(|_| self.phone()).collect()
+    }
+
+    pub fn now(&self) -> Instant {
+        self.base + Duration::from_millis(self.ms)
+    }
+
+    pub fn us(&self) -> u64 {
+        self.ms * 1000
+    }
+
+    /// Whether the phone's call has ended, and how.
+    pub fn ended(&self, phone: usize) -> Option<&switch::Summary> {
+        let id = &self.phones[phone].call_id;
+        self.events.iter().find_map(|event| match event {
+            Event::Ended(summary) if summary.call_id == *id => Some(&**summary),
+            _ => None,
+        })
+    }
+
+    /// Whether nothing at all is left of any call.
+    pub fn check_empty(&self) {
+        let seed = self.seed;
+        assert_eq!(self.switch.leftovers(), 0, "leftovers, seed {seed}");
+        assert_eq!(self.switch.transactions(), 0, "transactions, seed {seed}");
+        assert_eq!(self.sockets.bound(), 0, "ports, seed {seed}");
+        assert!(self.ports.is_empty(), "ports, seed {seed}");
+        for worker in &self.workers {
+            let counts = worker.counts();
+            let left = (counts.legs, counts.bridges, counts.lost_events);
+            assert_eq!(left, (0, 0, 0), "legs, bridges, lost events, seed {seed}");
+        }
+    }
+}
+
+/// The path between the server and a phone.
+pub fn flow(remote: SocketAddr) -> Flow {
+    Flow {
+        transport: Transport::Udp,
+        local: SERVER,
+        remote,
+        connection: None,
+    }
+}

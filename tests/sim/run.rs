@@ -1,0 +1,335 @@
+//! The world's clock, and the edge that the switch believes in.
+
+use std::hash::Hasher;
+use std::net::SocketAddr;
+
+use antiphon::app::PlayItem;
+use antiphon::audio::MediaTime;
+use antiphon::audio::source::Source;
+use antiphon::audio::tone::Tone;
+use antiphon::endpoint;
+use antiphon::leg::TickTime;
+use antiphon::leg::player::Play;
+use antiphon::leg::tap::{Tap, TapSettings};
+use antiphon::rtp::packet::{Packet, is_rtcp};
+use antiphon::sip::message::parse_datagram;
+use antiphon::switch::{Input, Output};
+use antiphon::worker::Command;
+
+use super::net::{Datagram, Kind};
+use super::phone::{Heard, Received};
+use super::{SERVER_IP, World, flow};
+
+impl World {
+    /// Lets `ms` milliseconds pass.
+    pub fn run(&mut self, ms: u64) {
+        let end = self.ms + ms;
+        while self.ms < end {
+            // With nobody talking, nothing happens until something is due.
+            let due = self.next_event().unwrap_or(end);
+            self.ms = self.ms.max(due.min(end).saturating_sub(1));
+            self.step();
+        }
+    }
+
+    /// Runs until `done`, at most `ms`; whether it was.
+    pub fn run_until(&mut self, ms: u64, mut done: impl FnMut(&World) -> bool) -> bool {
+        for _ in 0..ms {
+            if done(self) {
+                return true;
+            }
+            self.step();
+        }
+        done(self)
+    }
+
+    fn next_event(&self) -> Option<u64> {
+        let next = self.ms + 1;
+        let timer = self.switch.poll_timeout().map(|at| {
+            let us = at.saturating_duration_since(self.base).as_micros() as u64;
+            us.div_ceil(1000)
+        });
+        let net = self.net.next_at().map(|us| us.div_ceil(1000));
+        let workers = self.workers.iter().filter_map(|w| w.next_due(next)).min();
+        let phones = self.phones.iter().filter_map(|p| p.voice.next).min();
+        let phones = phones.map(|us| us.div_ceil(1000));
+        [timer, net, workers, phones].into_iter().flatten().min()
+    }
+
+    /// One millisecond.
+    pub fn step(&mut self) {
+        self.ms += 1;
+        let us = self.us();
+        while let Some(datagram) = self.net.arrived(us) {
+            self.deliver(datagram);
+        }
+        let now = self.now();
+        if self.switch.poll_timeout().is_some_and(|at| at <= now) {
+            self.switch.handle_timeout(now);
+        }
+        self.carry_out();
+        self.run_workers();
+        self.talk();
+    }
+
+    fn time(&self) -> TickTime {
+        let ms = self.ms;
+        TickTime {
+            now: MediaTime::from_millis(ms),
+            ntp: ((3_900_000_000 + ms / 1000) << 32) | (((ms % 1000) << 32) / 1000),
+        }
+    }
+
+    fn run_workers(&mut self) {
+        let time = self.time();
+        for w in 0..self.workers.len() {
+            if self.workers[w].next_due(self.ms) == Some(self.ms) {
+                self.sockets.worker = w;
+                self.workers[w].run(self.ms, time.ntp, &mut self.sockets);
+            }
+            while let Ok(event) = self.worker_events[w].try_recv() {
+                let now = self.now();
+                self.switch.handle(Input::Media { worker: w, event }, now);
+            }
+            self.carry_out();
+        }
+        self.send_media();
+        while let Ok(frame) = self.frames.1.try_recv() {
+            let audio = self.recorded.entry(frame.recording).or_default();
+            audio.resize(frame.position as usize, 0);
+            audio.extend_from_slice(&frame.samples[..usize::from(frame.len)]);
+        }
+    }
+
+    fn send_media(&mut self) {
+        let us = self.us();
+        for (from, to, bytes) in std::mem::take(&mut self.sockets.sent) {
+            self.note(to, &bytes);
+            self.net.send(Kind::Media, us, from, to, &bytes);
+        }
+    }
+
+    fn note(&mut self, to: SocketAddr, bytes: &[u8]) {
+        // FNV-1a: the same everywhere and in every run.
+        let mut hash = Fnv(self.digest);
+        hash.write(&self.ms.to_be_bytes());
+        hash.write(to.to_string().as_bytes());
+        hash.write(bytes);
+        self.digest = hash.0;
+    }
+
+    fn talk(&mut self) {
+        let us = self.us();
+        for phone in &mut self.phones {
+            while let Some(at) = phone.voice.next
+                && at <= us
+            {
+                phone.voice.next = Some(at + u64::from(phone.voice.ptime_ms) * 1000);
+                let bytes = phone.packet();
+                if let (Some(target), false) = (phone.target, phone.vanished) {
+                    self.net.send(Kind::Media, at, phone.rtp, target, &bytes);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, datagram: Datagram) {
+        let Datagram {
+            at,
+            kind,
+            from,
+            to,
+            bytes,
+            ..
+        } = datagram;
+        match (kind, to.ip() == SERVER_IP) {
+            (Kind::Sip, true) => {
+                let flow = flow(from);
+                let input = match parse_datagram(&bytes) {
+                    Ok(message) => endpoint::Input::Message { flow, message },
+                    Err(error) => endpoint::Input::Malformed { flow, error },
+                };
+                let now = self.now();
+                self.switch.handle(Input::Sip(input), now);
+                self.carry_out();
+            }
+            (Kind::Media, true) => {
+                let at = MediaTime::from_micros(at);
+                self.sockets.deliver(to.port(), bytes, from, at);
+            }
+            (kind, false) => self.deliver_to_phone(kind, at, from, to, bytes),
+        }
+    }
+
+    fn deliver_to_phone(
+        &mut self,
+        kind: Kind,
+        at: u64,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    ) {
+        let SocketAddr::V4(v4) = to else { return };
+        let [_, high, mid, low] = v4.ip().octets();
+        let index = (usize::from(high) - 1) << 16 | usize::from(mid) << 8 | usize::from(low);
+        let Some(phone) = self.phones.get_mut(index).filter(|p| !p.vanished) else {
+            return;
+        };
+        if kind == Kind::Sip {
+            let message = parse_datagram(&bytes).expect("the server writes valid SIP");
+            phone.inbox.push(Received {
+                at,
+                to,
+                message,
+                bytes,
+            });
+        } else if !phone.keep {
+        } else if is_rtcp(&bytes) {
+            phone.reports.push((at, bytes));
+        } else {
+            let packet = Packet::parse(&bytes).expect("the server writes valid RTP");
+            phone.heard.push(Heard {
+                at,
+                to,
+                from,
+                seq: packet.seq.0,
+                timestamp: packet.timestamp.0,
+                ssrc: packet.ssrc.0,
+                payload_type: packet.payload_type.0,
+                marker: packet.marker,
+                payload: packet.payload.to_vec(),
+            });
+        }
+    }
+
+    /// Does what the switch has decided.
+    pub fn carry_out(&mut self) {
+        while let Some(output) = self.switch.poll_output() {
+            let now = self.now();
+            match output {
+                Output::Transmit { flow, bytes } => {
+                    self.note(flow.remote, &bytes);
+                    let us = self.us();
+                    self.net
+                        .send(Kind::Sip, us, flow.local, flow.remote, &bytes);
+                }
+                Output::Reserve { call, address } => {
+                    assert_eq!(address, SERVER_IP);
+                    let input = if let Some(port) = self.free_ports.pop_front() {
+                        self.sockets.bind(port);
+                        self.ports.insert(call, port);
+                        Input::MediaReady {
+                            call,
+                            rtp_port: port,
+                            rtcp_port: port + 1,
+                        }
+                    } else {
+                        let why = "all ports are taken".to_owned();
+                        Input::MediaFailed { call, why }
+                    };
+                    self.switch.handle(input, now);
+                }
+                Output::Release { call } => {
+                    if let Some(port) = self.ports.remove(&call) {
+                        self.sockets.release(port);
+                        self.free_ports.push_back(port);
+                    }
+                }
+                Output::Open { worker, call, leg } => {
+                    let port = self.ports[&call];
+                    self.sockets.open(worker, leg.id().index, port);
+                    self.command(worker, Command::Open(leg));
+                }
+                Output::Media { worker, command } => self.command(worker, command),
+                Output::Play {
+                    worker,
+                    leg,
+                    call,
+                    id,
+                    items,
+                    repeat,
+                } => match items.iter().map(|i| self.source(i)).collect() {
+                    Ok(items) => {
+                        let play = Box::new(Play {
+                            id: u64::from(id.0),
+                            items,
+                            repeat,
+                            gap_samples: 0,
+                        });
+                        self.command(worker, Command::Play(leg, play));
+                    }
+                    Err(error) => self
+                        .switch
+                        .handle(Input::PlayFailed { call, id, error }, now),
+                },
+                Output::Record {
+                    worker,
+                    leg,
+                    recording,
+                    max,
+                    silence,
+                    ..
+                } => {
+                    let samples = |d: std::time::Duration| d.as_millis() as u64 * 8;
+                    let settings = TapSettings {
+                        recording,
+                        max_samples: max.map(samples),
+                        silence_stop_samples: silence.map(samples),
+                        start: MediaTime::ZERO,
+                    };
+                    let tap = Tap::new(settings, self.frames.0.clone());
+                    self.command(worker, Command::Record(leg, tap));
+                }
+                Output::CloseRecording { recording, samples } => {
+                    self.closed.push((recording, samples));
+                }
+                Output::Event(event) => self.events.push(event),
+            }
+        }
+    }
+
+    fn command(&mut self, worker: usize, command: Command) {
+        let time = self.time();
+        self.sockets.worker = worker;
+        self.workers[worker].apply(command, time, &mut self.sockets);
+    }
+
+    fn source(&self, item: &PlayItem) -> Result<Source, String> {
+        match item {
+            PlayItem::Prompt(name) => match self.prompts.get(name) {
+                Some(prompt) => Ok(prompt.source()),
+                None => Err(format!("there is no prompt {name:?}")),
+            },
+            PlayItem::File(path) => self.prompts.load_file(path).map_err(|e| e.to_string()),
+            PlayItem::Tone {
+                hz,
+                level_dbm0,
+                length,
+            } => Ok(Source::Tone {
+                tone: Tone {
+                    frequency_hz: *hz,
+                    second_hz: None,
+                    level_dbm0: *level_dbm0,
+                },
+                samples: length.as_millis() as u64 * 8,
+            }),
+            PlayItem::Silence(length) => Ok(Source::Silence {
+                samples: length.as_millis() as u64 * 8,
+            }),
+        }
+    }
+}
+
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Whether this machine let the senders of a test send in time.
+//!
+//! A phone that got no processor sends late, and what the server makes of that is not what the
+//! test asks. So each sender's waiting for a processor is read from the kernel (`schedstat`: time
+//! spent on a run queue) every few milliseconds; a run in which one waited over 10 ms is void and
+//! repeated, at most three times.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A sender that was later than this makes a run void.
+pub const LATE: Duration = Duration::from_millis(10);
+/// Runs before the machine counts as too busy.
+const RUNS: usize = 3;
+/// How often the kernel is asked.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Watches processes while it lives.
+#[derive(Debug)]
+pub struct Watch {
+    pids: Arc<Mutex<Vec<u32>>>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Duration>,
+}
+
+impl Watch {
+    /// Starts to watch.
+    pub fn start() -> Self {
+        let pids = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (watched, stopped) = (Arc::clone(&pids), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let mut last = std::collections::HashMap::new();
+            let mut worst = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let pids: Vec<u32> = watched.lock().unwrap().clone();
+                for (task, waited) in pids.into_iter().flat_map(waits) {
+                    let before = last.insert(task, waited).unwrap_or(waited);
+                    worst = worst.max(waited.saturating_sub(before));
+                }
+                // A sample is due at an interval: there is no event to wait for.
+                std::thread::sleep(LOOK);
+            }
+            Duration::from_nanos(worst)
+        });
+        Self { pids, stop, thread }
+    }
+
+    /// A sender.
+    pub fn add(&self, pid: u32) {
+        self.pids.lock().unwrap().push(pid);
+    }
+
+    /// The longest that one of them waited for a processor between two looks.
+    pub fn finish(self) -> Duration {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// Runs a test until its senders were in time. What a void run found does not count, whether good
+/// or bad.
+pub fn in_time(run: impl Fn(&Watch) -> Result<(), String>) {
+    let mut worst = Duration::ZERO;
+    for _ in 0..RUNS {
+        let watch = Watch::start();
+        let result = run(&watch);
+        let late = watch.finish();
+        if late <= LATE {
+            if let Err(error) = result {
+                panic!("{error}\n(the senders were at most {late:?} late)");
+            }
+            return;
+        }
+        eprintln!("void: a sender was {late:?} late; the run found {result:?}");
+        worst = worst.max(late);
+    }
+    panic!(
+        "machine too busy: in each of {RUNS} runs a sender was over {LATE:?} late, up to {worst:?}"
+    );
+}
+
+/// Each thread of a process with the time that it has waited for a processor so far, ns.
+fn waits(pid: u32) -> Vec<(String, u64)> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let of = |path: std::path::PathBuf| {
+        let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
+        let waited = text.split_whitespace().nth(1)?.parse().ok()?;
+        Some((path.display().to_string(), waited))
+    };
+    tasks.flatten().filter_map(|task| of(task.path())).collect()
+}
+
+/// Words before a sender's command that give it a real-time priority, where that is permitted:
+/// below that of the server's media threads. It makes void runs rare; it decides nothing.
+pub fn on_time() -> &'static [&'static str] {
+    let granted = std::process::Command::new("chrt")
+        .args(["-f", "5", "true"])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if granted { &["chrt", "-f", "5"] } else { &[] }
+}
