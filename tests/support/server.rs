@@ -20,7 +20,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -153,7 +153,11 @@ impl PortBlock {
         let start = (std::process::id() as u16).wrapping_mul(7) % BLOCKS;
         for n in 0..BLOCKS {
             let first = FIRST_BLOCK + (start + n) % BLOCKS * BLOCK;
-            if let Ok(reserved) = TcpListener::bind(("127.0.0.1", first + BLOCK - 1)) {
+            // Programs that know nothing of the reservation may have ports in it.
+            let is_free = |port| UdpSocket::bind(("127.0.0.1", port)).is_ok();
+            if let Ok(reserved) = TcpListener::bind(("127.0.0.1", first + BLOCK - 1))
+                && (first..first + BLOCK).all(is_free)
+            {
                 return Self {
                     first,
                     _reserved: reserved,
@@ -406,7 +410,7 @@ pub fn free_address(ip: IpAddr) -> SocketAddr {
     for _ in 0..100 {
         let tcp = TcpListener::bind((ip, 0)).unwrap();
         let address = tcp.local_addr().unwrap();
-        if std::net::UdpSocket::bind(address).is_ok() {
+        if UdpSocket::bind(address).is_ok() {
             return address;
         }
     }
