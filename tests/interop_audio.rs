@@ -9,6 +9,8 @@ mod server;
 #[path = "support/sip.rs"]
 mod sip;
 
+use std::f64::consts::TAU;
+
 use media::{Heard, Law, Phone, Timing, Tone, assert_level, level, on_time, tone};
 use server::{Config, Server};
 use sip::{Call, Peer, sdp};
@@ -28,16 +30,13 @@ fn call(server: &Server, timing: &Timing, transport: &str, v6: bool, user: &str)
 #[test]
 fn the_ear_hears_what_is_there() {
     // The helpers themselves: a tone is found at its level, a hole in it is noticed.
-    let wave = |hz: f64, dbm0: f64| -> Vec<i16> {
-        let amplitude = 32767.0 * 10f64.powf((dbm0 - 3.14) / 20.0);
-        (0..800)
-            .map(|n| {
-                (amplitude * (std::f64::consts::TAU * hz * f64::from(n) / 8000.0).sin()) as i16
-            })
-            .collect()
+    let wave = |hz: f64, amplitude: f64| -> Vec<i16> {
+        let sample = |n| (amplitude * (TAU * hz * f64::from(n) / 8000.0).sin()) as i16;
+        (0..800).map(sample).collect()
     };
-    let samples = wave(1050.0, -16.0);
-    assert!((level(&samples, 1050.0) + 16.0).abs() < 0.1);
+    // A full-scale sine is +3.14 dBm0, a tenth of it 20 dB less.
+    let samples = wave(1050.0, 3276.7);
+    assert!((level(&samples, 1050.0) + 16.86).abs() < 0.1);
     assert!(level(&samples, 450.0) < -60.0);
     let broken = Heard(Vec::new());
     assert!(std::panic::catch_unwind(|| broken.assert_tone(tone(450))).is_err());

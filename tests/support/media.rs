@@ -20,6 +20,7 @@ const LATE: Duration = Duration::from_millis(10);
 /// A void run is repeated so often.
 const REPEATS: usize = 3;
 /// The level of a full-scale sine, dBm0 (G.711: the overload point).
+#[allow(clippy::approx_constant, reason = "ITU-T G.711 §4, not pi")]
 const OVERLOAD_DBM0: f64 = 3.14;
 /// Below this is silence, dBm0.
 pub const SILENT: f64 = -55.0;

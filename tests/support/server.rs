@@ -20,7 +20,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::io::{BufRead, BufReader, Read};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -104,7 +104,7 @@ impl Config {
 
     /// Starts the server and waits until it is ready.
     pub fn start(self) -> Server {
-        Server::start(self)
+        Server::start(&self)
     }
 
     fn to_toml(&self, directory: &Path, ports: &PortBlock) -> String {
@@ -153,7 +153,11 @@ impl PortBlock {
         let start = (std::process::id() as u16).wrapping_mul(7) % BLOCKS;
         for n in 0..BLOCKS {
             let first = FIRST_BLOCK + (start + n) % BLOCKS * BLOCK;
-            if let Ok(reserved) = TcpListener::bind(("127.0.0.1", first + BLOCK - 1)) {
+            // Programs that know nothing of the reservation may have ports in it.
+            let is_free = |port| UdpSocket::bind(("127.0.0.1", port)).is_ok();
+            if let Ok(reserved) = TcpListener::bind(("127.0.0.1", first + BLOCK - 1))
+                && (first..first + BLOCK).all(is_free)
+            {
                 return Self {
                     first,
                     _reserved: reserved,
@@ -212,7 +216,7 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(config: Config) -> Self {
+    fn start(config: &Config) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ports = PortBlock::reserve();
         let file = directory.path().join("antiphon.toml");
@@ -251,8 +255,10 @@ impl Server {
         self.listening
             .iter()
             .find(|(t, a)| t.eq_ignore_ascii_case(transport) && a.is_ipv6() == v6)
-            .map(|(_, a)| *a)
-            .unwrap_or_else(|| panic!("no {transport} listener: {:?}", self.listening))
+            .map_or_else(
+                || panic!("no {transport} listener: {:?}", self.listening),
+                |(_, a)| *a,
+            )
     }
 
     /// The UDP listener on 127.0.0.1.
@@ -404,7 +410,7 @@ pub fn free_address(ip: IpAddr) -> SocketAddr {
     for _ in 0..100 {
         let tcp = TcpListener::bind((ip, 0)).unwrap();
         let address = tcp.local_addr().unwrap();
-        if std::net::UdpSocket::bind(address).is_ok() {
+        if UdpSocket::bind(address).is_ok() {
             return address;
         }
     }

@@ -427,11 +427,8 @@ impl Dialog {
             .as_ref()
             .map(|t| format!(";tag={t}"))
             .unwrap_or_default();
-        let routes: String = self
-            .routes
-            .iter()
-            .map(|r| format!("Route: {r}\r\n"))
-            .collect();
+        let route = |r: &String| ["Route: ", r, "\r\n"].concat();
+        let routes: String = self.routes.iter().map(route).collect();
         let kind = if body.is_empty() || headers.contains("Content-Type") {
             ""
         } else {
@@ -541,7 +538,7 @@ pub fn response(request: &Message, status: &str) -> String {
         .headers
         .iter()
         .filter(|(n, _)| ["Via", "From", "To", "Call-ID", "CSeq"].contains(&n.as_str()))
-        .map(|(n, v)| format!("{n}: {v}\r\n"))
+        .map(|(n, v)| [n, ": ", v, "\r\n"].concat())
         .collect();
     format!("SIP/2.0 {status}\r\n{copied}Content-Length: 0\r\n\r\n")
 }

@@ -137,8 +137,8 @@ impl Sipp {
             let screen = read("screen");
             let from = screen.len().saturating_sub(3000);
             format!(
-                "{status:?} {:?}\n{}\n{}",
-                self.scenario,
+                "{status:?} {}\n{}\n{}",
+                self.scenario.display(),
                 read("errors"),
                 screen.get(from..).unwrap_or_default()
             )
