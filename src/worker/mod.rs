@@ -198,6 +198,9 @@ impl Worker {
             return;
         };
         let leg = &mut seat.leg;
+        if leg.is_early(time.now) {
+            return;
+        }
         let id = leg.id();
         let mut rx = [0i16; TICK_SAMPLES];
         leg.tick_rx(&mut rx, time, io);
@@ -239,9 +242,12 @@ impl Worker {
         let Some(owner) = room.bridge.owner(port) else {
             return;
         };
-        let (Some(Some(seat)), Some(rx)) =
-            (self.seats.get_mut(owner as usize), room.bridge.rx(port))
-        else {
+        let Some(Some(seat)) = self.seats.get_mut(owner as usize) else {
+            return;
+        };
+        let early = seat.leg.is_early(time.now);
+        room.bridge.postpone(port, early);
+        let Some(rx) = room.bridge.rx(port).filter(|_| !early) else {
             return;
         };
         seat.leg.tick_rx(rx, time, io);
