@@ -19,6 +19,9 @@ impl Switch {
         use call::Output as Out;
         match output {
             Out::Respond(transaction, response) => {
+                if response.status >= 300 {
+                    self.forget_invite(transaction);
+                }
                 self.endpoint.respond(transaction, response, now);
             }
             Out::RespondReliable(transaction, response) => {
@@ -27,7 +30,10 @@ impl Switch {
             Out::Proven(transaction, rseq) => {
                 self.endpoint.provisional_acknowledged(transaction, rseq);
             }
-            Out::Abandon(transaction) => self.endpoint.abandon(transaction),
+            Out::Abandon(transaction) => {
+                self.forget_invite(transaction);
+                self.endpoint.abandon(transaction);
+            }
             Out::Request(request, flow) => self.send(handle, request, flow, now),
             Out::Ack(request, flow) => self.endpoint.send_ack(request, flow),
             Out::Cancel => {

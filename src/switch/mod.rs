@@ -175,7 +175,9 @@ impl Switch {
 
     /// Hangs up every call.
     pub fn hang_up_all(&mut self, reason: &EndReason, now: Instant) {
-        let handles: Vec<_> = self.calls.keys().copied().collect();
+        let mut handles: Vec<_> = self.calls.keys().copied().collect();
+        // One seed is one run: not in the map's own order.
+        handles.sort_unstable();
         for handle in handles {
             self.with_call(handle, |call| call.end(reason.clone()));
         }
@@ -303,6 +305,15 @@ impl Switch {
         };
         self.calls.insert(handle, entry);
         self.touched.push_back(handle);
+    }
+
+    /// An INVITE that has been settled: nothing more comes of its transaction.
+    fn forget_invite(&mut self, transaction: ServerId) {
+        if let Some(handle) = self.invites.remove(&transaction)
+            && let Some(entry) = self.calls.get_mut(&handle)
+        {
+            entry.invites.retain(|&id| id != transaction);
+        }
     }
 
     /// Does something to a call and remembers to carry out what it then wants.

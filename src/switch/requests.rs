@@ -38,11 +38,13 @@ impl Switch {
                 request,
             } => {
                 if let Some(&handle) = self.invites.get(&transaction) {
+                    self.forget_invite(transaction);
                     self.with_call(handle, |c| c.on_ack(transaction, &request, now));
                 }
             }
             Out::AckTimeout { transaction } => {
                 if let Some(&handle) = self.invites.get(&transaction) {
+                    self.forget_invite(transaction);
                     self.with_call(handle, |c| c.ack_timeout(transaction));
                 }
             }
