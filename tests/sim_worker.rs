@@ -20,12 +20,15 @@ use rand::{Rng, SeedableRng};
 const LEGS: u32 = 12;
 const BRIDGES: u32 = 4;
 
-/// Each leg's queue towards it, and what it sent: when, sequence, timestamp, samples.
+/// A packet that a leg sent: when, sequence, timestamp, samples.
+type Sent = (u64, u16, u32, Vec<i16>);
+
+/// Each leg's queue towards it, and what it sent.
 #[derive(Default)]
 struct Io {
     ms: u64,
     queues: BTreeMap<u32, VecDeque<(Vec<u8>, MediaTime)>>,
-    sent: BTreeMap<u32, Vec<(u64, u16, u32, Vec<i16>)>>,
+    sent: BTreeMap<u32, Vec<Sent>>,
 }
 
 fn peer(leg: u32) -> SocketAddr {

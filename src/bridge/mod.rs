@@ -31,7 +31,10 @@ pub struct Full(pub Box<Port>);
 /// A mixing bridge with a fixed bound on its ports.
 #[derive(Debug)]
 pub struct Bridge {
-    #[expect(clippy::vec_box, reason = "a port comes and goes boxed: nothing is freed here")]
+    #[expect(
+        clippy::vec_box,
+        reason = "a port comes and goes boxed: nothing is freed here"
+    )]
     ports: Vec<Box<Port>>,
     sum: [i32; MAX_FRAME],
     common: [i16; MAX_FRAME],

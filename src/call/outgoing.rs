@@ -184,7 +184,10 @@ impl Call {
             return;
         };
         // RFC 3262 §4: one that comes again, or out of its order, is not acknowledged.
-        if self.last_rseq.is_some_and(|last| rseq != last.wrapping_add(1)) {
+        if self
+            .last_rseq
+            .is_some_and(|last| rseq != last.wrapping_add(1))
+        {
             return;
         }
         self.last_rseq = Some(rseq);

@@ -78,9 +78,11 @@ impl MediaIo for Sockets {
             return;
         };
         // A socket that cannot be connected still works: each packet then names its peer.
-        sockets.connected = if let Some(peer) = peer { media::connect(&sockets.pair.rtp, peer)
-        .is_ok()
-        .then_some(peer) } else {
+        sockets.connected = if let Some(peer) = peer {
+            media::connect(&sockets.pair.rtp, peer)
+                .is_ok()
+                .then_some(peer)
+        } else {
             let _ = media::disconnect(&sockets.pair.rtp);
             None
         };

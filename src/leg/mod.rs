@@ -329,15 +329,16 @@ impl Leg {
         // The leg's own line and not the clock: moving to another slot must not tear a frame.
         let line = self.line();
         if let Some(tap) = &mut self.tap
-            && let TapStatus::Stopped(reason) = tap.push(rx, line) {
-                let event = LegEvent::RecordingStopped {
-                    recording: tap.recording(),
-                    reason: Some(reason),
-                    samples: tap.end_position(),
-                };
-                self.tap = None;
-                return Some(event);
-            }
+            && let TapStatus::Stopped(reason) = tap.push(rx, line)
+        {
+            let event = LegEvent::RecordingStopped {
+                recording: tap.recording(),
+                reason: Some(reason),
+                samples: tap.end_position(),
+            };
+            self.tap = None;
+            return Some(event);
+        }
         let limit = u64::from(self.settings.media_timeout_ms);
         if limit > 0
             && !self.timed_out

@@ -120,7 +120,10 @@ fn comfort_noise(late: u64) {
     let heard = world.phones[phone].audio(world.ms - 1000, world.ms);
     let power = heard.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / heard.len() as f64;
     let level = 10.0 * (power / 32_768f64.powi(2)).log10();
-    assert!((-50.0..-40.0).contains(&level), "{level:.1} dBov, late by {late}");
+    assert!(
+        (-50.0..-40.0).contains(&level),
+        "{level:.1} dBov, late by {late}"
+    );
     // Speech goes on where the clock is by now.
     let voice = &mut world.phones[phone].voice;
     voice.timestamp = voice.timestamp.wrapping_add(74 * 160);
