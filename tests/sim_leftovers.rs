@@ -158,3 +158,23 @@ fn one_seed_is_one_run_and_another_is_another() {
     assert_eq!(soak(72, 300), (first, digest), "seed 72");
     assert_ne!(soak(73, 300).1, digest);
 }
+
+/// Twelve calls, hung up all at once.
+fn shut_down(seed: u64) -> u64 {
+    let mut world = World::new(seed);
+    for phone in world.phones(12) {
+        world.dial(phone, "500");
+    }
+    let now = world.now();
+    let reason = antiphon::call::EndReason::Shutdown;
+    world.switch.hang_up_all(&reason, now);
+    world.carry_out();
+    world.run(1000);
+    world.digest
+}
+
+#[test]
+fn a_shutdown_is_the_same_for_the_same_seed() {
+    let first = shut_down(74);
+    assert!((0..4).all(|_| shut_down(74) == first), "seed 74");
+}

@@ -358,3 +358,23 @@ fn a_reinvite_that_meets_our_refresh_is_491() {
     world.expect_request(phone, &Method::Ack);
     finish(world, &[phone]);
 }
+
+#[test]
+fn a_thousand_changes_leave_nothing_behind_in_a_running_call() {
+    let (mut world, phone) = call();
+    world.run(100);
+    let before = world.switch.leftovers();
+    for round in 0..1000 {
+        let mut sdp = world.phones[phone].sdp("sendrecv");
+        let mut status = 200;
+        if round % 3 == 2 {
+            sdp = sdp.replace("RTP/AVP 0 8", "RTP/AVP 96\r\na=rtpmap:96 opus/48000/2");
+            status = 488;
+        }
+        let change = world.phones[phone].reinvite(&sdp);
+        world.ask(phone, &change, status);
+    }
+    world.run(100);
+    assert_eq!(world.switch.leftovers(), before);
+    finish(world, &[phone]);
+}

@@ -119,6 +119,14 @@ impl Bridge {
         self.ports.get_mut(port).map(|p| &mut p.rx[..frame])
     }
 
+    /// Leaves a party out of the next mix, or no longer: it neither speaks nor hears, and a fade
+    /// that it is due waits.
+    pub fn postpone(&mut self, port: usize, postponed: bool) {
+        if let Some(p) = self.ports.get_mut(port) {
+            p.postponed = postponed;
+        }
+    }
+
     /// Mixes one tick: once around for the sum, once around for everybody's share of it.
     pub fn mix(&mut self) {
         let frame = self.frame;
@@ -144,9 +152,9 @@ impl Bridge {
         }
     }
 
-    /// What the party hears after [`Bridge::mix`].
+    /// What the party hears after [`Bridge::mix`]; nothing where it was left out.
     pub fn tx(&self, port: usize) -> Option<Tx<'_>> {
-        let p = self.ports.get(port)?;
+        let p = self.ports.get(port).filter(|p| !p.postponed)?;
         Some(if p.own_mix {
             Tx::Own(&p.tx[..self.frame])
         } else {

@@ -36,6 +36,8 @@ pub struct Port {
     pub(super) phase: Phase,
     pub(super) contributes: bool,
     pub(super) own_mix: bool,
+    /// Left out of the next mix.
+    pub(super) postponed: bool,
 }
 
 impl Port {
@@ -48,6 +50,7 @@ impl Port {
             phase: Phase::Joining,
             contributes: false,
             own_mix: false,
+            postponed: false,
         }
     }
 
@@ -59,6 +62,11 @@ impl Port {
     /// Applies the fades of a join or leave to what the party says, and finds out whether it
     /// says anything.
     pub(super) fn prepare(&mut self, frame: usize, rate: u32) {
+        if self.postponed {
+            self.contributes = false;
+            self.own_mix = false;
+            return;
+        }
         let rx = &mut self.rx[..frame];
         match self.phase {
             Phase::Joining => fade_in(rx, rate),

@@ -425,6 +425,11 @@ impl Call {
                 self.offered = None;
                 self.refresh(now);
             }
+            // Its Allow promised too much: by re-INVITE then.
+            405 | 501 if !invite => {
+                self.peer_updates = false;
+                self.refresh(now);
+            }
             // Glare: both tried at once; again after a while (RFC 3261 §14.1).
             _ => self.refresh_later(now),
         }

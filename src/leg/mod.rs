@@ -280,6 +280,17 @@ impl Leg {
         self.position
     }
 
+    /// Whether a tick at `now` would run ahead of the clock by more than half of one, as after a
+    /// move into a slot that comes sooner: it is to be left out.
+    pub fn is_early(&self, now: MediaTime) -> bool {
+        let Some(begun) = self.begun.filter(|_| self.ticks > 0) else {
+            return false;
+        };
+        let elapsed = (MediaTime::ZERO + now.since(begun)).samples(NARROWBAND);
+        let tick = TICK_SAMPLES as u64;
+        self.position + tick > elapsed + tick / 2
+    }
+
     /// rx half of a tick: drains the sockets and writes what the party says in this tick.
     pub fn tick_rx<I: MediaIo>(&mut self, rx: &mut [i16], time: TickTime, io: &mut I) {
         let now = time.now;

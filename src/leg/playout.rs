@@ -87,6 +87,8 @@ pub struct Playout {
     history: DelayHistory,
     concealer: Concealer,
     noise: Noise,
+    /// Where the audio that came before the noise ends.
+    noise_from: i64,
     scratch: Box<[i16]>,
     state: State,
     /// The position that would be read next without any delay.
@@ -153,6 +155,7 @@ impl Playout {
             history: DelayHistory::new(),
             concealer: Concealer::new(settings.rate),
             noise: Noise::new(),
+            noise_from: 0,
             scratch: vec![0; MAX_PACKET_MS * ms].into(),
             state: State::Empty,
             line: 0,

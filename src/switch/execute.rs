@@ -31,7 +31,10 @@ impl Switch {
             Out::Proven(transaction, rseq) => {
                 self.endpoint.provisional_acknowledged(transaction, rseq);
             }
-            Out::Abandon(transaction) => self.endpoint.abandon(transaction),
+            Out::Abandon(transaction) => {
+                self.forget_invite(transaction);
+                self.endpoint.abandon(transaction);
+            }
             Out::Request(request, flow) => self.send(handle, request, flow, now),
             Out::Ack(request, flow) => self.endpoint.send_ack(request, flow),
             Out::Cancel => {

@@ -184,7 +184,9 @@ impl Switch {
 
     /// Hangs up every call.
     pub fn hang_up_all(&mut self, reason: &EndReason, now: Instant) {
-        let handles: Vec<_> = self.calls.keys().copied().collect();
+        let mut handles: Vec<_> = self.calls.keys().copied().collect();
+        // One seed is one run: not in the map's own order.
+        handles.sort_unstable();
         for handle in handles {
             self.with_call(handle, |call| call.end(reason.clone()));
         }

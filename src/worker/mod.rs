@@ -205,6 +205,9 @@ impl Worker {
             return;
         };
         let leg = &mut seat.leg;
+        if leg.is_early(time.now) {
+            return;
+        }
         let id = leg.id();
         let mut rx = [0i16; TICK_SAMPLES];
         leg.tick_rx(&mut rx, time, io);
@@ -231,13 +234,14 @@ impl Worker {
         for port in 0..room.bridge.len() {
             self.bridge_tx(&room, port, slot, &mut shared, time, io);
         }
-        self.sweep(&mut room, time, io);
-        if room.closing && room.bridge.is_empty() {
+        // Back in its place before the sweep: who has faded out may come in again.
+        self.rooms[bridge as usize] = Some(room);
+        self.sweep(bridge, time, io);
+        let ended = |room: &mut Room| room.closing && room.bridge.is_empty();
+        if let Some(room) = self.rooms[bridge as usize].take_if(ended) {
             self.slots.remove_bridge(slot, bridge);
             self.counts.bridges -= 1;
             self.tell(Event::BridgeClosed(room.id, room.bridge));
-        } else {
-            self.rooms[bridge as usize] = Some(room);
         }
         while let Some((leg, bridge, port)) = self.rejoins.pop() {
             self.join(leg, bridge, port);
@@ -248,9 +252,12 @@ impl Worker {
         let Some(owner) = room.bridge.owner(port) else {
             return;
         };
-        let (Some(Some(seat)), Some(rx)) =
-            (self.seats.get_mut(owner as usize), room.bridge.rx(port))
-        else {
+        let Some(Some(seat)) = self.seats.get_mut(owner as usize) else {
+            return;
+        };
+        let early = seat.leg.is_early(time.now);
+        room.bridge.postpone(port, early);
+        let Some(rx) = room.bridge.rx(port).filter(|_| !early) else {
             return;
         };
         seat.leg.tick_rx(rx, time, io);
@@ -293,9 +300,11 @@ impl Worker {
     }
 
     /// Takes out who has faded out.
-    fn sweep<I: MediaIo>(&mut self, room: &mut Room, time: TickTime, io: &mut I) {
+    fn sweep<I: MediaIo>(&mut self, bridge: u32, time: TickTime, io: &mut I) {
         let mut port = 0;
-        while port < room.bridge.len() {
+        while let Some(Some(room)) = self.rooms.get_mut(bridge as usize)
+            && port < room.bridge.len()
+        {
             if !room.bridge.has_left(port) {
                 port += 1;
                 continue;
@@ -480,13 +489,18 @@ impl Worker {
     }
 
     fn leave(&mut self, id: LegId) {
-        if let Some(seat) = self.seat(id)
-            && let Place::Bridged { then, .. } = &mut seat.place
-            && *then == Then::Stay
-        {
+        let Some(seat) = self.seat(id) else { return };
+        let Place::Bridged { then, .. } = &mut seat.place else {
+            return;
+        };
+        if *then == Then::Stay {
             *then = Then::Solo;
-            self.fade_out(id);
         }
+        // A join that was to follow is taken back.
+        if let Some((_, port)) = seat.next.take() {
+            self.tell(Event::Freed(Freed::Port(port)));
+        }
+        self.fade_out(id);
     }
 
     fn fade_out(&mut self, id: LegId) {

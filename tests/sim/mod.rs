@@ -2,6 +2,7 @@
 //! and telephones. One clock, stepped by the millisecond; nothing sleeps, nothing touches a socket.
 
 #![allow(dead_code)] // each test file uses its own part of it
+#![allow(clippy::needless_pass_by_value)] // a method's name is written where it is used
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, these are their helpers
 
 pub mod media;

@@ -284,7 +284,7 @@ impl Phone {
     /// Takes the dialog, and where media goes, from a response to its INVITE.
     pub fn learn(&mut self, response: &Response) {
         let headers = &response.headers;
-        self.remote = headers.get(&Name::To).unwrap().to_owned();
+        headers.get(&Name::To).unwrap().clone_into(&mut self.remote);
         if let Some(contact) = headers.get(&Name::Contact) {
             self.remote_target = NameAddr::parse(contact).unwrap().uri.to_string();
         }
@@ -307,9 +307,12 @@ impl Phone {
         self.call += 1;
         let tag = format!("u{}c{}", self.index, self.call);
         let headers = &invite.headers;
-        self.call_id = headers.call_id().unwrap().to_owned();
+        headers.call_id().unwrap().clone_into(&mut self.call_id);
         self.local = format!("{};tag={tag}", headers.get(&Name::To).unwrap());
-        self.remote = headers.get(&Name::From).unwrap().to_owned();
+        headers
+            .get(&Name::From)
+            .unwrap()
+            .clone_into(&mut self.remote);
         self.remote_target = headers.contacts().unwrap()[0].uri.to_string();
         self.route.clear();
         self.cseq = 100;

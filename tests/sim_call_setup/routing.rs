@@ -72,7 +72,7 @@ fn bye_to(sent_by: &str, contact: &str) -> SocketAddr {
     let (phone, other) = (world.phone(), world.phone());
     let change = |request: &mut Request| {
         let via = request.headers.get(&Name::Via).unwrap();
-        let (_, branch) = via.split_once(";").unwrap();
+        let (_, branch) = via.split_once(';').unwrap();
         let via = format!("SIP/2.0/UDP {sent_by};{branch}");
         request.headers.set(Name::Via, via);
         request.headers.set(Name::Contact, contact);

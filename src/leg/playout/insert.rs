@@ -44,6 +44,7 @@ impl Playout {
     /// played until audio comes.
     pub fn comfort_noise(&mut self, packet: &Packet<'_>, _arrival: MediaTime) {
         self.noise.set(packet.payload);
+        self.noise_from = self.buffer.end();
         if self.ssrc == Some(packet.ssrc) && packet.seq.distance(self.newest.seq) > 0 {
             self.is_duplicate(packet.seq);
             self.newest.seq = packet.seq;

@@ -123,7 +123,10 @@ impl Playout {
 
     fn played(&mut self, samples: &[i16]) {
         self.concealer.push(samples);
-        self.noise.stop();
+        // Audio from before the noise may still have waited in the buffer.
+        if self.buffer.start() > self.noise_from {
+            self.noise.stop();
+        }
         self.gap_start = None;
         self.heard = true;
     }
