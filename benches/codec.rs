@@ -39,5 +39,7 @@ fn least(mut work: impl FnMut()) -> f64 {
         (0..FRAMES).for_each(|_| work());
         begin.elapsed().as_nanos() as f64 / f64::from(FRAMES)
     };
-    (0..ROUNDS).map(|_| round(&mut work)).fold(f64::MAX, f64::min)
+    (0..ROUNDS)
+        .map(|_| round(&mut work))
+        .fold(f64::MAX, f64::min)
 }

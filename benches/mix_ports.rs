@@ -11,7 +11,11 @@ use clap::Parser;
 #[derive(Parser)]
 struct Args {
     /// Numbers of ports.
-    #[arg(long, value_delimiter = ',', default_value = "3,5,10,20,50,100,200,500,1000")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "3,5,10,20,50,100,200,500,1000"
+    )]
     ports: Vec<usize>,
     /// Rounds; the least counts, since what disturbs a round only makes it longer.
     #[arg(long, default_value_t = 15)]

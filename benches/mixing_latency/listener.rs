@@ -59,7 +59,8 @@ impl Listener {
         }
         if self.quiet >= QUIET_BEFORE {
             let at = payload.iter().position(|c| magnitude(c) >= ONSET);
-            self.onsets.push(arrival_ns + at.unwrap_or(0) as i64 * 125_000);
+            self.onsets
+                .push(arrival_ns + at.unwrap_or(0) as i64 * 125_000);
         }
         self.quiet = 0;
     }

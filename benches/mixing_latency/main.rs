@@ -72,12 +72,16 @@ fn main() {
     println!(
         "one room, PCMU, 20 ms, {} talker(s){}, {} s\n",
         args.talkers,
-        if args.all_talking { ", all talking" } else { "" },
+        if args.all_talking {
+            ", all talking"
+        } else {
+            ""
+        },
         args.seconds
     );
     println!(
         "| legs | onsets | p50 ms | p90 | p99 | max | missed | CPU us/leg/s | of it media \
-         | lost to server | lost to legs | ticks left out | slot p99 us | generator p99 us |"
+         | lost to server | lost to legs | ticks left out | slot p99 us | generator p99, max us |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for &legs in &args.legs {
@@ -108,9 +112,10 @@ fn conference(legs: usize, args: &Args) {
     let left_out: u64 = load.legs.iter().map(|l| l.listener.left_out).sum();
     let (latencies, missed) = load.latencies();
     let q = Quantiles::new(latencies.iter().map(|ns| ns / 1000).collect());
+    let late = Quantiles::new(load.lateness.clone());
     println!(
         "| {legs} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {missed} | {:.0} | {:.0} \
-         | {} of {sent} | {lost} of {packets} | {left_out} | < {} | {:.0} |",
+         | {} of {sent} | {lost} of {packets} | {left_out} | < {} | {:.0}, {:.0} |",
         q.len(),
         q.at(0.5),
         q.at(0.9),
@@ -120,7 +125,8 @@ fn conference(legs: usize, args: &Args) {
         per_leg(cpu.media, legs, args),
         sent as i64 - told.rx_packets as i64,
         told.lateness_p99_us,
-        Quantiles::new(load.lateness.clone()).at(0.99) * 1000.0,
+        late.at(0.99) * 1000.0,
+        late.at(1.0) * 1000.0,
     );
     let sent_to_legs = told.tx_packets as i64;
     if told.calls != legs as u64
@@ -213,7 +219,8 @@ fn call_in(legs: usize, server: &Server, args: &Args) -> (Load, Vec<Dialog>, Udp
         assert_eq!(response.status, 200, "call {number} is answered");
         dialog.answered(&response);
         let port = response.media_port().expect("the answer has audio");
-        sip.send(dialog.ack().as_bytes()).expect("the server listens");
+        sip.send(dialog.ack().as_bytes())
+            .expect("the server listens");
         let to = SocketAddr::from(([127, 0, 0, 1], port));
         leg.socket.connect(to).expect("a loopback address");
         generator.push(leg);

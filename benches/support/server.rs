@@ -56,7 +56,13 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
         status
             .lines()
-            .find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
+            .find_map(|l| {
+                l.strip_prefix("VmRSS:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse()
+                    .ok()
+            })
             .unwrap_or(0)
     }
 }
@@ -105,7 +111,8 @@ impl Server {
             "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n\
              [limits]\ncalls_per_second_per_source = 100000\ntransactions = 100000\n\
              [conference]\nlone_prompt = false\n\
-             [recording]\ndirectory = {recordings:?}\n"
+             [recording]\ndirectory = '{}'\n",
+            recordings.display()
         );
         fs::write(&config, text).expect("the configuration is written");
         let log = directory.path().join("log");
@@ -147,9 +154,11 @@ impl Server {
         Process(self.child.id())
     }
 
-    /// Ends it by SIGTERM, and reads its log.
+    /// Ends it by SIGTERM, and reads its log; prints it too if `ANTIPHON_BENCH_LOG` is set.
     pub fn stop(mut self) -> Told {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.child.try_wait().is_ok_and(|s| s.is_none()) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
