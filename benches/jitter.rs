@@ -15,6 +15,12 @@ const ROUNDS: u32 = 20;
 const LEGS: usize = 200;
 
 fn main() {
+    if std::env::args().any(|a| a == "--help" || a == "-h") {
+        println!(
+            "cargo bench --bench jitter\n\nns per packet and tick of the playout. It has no options."
+        );
+        return;
+    }
     println!("{LEGS} legs, {TICKS} ticks each, least of {ROUNDS} rounds\n");
     println!("{:<28} {:>12}", "stream", "ns per tick");
     println!("{:<28} {:>12.0}", "decode alone", decode());

@@ -52,7 +52,6 @@ pub struct Onset {
 }
 
 /// All of it.
-#[derive(Debug)]
 pub struct Load {
     /// The legs.
     pub legs: Vec<LoadLeg>,
@@ -67,16 +66,7 @@ pub struct Load {
     tick: u64,
     slots: Vec<Vec<usize>>,
     frames: Frames,
-    batch: Option<Batch2>,
-}
-
-/// A batch without its contents in a Debug text.
-struct Batch2(Batch);
-
-impl std::fmt::Debug for Batch2 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Batch")
-    }
+    batch: Batch,
 }
 
 #[derive(Debug)]
@@ -127,7 +117,7 @@ impl Load {
             tick: 0,
             slots,
             frames: Frames::new(),
-            batch: Some(Batch2(Batch::new())),
+            batch: Batch::new(),
         }
     }
 
@@ -215,11 +205,11 @@ impl Load {
     }
 
     fn receive(&mut self, slot: usize) {
-        let Some(Batch2(batch)) = &mut self.batch else {
-            return;
-        };
-        for &i in &self.slots[slot] {
-            let leg = &mut self.legs[i];
+        let Load {
+            batch, legs, slots, ..
+        } = self;
+        for &i in &slots[slot] {
+            let leg = &mut legs[i];
             sys::recv_batch(&leg.socket, batch);
             for packet in batch.packets() {
                 let arrival_ns = packet.stamp.map_or_else(wall_ns, |s| s.0);

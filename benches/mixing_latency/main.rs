@@ -81,7 +81,7 @@ fn main() {
     );
     println!(
         "| legs | onsets | p50 ms | p90 | p99 | max | missed | CPU us/leg/s | of it media \
-         | lost to server | lost to legs | ticks left out | slot p99 us | generator p99 us |"
+         | lost to server | lost to legs | ticks left out | slot p99 us | generator p99, max us |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for &legs in &args.legs {
@@ -112,9 +112,10 @@ fn conference(legs: usize, args: &Args) {
     let left_out: u64 = load.legs.iter().map(|l| l.listener.left_out).sum();
     let (latencies, missed) = load.latencies();
     let q = Quantiles::new(latencies.iter().map(|ns| ns / 1000).collect());
+    let late = Quantiles::new(load.lateness.clone());
     println!(
         "| {legs} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {missed} | {:.0} | {:.0} \
-         | {} of {sent} | {lost} of {packets} | {left_out} | < {} | {:.0} |",
+         | {} of {sent} | {lost} of {packets} | {left_out} | < {} | {:.0}, {:.0} |",
         q.len(),
         q.at(0.5),
         q.at(0.9),
@@ -124,7 +125,8 @@ fn conference(legs: usize, args: &Args) {
         per_leg(cpu.media, legs, args),
         sent as i64 - told.rx_packets as i64,
         told.lateness_p99_us,
-        Quantiles::new(load.lateness.clone()).at(0.99) * 1000.0,
+        late.at(0.99) * 1000.0,
+        late.at(1.0) * 1000.0,
     );
     let sent_to_legs = told.tx_packets as i64;
     if told.calls != legs as u64

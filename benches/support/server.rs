@@ -111,7 +111,8 @@ impl Server {
             "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n\
              [limits]\ncalls_per_second_per_source = 100000\ntransactions = 100000\n\
              [conference]\nlone_prompt = false\n\
-             [recording]\ndirectory = {recordings:?}\n"
+             [recording]\ndirectory = '{}'\n",
+            recordings.display()
         );
         fs::write(&config, text).expect("the configuration is written");
         let log = directory.path().join("log");
@@ -153,7 +154,7 @@ impl Server {
         Process(self.child.id())
     }
 
-    /// Ends it by SIGTERM, and reads its log.
+    /// Ends it by SIGTERM, and reads its log; prints it too if `ANTIPHON_BENCH_LOG` is set.
     pub fn stop(mut self) -> Told {
         let _ = Command::new("kill")
             .arg(self.child.id().to_string())
