@@ -1,6 +1,8 @@
 //! A real telephone and the built-in numbers: over UDP, TCP and IPv6, with and without having
 //! registered, hung up from either side.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/baresip.rs"]
 mod baresip;
 #[path = "support/pacing.rs"]

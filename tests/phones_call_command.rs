@@ -1,5 +1,7 @@
 //! `antiphon call` against `antiphon serve`: what it prints, what it records, how it ends.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/caller.rs"]
 mod caller;
 #[path = "support/pacing.rs"]

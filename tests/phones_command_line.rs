@@ -1,5 +1,7 @@
 //! `antiphon check` and the refusals of `antiphon serve`, read as a person would.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/caller.rs"]
 mod caller;
 

@@ -1,6 +1,8 @@
 //! Three real telephones in one conference: each hears the others, at their level and without a
 //! gap, and not itself; and the tone of one who leaves ends.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/baresip.rs"]
 mod baresip;
 #[path = "support/pacing.rs"]

@@ -4,6 +4,8 @@
 //! hears is counted (baresip 1.0.0 cannot record after a hold): packets until the hold and after
 //! it, and none between.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/baresip.rs"]
 mod baresip;
 #[path = "support/caller.rs"]

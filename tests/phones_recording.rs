@@ -1,6 +1,8 @@
 //! Recordings on disk: whole after SIGKILL, true to the time of the call, ended by silence, by
 //! length and by a full disk, named as configured.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/caller.rs"]
 mod caller;
 #[path = "support/pacing.rs"]

@@ -1,6 +1,8 @@
 //! Two endpoints over a simulated network that loses, duplicates, delays and reorders: whatever it
 //! does, each request reaches its server once, each client learns one end, and nothing is left.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use antiphon::endpoint::{ClientId, Endpoint, Input, Limits, Output, ServerId, Settings};
 use antiphon::sip::header::Name;
 use antiphon::sip::message::{Request, Response, parse_datagram};

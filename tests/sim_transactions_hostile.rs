@@ -2,6 +2,8 @@
 //! changed at random. It answers or hands on each as it should, stays within its bounds, and is
 //! empty when its timers have ended.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use antiphon::endpoint::{Endpoint, Input, Limits, Output, Settings};
 use antiphon::sip::message::{Message, Response, parse_datagram};
 use antiphon::sip::transport::{ConnectionId, Flow, Transport};

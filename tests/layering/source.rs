@@ -37,7 +37,7 @@ pub fn read(source: &Source) -> Reading {
         .filter(|token| token.text == "unsafe")
         .map(|token| token.line)
         .collect();
-    let (tokens, test_files) = without_tests(tokens, &source.path);
+    let (tokens, test_files) = without_tests(&tokens, &source.path);
     Reading {
         mentions: mentions(&tokens),
         test_files,
@@ -129,7 +129,7 @@ fn tokens(text: &str) -> Vec<Token> {
 }
 
 /// Leaves out the items behind `#[cfg(test)]`, and tells which files they name.
-fn without_tests(tokens: Vec<Token>, path: &str) -> (Vec<Token>, Vec<String>) {
+fn without_tests(tokens: &[Token], path: &str) -> (Vec<Token>, Vec<String>) {
     let is = |i: usize, text: &str| tokens.get(i).is_some_and(|t| t.text == text);
     let starts = |i: usize, texts: &[&str]| texts.iter().enumerate().all(|(n, t)| is(i + n, t));
     let (mut kept, mut files, mut i) = (Vec::new(), Vec::new(), 0);
@@ -215,7 +215,7 @@ fn tree(tokens: &[Token], mut i: usize, prefix: &[String], found: &mut Vec<Menti
     let line = tokens.get(i).map_or(0, |t| t.line);
     while let Some(token) = tokens.get(i) {
         match token.text.as_str() {
-            "::" => i += 1,
+            "::" | "*" => i += 1,
             "{" => {
                 i += 1;
                 while tokens.get(i).is_some_and(|t| t.text != "}") {
@@ -225,7 +225,6 @@ fn tree(tokens: &[Token], mut i: usize, prefix: &[String], found: &mut Vec<Menti
                 return i + 1;
             }
             "as" => i += 2,
-            "*" => i += 1,
             _ if is_word(token) => {
                 path.push(token.text.clone());
                 i += 1;

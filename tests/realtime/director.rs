@@ -213,6 +213,7 @@ impl Director {
         params
     }
 
+    #[expect(clippy::unnecessary_box_returns, reason = "a command takes it boxed")]
     fn play(&mut self) -> Box<Play> {
         self.counter += 1;
         let count = 1 + self.random.below(3);

@@ -113,7 +113,7 @@ extern "C" fn trapped(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::
     }
     // SAFETY: the kernel hands a valid siginfo_t; for SIGSYS the number of the call stands
     // behind the address of it (sigaction(2): si_call_addr, si_syscall), at byte 24.
-    let call = unsafe { info.cast::<u8>().add(24).cast::<i32>().read() };
+    let call = unsafe { info.cast::<u8>().add(24).cast::<i32>().read_unaligned() };
     TRAPPED.store(i64::from(call), Ordering::Release);
     loop {
         let long = libc::timespec {

@@ -94,7 +94,7 @@ impl Party {
             75..78 => self.ptime_ms = [10, 20, 30, 40][self.random.below(4) as usize],
             78..80 => self.timestamp = self.random.next() as u32,
             80..82 => {
-                (self.ssrc, self.seq) = (self.random.next() as u32, self.random.next() as u16)
+                (self.ssrc, self.seq) = (self.random.next() as u32, self.random.next() as u16);
             }
             // Long enough to be missed.
             82..83 => self.stalled_until_ms = at_ms + 1000,

@@ -1,6 +1,5 @@
 //! A worker on a simulated network, in simulated time.
 
-use std::cmp::Ordering;
 use std::net::SocketAddr;
 
 use antiphon::audio::MediaTime;
