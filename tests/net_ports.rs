@@ -92,7 +92,17 @@ fn the_local_address_is_the_one_asked_for_or_its_familys() {
     let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
     let mut pool = PortPool::new(23_400..=23_499, vec![any, V4, V6], REST, 0);
     assert_eq!(pool.reserve(V4, now).unwrap().address, V4);
-    assert_eq!(pool.reserve(other, now).unwrap().address, any);
+    assert_eq!(
+        pool.reserve(other, now).unwrap().address,
+        other,
+        "the wildcard allows all"
+    );
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    assert_eq!(
+        pool.reserve(elsewhere, now).unwrap().address,
+        any,
+        "not ours"
+    );
     assert_eq!(
         pool.reserve(IpAddr::V6(Ipv6Addr::UNSPECIFIED), now)
             .unwrap()

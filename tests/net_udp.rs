@@ -86,6 +86,22 @@ async fn the_reply_leaves_from_the_socket_that_the_request_came_to() {
 }
 
 #[tokio::test]
+async fn a_wildcard_socket_answers_from_the_address_that_it_was_spoken_to_at() {
+    let (net, mut events) = bind(udp(&["0.0.0.0:0"]));
+    let port = net.listening()[0].1.port();
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    // The route back to the client would have us answer from 127.0.0.1.
+    for host in ["127.0.0.4", "127.0.0.5", "127.0.0.1"] {
+        let here: SocketAddr = SocketAddr::new(host.parse().unwrap(), port);
+        client.send_to(&options(0), here).await.unwrap();
+        let (flow, _) = message(&mut events).await;
+        assert_eq!(flow.local, here);
+        net.send(flow, b"SIP/2.0 200 OK\r\n\r\n".to_vec());
+        assert_eq!(received(&client).await.1, here);
+    }
+}
+
+#[tokio::test]
 async fn a_datagram_of_full_size_is_read() {
     let (net, mut events) = bind(udp(&["127.0.0.1:0"]));
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();

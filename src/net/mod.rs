@@ -4,6 +4,7 @@
 pub mod clock;
 mod connections;
 pub mod media;
+mod pktinfo;
 pub mod ports;
 pub mod route;
 pub mod sip;

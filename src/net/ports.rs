@@ -86,8 +86,8 @@ impl PortPool {
         self.pairs.len()
     }
 
-    /// Binds a free pair for a leg whose address is `local`: to this address if the pool has it,
-    /// else to its wildcard of that family, else to its first address of that family.
+    /// Binds a free pair for a leg whose address is `local`: to this address if the pool has it or
+    /// the wildcard of its family, else to its first address of that family.
     pub fn reserve(&mut self, local: IpAddr, now: Instant) -> Result<SocketPair, PoolError> {
         let address = self.address_for(local).ok_or(PoolError::NoAddress(local))?;
         for _ in 0..self.pairs.len() {
@@ -97,7 +97,17 @@ impl PortPool {
                 continue;
             }
             let port = self.first + 2 * index as u16;
-            match SocketPair::bind(address, port) {
+            let bound = match SocketPair::bind(address, port) {
+                // Told an address that is not here after all: any will do.
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrNotAvailable
+                        && let Some(any) = self.wildcard(local) =>
+                {
+                    SocketPair::bind(any, port)
+                }
+                bound => bound,
+            };
+            match bound {
                 Ok(pair) => {
                     self.pairs[index] = Pair::Used;
                     return Ok(pair);
@@ -145,8 +155,19 @@ impl PortPool {
         };
         family()
             .find(|address| **address == local)
-            .or_else(|| family().find(|address| address.is_unspecified()))
-            .or_else(|| family().next())
+            .copied()
+            // RTP leaves from the address that our description states.
+            .or_else(|| self.wildcard(local).map(|_| local))
+            .or_else(|| family().next().copied())
+    }
+
+    /// The wildcard of the family of `local`, where the pool may bind to all addresses.
+    fn wildcard(&self, local: IpAddr) -> Option<IpAddr> {
+        let same = |address: &&IpAddr| address.is_ipv4() == local.is_ipv4();
+        self.addresses
+            .iter()
+            .filter(same)
+            .find(|address| address.is_unspecified())
             .copied()
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::net::connections::Connections;
 use crate::net::route::RouteCache;
-use crate::net::{sys, tcp, udp};
+use crate::net::{pktinfo, sys, tcp, udp};
 use crate::sip::message::{Message, ParseError};
 use crate::sip::transport::{ConnectionId, Flow, Transport};
 
@@ -315,9 +315,13 @@ impl Net {
 
     fn send_udp(&self, flow: Flow, bytes: &[u8]) -> bool {
         let mut counters = sys::SendCounters::default();
-        let sent = self
-            .udp_socket(flow.local)
-            .is_some_and(|socket| sys::send(socket, bytes, Some(flow.remote), &mut counters));
+        let sent = self.udp_socket(flow.local).is_some_and(|(bound, socket)| {
+            // From the very address that the peer spoke to; where the kernel will not have that
+            // (the address is gone), from the one of the route.
+            let own = bound.ip().is_unspecified()
+                && pktinfo::send(socket, bytes, flow.remote, flow.local.ip()).is_ok();
+            own || sys::send(socket, bytes, Some(flow.remote), &mut counters)
+        });
         if !sent {
             count(&self.shared.counters.udp_send_failed);
         }
@@ -327,7 +331,7 @@ impl Net {
 
     /// The socket that an answer from `local` leaves from: bound to it, or to the wildcard with
     /// its port.
-    fn udp_socket(&self, local: SocketAddr) -> Option<&Arc<UdpSocket>> {
+    fn udp_socket(&self, local: SocketAddr) -> Option<&(SocketAddr, Arc<UdpSocket>)> {
         let exact = self.udp.iter().find(|(bound, _)| *bound == local);
         let wildcard = || {
             self.udp.iter().find(|(bound, _)| {
@@ -336,12 +340,13 @@ impl Net {
                     && bound.port() == local.port()
             })
         };
-        exact.or_else(wildcard).map(|(_, socket)| socket)
+        exact.or_else(wildcard)
     }
 
     fn listen_udp(&mut self, address: SocketAddr) -> io::Result<()> {
         let socket = listener(address, Type::DGRAM, Protocol::UDP)?;
         socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER)?;
+        pktinfo::enable(&socket, address.is_ipv4())?;
         socket.bind(&address.into())?;
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         let bound = socket.local_addr()?;

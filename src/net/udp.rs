@@ -1,11 +1,13 @@
 //! One task per UDP listener: datagram -> message -> event.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use crate::net::pktinfo;
 use crate::net::sip::{NetEvent, Shared, count};
 use crate::sip::message::{self, Message, ParseError};
 use crate::sip::transport::{Flow, Transport};
@@ -19,8 +21,15 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 pub(super) async fn receive(socket: Arc<UdpSocket>, bound: SocketAddr, shared: Arc<Shared>) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     loop {
-        match socket.recv_from(&mut buffer).await {
-            Ok((length, remote)) => on_datagram(&buffer[..length], remote, bound, &shared),
+        let received = socket
+            .async_io(Interest::READABLE, || {
+                pktinfo::receive(&socket, &mut buffer)
+            })
+            .await;
+        match received {
+            Ok((length, remote, to)) => {
+                on_datagram(&buffer[..length], remote, to, bound, &shared);
+            }
             Err(error) => {
                 tracing::warn!(%bound, %error, "cannot receive from UDP");
                 tokio::time::sleep(ERROR_PAUSE).await;
@@ -29,15 +38,22 @@ pub(super) async fn receive(socket: Arc<UdpSocket>, bound: SocketAddr, shared: A
     }
 }
 
-fn on_datagram(bytes: &[u8], remote: SocketAddr, bound: SocketAddr, shared: &Shared) {
+fn on_datagram(
+    bytes: &[u8],
+    remote: SocketAddr,
+    to: Option<IpAddr>,
+    bound: SocketAddr,
+    shared: &Shared,
+) {
     count(&shared.counters.udp_received);
     if !is_sip(bytes) {
         count(&shared.counters.udp_ignored);
         return;
     }
     let local = if bound.ip().is_unspecified() {
-        // Without a route back there is nobody to answer.
-        let Ok(ip) = shared.local_address_for(remote) else {
+        // The address that it was sent to; without a route back there is nobody to answer.
+        let own = to.filter(|ip| !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast(ip));
+        let Some(ip) = own.or_else(|| shared.local_address_for(remote).ok()) else {
             count(&shared.counters.udp_dropped);
             return;
         };
@@ -79,6 +95,10 @@ pub(super) fn too_large(message: Message) -> ParseError {
         phrase: "Message Too Large".to_owned(),
         request,
     }
+}
+
+fn is_broadcast(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
 }
 
 /// Whether this is worth parsing: not a keep-alive (CRLF, NUL, "jaK"), nor STUN (RFC 7983: first
