@@ -108,6 +108,8 @@ fn the_server_hangs_up() {
 
 #[test]
 fn calls_get_through_where_one_in_ten_messages_is_lost() {
+    // T1 as the scenario has it: with a shorter one the server would forget a BYE (timer J) before
+    // sipp has sent it for the last time.
     let server = Config::new().set("sip", "t1_ms", 100).start();
     let counted = Sipp::scenario("short_call")
         .user("500")
