@@ -1,6 +1,5 @@
 //! A call that comes in (the UAS side): from INVITE to ACK.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,10 +8,9 @@ use rand::Rng;
 
 use super::media::{offer_of, with_sdp};
 use super::{
-    Call, CallHandle, EndReason, Output, Pending, RETRY_AFTER, Settings, State, allows_update,
-    behind_nat,
+    Call, CallHandle, EndReason, Output, RETRY_AFTER, Settings, State, allows_update, behind_nat,
 };
-use crate::app::{App, AppSpec, Happened};
+use crate::app::{AppSpec, Happened};
 use crate::sdp::Direction;
 use crate::sdp::negotiate::{self, Local, NegotiateError};
 use crate::sip::dialog::Dialog;
@@ -38,37 +36,21 @@ impl Call {
         local_tag: String,
         now: Instant,
     ) -> Call {
+        let state = State::Reserving {
+            invite: transaction,
+        };
         let mut call = Call {
-            handle,
-            settings,
-            state: State::Reserving {
-                invite: transaction,
-            },
-            flow,
             behind_nat: behind_nat(&invite, &flow),
             peer_updates: allows_update(&invite.headers),
-            app: App::new(&spec),
-            spec,
-            dialog: None,
-            local_tag,
-            invite,
-            local: None,
-            last_sdp: None,
-            agreed: None,
-            offered: None,
-            leg_open: false,
-            pending: Pending::default(),
-            session: None,
-            refresh_again: None,
-            refresh_interval: None,
-            ends_at: None,
-            created: now,
-            answered: None,
-            stats: None,
-            early_answer: None,
-            last_rseq: None,
-            retried: false,
-            outputs: VecDeque::new(),
+            ..Call::new(
+                handle,
+                settings,
+                state,
+                flow,
+                spec,
+                (invite, local_tag),
+                now,
+            )
         };
         call.begin(transaction);
         call

@@ -216,6 +216,48 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call of which nothing is known yet but how it began: its INVITE and our tag.
+    fn new(
+        handle: CallHandle,
+        settings: Arc<Settings>,
+        state: State,
+        flow: Flow,
+        spec: AppSpec,
+        (invite, local_tag): (Request, String),
+        now: Instant,
+    ) -> Call {
+        Call {
+            handle,
+            settings,
+            state,
+            flow,
+            behind_nat: false,
+            app: App::new(&spec),
+            spec,
+            dialog: None,
+            local_tag,
+            invite,
+            local: None,
+            last_sdp: None,
+            agreed: None,
+            offered: None,
+            leg_open: false,
+            pending: Pending::default(),
+            session: None,
+            refresh_again: None,
+            refresh_interval: None,
+            ends_at: None,
+            created: now,
+            answered: None,
+            stats: None,
+            early_answer: None,
+            last_rseq: None,
+            retried: false,
+            peer_updates: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
     /// Our handle.
     pub fn handle(&self) -> CallHandle {
         self.handle

@@ -1,12 +1,11 @@
 //! A call that we place (the UAC side), and what comes of our requests within the dialog.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::media::request_with_sdp;
-use super::{Call, CallHandle, EndReason, Output, Pending, Settings, State, allows_update};
-use crate::app::{App, AppSpec};
+use super::{Call, CallHandle, EndReason, Output, Settings, State, allows_update};
+use crate::app::AppSpec;
 use crate::sdp::Direction;
 use crate::sdp::negotiate;
 use crate::sip::dialog::{Dialog, Role};
@@ -42,39 +41,13 @@ impl Call {
         now: Instant,
     ) -> Call {
         let flow = originate.flow;
-        let mut call = Call {
-            handle,
-            settings,
-            state: State::Calling {
-                sent: false,
-                cancelled: false,
-            },
-            flow,
-            behind_nat: false,
-            app: App::new(&originate.spec),
-            spec: originate.spec,
-            dialog: None,
-            local_tag: originate.local_tag,
-            invite: Request::new(Method::Invite, &originate.uri),
-            local: None,
-            last_sdp: None,
-            agreed: None,
-            offered: None,
-            leg_open: false,
-            pending: Pending::default(),
-            session: None,
-            refresh_again: None,
-            refresh_interval: None,
-            ends_at: None,
-            created: now,
-            answered: None,
-            stats: None,
-            early_answer: None,
-            last_rseq: None,
-            retried: false,
-            peer_updates: false,
-            outputs: VecDeque::new(),
+        let state = State::Calling {
+            sent: false,
+            cancelled: false,
         };
+        let invite = Request::new(Method::Invite, &originate.uri);
+        let identity = (invite, originate.local_tag);
+        let mut call = Call::new(handle, settings, state, flow, originate.spec, identity, now);
         let host = crate::sip::uri::Host::from(call.advertised());
         let from = format!(
             "<sip:{}@{host}>;tag={}",
