@@ -1,2 +1,5 @@
-//! Digits: empty yet. Telephone events (RFC 4733) are negotiated, counted and not mixed; reading them
-//! comes with the applications that want digits.
+//! Digits: what they are, and how they come and go.
+
+mod digit;
+
+pub use digit::{Digit, HIGH_HZ, LOW_HZ};
