@@ -8,11 +8,13 @@
 
 mod conference;
 mod echo;
+mod message;
 mod play;
 mod record;
 mod script;
 
 pub use conference::ConferenceSpec;
+pub use message::Message;
 pub use play::PlaySpec;
 pub use record::RecordSpec;
 pub use script::ScriptSpec;
