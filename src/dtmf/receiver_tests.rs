@@ -48,7 +48,7 @@ impl Presses {
         let per_packet = self.rate / 50;
         let mut timestamp = (self.ms as u32).wrapping_mul(self.rate / 1000);
         let mut lasted = 0;
-        let mut report = |s: &mut Self, timestamp, marker, duration: u32, end| {
+        let report = |s: &mut Self, timestamp, marker, duration: u32, end| {
             let event = Event {
                 code,
                 end,
@@ -330,15 +330,21 @@ fn another_source_is_another_stream() {
     assert_eq!(count, 2, "the first one is remembered across the change");
 }
 
-/// What the issue of digits asks for: 100,000 digits, one packet in ten lost, some doubled, any of
-/// them up to three places late; through the session's own check on duplicates.
+/// 100,000 digits, one packet in ten lost, some doubled, any of them up to three places late, through
+/// the session's own check on duplicates; and 30,000 with so many lost that single late packets are
+/// all that is left of many.
 #[test]
 fn a_hundred_thousand_digits_over_a_bad_network() {
     use crate::rtp::session::{Accept, Receiver};
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
-    for seed in 0..10 {
+    for seed in 0..13 {
+        let (loss, late, longest) = if seed < 10 {
+            (0.1, 0.2, 12)
+        } else {
+            (0.6, 0.7, 4)
+        };
         let mut rng = StdRng::seed_from_u64(seed);
         let mut presses = Presses::new();
         let mut last = ' ';
@@ -352,19 +358,19 @@ fn a_hundred_thousand_digits_over_a_bad_network() {
             };
             last = c;
             presses = presses
-                .press(c, 20 * rng.random_range(2..12))
+                .press(c, 20 * rng.random_range(2..longest))
                 .pause(40)
-                .audio(rng.random_range(0..4));
+                .audio(rng.random_range(0..longest / 3));
         }
         let whole = presses.out;
         // Late by up to three places: it arrives right behind the packet that is there by then.
         let mut arrivals: Vec<(usize, usize)> = Vec::new();
         for n in 0..whole.len() {
-            if rng.random_bool(0.1) {
+            if rng.random_bool(loss) {
                 continue;
             }
             for _ in 0..=u32::from(rng.random_bool(0.05)) {
-                let places = if rng.random_bool(0.2) {
+                let places = if rng.random_bool(late) {
                     rng.random_range(1..=3)
                 } else {
                     0
@@ -403,7 +409,7 @@ fn a_hundred_thousand_digits_over_a_bad_network() {
         expected.sort_unstable();
         expected.dedup();
         assert!(
-            expected.len() > 9_990,
+            expected.len() > if loss < 0.5 { 9_990 } else { 8_000 },
             "{} digits have a packet",
             expected.len()
         );
