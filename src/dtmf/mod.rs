@@ -1,5 +1,7 @@
 //! Digits: what they are, and how they come and go.
 
+mod detector;
 mod digit;
 
+pub use detector::{Detection, Detector};
 pub use digit::{Digit, HIGH_HZ, LOW_HZ};
