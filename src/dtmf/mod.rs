@@ -1,7 +1,9 @@
 //! Digits: what they are, and how they come and go.
 
+mod detector;
 mod digit;
 pub mod event;
 pub mod receiver;
 
+pub use detector::{Detection, Detector};
 pub use digit::{Digit, HIGH_HZ, LOW_HZ};

@@ -1,0 +1,82 @@
+//! The eight nominal frequencies in short pieces of signal.
+
+use std::sync::LazyLock;
+
+use super::fit::omega;
+use super::{HIGH_HZ, HOP, LOW_HZ};
+
+/// Hops in a window: 10 ms.
+pub(super) const WINDOW: usize = 4;
+
+/// Real and imaginary parts at the four low, then the four high frequencies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bins {
+    re: [f32; 8],
+    im: [f32; 8],
+}
+
+/// Constant factors, the same for all detectors.
+#[derive(Debug)]
+pub(super) struct Tables {
+    /// exp(-i w n) for each sample of a hop: eight real parts, then eight imaginary ones.
+    samples: [[f32; 16]; HOP],
+    /// exp(-i w HOP k) for each hop of a window.
+    hops: [Bins; WINDOW],
+}
+
+/// Taken once in `new`, so that the media thread never meets the lock of the first use.
+pub(super) static TABLES: LazyLock<Tables> = LazyLock::new(Tables::new);
+
+impl Tables {
+    fn new() -> Self {
+        let frequency = |k: usize| omega(if k < 4 { LOW_HZ[k] } else { HIGH_HZ[k - 4] });
+        let unit = |angle: f64| angle.sin_cos();
+        let mut samples = [[0.0; 16]; HOP];
+        for (n, row) in samples.iter_mut().enumerate() {
+            for k in 0..8 {
+                let (sin, cos) = unit(-f64::from(frequency(k)) * n as f64);
+                row[k] = cos as f32;
+                row[k + 8] = sin as f32;
+            }
+        }
+        let mut hops = [Bins::default(); WINDOW];
+        for (n, bins) in hops.iter_mut().enumerate() {
+            for k in 0..8 {
+                let (sin, cos) = unit(-f64::from(frequency(k)) * (n * HOP) as f64);
+                bins.re[k] = cos as f32;
+                bins.im[k] = sin as f32;
+            }
+        }
+        Self { samples, hops }
+    }
+
+    /// The bins of one hop, phases counted from its first sample.
+    pub(super) fn hop(&self, x: &[f32]) -> Bins {
+        let mut sums = [0.0f32; 16];
+        for (x, row) in x.iter().zip(&self.samples) {
+            for (sum, factor) in sums.iter_mut().zip(row) {
+                *sum += x * factor;
+            }
+        }
+        let mut bins = Bins::default();
+        bins.re.copy_from_slice(&sums[..8]);
+        bins.im.copy_from_slice(&sums[8..]);
+        bins
+    }
+
+    /// The energy of a sine at each frequency over the window of the last [`WINDOW`] hops,
+    /// oldest first.
+    pub(super) fn window(&self, hops: &[Bins; WINDOW]) -> [f32; 8] {
+        let mut re = [0.0f32; 8];
+        let mut im = [0.0f32; 8];
+        for (bins, turn) in hops.iter().zip(&self.hops) {
+            for k in 0..8 {
+                re[k] += bins.re[k] * turn.re[k] - bins.im[k] * turn.im[k];
+                im[k] += bins.re[k] * turn.im[k] + bins.im[k] * turn.re[k];
+            }
+        }
+        // A sine of amplitude a sums to a N / 2, and has the energy a^2 N / 2.
+        const SCALE: f32 = 2.0 / (WINDOW * HOP) as f32;
+        std::array::from_fn(|k| (re[k] * re[k] + im[k] * im[k]) * SCALE)
+    }
+}
