@@ -5,3 +5,4 @@ pub mod layout;
 pub mod library;
 pub mod prompts;
 pub mod recorder;
+pub mod voicemail;
