@@ -40,7 +40,7 @@ pub fn sanitise(text: &str) -> String {
 
 /// Year, month and day from days since 1970 (proleptic Gregorian; Howard Hinnant's method:
 /// years begin in March, so that the leap day is the last).
-fn civil_date(days: u64) -> (u64, u64, u64) {
+pub(super) fn civil_date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era =

@@ -1,6 +1,8 @@
-//! Files: prompts to play, recordings to write, and where recordings go.
+//! Files: prompts to play, recordings to write, voicemail to keep, and where each lies.
 
 pub mod feed;
 pub mod layout;
+pub mod library;
 pub mod prompts;
 pub mod recorder;
+pub mod voicemail;
