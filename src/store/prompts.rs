@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 pub use self::bundled::{digit_name, number_names};
@@ -96,15 +96,7 @@ impl Prompts {
     /// Loads the bundled prompts; those in `DIR/NAME.wav` override and add to them, and those
     /// in `DIR/LANGUAGE/NAME.wav` again. One broken file refuses the whole.
     pub fn load(dir: Option<&Path>, language: &str) -> Result<Self, PromptError> {
-        let mut prompts = HashMap::new();
-        for (name, bytes) in BUNDLED {
-            let path = Path::new("bundled").join(name);
-            add(
-                &mut prompts,
-                name,
-                decode_prompt(&path, Cursor::new(*bytes))?,
-            );
-        }
+        let mut prompts = bundled_prompts()?;
         if let Some(dir) = dir {
             let safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
             if !language.chars().all(safe) {
@@ -174,6 +166,21 @@ impl Prompts {
     fn files(&self) -> MutexGuard<'_, HashMap<PathBuf, CachedFile>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The bundled prompts, decoded once in a process: a reload need not do it again.
+fn bundled_prompts() -> Result<HashMap<String, Arc<Prompt>>, PromptError> {
+    static DECODED: OnceLock<HashMap<String, Arc<Prompt>>> = OnceLock::new();
+    if let Some(known) = DECODED.get() {
+        return Ok(known.clone());
+    }
+    let mut prompts = HashMap::new();
+    for (name, bytes) in BUNDLED {
+        let path = Path::new("bundled").join(name);
+        let samples = decode_prompt(&path, Cursor::new(*bytes))?;
+        add(&mut prompts, name, samples);
+    }
+    Ok(DECODED.get_or_init(|| prompts).clone())
 }
 
 fn load_directory(
@@ -254,6 +261,19 @@ mod tests {
             // Up to 20 s: the longest, the menu, lists seven choices in 18 s.
             assert!((1500..160_000).contains(&prompt.samples.len()), "{name}");
         }
+    }
+
+    #[test]
+    fn the_bundle_is_decoded_once_and_overridden_for_one_store_only() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("welcome.wav"), 8000, &[1; 100]);
+        let own = Prompts::load(Some(dir.path()), "").unwrap();
+        let [first, second] = [0, 1].map(|_| Prompts::load(None, "").unwrap());
+        let shared = |a: &Prompts, b: &Prompts, name| {
+            Arc::ptr_eq(&a.get(name).unwrap(), &b.get(name).unwrap())
+        };
+        assert!(shared(&first, &second, "welcome") && shared(&own, &first, "beep"));
+        assert!(!shared(&own, &first, "welcome"));
     }
 
     #[test]
