@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{AppSpec, ScriptSpec};
+use crate::app::{AppSpec, ScriptDigits, ScriptSpec};
 use crate::call::{CallHandle, EndReason};
 use crate::codec::Codec;
 use crate::config::Config;
@@ -34,6 +34,8 @@ pub struct CallOptions {
     pub play: Option<PathBuf>,
     /// Where what it says goes.
     pub record: Option<PathBuf>,
+    /// What is pressed.
+    pub digits: Option<ScriptDigits>,
     /// Hang up so long after the answer.
     pub seconds: Option<u64>,
     /// The one codec to offer; none: both.
@@ -84,6 +86,8 @@ pub struct Report {
     codec: Option<&'static str>,
     stats: Option<LegStats>,
     trouble: Vec<String>,
+    /// What the other side has pressed.
+    digits: String,
 }
 
 /// Places the call and waits for its end.
@@ -105,6 +109,7 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         play: options.play,
         record: options.record,
         length: options.seconds.map(Duration::from_secs),
+        digits: options.digits.clone(),
     });
     let now = Instant::now();
     let handle = core
@@ -112,7 +117,12 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         .originate(options.uri.clone(), "antiphon".into(), flow, spec, now);
     core.carry_out(now);
     let listens = options.seconds.is_none() && !plays;
-    let (summary, trouble, interrupted) = wait(&mut core, handle).await?;
+    let Waited {
+        summary,
+        trouble,
+        digits,
+        interrupted,
+    } = wait(&mut core, handle).await?;
     core.finish(Instant::now() + BYE_TIME).await;
     core.close_recordings();
     let planned = match summary.reason {
@@ -131,19 +141,26 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         codec: summary.codec,
         stats: summary.stats,
         trouble,
+        digits,
     })
 }
 
-async fn wait(
-    core: &mut Core,
-    handle: CallHandle,
-) -> Result<(Box<Summary>, Vec<String>, bool), CallError> {
+/// What a call came to.
+struct Waited {
+    summary: Box<Summary>,
+    trouble: Vec<String>,
+    digits: String,
+    interrupted: bool,
+}
+
+async fn wait(core: &mut Core, handle: CallHandle) -> Result<Waited, CallError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let give_up = Instant::now() + ANSWER_TIME;
     let mut answered = false;
     let mut interrupts = 0;
     let mut trouble = Vec::new();
+    let mut digits = String::new();
     loop {
         tokio::select! {
             () = core.step() => {}
@@ -157,7 +174,18 @@ async fn wait(
         }
         for event in core.take_events() {
             match event {
-                Event::Ended(summary) => return Ok((summary, trouble, interrupts > 0)),
+                Event::Ended(summary) => {
+                    return Ok(Waited {
+                        summary,
+                        trouble,
+                        digits,
+                        interrupted: interrupts > 0,
+                    });
+                }
+                Event::Digit { digit, .. } => digits.push(digit.as_char()),
+                Event::DigitsNotSent { error, .. } => {
+                    trouble.push(format!("--dtmf: {error}"));
+                }
                 Event::Answered { .. } => answered = true,
                 Event::PlayFailed { error, .. } | Event::RecordingFailed { error, .. } => {
                     trouble.push(error);
@@ -254,6 +282,7 @@ impl Report {
             "talked_ms": milliseconds(self.talked),
             "codec": self.codec,
             "trouble": self.trouble,
+            "digits": self.digits,
         });
         if let Some(s) = &self.stats {
             value["received"] = json!({
@@ -312,6 +341,9 @@ impl fmt::Display for Report {
                 )?,
                 None => writeln!(f)?,
             }
+        }
+        if !self.digits.is_empty() {
+            writeln!(f, "pressed     {}", self.digits)?;
         }
         for trouble in &self.trouble {
             writeln!(f, "trouble     {trouble}")?;

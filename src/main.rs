@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use antiphon::app::{DtmfMethod, ScriptDigits};
 use antiphon::caller::{self, CallOptions};
 use antiphon::codec::Codec;
 use antiphon::config::{Config, LogFormat};
+use antiphon::dtmf::Digit;
 use antiphon::server;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -50,6 +53,7 @@ Without --seconds the call ends when the file has been played, else when the oth
 Examples:
   antiphon call sip:510@127.0.0.1
   antiphon call sip:500@127.0.0.1 --play hello.wav --record echo.wav
+  antiphon call sip:540@127.0.0.1 --dtmf ,,4,1234# --record menu.wav --seconds 30
   antiphon call 'sip:600@[::1]:5060;transport=tcp' --seconds 5 --json")]
 struct CallArgs {
     /// Whom to call: sip:USER@HOST[:PORT][;transport=tcp]
@@ -63,6 +67,21 @@ struct CallArgs {
     /// Hang up so many seconds after the answer.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
+    /// Keys to press after the answer: 0-9 * # A-D; each comma waits a second.
+    #[arg(long, value_name = "KEYS", value_parser = keys)]
+    dtmf: Option<String>,
+    /// How they are sent. auto: telephone events (RFC 4733) where the other side takes them, else
+    /// tones.
+    #[arg(long, value_enum, default_value = "auto", requires = "dtmf")]
+    dtmf_method: Dtmf,
+    /// The length of each key, ms.
+    #[arg(long, value_name = "MS", default_value_t = 100, requires = "dtmf",
+        value_parser = clap::value_parser!(u64).range(40..=10_000))]
+    dtmf_tone: u64,
+    /// The pause behind each key, ms.
+    #[arg(long, value_name = "MS", default_value_t = 100, requires = "dtmf",
+        value_parser = clap::value_parser!(u64).range(40..=10_000))]
+    dtmf_pause: u64,
     /// Offer this codec alone.
     #[arg(long, value_enum)]
     codec: Option<CodecName>,
@@ -72,6 +91,26 @@ struct CallArgs {
     /// Log what happens (to standard error).
     #[arg(long)]
     verbose: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Dtmf {
+    Auto,
+    Rfc4733,
+    Inband,
+    Info,
+}
+
+/// Refuses what are no keys.
+fn keys(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c == ',' || Digit::from_char(c).is_some();
+    match text.chars().find(|&c| !allowed(c)) {
+        Some(wrong) => Err(format!(
+            "{wrong:?} is no key; 0-9 * # A-D are, and a comma waits"
+        )),
+        None if text.len() > 256 => Err("more than 256 keys".to_owned()),
+        None => Ok(text.to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -117,7 +156,11 @@ fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
 
 fn check(file: &PathBuf) -> anyhow::Result<ExitCode> {
     let config = Config::load(file)?;
-    server::check(&config).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+    server::check(&config).map_err(|error| match error {
+        // It says itself where.
+        server::StartError::Routes(error) => anyhow::anyhow!("{error}"),
+        other => anyhow::anyhow!("{}: {other}", file.display()),
+    })?;
     print!("{}", config.to_toml_with_defaults());
     Ok(ExitCode::SUCCESS)
 }
@@ -130,6 +173,16 @@ fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
         play: args.play,
         record: args.record,
         seconds: args.seconds,
+        digits: args.dtmf.and_then(|keys| {
+            let method = match args.dtmf_method {
+                Dtmf::Auto => DtmfMethod::Auto,
+                Dtmf::Rfc4733 => DtmfMethod::Rfc4733,
+                Dtmf::Inband => DtmfMethod::Inband,
+                Dtmf::Info => DtmfMethod::Info,
+            };
+            let ms = Duration::from_millis;
+            ScriptDigits::parse(&keys, method, ms(args.dtmf_tone), ms(args.dtmf_pause))
+        }),
         codec: args.codec.map(|c| match c {
             CodecName::Pcmu => Codec::Pcmu,
             CodecName::Pcma => Codec::Pcma,

@@ -54,11 +54,16 @@ impl Room {
         &self.members
     }
 
-    /// Keeps a place for a call whose media is opening.
-    pub fn expect(&mut self, call: CallHandle) {
-        if !self.members.contains(&call) && !self.coming.contains(&call) {
+    /// Keeps a place for a call whose media is opening or on its way. Whether it has one.
+    pub fn expect(&mut self, call: CallHandle) -> bool {
+        if self.members.contains(&call) || self.coming.contains(&call) {
+            return true;
+        }
+        let has_room = self.has_room();
+        if has_room {
             self.coming.push(call);
         }
+        has_room
     }
 
     /// A call enters.
@@ -119,7 +124,8 @@ mod tests {
     #[test]
     fn who_is_on_the_way_counts_and_may_give_up() {
         let mut r = room(1);
-        r.expect(CallHandle(1));
+        assert!(r.expect(CallHandle(1)) && r.expect(CallHandle(1)));
+        assert!(!r.expect(CallHandle(2)));
         assert!(!r.has_room() && !r.is_empty());
         assert_eq!(r.leave(CallHandle(1)), Change::None);
         assert!(r.has_room() && r.is_empty());

@@ -1,6 +1,6 @@
 //! The configuration: defaults, refusals word for word, and that the documentation tells all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -243,13 +243,13 @@ fn wrong_routes_are_refused() {
         (
             "user = \"5\"",
             "1: route[1].app: missing, expected one of \"echo\", \"play\", \"record\", \
-             \"conference\""
+             \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\""
                 .to_owned(),
         ),
         (
             "user = \"5\"\napp = \"echoo\"",
             "3: route[1].app: found \"echoo\", expected one of \"echo\", \"play\", \"record\", \
-             \"conference\""
+             \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\""
                 .to_owned(),
         ),
         (
@@ -349,6 +349,7 @@ fn what_is_printed_reads_back_as_the_same() {
          [media]\nworkers = 3\n[[route]]\nuser = '\\d+\\.\"x\"'\napp = 'play'\n\
          prompts = ['a', 'a']\ntone_hz = 697.1\nrepeat = 0\n"
             .to_owned(),
+        MENUS.to_owned(),
     ];
     for text in texts {
         let config = parse(&text);
@@ -369,7 +370,8 @@ fn the_example_is_the_default_configuration() {
         "examples/antiphon.toml does not contain what is printed for the defaults:\n{printed}"
     );
     let config = parse(&uncommented(&example));
-    assert_eq!(config.routes.len(), 5);
+    assert_eq!(config.routes.len(), 7);
+    assert_eq!((config.menus.len(), config.mailboxes.len()), (2, 1));
     assert!(config.sip.external_address.is_some() && config.prompts.directory.is_some());
 }
 
@@ -385,17 +387,27 @@ fn the_documentation_tells_every_key_and_its_default() {
         Some(format!("\"antiphon/{}\"", env!("CARGO_PKG_VERSION")))
     );
 
-    let (sections, routes) = keys_documented();
+    let (sections, tables) = keys_documented();
     assert_eq!(sections, printed);
 
     let all_settings = "[[route]]\nuser = \"1\"\nsource = [\"::1\"]\napp = \"play\"\n\
         prompts = [\"a\"]\ntone_hz = 400\n\
         [[route]]\nuser = \"1\"\napp = \"record\"\nname = \"a\"\n\
-        [[route]]\nuser = \"1\"\napp = \"conference\"\n";
+        [[route]]\nuser = \"1\"\napp = \"conference\"\n\
+        [[route]]\nuser = \"1\"\napp = \"menu\"\nmenu = \"m\"\n\
+        [[route]]\nuser = \"1\"\napp = \"voicemail\"\nmailbox = \"1\"\n\
+        [[mailbox]]\nnumber = \"1\"\npin = \"1111\"\n\
+        [[menu]]\nname = \"m\"\n[[menu.choice]]\ndigits = \"1\"\napp = \"echo\"\n";
     let printed = keys_printed(&parse(all_settings).to_toml_with_defaults());
-    let printed = printed.keys().filter_map(|key| key.strip_prefix("route."));
-    assert_eq!(routes, printed.collect::<Vec<_>>());
+    let of_tables = |key: &&String| {
+        let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+        TABLES.contains(&section)
+    };
+    assert_eq!(tables, printed.keys().filter(of_tables).cloned().collect());
 }
+
+/// Sections that may come several times.
+const TABLES: [&str; 4] = ["route", "menu", "menu.choice", "mailbox"];
 
 proptest! {
     #[test]
@@ -440,12 +452,12 @@ fn keys_printed(text: &str) -> BTreeMap<String, String> {
     keys
 }
 
-/// `section.key` and default of each row of the documentation; the keys of routes apart, sorted.
-fn keys_documented() -> (BTreeMap<String, String>, Vec<String>) {
+/// `section.key` and default of each row of the documentation; the keys of [`TABLES`] apart.
+fn keys_documented() -> (BTreeMap<String, String>, BTreeSet<String>) {
     let text = fs::read_to_string(root().join("docs/configuration.md")).expect("the documentation");
     let mut section = String::new();
     let mut keys = BTreeMap::new();
-    let mut routes = Vec::new();
+    let mut tables = BTreeSet::new();
     for line in text.lines() {
         if let Some(heading) = line.strip_prefix("## ") {
             section = match heading.strip_prefix("`[") {
@@ -460,8 +472,8 @@ fn keys_documented() -> (BTreeMap<String, String>, Vec<String>) {
         let Some(key) = key.strip_prefix('`').and_then(|key| key.strip_suffix('`')) else {
             continue;
         };
-        if section == "route." {
-            routes.push(key.to_owned());
+        if TABLES.contains(&section.trim_end_matches('.')) {
+            tables.insert(format!("{section}{key}"));
         } else {
             keys.insert(
                 format!("{section}{key}"),
@@ -469,8 +481,7 @@ fn keys_documented() -> (BTreeMap<String, String>, Vec<String>) {
             );
         }
     }
-    routes.sort();
-    (keys, routes)
+    (keys, tables)
 }
 
 /// The text with what is commented out by a `#` without a space taken in.
@@ -495,4 +506,180 @@ fn example() -> String {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Menus with everything in them.
+const MENUS: &str = "
+[voicemail]
+silence_seconds = 0
+[[mailbox]]
+number = '200'
+pin = '987654'
+greeting = ['welcome', 'a.wav']
+[[menu]]
+name = 'main'
+prompts = ['menu-main']
+invalid_prompts = []
+terminator = ''
+barge_in = false
+type_ahead = false
+retries = 0
+on_invalid = 'other'
+on_timeout = 'other'
+[[menu.choice]]
+digits = '6XX'
+app = 'conference'
+room = 'r$0'
+[[menu.choice]]
+digits = '#'
+app = 'voicemail'
+mailbox = '200'
+task = 'listen'
+then = 'main'
+[[menu.choice]]
+digits = '1'
+app = 'play'
+prompts = ['welcome']
+then = 'hang-up'
+[[menu]]
+name = 'other'
+[[menu.choice]]
+digits = '*'
+app = 'menu'
+menu = 'main'
+[[menu.choice]]
+digits = '0'
+app = 'hang-up'
+[[route]]
+user = '1'
+app = 'menu'
+menu = 'main'
+";
+
+#[test]
+fn wrong_menus_and_mailboxes_are_refused() {
+    const M: &str = "[[menu]]\nname = 'm'\n";
+    const CHOICE: &str = "[[menu.choice]]\ndigits = '1'\n";
+    let cases = [
+        (
+            "[[menu]]".to_owned(),
+            "1: menu[1].name: missing, expected a name of letters, digits, \"-\" and \"_\" (but \"hang-up\")",
+        ),
+        (
+            "[[menu]]\nname = 'a b'".to_owned(),
+            "2: menu[1].name: found \"a b\", expected a name of letters, digits, \"-\" and \"_\" (but \"hang-up\")",
+        ),
+        (
+            format!("{M}{M}"),
+            "3: menu[2]: there is another menu \"m\" above",
+        ),
+        (
+            format!("{M}on_timeout = 'x'"),
+            "3: menu[1].on_timeout: there is no menu \"x\"; menus are: m",
+        ),
+        (
+            format!("{M}on_timeout = 'm'"),
+            "3: menu[1].on_timeout: a loop without input: m -> m; a caller who presses nothing stays in it for ever",
+        ),
+        (
+            format!("{M}terminator = '12'"),
+            "3: menu[1].terminator: found \"12\", expected one digit, or \"\"",
+        ),
+        (
+            format!("{M}promts = []"),
+            "3: menu[1].promts: unknown key, the nearest known key is menu.prompts",
+        ),
+        (
+            format!("{M}[[menu.choice]]\napp = 'echo'"),
+            "3: menu[1].choice[1].digits: missing, expected digits 0 to 9, *, #, A to D, with X for any of 0 to 9, 32 at most",
+        ),
+        (
+            format!("{M}{CHOICE}app = 'announcement'"),
+            "5: menu[1].choice[1].app: found \"announcement\", expected one of \"menu\", \"play\", \"record\", \"voicemail\", \"conference\", \"digits\", \"echo\", \"hang-up\"",
+        ),
+        (
+            format!("{M}{CHOICE}app = 'menu'\nmenu = 'x'"),
+            "6: menu[1].choice[1].menu: there is no menu \"x\"; menus are: m",
+        ),
+        (
+            format!("{M}{CHOICE}app = 'menu'"),
+            "3: menu[1].choice[1].menu: missing, expected the name of a menu",
+        ),
+        (
+            format!("{M}{CHOICE}app = 'echo'\nthen = 'x'"),
+            "6: menu[1].choice[1].then: there is no menu \"x\"; menus are: m",
+        ),
+        (
+            format!("{M}{CHOICE}app = 'hang-up'\nthen = 'm'"),
+            "6: menu[1].choice[1].then: nothing follows a menu or a hang-up",
+        ),
+        (
+            format!("{M}{CHOICE}app = 'echo'\nroom = 'x'"),
+            "6: menu[1].choice[1].room: does not belong to app \"echo\", which takes no settings",
+        ),
+        (
+            format!("{M}{CHOICE}app = 'conference'\nroom = '$1'"),
+            "6: menu[1].choice[1].room: found \"$1\", expected a name, with $1 or ${1} for what the first group of user captured",
+        ),
+        (
+            format!("{M}{CHOICE}app = 'echo'\n[[menu.choice]]\ndigits = 'X'\napp = 'echo'"),
+            "6: menu[1].choice[2]: \"X\" is answered by \"1\" above",
+        ),
+        (
+            format!("{M}{CHOICE}app = 'voicemail'\nmailbox = '7'"),
+            "6: menu[1].choice[1].mailbox: there is no mailbox \"7\"; mailboxes are: ",
+        ),
+        (
+            "[[mailbox]]\nnumber = '1'".to_owned(),
+            "1: mailbox[1].pin: missing, expected a PIN of 4 to 16 digits",
+        ),
+        (
+            "[[mailbox]]\nnumber = '1'\npin = '12x4'".to_owned(),
+            "3: mailbox[1].pin: expected a PIN of 4 to 16 digits",
+        ),
+        (
+            "[[mailbox]]\nnumber = '1'\npin = '1234'\n[[mailbox]]\nnumber = '1'\npin = '1234'"
+                .to_owned(),
+            "4: mailbox[2]: there is another mailbox 1 above",
+        ),
+        (
+            "[[route]]\nuser = '1'\napp = 'menu'\nmenu = 'x'".to_owned(),
+            "4: route[1].menu: there is no menu \"x\"; menus are: ",
+        ),
+        (
+            "[[route]]\nuser = '1'\napp = 'hang-up'".to_owned(),
+            "3: route[1].app: found \"hang-up\", expected one of \"echo\", \"play\", \"record\", \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\"",
+        ),
+    ];
+    for (text, said) in cases {
+        // Without the demonstration, whose names would be among those that are known.
+        let text = format!("builtin_routes = false\n{text}\n");
+        let (line, rest) = said.split_once(':').expect("a line");
+        let line = line.parse::<usize>().expect("a number") + 1;
+        assert_eq!(
+            problem(&text),
+            format!("antiphon.toml:{line}:{rest}"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_longer_loop_is_told_once_and_a_way_out_is_none() {
+    let menu =
+        |name: &str, next: &str| format!("[[menu]]\nname = '{name}'\non_timeout = '{next}'\n");
+    let ring = [menu("b", "c"), menu("c", "a"), menu("a", "b")].concat();
+    assert_eq!(
+        problem(&ring),
+        "antiphon.toml:9: menu[3].on_timeout: a loop without input: a -> b -> c -> a; \
+         a caller who presses nothing stays in it for ever"
+    );
+    parse(&[menu("a", "b"), menu("b", "c"), menu("c", "hang-up")].concat());
+    // A tail that leads into a loop is not the loop.
+    let tail = [menu("t", "a"), menu("a", "a")].concat();
+    assert!(
+        problem(&tail).starts_with("antiphon.toml:6: menu[2].on_timeout"),
+        "{}",
+        problem(&tail)
+    );
 }

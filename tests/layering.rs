@@ -50,8 +50,8 @@ const TABLE: &[(&str, u8, &[&str])] = &[
 const ONLY: &[(&str, &[&str])] = &[
     // The mixer knows neither SIP nor RTP.
     ("bridge", &["audio"]),
-    // What a call does is told in its own terms.
-    ("app", &[]),
+    // What a call does is told in its own terms; digits are among them.
+    ("app", &["dtmf"]),
     // Transactions carry no media.
     ("endpoint", &["sip"]),
     ("net", &["audio", "sip"]),

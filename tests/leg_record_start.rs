@@ -29,6 +29,7 @@ fn positions(ticks: u64) -> Vec<u64> {
         first_timestamp: 1,
         jitter_max_ms: 200,
         media_timeout_ms: 0,
+        inband_digits: true,
         cname: "test".to_owned(),
     };
     let mut leg = Leg::new(

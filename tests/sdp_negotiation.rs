@@ -436,9 +436,14 @@ fn shown(agreed: &Agreed, key: &str) -> String {
                 .collect();
             entries.join(" ")
         }
-        "event" => agreed.telephone_event.map_or("none".to_owned(), |event| {
-            format!("{} {}", event.tx, event.rx)
-        }),
+        "event" => {
+            agreed
+                .telephone_event
+                .map_or("none".to_owned(), |event| match event.clock_rate {
+                    8000 => format!("{} {}", event.tx, event.rx),
+                    rate => format!("{} {} at {rate}", event.tx, event.rx),
+                })
+        }
         "comfort_noise" => agreed.comfort_noise.to_string(),
         "ptime_ms" => agreed.ptime_ms.to_string(),
         "direction" => agreed.direction.to_string(),

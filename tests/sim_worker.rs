@@ -118,6 +118,7 @@ impl Bench {
             cname: "x".into(),
             jitter_max_ms: 200,
             media_timeout_ms: 0,
+            inband_digits: true,
         };
         let params = LegParams::g711(Codec::Pcmu, Some(peer(index)));
         self.says.insert(index, level);

@@ -36,16 +36,16 @@ impl Member {
 impl Machine for Member {
     fn handle(&mut self, happened: &Happened, _now: Instant, out: &mut Actions) {
         match happened {
-            Happened::Established => out.push_back(Action::Join(self.spec.room.clone())),
+            Happened::Established => out.push_back(Action::Join {
+                room: self.spec.room.clone(),
+                max_members: self.spec.max_members,
+            }),
             Happened::Alone if self.spec.lone_prompt && self.prompting.is_none() => {
                 let id = PlayId(self.next);
                 self.next = self.next.wrapping_add(1);
                 self.prompting = Some(id);
-                out.push_back(Action::Play {
-                    id,
-                    items: vec![PlayItem::Prompt("only-one".into())],
-                    repeat: 1,
-                });
+                let items = vec![PlayItem::Prompt("only-one".into())];
+                out.push_back(Action::play(id, items));
             }
             Happened::Company if self.prompting.take().is_some() => {
                 out.push_back(Action::StopPlay);

@@ -6,23 +6,36 @@
 //!                                        '--> poll_timeout() --> App::handle_timeout(now)
 //! ```
 
+mod announcement;
+mod ask;
+pub mod collect;
 mod conference;
+mod digits;
 mod echo;
+pub mod menu;
 mod message;
 mod play;
 mod record;
 mod script;
+mod speak;
+pub mod voicemail;
 
+pub use announcement::AnnouncementSpec;
 pub use conference::ConferenceSpec;
+pub use digits::DigitsSpec;
+pub use menu::MenuSpec;
 pub use message::Message;
 pub use play::PlaySpec;
 pub use record::RecordSpec;
-pub use script::ScriptSpec;
+pub use script::{ScriptDigits, ScriptSpec};
+pub use voicemail::{VoicemailSpec, VoicemailTask};
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use crate::dtmf::Digit;
 
 /// Names one play of a call, chosen by its application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +100,43 @@ pub enum Happened {
     Alone,
     /// Somebody else is in the room again.
     Company,
+    /// The party has pressed a digit, in whatever way it came.
+    Digit(Digit),
+    /// The digits of [`Action::SendDigits`] are out, or why not.
+    DigitsSent(Result<(), String>),
+    /// What [`Action::ListMessages`] asked for, or why it cannot be told.
+    Messages(Result<Vec<Message>, String>),
+    /// A message was marked as saved, or deleted; or why not.
+    MessageChanged(Result<(), String>),
+    /// What has become of the message that was left.
+    MessageLeft(MessageOutcome),
+}
+
+/// What has become of a message that was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageOutcome {
+    /// It is in the box.
+    Kept,
+    /// It was too short to be one.
+    TooShort,
+    /// The box has as many as it may.
+    Full,
+    /// It could not be recorded or stored.
+    Failed(String),
+}
+
+/// How digits are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DtmfMethod {
+    /// As telephone events (RFC 4733) where those were negotiated, else as tones.
+    #[default]
+    Auto,
+    /// As telephone events.
+    Rfc4733,
+    /// As tones.
+    Inband,
+    /// By SIP INFO.
+    Info,
 }
 
 /// What an application wants done.
@@ -100,6 +150,8 @@ pub enum Action {
         items: Vec<PlayItem>,
         /// How often.
         repeat: u32,
+        /// Silence between two passes.
+        gap: Duration,
     },
     /// Stop what plays.
     StopPlay,
@@ -116,8 +168,50 @@ pub enum Action {
     StopRecord,
     /// Send back what the party says.
     Echo(bool),
-    /// Enter the room.
-    Join(String),
+    /// Enter the room, which may have so many members.
+    Join {
+        /// Its name.
+        room: String,
+        /// The most members.
+        max_members: usize,
+    },
+    /// Send digits to the party.
+    SendDigits {
+        /// Which.
+        digits: Vec<Digit>,
+        /// How.
+        method: DtmfMethod,
+        /// The length of each.
+        tone: Duration,
+        /// The pause behind each.
+        pause: Duration,
+    },
+    /// Tell what is in a mailbox.
+    ListMessages(String),
+    /// Record a message for a mailbox; [`Happened::RecordEnded`], then [`Happened::MessageLeft`]
+    /// follow. It is kept if it is long enough, also where the caller hangs up.
+    LeaveMessage {
+        /// Whose.
+        mailbox: String,
+        /// Stop after so long.
+        max: Duration,
+        /// Stop after so much silence.
+        silence: Option<Duration>,
+    },
+    /// Mark a message as saved.
+    SaveMessage {
+        /// Whose.
+        mailbox: String,
+        /// Which.
+        id: String,
+    },
+    /// Delete a message.
+    DeleteMessage {
+        /// Whose.
+        mailbox: String,
+        /// Which.
+        id: String,
+    },
     /// End the call.
     HangUp,
 }
@@ -133,11 +227,36 @@ pub enum AppSpec {
     Record(RecordSpec),
     /// A conference room.
     Conference(ConferenceSpec),
+    /// Digits, spoken back.
+    Digits(DigitsSpec),
+    /// What the request's URI asks for (RFC 4240 §3).
+    Announcement(AnnouncementSpec),
+    /// A menu.
+    Menu(MenuSpec),
+    /// Leave a message, or hear one's own.
+    Voicemail(VoicemailSpec),
     /// What `antiphon call` does.
     Script(ScriptSpec),
 }
 
 impl AppSpec {
+    /// The same with `$0` in its names replaced by the digits that led to it.
+    pub fn with_digits(&self, digits: &str) -> AppSpec {
+        let fill = |text: &str| text.replace("$0", digits);
+        let mut spec = self.clone();
+        match &mut spec {
+            AppSpec::Conference(c) => c.room = fill(&c.room),
+            AppSpec::Record(r) => {
+                if let Some(file) = &mut r.file {
+                    *file = PathBuf::from(fill(&file.to_string_lossy()));
+                }
+            }
+            AppSpec::Voicemail(v) => v.mailbox = v.mailbox.as_deref().map(fill),
+            _ => {}
+        }
+        spec
+    }
+
     /// The word for it in the configuration and in logs.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -145,6 +264,10 @@ impl AppSpec {
             AppSpec::Play(_) => "play",
             AppSpec::Record(_) => "record",
             AppSpec::Conference(_) => "conference",
+            AppSpec::Digits(_) => "digits",
+            AppSpec::Announcement(_) => "announcement",
+            AppSpec::Menu(_) => "menu",
+            AppSpec::Voicemail(_) => "voicemail",
             AppSpec::Script(_) => "call",
         }
     }
@@ -181,15 +304,8 @@ pub struct App {
 impl App {
     /// Starts the application of a route; it acts once the call is established.
     pub fn new(spec: &AppSpec) -> Self {
-        let machine: Box<dyn Machine> = match spec {
-            AppSpec::Echo => Box::new(echo::Echo),
-            AppSpec::Play(s) => Box::new(play::Player::new(s.clone())),
-            AppSpec::Record(s) => Box::new(record::Recorder::new(s.clone())),
-            AppSpec::Conference(s) => Box::new(conference::Member::new(s.clone())),
-            AppSpec::Script(s) => Box::new(script::Script::new(s.clone())),
-        };
         Self {
-            machine,
+            machine: machine(spec),
             actions: Actions::new(),
         }
     }
@@ -217,10 +333,41 @@ impl App {
     }
 }
 
+fn machine(spec: &AppSpec) -> Box<dyn Machine> {
+    match spec {
+        AppSpec::Echo => Box::new(echo::Echo),
+        AppSpec::Play(s) => Box::new(play::Player::new(s.clone())),
+        AppSpec::Record(s) => Box::new(record::Recorder::new(s.clone())),
+        AppSpec::Conference(s) => Box::new(conference::Member::new(s.clone())),
+        AppSpec::Digits(s) => Box::new(digits::Reader::new(s.clone())),
+        AppSpec::Announcement(s) => Box::new(announcement::Announcer::new(s.clone())),
+        AppSpec::Menu(s) => Box::new(menu::Navigator::new(s.clone())),
+        AppSpec::Voicemail(s) => match s.task {
+            VoicemailTask::Leave => Box::new(voicemail::Leave::new(s.clone())),
+            VoicemailTask::Listen => Box::new(voicemail::Listen::new(s.clone())),
+        },
+        AppSpec::Script(s) => Box::new(script::Script::new(s.clone())),
+    }
+}
+
+impl Action {
+    /// Plays a list once.
+    pub(crate) fn play(id: PlayId, items: Vec<PlayItem>) -> Action {
+        Action::Play {
+            id,
+            items,
+            repeat: 1,
+            gap: Duration::ZERO,
+        }
+    }
+}
+
 /// The beep before a recording.
 pub(crate) fn beep() -> PlayItem {
     PlayItem::Prompt("beep".into())
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

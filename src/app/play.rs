@@ -1,6 +1,6 @@
 //! Play: prompts, then hang up.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Action, Actions, Happened, Machine, PlayId, PlayItem};
 
@@ -31,6 +31,7 @@ impl Machine for Player {
                 id: PlayId(0),
                 items: self.spec.items.clone(),
                 repeat: self.spec.repeat,
+                gap: Duration::ZERO,
             }),
             // A prompt that failed ends the same way: there is nothing more to be heard.
             Happened::PlayEnded(..) => out.push_back(Action::HangUp),

@@ -1,9 +1,11 @@
-//! Record: a beep, then what the caller says goes to a WAV until the end is reached.
+//! Record: a beep, then what the caller says goes to a WAV until it presses `#`,
+//! or another end is reached.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Action, Actions, Happened, Machine, PlayId, RecordOutcome, beep};
+use crate::dtmf::Digit;
 
 /// How a recording is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +23,15 @@ pub struct RecordSpec {
 #[derive(Debug)]
 pub(super) struct Recorder {
     spec: RecordSpec,
+    recording: bool,
 }
 
 impl Recorder {
     pub fn new(spec: RecordSpec) -> Self {
-        Self { spec }
+        Self {
+            spec,
+            recording: false,
+        }
     }
 
     fn record(&self) -> Action {
@@ -40,12 +46,14 @@ impl Recorder {
 impl Machine for Recorder {
     fn handle(&mut self, happened: &Happened, _now: Instant, out: &mut Actions) {
         match happened {
-            Happened::Established if self.spec.beep => out.push_back(Action::Play {
-                id: PlayId(0),
-                items: vec![beep()],
-                repeat: 1,
-            }),
-            Happened::Established | Happened::PlayEnded(..) => out.push_back(self.record()),
+            Happened::Established if self.spec.beep => {
+                out.push_back(Action::play(PlayId(0), vec![beep()]));
+            }
+            Happened::Established | Happened::PlayEnded(..) => {
+                self.recording = true;
+                out.push_back(self.record());
+            }
+            Happened::Digit(Digit::POUND) if self.recording => out.push_back(Action::StopRecord),
             // What goes wrong on the disk ends the recording, never the call.
             Happened::RecordEnded(RecordOutcome::Failed(_), _) => {}
             Happened::RecordEnded(..) => out.push_back(Action::HangUp),

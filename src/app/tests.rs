@@ -58,7 +58,10 @@ fn a_lone_member_is_told_until_company_comes() {
     }));
     assert_eq!(
         run(&mut app, &Happened::Established, now),
-        [Action::Join("600".into())]
+        [Action::Join {
+            room: "600".into(),
+            max_members: 10
+        }]
     );
     assert_eq!(run(&mut app, &Happened::Alone, now).len(), 1);
     assert_eq!(
@@ -85,4 +88,126 @@ fn a_script_hangs_up_at_its_time() {
     app.handle_timeout(now + Duration::from_secs(3));
     assert_eq!(app.poll_action(), Some(Action::HangUp));
     assert_eq!(app.poll_timeout(), None);
+}
+
+fn talk(spec: &AppSpec) -> testing::Talk {
+    testing::Talk::new(spec)
+}
+
+#[test]
+fn record_and_echo_end_with_pound() {
+    let spec = RecordSpec {
+        beep: true,
+        max: None,
+        silence: None,
+        file: None,
+    };
+    let mut record = talk(&AppSpec::Record(spec));
+    record.start();
+    record.press("#").expect("");
+    record.played().expect("record");
+    record.press("5").expect("");
+    record.press("#").expect("stop-record");
+    record.recorded().expect("hang-up");
+    let mut echo = talk(&AppSpec::Echo);
+    echo.start().expect("echo true");
+    echo.press("1*").expect("");
+    echo.press("#").expect("echo false | hang-up");
+}
+
+#[test]
+fn digits_are_spoken_back_until_nothing_comes() {
+    let mut talk = talk(&AppSpec::Digits(DigitsSpec {
+        collect: collect::CollectSpec::default(),
+        barge_in: true,
+        type_ahead: true,
+    }));
+    talk.start().expect("play digits-enter");
+    talk.press("1").expect("stop");
+    talk.press("20*A#")
+        .expect("play digits-you-entered digit-1 digit-2 digit-0 digit-star digit-a");
+    talk.played().expect("play digits-enter");
+    talk.press("7")
+        .wait(3.1)
+        .expect("play digits-you-entered digit-7");
+    // The next entry cuts it short, and loses nothing.
+    talk.press("89#")
+        .expect("stop | play digits-you-entered digit-8 digit-9");
+    talk.played().expect("play digits-enter");
+    talk.played()
+        .wait(10.1)
+        .expect("play digits-none digits-enter");
+    talk.played().wait(10.1).expect("play goodbye");
+    talk.press("1").expect("");
+    talk.played().expect("hang-up");
+}
+
+fn announcement(params: &[(&'static str, &'static str)]) -> Result<AnnouncementSpec, &'static str> {
+    let find = |name: &str| params.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+    AnnouncementSpec::from_params(find)
+}
+
+#[test]
+fn an_announcement_does_what_its_parameters_say() {
+    let mut spec = announcement(&[
+        ("play", "file:a.wav"),
+        ("repeat", "3"),
+        ("delay", "500"),
+        ("duration", "20000"),
+    ])
+    .unwrap();
+    spec.items = speak::prompts(&["welcome"]);
+    let mut three = talk(&AppSpec::Announcement(spec));
+    three.start().expect("play welcome x3 gap500");
+    three.wait(19.9).expect("");
+    three.wait(0.2).expect("stop | hang-up");
+    let mut once = announcement(&[("play", "welcome")]).unwrap();
+    once.items = speak::prompts(&["welcome"]);
+    let mut once = talk(&AppSpec::Announcement(once));
+    once.start().expect("play welcome");
+    once.played().expect("hang-up");
+    assert_eq!(
+        announcement(&[("play", "x"), ("repeat", "Forever")])
+            .unwrap()
+            .repeat,
+        0
+    );
+}
+
+#[test]
+fn an_announcement_with_nonsense_is_refused() {
+    for params in [
+        &[][..],
+        &[("play", "")],
+        &[("play", "x"), ("repeat", "0")],
+        &[("play", "x"), ("repeat", "-1")],
+        &[("play", "x"), ("delay", "soon")],
+        &[("play", "x"), ("duration", "99999999999999999999")],
+        &[("play", "x"), ("duration", "86400001")],
+    ] {
+        assert!(announcement(params).is_err(), "{params:?}");
+    }
+}
+
+#[test]
+fn a_script_presses_its_keys_after_their_pauses() {
+    let ms = Duration::from_millis;
+    let digits = ScriptDigits::parse(",,12,#", DtmfMethod::Auto, ms(100), ms(100));
+    let mut talk = talk(&AppSpec::Script(ScriptSpec {
+        digits,
+        length: Some(Duration::from_secs(60)),
+        ..ScriptSpec::default()
+    }));
+    talk.start().expect("");
+    talk.wait(1.9).expect("");
+    talk.wait(0.2).expect("send 12");
+    talk.wait(5.0).expect("");
+    talk.happened(&Happened::DigitsSent(Ok(()))).expect("");
+    talk.wait(0.9).expect("");
+    talk.wait(0.2).expect("send #");
+    talk.happened(&Happened::DigitsSent(Err("no".into())))
+        .expect("");
+    talk.wait(60.0).expect("hang-up");
+    let parse = |text| ScriptDigits::parse(text, DtmfMethod::Auto, ms(100), ms(100));
+    assert!(parse("1x").is_none() && parse("12#").is_some());
 }

@@ -10,7 +10,7 @@ use super::media::{offer_of, with_sdp};
 use super::{
     Call, CallHandle, EndReason, Output, RETRY_AFTER, Settings, State, allows_update, behind_nat,
 };
-use crate::app::{AppSpec, Happened};
+use crate::app::{App, AppSpec, Happened, PlayItem};
 use crate::sdp::Direction;
 use crate::sdp::negotiate::{self, Local, NegotiateError};
 use crate::sip::dialog::Dialog;
@@ -69,8 +69,12 @@ impl Call {
             Ok(dialog) => {
                 self.outputs.push_back(Output::Dialog(dialog.id.clone()));
                 self.dialog = Some(dialog);
-                self.outputs
-                    .push_back(Output::ReserveMedia(self.flow.local.ip()));
+                let output = match &self.spec {
+                    // RFC 4240 §3: what cannot be found is said before the call is taken.
+                    AppSpec::Announcement(spec) => Output::Locate(spec.play.clone()),
+                    _ => Output::ReserveMedia(self.flow.local.ip()),
+                };
+                self.outputs.push_back(output);
             }
             Err(error) => {
                 let response = self.response_to_invite(400).with_reason(&error.to_string());
@@ -91,6 +95,22 @@ impl Call {
         self.outputs
             .push_back(Output::Respond(transaction, response));
         self.ending(reason);
+    }
+
+    /// What the announcement is; none: there is no such thing.
+    pub fn located(&mut self, items: Option<Vec<PlayItem>>) {
+        let State::Reserving { invite } = self.state else {
+            return;
+        };
+        if let (Some(items), AppSpec::Announcement(spec)) = (items, &mut self.spec) {
+            spec.items = items;
+            self.app = App::new(&self.spec);
+            self.outputs
+                .push_back(Output::ReserveMedia(self.flow.local.ip()));
+        } else {
+            let response = self.response_to_invite(404);
+            self.refuse(invite, response);
+        }
     }
 
     /// The ports are bound.

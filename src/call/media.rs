@@ -1,7 +1,7 @@
 //! What was negotiated, as the media plane wants it.
 
 use super::{Call, Output};
-use crate::leg::{LegParams, MAX_RX_TYPES};
+use crate::leg::{EventFormat, LegParams, MAX_RX_TYPES};
 use crate::sdp::Direction;
 use crate::sdp::negotiate::{Agreed, Local};
 use crate::sip::message::{Request, Response};
@@ -19,7 +19,11 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
         codec: agreed.codec,
         tx_payload_type: agreed.tx_payload_type,
         rx_types,
-        telephone_event: agreed.telephone_event.map(|t| t.rx),
+        events: agreed.telephone_event.map(|t| EventFormat {
+            rx: t.rx,
+            tx: t.tx,
+            clock_rate: t.clock_rate,
+        }),
         ptime_ms: agreed.ptime_ms,
         send: agreed.direction.sends(),
         // No music on hold into a conference or a recording.

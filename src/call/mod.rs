@@ -17,11 +17,15 @@
 //!                      Ended
 //! ```
 
+mod digits;
 mod incoming;
 mod media;
 mod modify;
 mod outgoing;
 
+use digits::{InfoDial, Unmatched};
+
+pub use digits::Way;
 pub use outgoing::Originate;
 
 use std::collections::VecDeque;
@@ -30,6 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::app::{Action, App, AppSpec, Happened};
+use crate::dtmf::Digit;
 use crate::leg::{LegParams, LegStats};
 use crate::sdp::negotiate::{Agreed, Capabilities, Local};
 use crate::sip::dialog::{Dialog, DialogId};
@@ -138,6 +143,12 @@ pub enum Output {
     CloseLeg,
     /// The application wants something.
     App(Action),
+    /// Find the announcement that the caller names; [`Call::located`] answers.
+    Locate(String),
+    /// The party has pressed a digit.
+    Digit(Digit),
+    /// Digits of ours could not be sent: why.
+    DigitsNotSent(String),
     /// The call is answered.
     Answered,
     /// The call is over; nothing follows.
@@ -212,6 +223,8 @@ pub struct Call {
     retried: bool,
     /// The peer's Allow names UPDATE.
     peer_updates: bool,
+    unmatched: Unmatched,
+    info_dial: Option<InfoDial>,
     outputs: VecDeque<Output>,
 }
 
@@ -254,6 +267,8 @@ impl Call {
             last_rseq: None,
             retried: false,
             peer_updates: false,
+            unmatched: Unmatched::default(),
+            info_dial: None,
             outputs: VecDeque::new(),
         }
     }
@@ -309,7 +324,7 @@ impl Call {
     }
 
     /// The next thing to do.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         loop {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
@@ -317,6 +332,7 @@ impl Call {
             match self.app.poll_action()? {
                 Action::HangUp => self.end(EndReason::HungUp),
                 _ if !matches!(self.state, State::Established) => {}
+                action if self.dial_by_info(&action, now) => {}
                 action => return Some(Output::App(action)),
             }
         }

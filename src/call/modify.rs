@@ -42,8 +42,8 @@ impl Call {
             Method::Update => self.on_update(transaction, request, now),
             Method::Bye => self.on_bye(transaction, request),
             Method::Prack => self.on_prack(request, transaction, now),
-            // INFO's digits are for the application; without one that reads them it is accepted.
-            Method::Info | Method::Options => {
+            Method::Info => self.on_info(transaction, request, now),
+            Method::Options => {
                 let response = self.response(request, 200);
                 self.outputs
                     .push_back(Output::Respond(transaction, response));

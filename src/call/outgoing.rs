@@ -102,6 +102,7 @@ impl Call {
             (State::Established, Method::Invite | Method::Update) if self.pending.refresh => {
                 self.on_refreshed(response, now);
             }
+            (State::Established, Method::Info) => self.info_answered(Some(response), now),
             _ => {}
         }
     }
@@ -272,13 +273,14 @@ impl Call {
     }
 
     /// A request of ours got no answer at all.
-    pub fn on_timeout(&mut self, method: &Method) {
+    pub fn on_timeout(&mut self, method: &Method, now: Instant) {
         match (&self.state, method) {
             (State::Calling { .. }, Method::Invite) => self.ending(EndReason::NoAnswer),
             // RFC 4028 §10 and RFC 3261 §12.2.1.2: the dialog is dead.
             (State::Established, Method::Invite | Method::Update) => {
                 self.end(EndReason::SessionExpired);
             }
+            (State::Established, Method::Info) => self.info_answered(None, now),
             _ => {}
         }
     }
@@ -289,18 +291,19 @@ impl Call {
             (State::Calling { .. }, Method::Invite) => self.ending(EndReason::TransportFailed),
             // The path may be back before the session ends for want of a refresh.
             (State::Established, Method::Invite | Method::Update) => self.refresh_later(now),
+            (State::Established, Method::Info) => self.info_answered(None, now),
             _ => {}
         }
     }
 
     /// When [`Call::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let app = match self.state {
-            State::Established => self.app.poll_timeout(),
-            _ => None,
+        let (app, info) = match self.state {
+            State::Established => (self.app.poll_timeout(), self.info_due()),
+            _ => (None, None),
         };
         let session = self.session.as_ref().and_then(SessionTimer::poll_timeout);
-        [self.ends_at, session, self.refresh_again, app]
+        [self.ends_at, session, self.refresh_again, app, info]
             .into_iter()
             .flatten()
             .min()
@@ -310,6 +313,7 @@ impl Call {
     pub fn handle_timeout(&mut self, now: Instant) {
         if matches!(self.state, State::Established) {
             self.app.handle_timeout(now);
+            self.send_info(now);
         }
         if self.ends_at.is_some_and(|at| at <= now) {
             self.ends_at = None;

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: file, line, key, what was found, what is allowed.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,53 @@ impl ConfigError {
             ConfigError::Unreadable { .. } => &[],
             ConfigError::Invalid(problems) => problems,
         }
+    }
+}
+
+/// Where something stands in the file. Two configurations that say the same are equal wherever they
+/// say it.
+#[derive(Clone, Default)]
+pub struct Place {
+    /// The file's name as given; empty: built in.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: usize,
+    /// The key with its section.
+    pub key: String,
+    /// The same as bytes.
+    pub(super) offset: usize,
+}
+
+impl Place {
+    /// What no file says.
+    pub(super) fn built_in(what: &str) -> Self {
+        Self {
+            key: format!("built-in {what}"),
+            ..Self::default()
+        }
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "{}:{}: ", self.file, self.line)?;
+        }
+        f.write_str(&self.key)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -64,6 +112,8 @@ pub enum Fault {
         /// The known key that looks most like it, with its section.
         nearest: String,
     },
+    /// Each value is allowed, and together they make no sense.
+    Senseless(String),
     /// A route's setting that its application does not have.
     Misplaced {
         /// The application.
@@ -86,6 +136,7 @@ impl fmt::Display for Problem {
             Fault::Unknown { nearest } => {
                 write!(f, "unknown key, the nearest known key is {nearest}")
             }
+            Fault::Senseless(why) => f.write_str(why),
             Fault::Misplaced { app, takes } if takes.is_empty() => {
                 write!(
                     f,

@@ -29,6 +29,8 @@ pub struct Media {
     pub timeout: Option<Duration>,
     /// How long a port rests between two calls.
     pub port_rest: Duration,
+    /// Whether digits are sought in the audio of peers that send no telephone events.
+    pub inband_dtmf: bool,
 }
 
 /// `[recording]`: where recordings go and how long they get.
@@ -105,6 +107,7 @@ impl Media {
         let jitter_max_ms = table.number("jitter_max_ms", 200, 20..=1_000);
         let timeout = positive(table.number("timeout_seconds", 60, 0..=86_400));
         let port_rest = Duration::from_secs(table.number("port_rest_seconds", 5, 0..=600));
+        let inband_dtmf = table.boolean("inband_dtmf", true);
         table.finish();
         Media {
             rtp_ports,
@@ -115,6 +118,7 @@ impl Media {
             jitter_max_ms,
             timeout,
             port_rest,
+            inband_dtmf,
         }
     }
 
@@ -157,6 +161,11 @@ impl Media {
             "port_rest_seconds",
             seconds(self.port_rest),
             "How long a port rests between two calls.",
+        );
+        out.key(
+            "inband_dtmf",
+            self.inband_dtmf,
+            "Whether digits are sought in the audio of peers that send no telephone events.",
         );
     }
 }

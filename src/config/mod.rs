@@ -3,22 +3,28 @@
 //! Every key has a default, stated once where the key is read; `docs/configuration.md` lists
 //! them. What is not known or not allowed is refused with file, line and key ([`ConfigError`]).
 
+mod apps;
 mod error;
 pub mod fuzz;
 mod media;
+mod menus;
 mod print;
 mod reader;
 mod routes;
 mod signalling;
+mod voicemail;
 
 use std::path::Path;
 
 use toml::de::DeTable;
 
-pub use error::{ConfigError, Fault, Problem};
+pub use apps::{AppConfig, PromptList, Reference};
+pub use error::{ConfigError, Fault, Place, Problem};
 pub use media::{Conference, Media, Prompts, Recording};
-pub use routes::{AppConfig, Route, builtin_routes};
+pub use menus::{ChoiceConfig, MenuConfig};
+pub use routes::{Route, builtin_routes};
 pub use signalling::{Limits, LogFormat, Server, Sip};
+pub use voicemail::{Announcement, MailboxConfig, Voicemail};
 
 use print::Printer;
 use reader::{Reader, Table};
@@ -40,6 +46,14 @@ pub struct Config {
     pub prompts: Prompts,
     /// `[conference]`: rooms.
     pub conference: Conference,
+    /// `[voicemail]`: where messages go and how long they get.
+    pub voicemail: Voicemail,
+    /// `[announcement]`: what may be played by name.
+    pub announcement: Announcement,
+    /// `[[mailbox]]`: voicemail boxes.
+    pub mailboxes: Vec<MailboxConfig>,
+    /// `[[menu]]`: menus.
+    pub menus: Vec<MenuConfig>,
     /// Whether the built-in routes follow the configured ones.
     pub builtin_routes: bool,
     /// `[[route]]`: who is answered by what, the first match first.
@@ -84,7 +98,8 @@ impl Config {
             "builtin_routes",
             self.builtin_routes,
             "Whether the built-in routes follow those of this file: 500 echo, 510 welcome,\n\
-             520 record, 6XX, 6XXXX, conf-ID and conf=ID conferences.",
+             520 record, 530 digits, 540 menu, 6XX, 6XXXX, conf-ID and conf=ID conferences,\n\
+             annc announcements, *97 and voicemail one's messages, vm-BOX a message for a box.",
         );
         self.server.print(&mut out);
         self.sip.print(&mut out);
@@ -93,6 +108,14 @@ impl Config {
         self.recording.print(&mut out);
         self.prompts.print(&mut out);
         self.conference.print(&mut out);
+        self.voicemail.print(&mut out);
+        self.announcement.print(&mut out);
+        for mailbox in &self.mailboxes {
+            mailbox.print(&mut out);
+        }
+        for menu in &self.menus {
+            menu.print(&mut out);
+        }
         for route in &self.routes {
             route.print(&mut out);
         }
@@ -109,6 +132,44 @@ impl Config {
         routes
     }
 
+    /// The menus that routes can lead to: the configured ones, then the demonstration if built-in
+    /// routes are wanted and no other has its name.
+    pub fn effective_menus(&self) -> Vec<MenuConfig> {
+        let mut menus = self.menus.clone();
+        let mailbox = self.mailboxes.is_empty().then_some(voicemail::DEMO_MAILBOX);
+        let demo = menus::built_in(&self.conference, mailbox);
+        if self.builtin_routes && menus.iter().all(|menu| menu.name != demo.name) {
+            menus.push(demo);
+        }
+        menus
+    }
+
+    /// The mailboxes: the configured ones; where there are none and the built-in routes are wanted,
+    /// the demonstration's, whose PIN everybody knows.
+    pub fn effective_mailboxes(&self) -> Vec<MailboxConfig> {
+        if self.mailboxes.is_empty() && self.builtin_routes {
+            return vec![MailboxConfig::built_in()];
+        }
+        self.mailboxes.clone()
+    }
+
+    /// Finds what is wrong between the parts: names that lead to nothing.
+    fn check(&self, root: &mut Table<'_, '_>) {
+        menus::check(&self.menus, root);
+        voicemail::check(&self.mailboxes, root);
+        let (menus, mailboxes) = (self.effective_menus(), self.effective_mailboxes());
+        let of_choices = self.menus.iter().flat_map(|menu| &menu.choices);
+        let of_routes = self.routes.iter().map(|route| &route.app);
+        for app in of_routes.chain(of_choices.map(|choice| &choice.app)) {
+            voicemail::check_app(app, &mailboxes, root);
+        }
+        for route in &self.routes {
+            if let AppConfig::Menu(menu) = &route.app {
+                menus::check_reference(menu, &menus, root);
+            }
+        }
+    }
+
     fn read(mut root: Table<'_, '_>) -> Self {
         let builtin_routes = root.boolean("builtin_routes", true);
         let server = Server::read(root.section("server"));
@@ -118,9 +179,14 @@ impl Config {
         let recording = Recording::read(root.section("recording"));
         let prompts = Prompts::read(root.section("prompts"));
         let conference = Conference::read(root.section("conference"));
+        let voicemail = Voicemail::read(root.section("voicemail"));
+        let announcement = Announcement::read(root.section("announcement"));
+        let mailboxes = root.tables("mailbox", MailboxConfig::read);
+        let menus = root.tables("menu", |table| {
+            MenuConfig::read(table, &recording, &conference)
+        });
         let routes = root.tables("route", |table| Route::read(table, &recording, &conference));
-        root.finish();
-        Config {
+        let config = Config {
             server,
             sip,
             limits,
@@ -128,9 +194,16 @@ impl Config {
             recording,
             prompts,
             conference,
+            voicemail,
+            announcement,
+            mailboxes,
+            menus,
             builtin_routes,
             routes,
-        }
+        };
+        config.check(&mut root);
+        root.finish();
+        config
     }
 }
 

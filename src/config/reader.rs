@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Fault, Problem};
+use super::error::{Fault, Place, Problem};
 
 /// A value and where it stands.
 pub(super) type Value<'d> = Spanned<DeValue<'d>>;
@@ -65,14 +65,26 @@ impl<'d> Reader<'d> {
     }
 
     pub(super) fn report(&mut self, offset: usize, key: String, fault: Fault) {
-        let before = self.text.as_bytes().iter().take(offset);
-        let line = 1 + before.filter(|byte| **byte == b'\n').count();
         self.problems.push(Problem {
             file: self.file.to_owned(),
-            line,
+            line: self.line(offset),
             key,
             fault,
         });
+    }
+
+    fn place(&self, offset: usize, key: String) -> Place {
+        Place {
+            file: self.file.into(),
+            line: self.line(offset),
+            key,
+            offset,
+        }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().iter().take(offset);
+        1 + before.filter(|byte| **byte == b'\n').count()
     }
 
     /// Reports what is not TOML, with the line as it stands.
@@ -145,7 +157,8 @@ impl<'r, 'd> Table<'r, 'd> {
             return Vec::new();
         };
         let Some(array) = value.get_ref().as_array() else {
-            self.refuse(name, value, "tables, each opened with [[route]]");
+            let expected = format!("tables, each opened with [[{}]]", join(self.section, name));
+            self.refuse(name, value, expected);
             return Vec::new();
         };
         let mut all = Vec::new();
@@ -158,7 +171,7 @@ impl<'r, 'd> Table<'r, 'd> {
                 reader: self.reader,
                 entries: Some(table),
                 section: name,
-                path: format!("{name}[{}]", index + 1),
+                path: join(&self.path, &format!("{name}[{}]", index + 1)),
                 offset: entry.span().start,
                 known: Vec::new(),
             }));
@@ -174,6 +187,21 @@ impl<'r, 'd> Table<'r, 'd> {
         }
         let mut entries = self.entries?.iter();
         entries.find_map(|(name, value)| (name.get_ref() == key).then_some(value))
+    }
+
+    /// Where a value stands, for what can only be checked later.
+    pub(super) fn place(&self, key: &str, value: &Value<'_>) -> Place {
+        self.reader.place(value.span().start, join(&self.path, key))
+    }
+
+    /// Where the table itself stands.
+    pub(super) fn own_place(&self) -> Place {
+        self.reader.place(self.offset, self.path.clone())
+    }
+
+    /// Reports what is wrong at a place.
+    pub(super) fn report(&mut self, place: &Place, fault: Fault) {
+        self.reader.report(place.offset, place.key.clone(), fault);
     }
 
     /// Reports a value.

@@ -1,16 +1,16 @@
 //! `[[route]]`: which application answers a dialled user.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
 use super::Config;
-use super::media::{Conference, MEMBERS, RECORDING_SECONDS, Recording, SILENCE_SECONDS};
-use super::print::{Printer, seconds};
-use super::reader::{Table, integer, text};
-use super::signalling::{positive, to_i64};
+use super::apps::{AppConfig, Defaults, PromptList, Reference, Whose, read_app};
+use super::media::{Conference, Recording};
+use super::menus::DEMO;
+use super::print::Printer;
+use super::reader::Table;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -21,43 +21,6 @@ pub struct Route {
     pub source: Vec<IpNet>,
     /// What answers.
     pub app: AppConfig,
-}
-
-/// An application with its settings.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AppConfig {
-    /// Sends back what it hears.
-    Echo,
-    /// Plays prompts or a tone, then hangs up.
-    Play {
-        /// Names of prompts, or WAV files, one after the other.
-        prompts: Vec<String>,
-        /// How often; 0: for ever.
-        repeat: u32,
-        /// A tone after the prompts or alone, Hz.
-        tone_hz: Option<f32>,
-    },
-    /// Records the caller.
-    Record {
-        /// Whether a beep is played before.
-        beep: bool,
-        /// The longest recording.
-        max: Duration,
-        /// The silence that ends it; none: silence does not.
-        silence: Option<Duration>,
-        /// The file's name without `.wav`, a template ([`Route::expand`]); none: by time and
-        /// call.
-        name: Option<String>,
-    },
-    /// Joins a conference.
-    Conference {
-        /// The room, a template ([`Route::expand`]).
-        room: String,
-        /// Whether a lone member is told so.
-        lone_prompt: bool,
-        /// The most members.
-        max_members: usize,
-    },
 }
 
 impl Route {
@@ -110,7 +73,12 @@ impl Route {
             "a network such as \"192.0.2.0/24\", or an address",
             network,
         );
-        let app = read_app(table, pattern.as_ref(), recording, conference)?;
+        let defaults = Defaults {
+            pattern: pattern.as_ref(),
+            recording,
+            conference,
+        };
+        let app = read_app(table, Whose::Route, defaults)?;
         Some(Route {
             pattern: pattern?,
             source,
@@ -137,68 +105,6 @@ impl PartialEq for Route {
     }
 }
 
-impl AppConfig {
-    /// The application's name in the configuration.
-    pub fn name(&self) -> &'static str {
-        match self {
-            AppConfig::Echo => "echo",
-            AppConfig::Play { .. } => "play",
-            AppConfig::Record { .. } => "record",
-            AppConfig::Conference { .. } => "conference",
-        }
-    }
-
-    fn print(&self, out: &mut Printer) {
-        match self {
-            AppConfig::Echo => {}
-            AppConfig::Play {
-                prompts,
-                repeat,
-                tone_hz,
-            } => {
-                if !prompts.is_empty() {
-                    out.list("prompts", prompts, "Names of prompts, or WAV files.");
-                }
-                out.key("repeat", i64::from(*repeat), "How often; 0: for ever.");
-                if let Some(tone_hz) = tone_hz {
-                    out.key("tone_hz", f64::from(*tone_hz), "A tone.");
-                }
-            }
-            AppConfig::Record {
-                beep,
-                max,
-                silence,
-                name,
-            } => {
-                out.key("beep", *beep, "Whether a beep is played before.");
-                out.key("max_seconds", seconds(*max), "The longest recording.");
-                let silence = silence.map_or(0, seconds);
-                out.key(
-                    "silence_seconds",
-                    silence,
-                    "The silence that ends it; 0: none.",
-                );
-                if let Some(name) = name {
-                    out.key("name", name.as_str(), "The file's name.");
-                }
-            }
-            AppConfig::Conference {
-                room,
-                lone_prompt,
-                max_members,
-            } => {
-                out.key("room", room.as_str(), "The room.");
-                out.key(
-                    "lone_prompt",
-                    *lone_prompt,
-                    "Whether a lone member is told so.",
-                );
-                out.key("max_members", to_i64(*max_members), "The most members.");
-            }
-        }
-    }
-}
-
 /// The routes of a server that nobody has configured.
 pub fn builtin_routes(config: &Config) -> Vec<Route> {
     let conference = |room: &str| AppConfig::Conference {
@@ -207,7 +113,7 @@ pub fn builtin_routes(config: &Config) -> Vec<Route> {
         max_members: config.conference.max_members,
     };
     let welcome = AppConfig::Play {
-        prompts: vec!["welcome".to_owned()],
+        prompts: PromptList::built_in(&["welcome"]),
         repeat: 1,
         tone_hz: None,
     };
@@ -217,6 +123,10 @@ pub fn builtin_routes(config: &Config) -> Vec<Route> {
         silence: config.recording.silence,
         name: None,
     };
+    let voicemail = |mailbox: Option<&str>, leave| AppConfig::Voicemail {
+        mailbox: mailbox.map(Reference::built_in),
+        leave,
+    };
     let table = [
         // RFC 4240 §5, and the same for phones that cannot dial an equals sign.
         ("conf[=-](.+)", conference("$1")),
@@ -224,6 +134,11 @@ pub fn builtin_routes(config: &Config) -> Vec<Route> {
         ("500", AppConfig::Echo),
         ("510", welcome),
         ("520", record),
+        ("530", AppConfig::Digits),
+        ("540", AppConfig::Menu(Reference::built_in(DEMO))),
+        ("annc", AppConfig::Announcement),
+        (r"\*97|voicemail", voicemail(None, false)),
+        ("vm-(.+)", voicemail(Some("$1"), true)),
     ];
     table
         .into_iter()
@@ -235,117 +150,6 @@ pub fn builtin_routes(config: &Config) -> Vec<Route> {
             })
         })
         .collect()
-}
-
-const APPS: &str = "one of \"echo\", \"play\", \"record\", \"conference\"";
-const PLAY: &[&str] = &["prompts", "repeat", "tone_hz"];
-const RECORD: &[&str] = &["beep", "max_seconds", "silence_seconds", "name"];
-const CONFERENCE: &[&str] = &["room", "lone_prompt", "max_members"];
-
-fn read_app(
-    mut table: Table<'_, '_>,
-    pattern: Option<&Regex>,
-    recording: &Recording,
-    conference: &Conference,
-) -> Option<AppConfig> {
-    let Some(value) = table.find("app") else {
-        table.missing("app", APPS);
-        return None;
-    };
-    let name = value.get_ref().as_str().unwrap_or_default();
-    let (app, takes) = match name {
-        "echo" => (Some(AppConfig::Echo), &[][..]),
-        "play" => (read_play(&mut table), PLAY),
-        "record" => (Some(read_record(&mut table, pattern, recording)), RECORD),
-        "conference" => {
-            let app = read_conference(&mut table, pattern, conference);
-            (Some(app), CONFERENCE)
-        }
-        _ => {
-            table.refuse("app", value, APPS);
-            return None;
-        }
-    };
-    table.finish_app(name, takes, &[PLAY, RECORD, CONFERENCE].concat());
-    app
-}
-
-fn read_play(table: &mut Table<'_, '_>) -> Option<AppConfig> {
-    let prompts = read_prompts(table);
-    let repeat = table.number("repeat", 1, 0..=1_000_000);
-    let tone_hz = table.optional("tone_hz", "a frequency from 50 to 3400", |value| {
-        let number = integer(value).map(|number| number as f32);
-        let number = number.or_else(|| value.as_float()?.as_str().parse().ok())?;
-        (50.0..=3400.0).contains(&number).then_some(number)
-    });
-    let prompts = prompts?;
-    if prompts.is_empty() && tone_hz.is_none() {
-        table.missing("prompts", "names of prompts or WAV files, or tone_hz");
-        return None;
-    }
-    Some(AppConfig::Play {
-        prompts,
-        repeat,
-        tone_hz,
-    })
-}
-
-/// The prompts of a route; none if they were refused. One may come twice.
-fn read_prompts(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
-    let Some(value) = table.find("prompts") else {
-        return Some(Vec::new());
-    };
-    let entries = value.get_ref().as_array().and_then(|list| {
-        let entries = list.iter().map(|entry| text(entry.get_ref()));
-        entries.collect::<Option<Vec<String>>>()
-    });
-    if entries.is_none() {
-        table.refuse("prompts", value, "a list of names of prompts or WAV files");
-    }
-    entries
-}
-
-fn read_record(
-    table: &mut Table<'_, '_>,
-    pattern: Option<&Regex>,
-    recording: &Recording,
-) -> AppConfig {
-    let max = table.number("max_seconds", recording.max.as_secs(), RECORDING_SECONDS);
-    let silence = recording.silence.map_or(0, |time| time.as_secs());
-    let name = table.optional(
-        "name",
-        "a file name without \"/\", with $1 for what the first group of user captured",
-        |value| {
-            let is_name = |name: &String| {
-                !name.starts_with('.') && !name.contains('/') && is_template(name, pattern)
-            };
-            text(value).filter(is_name)
-        },
-    );
-    AppConfig::Record {
-        beep: table.boolean("beep", recording.beep),
-        max: Duration::from_secs(max),
-        silence: positive(table.number("silence_seconds", silence, SILENCE_SECONDS)),
-        name,
-    }
-}
-
-fn read_conference(
-    table: &mut Table<'_, '_>,
-    pattern: Option<&Regex>,
-    conference: &Conference,
-) -> AppConfig {
-    let room = table.value(
-        "room",
-        "$0".to_owned(),
-        "a name, with $1 or ${1} for what the first group of user captured",
-        |value| text(value).filter(|room| is_template(room, pattern)),
-    );
-    AppConfig::Conference {
-        room,
-        lone_prompt: table.boolean("lone_prompt", conference.lone_prompt),
-        max_members: table.number("max_members", conference.max_members, MEMBERS),
-    }
 }
 
 /// Anchors for the whole text, whatever flags the expression sets for `^` and `$`.
@@ -367,32 +171,4 @@ fn network(text: &str) -> Option<IpNet> {
     let net = text.parse::<IpNet>();
     net.ok()
         .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-}
-
-/// Whether each reference of a template exists in the pattern. An unread pattern refuses none:
-/// it has its own problem.
-fn is_template(template: &str, pattern: Option<&Regex>) -> bool {
-    let Some(pattern) = pattern else {
-        return true;
-    };
-    let exists = |name: &str| match name.parse::<usize>() {
-        Ok(number) => number < pattern.captures_len(),
-        Err(_) => pattern.capture_names().flatten().any(|known| known == name),
-    };
-    let mut rest = template;
-    while let Some((_, after)) = rest.split_once('$') {
-        let (name, tail) = if let Some(escaped) = after.strip_prefix('$') {
-            ("0", escaped)
-        } else if let Some(braced) = after.strip_prefix('{') {
-            braced.split_once('}').unwrap_or(("", ""))
-        } else {
-            let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            after.split_at(after.find(|c| !is_part(c)).unwrap_or(after.len()))
-        };
-        if !exists(name) {
-            return false;
-        }
-        rest = tail;
-    }
-    true
 }

@@ -66,7 +66,7 @@ pub enum Activity {
     Sounding,
     /// It has ended.
     Ended,
-    /// Nothing that could be read, or old news.
+    /// Nothing that could be read.
     None,
 }
 
@@ -128,12 +128,12 @@ impl EventReceiver {
             let timestamp = packet.timestamp.add(offset);
             // The marker is of the first event of a packet.
             let marker = packet.marker && index == 0;
-            let is_news = self.learn(packet.ssrc, timestamp, marker, event, arrival);
-            if event.end {
-                activity = Activity::Ended;
+            let (is_news, ended) = self.learn(packet.ssrc, timestamp, marker, event, arrival);
+            activity = if ended {
+                Activity::Ended
             } else {
-                activity = Activity::Sounding;
-            }
+                Activity::Sounding
+            };
             if let (true, Some(digit)) = (is_news, Digit::from_event(event.code)) {
                 self.hold(Held {
                     digit,
@@ -179,7 +179,7 @@ impl EventReceiver {
         }
     }
 
-    /// Remembers an event; whether it is a new one.
+    /// Remembers an event; whether it is a new one, and whether it has ended.
     fn learn(
         &mut self,
         ssrc: Ssrc,
@@ -187,7 +187,7 @@ impl EventReceiver {
         marker: bool,
         event: Event,
         arrival: MediaTime,
-    ) -> bool {
+    ) -> (bool, bool) {
         let fresh = |k: &&mut Known| arrival.since(k.last) < MEMORY;
         let mut of_code = self
             .known
@@ -199,7 +199,7 @@ impl EventReceiver {
             known.duration = known.duration.max(event.duration);
             known.ended |= event.end;
             known.last = known.last.max(arrival);
-            return false;
+            return (false, known.ended);
         }
         let continues = self
             .known
@@ -217,7 +217,7 @@ impl EventReceiver {
             last: arrival,
         });
         self.next_known = (self.next_known + 1) % MAX_KNOWN;
-        !continues
+        (!continues, event.end)
     }
 
     fn hold(&mut self, held: Held) {

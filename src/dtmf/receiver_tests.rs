@@ -350,11 +350,12 @@ fn a_hundred_thousand_digits_over_a_bad_network() {
         let mut last = ' ';
         for _ in 0..10_000 {
             // Every other digit is the same again.
-            let c = match rng.random_bool(0.5) {
-                true if last != ' ' => last,
-                _ => Digit::from_event(rng.random_range(0..16))
+            let c = if last != ' ' && rng.random_bool(0.5) {
+                last
+            } else {
+                Digit::from_event(rng.random_range(0..16))
                     .unwrap()
-                    .as_char(),
+                    .as_char()
             };
             last = c;
             presses = presses

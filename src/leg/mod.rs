@@ -5,34 +5,38 @@
 //! worker; everything here after [`Leg::new`] runs on the media thread and allocates nothing.
 
 mod control;
+mod dial;
+mod digits;
 mod params;
 pub mod player;
 pub mod playout;
+mod receive;
 pub mod tap;
 mod transmit;
 
 pub use control::PeerReport;
-pub use params::{LegId, LegParams, LegSettings, MAX_RX_TYPES};
+use dial::Dialled;
+pub use dial::{Dial, DialEnd, DialMethod, DigitString};
+pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use transmit::{Encoded, Outgoing};
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::audio::{MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES, gain};
-use crate::rtp::latch::{Latch, Verdict};
-use crate::rtp::packet::{self, Packet};
-use crate::rtp::session::{Accept, ReceiveStats, Receiver, SendStats};
-use control::MAX_RTCP;
+use crate::dtmf::Digit;
+use crate::rtp::latch::Latch;
+use crate::rtp::session::{ReceiveStats, Receiver, SendStats};
+use digits::Digits;
 use player::{Play, PlayEnd, PlayStatus, Player};
 use playout::{Playout, PlayoutSettings, PlayoutStats};
 use tap::{Tap, TapStatus, TapStop};
 use transmit::Transmit;
 
-/// The static payload type of comfort noise at 8 kHz (RFC 3389 §4).
-const COMFORT_NOISE: u8 = 13;
-
 /// 5 ms, in samples.
 const FADE: usize = NARROWBAND as usize / 200;
+/// 2 ms: of a digit as little as possible is to be heard.
+const DIGIT_FADE: usize = NARROWBAND as usize / 500;
 
 /// Which of a leg's two sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +101,10 @@ pub struct LegCounts {
     pub rtcp_received: u64,
     /// Telephone-event packets.
     pub telephone_events: u64,
+    /// Digits that were told.
+    pub digits: u64,
+    /// Digits that came faster than they could be told.
+    pub digits_dropped: u64,
     /// The peer said goodbye in RTCP.
     pub peer_bye: bool,
 }
@@ -132,6 +140,10 @@ pub enum LegEvent {
     },
     /// Neither RTP nor RTCP for the configured time, and the peer is not on hold.
     MediaTimeout,
+    /// Digits were sent, or not; they go back to where memory is freed.
+    Dialled(Box<Dial>, DialEnd),
+    /// The party has pressed a digit.
+    Digit(Digit),
 }
 
 /// One party's media.
@@ -147,6 +159,8 @@ pub struct Leg {
     player: Player,
     tap: Option<Tap>,
     echo: bool,
+    digits: Digits,
+    dial: Option<Box<Dial>>,
     transmit: Transmit,
     /// Samples of the media line that have passed, advanced by whole ticks.
     position: u64,
@@ -179,6 +193,8 @@ impl Leg {
             player: Player::new(),
             tap: None,
             echo: false,
+            digits: Digits::new(),
+            dial: None,
             transmit: Transmit::new(
                 settings.ssrc,
                 settings.first_sequence,
@@ -204,6 +220,12 @@ impl Leg {
     /// The leg's handle.
     pub fn id(&self) -> LegId {
         self.id
+    }
+
+    /// Gives the leg its handle in another worker. Its sockets there know no peer yet.
+    pub fn rehome(&mut self, id: LegId) {
+        self.id = id;
+        self.connected = None;
     }
 
     /// What signalling has decided.
@@ -237,12 +259,16 @@ impl Leg {
 
     /// The quality so far.
     pub fn stats(&self) -> LegStats {
+        let counts = LegCounts {
+            digits_dropped: self.digits.dropped(),
+            ..self.statistics
+        };
         LegStats {
             receive: self.receiver.stats(),
             send: self.transmit.sender().stats(),
             playout: self.playout.stats(),
             peer: self.peer,
-            counts: self.statistics,
+            counts,
         }
     }
 
@@ -273,6 +299,24 @@ impl Leg {
     /// Sends back what the party says, or no longer.
     pub fn set_echo(&mut self, on: bool) {
         self.echo = on;
+    }
+
+    /// Starts to send digits; a dial that is under way is handed back.
+    pub fn dial(&mut self, dial: Box<Dial>) -> Option<Box<Dial>> {
+        self.dial.replace(dial)
+    }
+
+    /// Stops sending digits.
+    pub fn stop_dial(&mut self) -> Option<Box<Dial>> {
+        self.dial.take()
+    }
+
+    /// The next digit that the party has pressed, for [`LegEvent::Digit`]; after [`Leg::tick_rx`]
+    /// of the tick at `now`. What is not taken is kept, up to a bound.
+    pub fn take_digit(&mut self, now: MediaTime) -> Option<Digit> {
+        let digit = self.digits.poll(now);
+        self.statistics.digits += u64::from(digit.is_some());
+        digit
     }
 
     /// The media position, in samples since the leg began.
@@ -311,14 +355,19 @@ impl Leg {
             });
         }
         self.playout.pull(rx, now);
-        self.mute(rx);
+        self.mute(rx, now);
     }
 
     /// Lets nothing in from a party that has put us on hold (its music would be heard by a whole
-    /// conference), or that may not send. Fades where that begins and ends.
-    fn mute(&mut self, rx: &mut [i16]) {
-        let muted = self.params.held || !self.params.receive;
-        let (edge, rest) = rx.split_at_mut(rx.len().min(FADE));
+    /// conference), or that may not send, nor the sound of its digits. Fades where that begins and
+    /// ends.
+    fn mute(&mut self, rx: &mut [i16], now: MediaTime) {
+        let inband = self.settings.inband_digits && self.params.events.is_none();
+        let suspect = inband && self.params.receive && self.digits.listen(rx);
+        let digit = self.digits.is_sounding(now) || suspect;
+        let muted = digit || self.params.held || !self.params.receive;
+        let fade = if digit { DIGIT_FADE } else { FADE };
+        let (edge, rest) = rx.split_at_mut(rx.len().min(fade));
         match (self.muted, muted) {
             (false, false) => {}
             (true, false) => gain::ramp(edge, 0.0, 1.0),
@@ -360,21 +409,21 @@ impl Leg {
     }
 
     /// tx half of a tick: sends `base` (the bridge's or the echo's audio, silence where there is
-    /// neither) with the player's on top. Returns whether a packet is held for ten slots later, and
-    /// the play that ended.
+    /// neither) with the player's on top, or the digit that is being dialled. Returns whether a
+    /// packet is held for ten slots later, the play that ended and the dial that ended.
     pub fn tick_tx<I: MediaIo>(
         &mut self,
         base: Outgoing<'_>,
         time: TickTime,
         io: &mut I,
-    ) -> (bool, Option<LegEvent>) {
+    ) -> (bool, [Option<LegEvent>; 2]) {
         let mut mixed = [0i16; TICK_SAMPLES];
-        let mut event = None;
-        let outgoing = match self.player.fill(&mut mixed) {
+        let mut ended = None;
+        let mut outgoing = match self.player.fill(&mut mixed) {
             PlayStatus::Idle => base,
             status => {
                 if let PlayStatus::Ended(play, end) = status {
-                    event = Some(LegEvent::PlayEnded(play, end));
+                    ended = Some(LegEvent::PlayEnded(play, end));
                 }
                 for (m, &b) in mixed.iter_mut().zip(base.samples()) {
                     *m = m.saturating_add(b);
@@ -383,23 +432,59 @@ impl Leg {
             }
         };
         let mut held = false;
+        let mut dialled = None;
         let index = self.id.index;
         if self.params.send
             && let Some(to) = self.latch.remote()
         {
-            held = self.transmit.push(
-                &outgoing,
-                self.position,
-                self.params.codec,
-                self.params.tx_payload_type,
-                usize::from(self.params.ptime_ms) * 8,
-                |p| io.send(index, Channel::Rtp, to, p),
-            );
+            let mut tone = [0i16; TICK_SAMPLES];
+            let mut send = |p: &[u8]| io.send(index, Channel::Rtp, to, p);
+            let audio = match self.dial_tick(&mut tone, &mut send) {
+                Dialled::Audio => true,
+                Dialled::Reports { audio, .. } => audio,
+                Dialled::Tone => {
+                    outgoing = Outgoing::Samples(&tone);
+                    true
+                }
+                Dialled::Over(end) => {
+                    dialled = self.dial.take().map(|dial| LegEvent::Dialled(dial, end));
+                    true
+                }
+            };
+            if audio {
+                held = self.transmit.push(
+                    &outgoing,
+                    self.position,
+                    self.params.codec,
+                    self.params.tx_payload_type,
+                    usize::from(self.params.ptime_ms) * 8,
+                    send,
+                );
+            }
         }
         if self.report_due(time.now) {
             self.send_report(time, false, io);
         }
-        (held, event)
+        (held, [ended, dialled])
+    }
+
+    /// The tick of the dial that is under way; its reports are sent.
+    fn dial_tick(&mut self, tone: &mut [i16], send: &mut impl FnMut(&[u8])) -> Dialled {
+        let Some(dial) = &mut self.dial else {
+            return Dialled::Audio;
+        };
+        let events = self.params.events;
+        let dialled = dial.tick(self.position, self.transmit.is_at_boundary(), events, tone);
+        if let (Dialled::Reports { reports, audio }, Some(format)) = (&dialled, events) {
+            for report in reports.iter().flatten() {
+                self.transmit.push_event(report, format.tx, &mut *send);
+            }
+            if !audio {
+                // The audio behind the digit begins a talk-spurt of its own.
+                self.transmit.restart();
+            }
+        }
+        dialled
     }
 
     /// Sends the packet that was held for this slot.
@@ -446,86 +531,6 @@ impl Leg {
         let elapsed = MediaTime::ZERO + now.since(begun);
         let behind = elapsed.samples(NARROWBAND).saturating_sub(self.position);
         self.position += behind / tick * tick;
-    }
-
-    fn update_filter<I: MediaIo>(&mut self, now: MediaTime, io: &mut I) {
-        let wanted = self.latch.is_connected_wanted(now);
-        if wanted != self.connected {
-            self.connected = wanted;
-            io.connect(self.id.index, wanted);
-        }
-    }
-
-    fn on_datagram(&mut self, data: &[u8], from: SocketAddr, arrival: MediaTime, time: TickTime) {
-        if packet::is_rtcp(data) {
-            self.on_rtcp_from(data, from, arrival, time);
-            return;
-        }
-        let Ok(packet) = Packet::parse(data) else {
-            self.statistics.invalid += 1;
-            return;
-        };
-        let payload_type = packet.payload_type.0;
-        let codec = self.params.rx_codec(payload_type);
-        let event = self.params.telephone_event == Some(payload_type);
-        if codec.is_none() && !event && payload_type != COMFORT_NOISE {
-            self.statistics.unknown_type += 1;
-            return;
-        }
-        match self.latch.on_packet(from, &packet, arrival) {
-            Verdict::Ignore => {
-                self.statistics.foreign += 1;
-                return;
-            }
-            Verdict::Accept | Verdict::Latched(_) => {}
-        }
-        self.heard = arrival;
-        match self.receiver.on_packet(&packet, arrival) {
-            Accept::Duplicate | Accept::Probation => return,
-            Accept::SourceChanged => self.playout.reset(),
-            Accept::New => {}
-        }
-        if !self.params.receive {
-            return;
-        }
-        if let Some(codec) = codec {
-            self.playout.insert(&packet, codec, arrival);
-        } else if event {
-            self.statistics.telephone_events += 1;
-        } else {
-            self.playout.comfort_noise(&packet, arrival);
-        }
-    }
-
-    fn on_rtcp_from(&mut self, data: &[u8], from: SocketAddr, arrival: MediaTime, time: TickTime) {
-        let known = self.latch.remote().map(|a| a.ip());
-        let signalled = self.params.remote_rtcp.map(|a| a.ip());
-        if known != Some(from.ip()) && signalled != Some(from.ip()) {
-            self.statistics.foreign += 1;
-            return;
-        }
-        if self.on_rtcp(data, arrival, time.ntp_at(arrival)) {
-            self.rtcp_source = Some(from);
-        }
-    }
-
-    fn send_report<I: MediaIo>(&mut self, time: TickTime, bye: bool, io: &mut I) {
-        let (channel, to) = if self.params.rtcp_mux {
-            (Channel::Rtp, self.latch.remote())
-        } else {
-            let next_port = self
-                .latch
-                .remote()
-                .and_then(|a| Some(SocketAddr::new(a.ip(), a.port().checked_add(1)?)));
-            (
-                Channel::Rtcp,
-                self.rtcp_source.or(self.params.remote_rtcp).or(next_port),
-            )
-        };
-        let Some(to) = to else { return };
-        let mut buffer = [0u8; MAX_RTCP];
-        let len = self.write_report(&mut buffer, time.now, time.ntp, bye);
-        io.send(self.id.index, channel, to, &buffer[..len]);
     }
 }
 

@@ -17,6 +17,17 @@ pub struct LegId {
     pub generation: u32,
 }
 
+/// The payload format of telephone events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventFormat {
+    /// The payload type that comes in.
+    pub rx: u8,
+    /// The payload type that goes out.
+    pub tx: u8,
+    /// The clock of durations, Hz.
+    pub clock_rate: u32,
+}
+
 /// The negotiated part: replaced as a whole by a re-INVITE or UPDATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LegParams {
@@ -26,8 +37,8 @@ pub struct LegParams {
     pub tx_payload_type: u8,
     /// What may come, by payload type.
     pub rx_types: [Option<(u8, Codec)>; MAX_RX_TYPES],
-    /// The payload type of telephone events towards us (RFC 4733).
-    pub telephone_event: Option<u8>,
+    /// Digits as telephone events (RFC 4733), where both sides take them.
+    pub events: Option<EventFormat>,
     /// Packet time that we send, ms: a multiple of 10 from 10 to 60.
     pub ptime_ms: u8,
     /// Whether the direction lets us send.
@@ -54,7 +65,7 @@ impl LegParams {
             codec,
             tx_payload_type: payload_type,
             rx_types,
-            telephone_event: None,
+            events: None,
             ptime_ms: 20,
             send: true,
             receive: true,
@@ -90,4 +101,6 @@ pub struct LegSettings {
     pub jitter_max_ms: u32,
     /// Silence of RTP and RTCP after which the call is reported, ms; 0: never.
     pub media_timeout_ms: u32,
+    /// Where no telephone events were agreed on, digits are sought in the audio.
+    pub inband_digits: bool,
 }

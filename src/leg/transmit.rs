@@ -4,7 +4,9 @@
 //! sample, whatever is playing. Packet times of 10, 30 and 50 ms keep their own due slots: a packet
 //! that is due in the second half of a tick is held and sent ten slots later.
 
+use super::dial::Report;
 use crate::codec::Codec;
+use crate::dtmf::event::EVENT_LEN;
 use crate::rtp::packet::{HEADER_LEN, write_header};
 use crate::rtp::session::Sender;
 use crate::rtp::{PayloadType, Ssrc};
@@ -137,6 +139,25 @@ impl Transmit {
             self.position += packet_samples as u64;
         }
         self.held_len > 0
+    }
+
+    /// Whether no packet is half full.
+    pub fn is_at_boundary(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Sends a telephone-event packet in place of audio, or beside it.
+    pub fn push_event(&mut self, report: &Report, payload_type: u8, mut send: impl FnMut(&[u8])) {
+        self.flush_held(&mut send);
+        let payload = report.event.to_bytes();
+        let mut packet = [0u8; HEADER_LEN + EVENT_LEN];
+        let header = self
+            .sender
+            .header(PayloadType(payload_type), report.line, report.marker);
+        let n = write_header(&mut packet, &header);
+        packet[n..].copy_from_slice(&payload);
+        self.sender.sent(payload.len());
+        send(&packet);
     }
 
     /// Sends the held packet, if there is one.

@@ -1,135 +1,35 @@
 //! The configuration as the parts want it.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
-use crate::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec, RecordSpec};
-use crate::config::{AppConfig, Config};
+use crate::config::Config;
 use crate::sdp::negotiate::Capabilities;
 use crate::sip::transaction::Timers;
-use crate::store::prompts::{PromptError, Prompts};
-use crate::switch::Routes;
-use crate::switch::routes::Route;
+use crate::store::library::Library;
+use crate::store::voicemail::{FileStore, Limits, MessageStore, StoreError};
 use crate::{call, endpoint, engine, net, sip, switch};
 
 /// Descriptors that are not for calls: listeners, files, TCP connections come on top.
 const OTHER_DESCRIPTORS: u64 = 128;
 /// RTP, RTCP and a recording.
 const DESCRIPTORS_PER_CALL: u64 = 3;
-/// Level of a configured tone, dBm0.
-const TONE_LEVEL: f32 = -16.0;
-/// How long a configured tone is.
-const TONE_LENGTH: Duration = Duration::from_secs(1);
 
-/// What is right in the file and wrong on this machine.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// Neither a prompt nor a file.
-    #[error(
-        "route {route:?}: prompts: {name:?} is neither a prompt nor a readable WAV file; \
-         prompts are: {known}"
-    )]
-    UnknownPrompt {
-        /// The route's pattern.
-        route: String,
-        /// What was named.
-        name: String,
-        /// What could have been.
-        known: String,
-    },
-    /// A file that is there and cannot be played.
-    #[error("route {route:?}: prompts: {source}")]
-    BrokenPrompt {
-        /// The route's pattern.
-        route: String,
-        /// The file and what is wrong with it.
-        source: PromptError,
-    },
+/// Where messages are kept; none: there are no mailboxes.
+pub(super) fn message_store(config: &Config) -> Result<Option<Arc<dyn MessageStore>>, StoreError> {
+    if config.effective_mailboxes().is_empty() {
+        return Ok(None);
+    }
+    let limits = Limits {
+        max_messages: config.voicemail.max_messages,
+        min_length: config.voicemail.min,
+    };
+    let store = FileStore::open(config.voicemail.directory.clone(), limits)?;
+    Ok(Some(Arc::new(store)))
 }
 
-/// The route table, each prompt in it looked up.
-pub fn routes(config: &Config, prompts: &Prompts) -> Result<Routes, BuildError> {
-    let mut routes = Vec::new();
-    for route in config.effective_routes() {
-        let spec = match &route.app {
-            AppConfig::Echo => AppSpec::Echo,
-            AppConfig::Play {
-                prompts: names,
-                repeat,
-                tone_hz,
-            } => {
-                let mut items = Vec::new();
-                for name in names {
-                    items.push(item(name, route.user(), prompts)?);
-                }
-                items.extend(tone_hz.map(|hz| PlayItem::Tone {
-                    hz,
-                    level_dbm0: TONE_LEVEL,
-                    length: TONE_LENGTH,
-                }));
-                AppSpec::Play(PlaySpec {
-                    items,
-                    repeat: *repeat,
-                })
-            }
-            AppConfig::Record {
-                beep,
-                max,
-                silence,
-                name,
-            } => AppSpec::Record(RecordSpec {
-                beep: *beep,
-                max: Some(*max),
-                silence: *silence,
-                file: name.as_ref().map(PathBuf::from),
-            }),
-            AppConfig::Conference {
-                room,
-                lone_prompt,
-                max_members,
-            } => AppSpec::Conference(ConferenceSpec {
-                room: room.clone(),
-                lone_prompt: *lone_prompt,
-                max_members: *max_members,
-            }),
-        };
-        routes.push(Route {
-            pattern: route.pattern,
-            sources: route.source,
-            spec,
-        });
-    }
-    Ok(Routes(routes))
-}
-
-/// Finds what is wrong with a configuration on this machine, without starting anything.
-pub fn check(config: &Config) -> Result<(), super::StartError> {
-    let prompts = Prompts::load(
-        config.prompts.directory.as_deref(),
-        &config.prompts.language,
-    )?;
-    routes(config, &prompts)?;
-    Ok(())
-}
-
-fn item(name: &str, route: &str, prompts: &Prompts) -> Result<PlayItem, BuildError> {
-    if prompts.get(name).is_some() {
-        return Ok(PlayItem::Prompt(name.to_owned()));
-    }
-    let path = PathBuf::from(name);
-    match prompts.load_file(&path) {
-        Ok(_) => return Ok(PlayItem::File(path)),
-        Err(source) if path.exists() => {
-            let route = route.to_owned();
-            return Err(BuildError::BrokenPrompt { route, source });
-        }
-        Err(_) => {}
-    }
-    Err(BuildError::UnknownPrompt {
-        route: route.to_owned(),
-        name: name.to_owned(),
-        known: prompts.names().join(", "),
-    })
+/// The files that may be played by name.
+pub(super) fn library(config: &Config) -> Library {
+    Library::new(config.announcement.directories.clone())
 }
 
 /// The most calls: what was configured, and what descriptors and ports allow.
@@ -192,6 +92,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
             .media
             .timeout
             .map_or(0, |t| t.as_millis().min(u128::from(u32::MAX)) as u32),
+        inband_digits: config.media.inband_dtmf,
     }
 }
 

@@ -2,35 +2,29 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use rand::Rng;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::build::{self, BuildError};
-use super::reload::{ReloadError, Reloaded};
-use crate::app::{PlayId, PlayItem};
-use crate::audio::NARROWBAND;
-use crate::audio::source::Source;
-use crate::audio::tone::Tone;
+use super::apps::{self, BuildError};
+use super::build;
+use super::files::{Done, Recorded, Wanted};
 use crate::call::CallHandle;
 use crate::config::Config;
+use crate::endpoint;
 use crate::engine::{self, Engine, RealTime};
-use crate::leg::player::Play;
-use crate::leg::tap::{Tap, TapSettings};
-use crate::leg::{Leg, LegId};
+use crate::leg::Leg;
 use crate::net::media::{PortPool, SocketPair};
 use crate::net::sip::{Net, NetError, NetEvent};
 use crate::net::sys;
-use crate::store::layout;
+use crate::store::library::Library;
 use crate::store::prompts::{PromptError, Prompts};
-use crate::store::recorder::{Recorder, RecorderEvent, RecorderSettings, SpaceLimit};
+use crate::store::recorder::{Recorder, RecorderSettings};
+use crate::store::voicemail::{MessageStore, StoreError};
 use crate::switch::{Event, Input, Output, Switch};
-use crate::worker::Command;
-use crate::{audio, endpoint};
 
 /// SIP events that may wait for the core.
 const NET_EVENTS: usize = 4096;
@@ -47,6 +41,9 @@ pub enum StartError {
     /// A route.
     #[error(transparent)]
     Routes(#[from] BuildError),
+    /// The voicemail directory.
+    #[error("voicemail.directory: {0}")]
+    Voicemail(#[from] StoreError),
     /// A thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -67,27 +64,6 @@ pub struct Started {
     pub workers: usize,
 }
 
-/// What a blocking task has found.
-pub(super) enum Done {
-    Reloaded(PathBuf, Result<Box<Reloaded>, ReloadError>),
-    Loaded {
-        worker: usize,
-        leg: LegId,
-        call: CallHandle,
-        id: PlayId,
-        repeat: u32,
-        sources: Result<Vec<Source>, String>,
-    },
-    Opened {
-        worker: usize,
-        leg: LegId,
-        recording: u64,
-        max: Option<Duration>,
-        silence: Option<Duration>,
-        file: Result<PathBuf, String>,
-    },
-}
-
 /// Everything that one task owns.
 pub struct Core {
     /// The signalling side.
@@ -100,14 +76,14 @@ pub struct Core {
     engine: Engine,
     pool: PortPool,
     sockets: HashMap<CallHandle, Arc<SocketPair>>,
-    recorder: Arc<Recorder>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) store: Option<Arc<dyn MessageStore>>,
+    pub(super) library: Arc<Library>,
     pub(super) prompts: Arc<Prompts>,
     pub(super) config: Config,
     started: Started,
     events: Vec<Event>,
-    recordings: HashMap<u64, String>,
-    /// Plays whose files are being read: the last of each leg.
-    loading: HashMap<(usize, LegId), PlayId>,
+    pub(super) recordings: HashMap<u64, Recorded>,
 }
 
 impl Core {
@@ -117,7 +93,7 @@ impl Core {
             config.prompts.directory.as_deref(),
             &config.prompts.language,
         )?;
-        let routes = build::routes(&config, &prompts)?;
+        let routes = apps::routes(&config, &prompts)?;
         let descriptors = sys::raise_nofile().unwrap_or(1024);
         let mut rng = rand::rng();
         let addresses = rtp_addresses(&config);
@@ -132,7 +108,7 @@ impl Core {
         let net = Net::bind(build::net_settings(&config), net_tx)?;
         let engine = Engine::start(build::engine_settings(&config, max_calls))?;
         let recorder = Recorder::start(RecorderSettings {
-            space: space_limit(&config),
+            space: super::files::space_limit(&config),
             ..RecorderSettings::default()
         })?;
         let (done, done_rx) = mpsc::unbounded_channel();
@@ -157,12 +133,13 @@ impl Core {
             pool,
             sockets: HashMap::new(),
             recorder: Arc::new(recorder),
+            store: build::message_store(&config)?,
+            library: Arc::new(build::library(&config)),
             prompts: Arc::new(prompts),
             config,
             started,
             events: Vec::new(),
             recordings: HashMap::new(),
-            loading: HashMap::new(),
         })
     }
 
@@ -214,56 +191,6 @@ impl Core {
         self.carry_out(now);
     }
 
-    /// A blocking task has ended.
-    pub(super) fn on_done(&mut self, done: Done, now: Instant) {
-        match done {
-            Done::Reloaded(path, result) => self.adopt(&path, result),
-            Done::Loaded {
-                worker,
-                leg,
-                call,
-                id,
-                repeat,
-                sources,
-            } => match sources {
-                // Stopped, or replaced, meanwhile.
-                _ if self.loading.get(&(worker, leg)) != Some(&id) => {}
-                Ok(items) => self.start_play(worker, leg, id, items, repeat),
-                Err(error) => {
-                    self.switch
-                        .handle(Input::PlayFailed { call, id, error }, now);
-                    self.carry_out(now);
-                }
-            },
-            Done::Opened {
-                worker,
-                leg,
-                recording,
-                max,
-                silence,
-                file,
-            } => match file {
-                Ok(path) => {
-                    info!(recording, path = %path.display(), "recording");
-                    let settings = TapSettings {
-                        recording,
-                        max_samples: max.map(samples),
-                        silence_stop_samples: silence.map(samples),
-                        start: audio::MediaTime::ZERO,
-                    };
-                    let tap = Tap::new(settings, self.recorder.sender());
-                    self.media(worker, Command::Record(leg, tap));
-                }
-                Err(error) => {
-                    self.recordings.remove(&recording);
-                    self.switch
-                        .handle(Input::RecordingFailed { recording, error }, now);
-                    self.carry_out(now);
-                }
-            },
-        }
-    }
-
     /// Does everything that the switch has decided.
     pub fn carry_out(&mut self, now: Instant) {
         while let Some(output) = self.switch.poll_output() {
@@ -277,14 +204,27 @@ impl Core {
                 }
                 Output::Open { worker, call, leg } => self.open(worker, call, leg),
                 Output::Media { worker, command } => {
-                    if let Command::StopPlay(leg) | Command::Close(leg) = &command {
-                        // What is still being loaded for the leg is not wanted any more.
-                        self.loading.remove(&(worker, *leg));
-                    }
-                    self.media(worker, command);
+                    self.engine.send(worker, engine::Input::Command(command));
                 }
-                output @ Output::Play { .. } => self.play(output, now),
+                Output::Play {
+                    call,
+                    id,
+                    items,
+                    repeat,
+                    gap,
+                } => self.play(
+                    Wanted {
+                        call,
+                        id,
+                        repeat,
+                        gap,
+                    },
+                    items,
+                    now,
+                ),
                 output @ Output::Record { .. } => self.record(output),
+                Output::Mailbox { call, request } => self.mailbox(call, request),
+                Output::Locate { call, uri } => self.locate(call, uri),
                 Output::CloseRecording { recording, samples } => {
                     self.recorder.close(recording, samples);
                 }
@@ -293,16 +233,6 @@ impl Core {
                     self.events.push(event);
                 }
             }
-        }
-    }
-
-    /// Ends every recording properly; nothing is written after.
-    pub fn close_recordings(&mut self) {
-        if let Some(recorder) = Arc::get_mut(&mut self.recorder) {
-            recorder.stop();
-        }
-        while let Ok(event) = self.recorder.events().try_recv() {
-            self.log_closed(&event);
         }
     }
 
@@ -338,231 +268,6 @@ impl Core {
             self.engine
                 .send(worker, engine::Input::Open(leg, pair.clone()));
         }
-    }
-
-    fn media(&mut self, worker: usize, command: Command) {
-        self.engine.send(worker, engine::Input::Command(command));
-    }
-
-    /// What is in memory starts at once: a stop that follows must not overtake it. Files are read
-    /// elsewhere.
-    fn play(&mut self, output: Output, now: Instant) {
-        let Output::Play {
-            worker,
-            leg,
-            call,
-            id,
-            items,
-            repeat,
-        } = output
-        else {
-            return;
-        };
-        self.loading.insert((worker, leg), id);
-        let blocks = items.iter().any(|i| matches!(i, PlayItem::File(_)));
-        let load = move |prompts: &Prompts| Done::Loaded {
-            worker,
-            leg,
-            call,
-            id,
-            repeat,
-            sources: sources(&items, prompts),
-        };
-        let prompts = self.prompts.clone();
-        if blocks {
-            let done = self.done.clone();
-            // Refused only when the core is gone.
-            tokio::task::spawn_blocking(move || {
-                let _ = done.send(load(&prompts));
-            });
-        } else {
-            self.on_done(load(&prompts), now);
-        }
-    }
-
-    fn start_play(
-        &mut self,
-        worker: usize,
-        leg: LegId,
-        id: PlayId,
-        items: Vec<Source>,
-        repeat: u32,
-    ) {
-        let play = Box::new(Play {
-            id: u64::from(id.0),
-            items,
-            repeat,
-            gap_samples: 0,
-        });
-        self.media(worker, Command::Play(leg, play));
-    }
-
-    fn record(&mut self, output: Output) {
-        let Output::Record {
-            worker,
-            leg,
-            recording,
-            file,
-            trusted,
-            max,
-            silence,
-            caller,
-            call_id,
-        } = output
-        else {
-            return;
-        };
-        let directory = self.config.recording.directory.clone();
-        let path = match file {
-            Some(file) if trusted => file,
-            Some(file) => {
-                let name = layout::sanitise(&file.to_string_lossy());
-                directory.join(format!("{name}.wav"))
-            }
-            None => layout::recording_path(&directory, SystemTime::now(), &caller, &call_id),
-        };
-        let space = space_limit(&self.config);
-        let recorder = self.recorder.clone();
-        let done = self.done.clone();
-        self.recordings.insert(recording, call_id);
-        tokio::task::spawn_blocking(move || {
-            let file = free_space(&path, space).and_then(|()| {
-                recorder
-                    .open(recording, &path, NARROWBAND)
-                    .map_err(|e| e.to_string())
-            });
-            drop(recorder);
-            // Refused only when the core is gone.
-            let _ = done.send(Done::Opened {
-                worker,
-                leg,
-                recording,
-                max,
-                silence,
-                file,
-            });
-        });
-    }
-
-    fn log_closed(&mut self, event: &RecorderEvent) {
-        let call_id = match event {
-            RecorderEvent::Closed { id, .. }
-            | RecorderEvent::RolledOver { id, .. }
-            | RecorderEvent::Failed { id, .. } => self.recordings.remove(id),
-        };
-        log_recorder(event, call_id.as_deref());
-    }
-
-    fn on_recorder(&mut self, event: &RecorderEvent, now: Instant) {
-        match event {
-            RecorderEvent::Closed { .. } => self.log_closed(event),
-            RecorderEvent::RolledOver { id, .. } => {
-                log_recorder(event, self.recordings.get(id).map(String::as_str));
-            }
-            RecorderEvent::Failed {
-                id, path, error, ..
-            } => {
-                let call_id = self.recordings.remove(id);
-                log_recorder(event, call_id.as_deref());
-                let input = Input::RecordingFailed {
-                    recording: *id,
-                    error: format!("{}: {error}", path.display()),
-                };
-                self.switch.handle(input, now);
-            }
-        }
-    }
-}
-
-fn log_recorder(event: &RecorderEvent, call_id: Option<&str>) {
-    let call_id = call_id.unwrap_or("-");
-    match event {
-        RecorderEvent::Closed {
-            path,
-            samples,
-            overflow_filled,
-            ..
-        } => info!(
-            call_id,
-            path = %path.display(),
-            seconds = *samples as f64 / f64::from(NARROWBAND),
-            filled_samples = overflow_filled,
-            "recording closed"
-        ),
-        RecorderEvent::RolledOver { full, path, .. } => info!(
-            call_id,
-            full = %full.display(),
-            path = %path.display(),
-            "recording goes on in another file"
-        ),
-        RecorderEvent::Failed {
-            path,
-            error,
-            samples,
-            ..
-        } => warn!(
-            call_id,
-            path = %path.display(),
-            error,
-            samples,
-            "recording broke off; what is written is valid"
-        ),
-    }
-}
-
-fn samples(length: Duration) -> u64 {
-    length.as_millis() as u64 * u64::from(NARROWBAND) / 1000
-}
-
-fn sources(items: &[PlayItem], prompts: &Prompts) -> Result<Vec<Source>, String> {
-    items
-        .iter()
-        .map(|item| match item {
-            PlayItem::Prompt(name) => prompts
-                .get(name)
-                .map(|p| p.source())
-                .ok_or_else(|| format!("there is no prompt {name:?}")),
-            PlayItem::File(path) => prompts.load_file(path).map_err(|e| e.to_string()),
-            PlayItem::Tone {
-                hz,
-                level_dbm0,
-                length,
-            } => Ok(Source::Tone {
-                tone: Tone {
-                    frequency_hz: *hz,
-                    second_hz: None,
-                    level_dbm0: *level_dbm0,
-                },
-                samples: samples(*length),
-            }),
-            PlayItem::Silence(length) => Ok(Source::Silence {
-                samples: samples(*length),
-            }),
-        })
-        .collect()
-}
-
-/// What is to stay free on the disk of the recordings.
-fn space_limit(config: &Config) -> Option<SpaceLimit> {
-    let min_free_bytes = config.recording.min_free_mb * 1_000_000;
-    (min_free_bytes > 0).then_some(SpaceLimit {
-        min_free_bytes,
-        free_bytes: sys::free_bytes,
-    })
-}
-
-/// Refuses a recording where the disk has too little left.
-fn free_space(path: &std::path::Path, limit: Option<SpaceLimit>) -> Result<(), String> {
-    let Some(limit) = limit else {
-        return Ok(());
-    };
-    let existing = path
-        .ancestors()
-        .skip(1)
-        .find(|p| p.exists() || p.as_os_str().is_empty());
-    match existing {
-        Some(p) if !p.as_os_str().is_empty() => limit.check(p),
-        _ => limit.check(std::path::Path::new(".")),
     }
 }
 

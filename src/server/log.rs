@@ -35,6 +35,9 @@ pub(super) fn event(event: &Event) {
         } => info!(call_id, party, peer = %flow.remote, transport = %flow.transport, app, "call"),
         Event::Answered { call_id, .. } => info!(call_id, "answered"),
         Event::Ended(summary) => ended(summary),
+        // It may be part of a PIN.
+        Event::Digit { .. } => {}
+        Event::DigitsNotSent { call_id, error } => warn!(call_id, error, "cannot send digits"),
         Event::PlayFailed { call_id, error } => warn!(call_id, error, "cannot play"),
         Event::RecordingFailed { call_id, error } => warn!(call_id, error, "cannot record"),
         Event::Refused { flow, status, user } => {
@@ -82,6 +85,7 @@ fn ended(summary: &Summary) {
         rx_invalid = counts.invalid,
         concealed_samples = playout.concealed_samples,
         late = playout.late,
+        digits = counts.digits,
         depth_ms = playout.mean_depth_samples / 8.0,
         tx_packets = send.packets,
         tx_lost = peer.lost,

@@ -4,15 +4,17 @@
 //! media threads and the writer tell, lets the switch decide, and carries that out; it never waits
 //! for a disk or a peer.
 
+mod apps;
 mod banner;
 mod build;
 mod core;
+mod files;
 mod log;
 mod reload;
 mod run;
 
+pub use apps::{BuildError, check, routes};
 pub use banner::banner;
-pub use build::{BuildError, check, routes};
 pub use core::{Core, StartError, Started};
 pub use log::init as init_log;
 pub use run::{ServeError, serve};

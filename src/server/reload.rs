@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
-use super::core::{Core, Done, StartError};
-use super::routes;
+use super::core::{Core, StartError};
+use super::files::Done;
+use super::{build, routes};
 use crate::config::{Config, ConfigError};
 use crate::store::prompts::Prompts;
 use crate::switch::Routes;
@@ -63,6 +64,14 @@ impl Core {
     pub(super) fn adopt(&mut self, path: &Path, result: Result<Box<Reloaded>, ReloadError>) {
         match result {
             Ok(reloaded) => {
+                if self.store.is_none() {
+                    // The first mailboxes; what changes of their directory waits for a restart.
+                    match build::message_store(&reloaded.config) {
+                        Ok(store) => self.store = store,
+                        Err(error) => error!(%error, "SIGHUP: voicemail.directory"),
+                    }
+                }
+                self.library = Arc::new(build::library(&reloaded.config));
                 self.switch.set_routes(reloaded.routes);
                 self.prompts = Arc::new(reloaded.prompts);
                 self.config = reloaded.config;

@@ -5,15 +5,13 @@ use std::time::Instant;
 use rand::Rng;
 
 use super::{Event, LegPlace, Output, Summary, Switch};
-use crate::app::{Action, AppSpec, Happened, PlayItem};
-use crate::bridge::{Bridge, Port};
+use crate::app::AppSpec;
 use crate::call::{self, CallHandle, EndReason};
 use crate::leg::{Leg, LegId, LegParams, LegSettings};
-use crate::room::{Change, Room};
 use crate::sip::message::Request;
 use crate::sip::method::Method;
 use crate::sip::transport::Flow;
-use crate::worker::{BridgeId, Command};
+use crate::worker::Command;
 
 impl Switch {
     pub(super) fn execute(&mut self, handle: CallHandle, output: call::Output, now: Instant) {
@@ -74,6 +72,21 @@ impl Switch {
                     }));
                 }
             }
+            Out::Locate(uri) => self.outputs.push_back(Output::Locate { call: handle, uri }),
+            Out::Digit(digit) => {
+                let event = Event::Digit {
+                    call: handle,
+                    digit,
+                };
+                self.outputs.push_back(Output::Event(event));
+            }
+            Out::DigitsNotSent(error) => {
+                if let Some(entry) = self.calls.get(&handle) {
+                    let call_id = entry.call.call_id().to_owned();
+                    let event = Event::DigitsNotSent { call_id, error };
+                    self.outputs.push_back(Output::Event(event));
+                }
+            }
             Out::Ended(reason) => self.ended(handle, reason, now),
         }
     }
@@ -90,19 +103,28 @@ impl Switch {
         }
     }
 
-    /// Sends a command to the worker of a call's leg. Whether there is one.
+    /// Sends a command to the worker of a call's leg, once that is where it goes. Whether there is
+    /// one.
     pub(super) fn media(
         &mut self,
         handle: CallHandle,
         command: impl FnOnce(LegId) -> Command,
     ) -> bool {
-        let Some(place) = self.calls.get(&handle).and_then(|entry| entry.leg) else {
+        let Some(entry) = self.calls.get_mut(&handle) else {
             return false;
         };
-        self.outputs.push_back(Output::Media {
-            worker: place.worker,
-            command: command(place.leg),
-        });
+        let Some(place) = entry.leg else {
+            return false;
+        };
+        let command = command(place.leg);
+        if let Some(moving) = &mut entry.moving {
+            moving.held.push(command);
+        } else {
+            self.outputs.push_back(Output::Media {
+                worker: place.worker,
+                command,
+            });
+        }
         true
     }
 
@@ -112,12 +134,15 @@ impl Switch {
         let Some(entry) = self.calls.get(&handle) else {
             return;
         };
-        let spec = entry.call.spec().clone();
-        let worker = match &spec {
-            AppSpec::Conference(conference) => {
-                self.room_worker(handle, &conference.room, conference.max_members)
-            }
-            _ => self.quietest_worker(),
+        let room = match entry.call.spec() {
+            AppSpec::Conference(c) => Some((c.room.clone(), c.max_members)),
+            _ => None,
+        };
+        let worker = match room {
+            Some((room, max_members)) => self
+                .quietest_worker()
+                .and_then(|near| self.expect_in_room(handle, &room, max_members, near)),
+            None => self.quietest_worker(),
         };
         let place = worker.and_then(|w| Some((w, self.leg_places[w].take()?)));
         let Some((worker, (index, generation))) = place else {
@@ -133,6 +158,7 @@ impl Switch {
             cname: format!("{:016x}", self.rng.random::<u64>()),
             jitter_max_ms: self.settings.jitter_max_ms,
             media_timeout_ms: self.settings.media_timeout_ms,
+            inband_digits: self.settings.inband_digits,
         };
         self.legs.insert((worker, leg), handle);
         if let Some(entry) = self.calls.get_mut(&handle) {
@@ -152,140 +178,8 @@ impl Switch {
         }
     }
 
-    fn quietest_worker(&self) -> Option<usize> {
+    pub(super) fn quietest_worker(&self) -> Option<usize> {
         (0..self.settings.workers).min_by_key(|&w| self.leg_places[w].in_use())
-    }
-
-    /// The worker of a room, which begins to exist with its first caller's media.
-    fn room_worker(&mut self, handle: CallHandle, name: &str, max_members: usize) -> Option<usize> {
-        if !self.rooms.contains_key(name) {
-            if self.rooms.len() >= self.settings.max_rooms {
-                return None;
-            }
-            let worker = self.quietest_worker()?;
-            let (index, generation) = self.bridge_places[worker].take()?;
-            let id = BridgeId { index, generation };
-            let capacity = max_members.min(self.settings.legs_per_worker);
-            let bridge = Box::new(Bridge::new(crate::audio::NARROWBAND, capacity));
-            self.outputs.push_back(Output::Media {
-                worker,
-                command: Command::CreateBridge(id, bridge),
-            });
-            let room = Room::new(name.to_owned(), worker, id, capacity);
-            self.rooms.insert(name.to_owned(), room);
-        }
-        let room = self.rooms.get_mut(name)?;
-        room.expect(handle);
-        if let Some(entry) = self.calls.get_mut(&handle) {
-            entry.room = Some(name.to_owned());
-        }
-        Some(room.worker)
-    }
-
-    fn act(&mut self, handle: CallHandle, action: Action, now: Instant) {
-        let Some(entry) = self.calls.get_mut(&handle) else {
-            return;
-        };
-        let Some(place) = entry.leg else { return };
-        match action {
-            Action::Play { id, items, repeat } => {
-                let files = items.iter().filter_map(|item| match item {
-                    PlayItem::File(path) => Some(path.clone()),
-                    _ => None,
-                });
-                entry.playing = files.collect();
-                self.outputs.push_back(Output::Play {
-                    worker: place.worker,
-                    leg: place.leg,
-                    call: handle,
-                    id,
-                    items,
-                    repeat,
-                });
-            }
-            Action::StopPlay => {
-                self.media(handle, Command::StopPlay);
-            }
-            Action::Record { file, max, silence } => {
-                let recording = self.next_recording;
-                self.next_recording += 1;
-                let output = Output::Record {
-                    worker: place.worker,
-                    leg: place.leg,
-                    recording,
-                    file,
-                    trusted: matches!(entry.call.spec(), AppSpec::Script(_)),
-                    max,
-                    silence,
-                    caller: entry.party.clone(),
-                    call_id: entry.call.call_id().to_owned(),
-                };
-                self.outputs.push_back(output);
-                self.recordings.insert(recording, handle);
-                if let Some(entry) = self.calls.get_mut(&handle) {
-                    entry.recording = Some(recording);
-                }
-            }
-            Action::StopRecord => {
-                self.media(handle, Command::StopRecord);
-            }
-            Action::Echo(on) => {
-                self.media(handle, |leg| Command::Echo(leg, on));
-            }
-            Action::Join(name) => self.join(handle, &name, now),
-            // The call itself carries this out.
-            Action::HangUp => {}
-        }
-    }
-
-    fn join(&mut self, handle: CallHandle, name: &str, now: Instant) {
-        let Some(place) = self.calls.get(&handle).and_then(|e| e.leg) else {
-            return;
-        };
-        let Some(room) = self.rooms.get_mut(name) else {
-            self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
-            return;
-        };
-        let command = Command::Join {
-            leg: place.leg,
-            bridge: room.bridge,
-            port: Box::new(Port::new(place.leg.index)),
-        };
-        let change = room.enter(handle);
-        self.outputs.push_back(Output::Media {
-            worker: place.worker,
-            command,
-        });
-        self.announce(change, now);
-    }
-
-    fn announce(&mut self, change: Change, now: Instant) {
-        let (handle, happened) = match change {
-            Change::None => return,
-            Change::Alone(handle) => (handle, Happened::Alone),
-            Change::Company(handle) => (handle, Happened::Company),
-        };
-        self.with_call(handle, |c| c.happened(&happened, now));
-    }
-
-    /// Takes a call out of its room; an empty room ends.
-    pub(super) fn leave_room(&mut self, handle: CallHandle, now: Instant) {
-        let Some(name) = self.calls.get_mut(&handle).and_then(|e| e.room.take()) else {
-            return;
-        };
-        let Some(room) = self.rooms.get_mut(&name) else {
-            return;
-        };
-        let change = room.leave(handle);
-        if room.is_empty()
-            && let Some(room) = self.rooms.remove(&name)
-        {
-            self.outputs.push_back(Output::Media {
-                worker: room.worker,
-                command: Command::CloseBridge(room.bridge),
-            });
-        }
-        self.announce(change, now);
     }
 
     /// Forgets a call that is over.
@@ -307,7 +201,7 @@ impl Switch {
             self.wakes.remove(&(at, handle));
         }
         if let Some(recording) = entry.recording {
-            self.recordings.remove(&recording);
+            self.recordings.remove(&recording.number);
         }
         self.outputs.push_back(Output::Release { call: handle });
         let (created, answered) = entry.call.times();

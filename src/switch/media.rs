@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Event, Output, Switch};
 use crate::app::{Happened, PlayId, PlayOutcome, RecordOutcome};
-use crate::call::{Call, CallHandle};
+use crate::call::{Call, CallHandle, Way};
 use crate::leg::player::PlayEndReason;
 use crate::leg::tap::TapStop;
 use crate::leg::{Leg, LegEvent, LegId};
@@ -15,6 +15,7 @@ impl Switch {
         match event {
             worker::Event::Leg(leg, event) => self.on_leg(worker, leg, event, now),
             worker::Event::Closed(leg) => self.leg_closed(worker, *leg, now),
+            worker::Event::Detached(leg) => self.detached(worker, leg, now),
             worker::Event::BridgeClosed(id, _) => {
                 self.bridge_places[worker].give_back(id.index);
             }
@@ -69,6 +70,10 @@ impl Switch {
             LegEvent::MediaTimeout => {
                 self.with_call(handle, Call::media_timeout);
             }
+            LegEvent::Digit(digit) => {
+                self.with_call(handle, |c| c.digit(digit, Way::Media, now));
+            }
+            LegEvent::Dialled(_, end) => self.dialled(handle, end, now),
         }
     }
 
@@ -87,7 +92,7 @@ impl Switch {
             return;
         }
         if let Some(entry) = self.calls.get_mut(&handle) {
-            if entry.recording == Some(recording) {
+            if entry.recording.is_some_and(|r| r.number == recording) {
                 entry.recording = None;
             }
             let happened = Happened::RecordEnded(outcome, length(samples));
@@ -95,7 +100,7 @@ impl Switch {
         }
     }
 
-    fn leg_closed(&mut self, worker: usize, mut leg: Leg, now: Instant) {
+    pub(super) fn leg_closed(&mut self, worker: usize, mut leg: Leg, now: Instant) {
         let id = leg.id();
         self.leg_places[worker].give_back(id.index);
         if let Some(tap) = leg.stop_record() {
@@ -111,6 +116,7 @@ impl Switch {
         self.leave_room(handle, now);
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.leg = None;
+            entry.moving = None;
             entry.call.leg_closed(leg.stats());
             self.touched.push_back(handle);
         }
@@ -146,9 +152,14 @@ impl Switch {
         error: String,
         now: Instant,
     ) {
-        let Some(entry) = self.calls.get(&handle) else {
+        let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };
+        if entry.loading != Some(id) {
+            // Stopped or replaced meanwhile: nobody waits for it.
+            return;
+        }
+        entry.loading = None;
         let call_id = entry.call.call_id().to_owned();
         self.outputs.push_back(Output::Event(Event::PlayFailed {
             call_id,

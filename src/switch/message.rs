@@ -4,10 +4,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::app::{PlayId, PlayItem};
+use crate::app::{Happened, PlayId, PlayItem};
 use crate::call::{CallHandle, EndReason};
+use crate::dtmf::Digit;
 use crate::endpoint;
-use crate::leg::{Leg, LegId, LegStats};
+use crate::leg::player::Play;
+use crate::leg::tap::Tap;
+use crate::leg::{Leg, LegStats};
 use crate::sip::transport::Flow;
 use crate::worker;
 
@@ -38,6 +41,36 @@ pub enum Input {
         worker: usize,
         /// What it told.
         event: worker::Event,
+    },
+    /// A play that was asked for.
+    PlayReady {
+        /// Whose.
+        call: CallHandle,
+        /// Which.
+        id: PlayId,
+        /// What is played.
+        play: Box<Play>,
+    },
+    /// The file of a recording is open.
+    RecordReady {
+        /// Which.
+        recording: u64,
+        /// What fills it.
+        tap: Tap,
+    },
+    /// What an application waits for.
+    Happened {
+        /// Whose.
+        call: CallHandle,
+        /// What.
+        happened: Happened,
+    },
+    /// What an announcement is; none: there is no such thing.
+    Located {
+        /// Whose.
+        call: CallHandle,
+        /// What is heard.
+        items: Option<Vec<PlayItem>>,
     },
     /// A play could not start.
     PlayFailed {
@@ -95,13 +128,9 @@ pub enum Output {
         /// What to do.
         command: worker::Command,
     },
-    /// Find what is to be heard, and start it on a leg.
+    /// Find what is to be heard; [`Input::PlayReady`] or [`Input::PlayFailed`] answers.
     Play {
-        /// On which worker.
-        worker: usize,
-        /// On which leg.
-        leg: LegId,
-        /// Whose, for [`Input::PlayFailed`].
+        /// Whose.
         call: CallHandle,
         /// Which.
         id: PlayId,
@@ -109,19 +138,17 @@ pub enum Output {
         items: Vec<PlayItem>,
         /// How often; 0: until stopped.
         repeat: u32,
+        /// Silence between two passes.
+        gap: Duration,
     },
-    /// Open a file, and start to record a leg.
+    /// Open a file to record into; [`Input::RecordReady`] or [`Input::RecordingFailed`] answers.
     Record {
-        /// On which worker.
-        worker: usize,
-        /// Which leg.
-        leg: LegId,
+        /// Whose.
+        call: CallHandle,
         /// Its number, fresh.
         recording: u64,
-        /// The file that was asked for.
-        file: Option<PathBuf>,
-        /// Whether that file is the command line's own choice, and not below the directory.
-        trusted: bool,
+        /// Where it goes.
+        target: RecordTarget,
         /// Stop after so long.
         max: Option<Duration>,
         /// Stop after so much silence.
@@ -130,6 +157,20 @@ pub enum Output {
         caller: String,
         /// The Call-ID.
         call_id: String,
+    },
+    /// Do something with a mailbox; the application is told by [`Input::Happened`].
+    Mailbox {
+        /// Whose application.
+        call: CallHandle,
+        /// What.
+        request: MailboxRequest,
+    },
+    /// Find an announcement; [`Input::Located`] answers.
+    Locate {
+        /// Whose.
+        call: CallHandle,
+        /// What was asked for, as the peer wrote it.
+        uri: String,
     },
     /// A recording has all its frames: so many samples.
     CloseRecording {
@@ -140,6 +181,47 @@ pub enum Output {
     },
     /// Something that people and programs may want to know.
     Event(Event),
+}
+
+/// Where a recording goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordTarget {
+    /// A file.
+    File {
+        /// The one that was asked for; none: by time and caller.
+        file: Option<PathBuf>,
+        /// Whether that is the command line's own choice, and not below the directory.
+        trusted: bool,
+    },
+    /// A mailbox: whether it is kept is told by [`Happened::MessageLeft`].
+    Message {
+        /// Whose.
+        mailbox: String,
+    },
+}
+
+/// What is to be done with a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailboxRequest {
+    /// Tell what is in it.
+    List {
+        /// Which box.
+        mailbox: String,
+    },
+    /// Mark a message as saved.
+    Save {
+        /// Which box.
+        mailbox: String,
+        /// Which message.
+        id: String,
+    },
+    /// Delete a message.
+    Delete {
+        /// Which box.
+        mailbox: String,
+        /// Which message.
+        id: String,
+    },
 }
 
 /// What happened to a call.
@@ -164,6 +246,20 @@ pub enum Event {
         call: CallHandle,
         /// Its Call-ID.
         call_id: String,
+    },
+    /// The party has pressed a digit. It may be part of a PIN: never logged.
+    Digit {
+        /// Our handle.
+        call: CallHandle,
+        /// Which.
+        digit: Digit,
+    },
+    /// Digits could not be sent.
+    DigitsNotSent {
+        /// Its Call-ID.
+        call_id: String,
+        /// Why.
+        error: String,
     },
     /// It is over.
     Ended(Box<Summary>),

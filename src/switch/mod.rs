@@ -3,14 +3,16 @@
 //! Sans-IO: [`Switch::handle`] takes what the edge has seen, [`Switch::poll_output`] says what it
 //! is to do, [`Switch::poll_timeout`] when to wake. One seed gives one run, byte for byte.
 
+mod act;
 mod execute;
 mod media;
 mod message;
 mod places;
 mod requests;
+mod rooms;
 pub mod routes;
 
-pub use message::{Event, Input, Output, Summary};
+pub use message::{Event, Input, MailboxRequest, Output, RecordTarget, Summary};
 pub use routes::Routes;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -21,6 +23,7 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::app::PlayId;
 use crate::call::{self, Call, CallHandle, EndReason, Originate};
 use crate::endpoint::{self, Endpoint};
 use crate::leg::LegId;
@@ -30,6 +33,7 @@ use crate::sip::method::Method;
 use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
+use crate::worker::Command;
 use places::Places;
 
 /// What the switch is made with.
@@ -55,6 +59,8 @@ pub struct Settings {
     pub jitter_max_ms: u32,
     /// Silence of RTP and RTCP after which a call ends, ms; 0: never.
     pub media_timeout_ms: u32,
+    /// Where no telephone events were agreed on, digits are sought in the audio.
+    pub inband_digits: bool,
 }
 
 /// Where a call's media runs.
@@ -62,6 +68,24 @@ pub struct Settings {
 struct LegPlace {
     worker: usize,
     leg: LegId,
+}
+
+/// A leg on its way to another worker.
+#[derive(Debug)]
+struct Moving {
+    to: usize,
+    /// Commands that it gets over there.
+    held: Vec<Command>,
+}
+
+/// A recording of a call.
+#[derive(Clone, Copy, Debug)]
+struct Recording {
+    number: u64,
+    /// The leg records; before, its file is being opened.
+    running: bool,
+    /// It is to stop as soon as it has begun.
+    stop: bool,
 }
 
 /// What the switch keeps for a call, besides the call.
@@ -73,7 +97,10 @@ struct Entry {
     dialogs: Vec<DialogId>,
     invites: Vec<ServerId>,
     wake: Option<Instant>,
-    recording: Option<u64>,
+    recording: Option<Recording>,
+    moving: Option<Moving>,
+    /// The play whose files are being read.
+    loading: Option<PlayId>,
     /// The files of the last play, for the event where one breaks off.
     playing: Vec<PathBuf>,
     party: String,
@@ -243,6 +270,14 @@ impl Switch {
                 self.with_call(call, |c| c.media_failed(&why));
             }
             Input::Media { worker, event } => self.on_media(worker, event, now),
+            Input::PlayReady { call, id, play } => self.play_ready(call, id, play),
+            Input::RecordReady { recording, tap } => self.record_ready(recording, tap, now),
+            Input::Happened { call, happened } => {
+                self.with_call(call, |c| c.happened(&happened, now));
+            }
+            Input::Located { call, items } => {
+                self.with_call(call, |c| c.located(items));
+            }
             Input::PlayFailed { call, id, error } => self.play_failed(call, id, error, now),
             Input::RecordingFailed { recording, error } => {
                 self.recording_failed(recording, error, now);
@@ -317,6 +352,8 @@ impl Switch {
             invites: Vec::new(),
             wake: None,
             recording: None,
+            moving: None,
+            loading: None,
             playing: Vec::new(),
             party,
         };
@@ -349,7 +386,7 @@ impl Switch {
         while let Some(output) = self
             .calls
             .get_mut(&handle)
-            .and_then(|entry| entry.call.poll_output())
+            .and_then(|entry| entry.call.poll_output(now))
         {
             self.execute(handle, output, now);
         }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Event, Output, Switch};
-use crate::app::AppSpec;
+use crate::app::{AnnouncementSpec, AppSpec, VoicemailTask};
 use crate::call::{Call, CallHandle};
 use crate::endpoint;
 use crate::sip::dialog::DialogId;
@@ -12,6 +12,7 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
+use crate::sip::uri::Uri;
 
 /// What a refused caller may wait before it tries again, seconds.
 const RETRY_AFTER: &str = "10";
@@ -57,7 +58,7 @@ impl Switch {
             } => self.on_response(transaction, &response, now),
             Out::Timeout { transaction } => {
                 if let Some((handle, method)) = self.clients.remove(&transaction) {
-                    self.with_call(handle, |c| c.on_timeout(&method));
+                    self.with_call(handle, |c| c.on_timeout(&method, now));
                 }
             }
             Out::TransportError { transaction } => {
@@ -123,17 +124,23 @@ impl Switch {
     }
 
     fn on_invite(&mut self, transaction: ServerId, request: &Request, flow: Flow, now: Instant) {
-        let user = request
-            .parsed_uri()
-            .ok()
-            .and_then(|u| u.user)
+        let uri = request.parsed_uri().ok();
+        let user = uri
+            .as_ref()
+            .and_then(|u| u.user.clone())
             .unwrap_or_default();
-        let spec = match self.admit(&user, flow) {
+        let spec = self
+            .admit(&user, flow)
+            .and_then(|spec| with_parameters(spec, uri.as_ref()));
+        let spec = match spec {
             Ok(spec) => spec,
-            Err(status) => {
+            Err((status, reason)) => {
                 let mut response = Response::to(request, status);
                 if status == 503 {
                     response.headers.set(Name::RetryAfter, RETRY_AFTER);
+                }
+                if let Some(reason) = reason {
+                    response = response.with_reason(reason);
                 }
                 self.endpoint.respond(transaction, response, now);
                 self.outputs
@@ -171,15 +178,16 @@ impl Switch {
     }
 
     /// Whether a call may begin, and what it is to do.
-    fn admit(&self, user: &str, flow: Flow) -> Result<AppSpec, u16> {
+    fn admit(&self, user: &str, flow: Flow) -> Result<AppSpec, Refusal> {
         if !self.accepting || self.calls.len() >= self.settings.max_calls {
-            return Err(503);
+            return Err((503, None));
         }
-        let spec = self.routes.resolve(user, flow.remote.ip()).ok_or(404u16)?;
+        let spec = self.routes.resolve(user, flow.remote.ip());
+        let spec = spec.ok_or((404, None))?;
         if let AppSpec::Conference(conference) = &spec {
             match self.rooms.get(&conference.room) {
-                Some(room) if !room.has_room() => return Err(486),
-                None if self.rooms.len() >= self.settings.max_rooms => return Err(503),
+                Some(room) if !room.has_room() => return Err((486, None)),
+                None if self.rooms.len() >= self.settings.max_rooms => return Err((503, None)),
                 _ => {}
             }
         }
@@ -195,5 +203,28 @@ impl Switch {
         }
         response.headers.set(Name::Accept, "application/sdp");
         response
+    }
+}
+
+/// The status of a refused INVITE, and its reason phrase where the usual one says too little.
+type Refusal = (u16, Option<&'static str>);
+
+/// What the parameters of the request's URI say of the service that it names.
+fn with_parameters(spec: AppSpec, uri: Option<&Uri>) -> Result<AppSpec, Refusal> {
+    let param = |name: &str| uri.and_then(|u| u.params.value(name));
+    match spec {
+        AppSpec::Announcement(_) => AnnouncementSpec::from_params(param)
+            .map(AppSpec::Announcement)
+            .map_err(|reason| (400, Some(reason))),
+        // RFC 4458 §2: a call that was not taken, redirected to voicemail; `target` is whose it was.
+        AppSpec::Voicemail(mut spec) if spec.mailbox.is_none() => {
+            let target = param("target").and_then(|t| t.parse::<Uri>().ok());
+            if let Some(user) = target.and_then(|t| t.user) {
+                spec.mailbox = Some(user);
+                spec.task = VoicemailTask::Leave;
+            }
+            Ok(AppSpec::Voicemail(spec))
+        }
+        other => Ok(other),
     }
 }

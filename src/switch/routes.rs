@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use regex::{Captures, Regex};
 
-use crate::app::{AppSpec, ConferenceSpec, RecordSpec};
+use crate::app::{AppSpec, ConferenceSpec, RecordSpec, VoicemailSpec};
 
 /// One row: the first that matches decides.
 #[derive(Clone, Debug)]
@@ -60,6 +60,10 @@ fn expand(spec: &AppSpec, groups: &Captures<'_>) -> AppSpec {
                 .as_ref()
                 .map(|f| PathBuf::from(fill(&f.to_string_lossy()))),
             ..r.clone()
+        }),
+        AppSpec::Voicemail(v) => AppSpec::Voicemail(VoicemailSpec {
+            mailbox: v.mailbox.as_deref().map(fill),
+            ..v.clone()
         }),
         other => other.clone(),
     }

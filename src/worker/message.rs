@@ -3,7 +3,7 @@
 use crate::bridge::{Bridge, Port};
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
-use crate::leg::{Leg, LegEvent, LegId, LegParams};
+use crate::leg::{Dial, Leg, LegEvent, LegId, LegParams};
 
 /// A bridge's handle: its place in a worker, and how often that was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +22,9 @@ pub enum Command {
     Open(Box<Leg>),
     /// Ends a leg (out of a bridge: after its fade). Comes back as [`Event::Closed`].
     Close(LegId),
+    /// Takes a leg out of this worker (out of a bridge: after its fade), to go on in another. Comes
+    /// back as [`Event::Detached`].
+    Detach(LegId),
     /// What a re-INVITE or UPDATE decided.
     Configure(LegId, LegParams),
     /// A new bridge.
@@ -49,6 +52,37 @@ pub enum Command {
     StopRecord(LegId),
     /// Echo on or off.
     Echo(LegId, bool),
+    /// Sends digits, in place of those under way.
+    Dial(LegId, Box<Dial>),
+    /// Stops sending digits.
+    StopDial(LegId),
+}
+
+impl Command {
+    /// The same for a leg that has another handle by now.
+    pub fn for_leg(self, id: LegId) -> Command {
+        match self {
+            Command::Close(_) => Command::Close(id),
+            Command::Detach(_) => Command::Detach(id),
+            Command::Configure(_, params) => Command::Configure(id, params),
+            Command::Join { bridge, port, .. } => Command::Join {
+                leg: id,
+                bridge,
+                port,
+            },
+            Command::Leave(_) => Command::Leave(id),
+            Command::Play(_, play) => Command::Play(id, play),
+            Command::StopPlay(_) => Command::StopPlay(id),
+            Command::Record(_, tap) => Command::Record(id, tap),
+            Command::StopRecord(_) => Command::StopRecord(id),
+            Command::Echo(_, on) => Command::Echo(id, on),
+            Command::Dial(_, dial) => Command::Dial(id, dial),
+            Command::StopDial(_) => Command::StopDial(id),
+            other @ (Command::Open(_) | Command::CreateBridge(..) | Command::CloseBridge(_)) => {
+                other
+            }
+        }
+    }
 }
 
 /// What a worker tells the control side.
@@ -58,6 +92,8 @@ pub enum Event {
     Leg(LegId, LegEvent),
     /// A leg has ended; its statistics, tap and play are in it.
     Closed(Box<Leg>),
+    /// A leg is out of this worker, and goes on where it is opened again.
+    Detached(Box<Leg>),
     /// A bridge has ended.
     BridgeClosed(BridgeId, Box<Bridge>),
     /// A leg could not join: no such bridge, or it is full.
@@ -73,6 +109,8 @@ pub enum Freed {
     Port(Box<Port>),
     /// A play for a leg that is gone.
     Play(Box<Play>),
+    /// Digits for a leg that is gone.
+    Dial(Box<Dial>),
     /// A leg that found its place taken: a bug of the control side, never of a peer.
     Leg(Box<Leg>),
     /// A bridge that found its place taken.

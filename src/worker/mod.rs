@@ -5,24 +5,23 @@
 //! boxed with a command and leaves boxed with an event.
 
 mod message;
+mod outbox;
+mod places;
+mod shared;
 mod slots;
 
 pub use message::{BridgeId, Command, Event, Freed};
+pub use outbox::event_capacity;
 pub use slots::SLOTS;
-
-use std::collections::VecDeque;
 
 use crossbeam_channel::Sender;
 
 use crate::audio::{MediaTime, TICK_SAMPLES};
 use crate::bridge::{Bridge, Port, Tx};
-use crate::codec::Codec;
-use crate::leg::{Encoded, HELD_SLOTS, Leg, LegEvent, LegId, MediaIo, Outgoing, TickTime};
+use crate::leg::{Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MediaIo, Outgoing, TickTime};
+use outbox::Outbox;
+use shared::SharedEncodings;
 use slots::Slots;
-
-/// Events that can be waiting for each leg: a play's end, a recording's, the time-out, a refused
-/// join, a freed port and the close.
-const EVENTS_PER_LEG: usize = 8;
 
 /// Where a leg runs.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +41,7 @@ enum Then {
     Stay,
     Solo,
     Close,
+    Detach,
 }
 
 #[derive(Debug)]
@@ -79,16 +79,10 @@ pub struct Worker {
     seats: Vec<Option<Seat>>,
     rooms: Vec<Option<Room>>,
     slots: Slots,
-    events: Sender<Event>,
-    waiting: VecDeque<Event>,
+    outbox: Outbox,
     /// Joins that wait until the bridge that is being left is back in its place.
     rejoins: Vec<(LegId, BridgeId, Box<Port>)>,
     counts: WorkerCounts,
-}
-
-/// How many events the channel of a worker for `max_legs` must hold.
-pub fn event_capacity(max_legs: usize) -> usize {
-    max_legs * EVENTS_PER_LEG + 64
 }
 
 impl Worker {
@@ -98,8 +92,7 @@ impl Worker {
             seats: (0..max_legs).map(|_| None).collect(),
             rooms: (0..max_bridges).map(|_| None).collect(),
             slots: Slots::new(max_legs, max_bridges),
-            events,
-            waiting: VecDeque::with_capacity(event_capacity(max_legs)),
+            outbox: Outbox::new(events, max_legs),
             rejoins: Vec::with_capacity(max_legs),
             counts: WorkerCounts::default(),
         }
@@ -107,13 +100,16 @@ impl Worker {
 
     /// What is in it.
     pub fn counts(&self) -> WorkerCounts {
-        self.counts
+        WorkerCounts {
+            lost_events: self.outbox.lost(),
+            ..self.counts
+        }
     }
 
     /// The first millisecond from `from_ms` on that has work, if there is any.
     pub fn next_due(&self, from_ms: u64) -> Option<u64> {
         // Events that found no room are told again with each run, also when nobody is left.
-        if !self.waiting.is_empty() {
+        if self.outbox.is_waiting() {
             return Some(from_ms);
         }
         let slot = (from_ms % SLOTS as u64) as usize;
@@ -125,6 +121,7 @@ impl Worker {
         match command {
             Command::Open(leg) => self.open(leg),
             Command::Close(id) => self.close(id, time, io),
+            Command::Detach(id) => self.detach(id, io),
             Command::CreateBridge(id, bridge) => self.create_bridge(id, bridge),
             Command::CloseBridge(id) => self.close_bridge(id),
             Command::Join { leg, bridge, port } => self.join(leg, bridge, port),
@@ -137,14 +134,16 @@ impl Worker {
             Command::Play(id, play) => match self.seat(id) {
                 Some(seat) => {
                     if let Some((old, end)) = seat.leg.play(play) {
-                        self.tell(Event::Leg(id, LegEvent::PlayEnded(old, end)));
+                        self.outbox
+                            .tell(Event::Leg(id, LegEvent::PlayEnded(old, end)));
                     }
                 }
-                None => self.tell(Event::Freed(Freed::Play(play))),
+                None => self.outbox.tell(Event::Freed(Freed::Play(play))),
             },
             Command::StopPlay(id) => {
                 if let Some((play, end)) = self.seat(id).and_then(|s| s.leg.stop_play()) {
-                    self.tell(Event::Leg(id, LegEvent::PlayEnded(play, end)));
+                    self.outbox
+                        .tell(Event::Leg(id, LegEvent::PlayEnded(play, end)));
                 }
             }
             Command::Record(id, tap) => {
@@ -165,6 +164,17 @@ impl Worker {
                     seat.leg.set_echo(on);
                 }
             }
+            Command::Dial(id, dial) => match self.seat(id) {
+                Some(seat) => {
+                    let old = seat.leg.dial(dial);
+                    self.tell_dialled(id, old);
+                }
+                None => self.outbox.tell(Event::Freed(Freed::Dial(dial))),
+            },
+            Command::StopDial(id) => {
+                let old = self.seat(id).and_then(|s| s.leg.stop_dial());
+                self.tell_dialled(id, old);
+            }
         }
     }
 
@@ -175,6 +185,7 @@ impl Worker {
             now: MediaTime::from_millis(ms),
             ntp,
         };
+        self.outbox.begin();
         self.run_held(slot, io);
         for i in 0..self.slots.get(slot).legs.len() {
             let index = self.slots.get(slot).legs[i];
@@ -189,7 +200,7 @@ impl Worker {
             }
         }
         io.flush();
-        self.retell();
+        self.outbox.retell();
     }
 
     fn run_held<I: MediaIo>(&mut self, slot: usize, io: &mut I) {
@@ -213,12 +224,13 @@ impl Worker {
         leg.tick_rx(&mut rx, time, io);
         let recorded = leg.tick_record(&rx, time.now);
         let base = leg.solo(&rx, &SILENCE);
-        let (held, played) = leg.tick_tx(Outgoing::Samples(base), time, io);
+        let (held, ended) = leg.tick_tx(Outgoing::Samples(base), time, io);
         if held {
             self.slots.hold(slot, HELD_SLOTS as usize, index);
         }
-        for event in [recorded, played].into_iter().flatten() {
-            self.tell(Event::Leg(id, event));
+        self.outbox.tell_digit(leg, time.now);
+        for event in recorded.into_iter().chain(ended.into_iter().flatten()) {
+            self.outbox.tell(Event::Leg(id, event));
         }
     }
 
@@ -241,7 +253,7 @@ impl Worker {
         if let Some(room) = self.rooms[bridge as usize].take_if(ended) {
             self.slots.remove_bridge(slot, bridge);
             self.counts.bridges -= 1;
-            self.tell(Event::BridgeClosed(room.id, room.bridge));
+            self.outbox.tell(Event::BridgeClosed(room.id, room.bridge));
         }
         while let Some((leg, bridge, port)) = self.rejoins.pop() {
             self.join(leg, bridge, port);
@@ -261,9 +273,10 @@ impl Worker {
             return;
         };
         seat.leg.tick_rx(rx, time, io);
+        let id = seat.leg.id();
+        self.outbox.tell_digit(&mut seat.leg, time.now);
         if let Some(event) = seat.leg.tick_record(rx, time.now) {
-            let id = seat.leg.id();
-            self.tell(Event::Leg(id, event));
+            self.outbox.tell(Event::Leg(id, event));
         }
     }
 
@@ -290,12 +303,12 @@ impl Worker {
                 Outgoing::Shared(samples, shared.get(leg.params().codec, samples))
             }
         };
-        let (held, event) = leg.tick_tx(outgoing, time, io);
+        let (held, ended) = leg.tick_tx(outgoing, time, io);
         if held {
             self.slots.hold(slot, HELD_SLOTS as usize, owner);
         }
-        if let Some(event) = event {
-            self.tell(Event::Leg(id, event));
+        for event in ended.into_iter().flatten() {
+            self.outbox.tell(Event::Leg(id, event));
         }
     }
 
@@ -320,195 +333,8 @@ impl Worker {
                 *at = port;
             }
             let owner = freed.owner;
-            self.tell(Event::Freed(Freed::Port(freed)));
+            self.outbox.tell(Event::Freed(Freed::Port(freed)));
             self.settle(owner, time, io);
-        }
-    }
-
-    /// What a leg does after it has left a bridge.
-    fn settle<I: MediaIo>(&mut self, index: u32, time: TickTime, io: &mut I) {
-        let Some(Some(seat)) = self.seats.get_mut(index as usize) else {
-            return;
-        };
-        let Place::Bridged { then, .. } = seat.place else {
-            return;
-        };
-        let id = seat.leg.id();
-        let next = seat.next.take();
-        if then == Then::Close {
-            if let Some((_, port)) = next {
-                self.tell(Event::Freed(Freed::Port(port)));
-            }
-            self.finish(index, time, io);
-            return;
-        }
-        let slot = self.slots.quietest();
-        if let Some(Some(seat)) = self.seats.get_mut(index as usize) {
-            seat.place = Place::Solo { slot };
-        }
-        self.slots.add_leg(slot, index);
-        if let Some((bridge, port)) = next {
-            self.rejoins.push((id, bridge, port));
-        }
-    }
-
-    fn open(&mut self, leg: Box<Leg>) {
-        let index = leg.id().index;
-        match self.seats.get_mut(index as usize) {
-            Some(place @ None) => {
-                let slot = self.slots.quietest();
-                *place = Some(Seat {
-                    leg,
-                    place: Place::Solo { slot },
-                    next: None,
-                });
-                self.slots.add_leg(slot, index);
-                self.counts.legs += 1;
-            }
-            _ => self.tell(Event::Freed(Freed::Leg(leg))),
-        }
-    }
-
-    fn close<I: MediaIo>(&mut self, id: LegId, time: TickTime, io: &mut I) {
-        let Some(seat) = self.seat(id) else { return };
-        match &mut seat.place {
-            Place::Solo { slot } => {
-                let slot = *slot;
-                self.slots.remove_leg(slot, id.index);
-                self.finish(id.index, time, io);
-            }
-            Place::Bridged { bridge, port, then } => {
-                *then = Then::Close;
-                let (bridge, port) = (*bridge, *port);
-                if let Some(Some(room)) = self.rooms.get_mut(bridge as usize) {
-                    room.bridge.leave(port);
-                }
-            }
-        }
-    }
-
-    fn finish<I: MediaIo>(&mut self, index: u32, time: TickTime, io: &mut I) {
-        let Some(mut seat) = self.seats.get_mut(index as usize).and_then(Option::take) else {
-            return;
-        };
-        seat.leg.close(time, io);
-        io.closed(index);
-        self.counts.legs -= 1;
-        if let Some((_, port)) = seat.next {
-            self.tell(Event::Freed(Freed::Port(port)));
-        }
-        self.tell(Event::Closed(seat.leg));
-    }
-
-    fn create_bridge(&mut self, id: BridgeId, bridge: Box<Bridge>) {
-        match self.rooms.get_mut(id.index as usize) {
-            Some(place @ None) => {
-                let slot = self.slots.quietest();
-                *place = Some(Room {
-                    id,
-                    bridge,
-                    slot,
-                    closing: false,
-                });
-                self.slots.add_bridge(slot, id.index);
-                self.counts.bridges += 1;
-            }
-            _ => self.tell(Event::Freed(Freed::Bridge(bridge))),
-        }
-    }
-
-    fn close_bridge(&mut self, id: BridgeId) {
-        let Some(Some(room)) = self.rooms.get_mut(id.index as usize) else {
-            self.counts.stale_commands += 1;
-            return;
-        };
-        if room.id != id {
-            self.counts.stale_commands += 1;
-            return;
-        }
-        // It ends in its own next tick, when all have faded out.
-        room.closing = true;
-        for port in 0..room.bridge.len() {
-            room.bridge.leave(port);
-            if let Some(owner) = room.bridge.owner(port)
-                && let Some(Some(seat)) = self.seats.get_mut(owner as usize)
-                && let Place::Bridged { then, .. } = &mut seat.place
-                && *then == Then::Stay
-            {
-                *then = Then::Solo;
-            }
-        }
-    }
-
-    fn join(&mut self, id: LegId, bridge: BridgeId, port: Box<Port>) {
-        let Some(seat) = self.seat(id) else {
-            self.tell(Event::Freed(Freed::Port(port)));
-            return;
-        };
-        match &mut seat.place {
-            Place::Solo { slot } => {
-                let slot = *slot;
-                self.join_solo(id, slot, bridge, port);
-            }
-            Place::Bridged { then, .. } => {
-                if *then != Then::Close {
-                    *then = Then::Solo;
-                }
-                if let Some((_, old)) = seat.next.replace((bridge, port)) {
-                    self.tell(Event::Freed(Freed::Port(old)));
-                }
-                self.fade_out(id);
-            }
-        }
-    }
-
-    fn join_solo(&mut self, id: LegId, slot: usize, bridge: BridgeId, mut port: Box<Port>) {
-        port.owner = id.index;
-        let room = match self.rooms.get_mut(bridge.index as usize) {
-            Some(Some(room)) if room.id == bridge && !room.closing => room,
-            _ => {
-                self.tell(Event::JoinRefused(id, port));
-                return;
-            }
-        };
-        match room.bridge.join(port) {
-            Ok(at) => {
-                let room_slot = room.slot;
-                self.slots.remove_leg(slot, id.index);
-                self.slots.weigh(room_slot, true);
-                if let Some(seat) = self.seat(id) {
-                    seat.place = Place::Bridged {
-                        bridge: bridge.index,
-                        port: at,
-                        then: Then::Stay,
-                    };
-                }
-            }
-            Err(full) => self.tell(Event::JoinRefused(id, full.0)),
-        }
-    }
-
-    fn leave(&mut self, id: LegId) {
-        let Some(seat) = self.seat(id) else { return };
-        let Place::Bridged { then, .. } = &mut seat.place else {
-            return;
-        };
-        if *then == Then::Stay {
-            *then = Then::Solo;
-        }
-        // A join that was to follow is taken back.
-        if let Some((_, port)) = seat.next.take() {
-            self.tell(Event::Freed(Freed::Port(port)));
-        }
-        self.fade_out(id);
-    }
-
-    fn fade_out(&mut self, id: LegId) {
-        if let Some(seat) = self.seat(id)
-            && let Place::Bridged { bridge, port, .. } = seat.place
-            && let Some(Some(room)) = self.rooms.get_mut(bridge as usize)
-        {
-            room.bridge.leave(port);
         }
     }
 
@@ -529,66 +355,16 @@ impl Worker {
                 reason: None,
                 samples: tap.end_position(),
             };
-            self.tell(Event::Leg(id, event));
+            self.outbox.tell(Event::Leg(id, event));
         }
     }
 
-    fn tell(&mut self, event: Event) {
-        // Never before what waits already: a leg's last event is its close.
-        if !self.waiting.is_empty() {
-            self.keep(event);
-        } else if let Err(e) = self.events.try_send(event) {
-            self.keep(e.into_inner());
-        }
-    }
-
-    fn keep(&mut self, event: Event) {
-        if self.waiting.len() < self.waiting.capacity() {
-            self.waiting.push_back(event);
-        } else {
-            self.counts.lost_events += 1;
-        }
-    }
-
-    fn retell(&mut self) {
-        while let Some(event) = self.waiting.pop_front() {
-            if let Err(e) = self.events.try_send(event) {
-                self.waiting.push_front(e.into_inner());
-                return;
-            }
+    fn tell_dialled(&mut self, id: LegId, dial: Option<Box<Dial>>) {
+        if let Some(dial) = dial {
+            let event = LegEvent::Dialled(dial, DialEnd::Stopped);
+            self.outbox.tell(Event::Leg(id, event));
         }
     }
 }
 
 static SILENCE: [i16; TICK_SAMPLES] = [0; TICK_SAMPLES];
-
-/// The common frame, encoded at most once per codec.
-struct SharedEncodings {
-    payload: [[u8; TICK_SAMPLES]; 2],
-    len: [usize; 2],
-}
-
-impl Default for SharedEncodings {
-    fn default() -> Self {
-        Self {
-            payload: [[0; TICK_SAMPLES]; 2],
-            len: [0; 2],
-        }
-    }
-}
-
-impl SharedEncodings {
-    fn get(&mut self, codec: Codec, samples: &[i16]) -> Encoded<'_> {
-        let i = match codec {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 1,
-        };
-        if self.len[i] == 0 {
-            self.len[i] = codec.encode(samples, &mut self.payload[i]);
-        }
-        Encoded {
-            codec,
-            payload: &self.payload[i][..self.len[i]],
-        }
-    }
-}

@@ -9,9 +9,13 @@ use antiphon::audio::tone::Tone;
 use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::Codec;
+use antiphon::dtmf::Digit;
 use antiphon::leg::player::{Play, PlayEndReason};
 use antiphon::leg::tap::{RecordFrame, Tap, TapSettings, TapStop};
-use antiphon::leg::{Leg, LegEvent, LegId, LegParams, LegSettings};
+use antiphon::leg::{
+    Dial, DialEnd, DialMethod, DigitString, EventFormat, Leg, LegEvent, LegId, LegParams,
+    LegSettings,
+};
 use antiphon::worker::{BridgeId, Command, Event};
 use crossbeam_channel::Sender;
 
@@ -36,6 +40,10 @@ pub struct Tellings {
     pub recorded_until_full: u64,
     pub recorded_until_silence: u64,
     pub media_timeouts: u64,
+    pub moved: u64,
+    pub digits: u64,
+    pub dialled: u64,
+    pub dials_stopped: u64,
     pub packets_received: u64,
     pub packets_sent: u64,
     pub reports_received: u64,
@@ -48,6 +56,8 @@ pub struct Director {
     bridges: Vec<(u32, bool)>,
     frames: Sender<RecordFrame>,
     supplies: Vec<Supply>,
+    /// Legs that are in no worker.
+    moving: Vec<Box<Leg>>,
     prompt: Arc<[i16]>,
     counter: u64,
     pub told: Tellings,
@@ -61,6 +71,7 @@ impl Director {
             bridges: vec![(0, false); bridges],
             frames,
             supplies: Vec::new(),
+            moving: Vec::new(),
             prompt: (0..3000).map(|i| (i * 7 % 9000) as i16).collect(),
             counter: 0,
             told: Tellings::default(),
@@ -73,6 +84,12 @@ impl Director {
         let (generation, open) = self.legs[index as usize];
         let mut leg = LegId { index, generation };
         if !open {
+            if let Some(mut leg_on_its_way) = self.moving.pop() {
+                leg_on_its_way.rehome(leg);
+                self.legs[index as usize].1 = true;
+                self.told.moved += 1;
+                return Some(Command::Open(leg_on_its_way));
+            }
             if self.random.below(4) > 0 {
                 return Some(self.open(leg, peer(index)));
             }
@@ -91,8 +108,11 @@ impl Director {
             56..60 => Command::StopPlay(leg),
             60..72 => Command::Record(leg, self.tap()),
             72..76 => Command::StopRecord(leg),
-            76..81 => Command::Echo(leg, self.random.below(3) > 0),
-            81..94 => Command::Configure(leg, self.params(peer(index))),
+            76..80 => Command::Echo(leg, self.random.below(3) > 0),
+            80..85 => Command::Dial(leg, self.dial()),
+            85..86 => Command::StopDial(leg),
+            86..89 => Command::Detach(leg),
+            89..94 => Command::Configure(leg, self.params(peer(index))),
             94..98 => self.create_bridge()?,
             _ => self.close_bridge()?,
         })
@@ -132,6 +152,15 @@ impl Director {
                 assert_eq!(seat.0, leg.id().generation);
                 *seat = (seat.0 + 1, false);
             }
+            Event::Detached(leg) => {
+                let seat = &mut self.legs[leg.id().index as usize];
+                assert_eq!(seat.0, leg.id().generation);
+                *seat = (seat.0 + 1, false);
+                self.moving.push(leg);
+            }
+            Event::Leg(_, LegEvent::Digit(_)) => told.digits += 1,
+            Event::Leg(_, LegEvent::Dialled(_, DialEnd::Stopped)) => told.dials_stopped += 1,
+            Event::Leg(_, LegEvent::Dialled(..)) => told.dialled += 1,
             Event::BridgeClosed(id, _) => {
                 told.bridges_closed += 1;
                 self.bridges[id.index as usize] = (id.generation + 1, false);
@@ -191,6 +220,7 @@ impl Director {
             cname: "0123456789abcdef".into(),
             jitter_max_ms: 200,
             media_timeout_ms: self.random.pick(&[0, 300, 5000]),
+            inband_digits: true,
         };
         let params = self.params(peer);
         Command::Open(Box::new(Leg::new(id, params, settings)))
@@ -204,7 +234,12 @@ impl Director {
         let mut params = LegParams::g711(codec, signalled);
         params.rx_types[0] = Some((0, Codec::Pcmu));
         params.rx_types[1] = Some((8, Codec::Pcma));
-        params.telephone_event = Some(TELEPHONE_EVENT);
+        // Without events, digits are sought in the audio.
+        params.events = (self.random.below(2) == 0).then_some(EventFormat {
+            rx: TELEPHONE_EVENT,
+            tx: TELEPHONE_EVENT,
+            clock_rate: self.random.pick(&[8000, 48_000]),
+        });
         params.ptime_ms = self.random.pick(&[10, 20, 20, 20, 30, 40, 50, 60]);
         params.held = held;
         params.send = self.random.below(8) > 0;
@@ -222,6 +257,18 @@ impl Director {
         play.repeat = self.random.pick(&[0, 1, 1, 3]);
         play.gap_samples = self.random.pick(&[0, 1234]);
         Box::new(play)
+    }
+
+    #[expect(clippy::unnecessary_box_returns, reason = "a command takes it boxed")]
+    fn dial(&mut self) -> Box<Dial> {
+        self.counter += 1;
+        let count = self.random.below(4) as usize;
+        let digits = DigitString::new(Digit::all().take(count));
+        let method = self
+            .random
+            .pick(&[DialMethod::Auto, DialMethod::Events, DialMethod::Tones]);
+        let (tone_ms, pause_ms) = (self.random.pick(&[40, 95]), self.random.pick(&[40, 70]));
+        Box::new(Dial::new(self.counter, digits, method, tone_ms, pause_ms))
     }
 
     fn source(&mut self) -> Source {

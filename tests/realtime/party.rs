@@ -1,5 +1,7 @@
 //! A peer's packets: speech, silence, loss, bursts, digits, reports, and what does not belong.
 
+use antiphon::audio::tone::{Burst, Tone};
+use antiphon::codec::Codec;
 use antiphon::leg::Channel;
 use antiphon::rtp::packet::{Header, write_header};
 use antiphon::rtp::rtcp::{ReportBlock, SenderInfo, write_compound};
@@ -30,6 +32,10 @@ pub struct Party {
     payload_type: u8,
     ptime_ms: u64,
     talks: bool,
+    /// A digit's tones as u-law, a period that may be repeated: 1 s.
+    tones: Box<[u8]>,
+    /// Packets of a digit's tone still to come.
+    tone_packets: u64,
     next_ms: u64,
     /// Packets are held back until then, and come all at once.
     stalled_until_ms: u64,
@@ -46,6 +52,8 @@ impl Party {
             payload_type: 0,
             ptime_ms: 20,
             talks: true,
+            tones: tones(),
+            tone_packets: 0,
             next_ms: 0,
             stalled_until_ms: 0,
             report_ms: 0,
@@ -99,6 +107,7 @@ impl Party {
             // Long enough to be missed.
             82..83 => self.stalled_until_ms = at_ms + 1000,
             83..88 => length = self.random.below(1500) as usize,
+            88..93 => self.tone_packets = 2 + self.random.below(6),
             _ => {}
         }
         let mut buffer = [if self.talks { 0x2a } else { 0xff }; 1600];
@@ -114,6 +123,19 @@ impl Party {
             for byte in &mut buffer[start..start + length] {
                 *byte ^= self.random.next() as u8 & 0x8f;
             }
+        }
+        if payload_type == TELEPHONE_EVENT {
+            let event = [
+                self.random.below(20) as u8,
+                self.random.next() as u8,
+                self.random.below(4) as u8,
+                160,
+            ];
+            buffer[start..start + 4].copy_from_slice(&event);
+        } else if self.tone_packets > 0 && payload_type == 0 && length == samples {
+            self.tone_packets -= 1;
+            let at = timestamp as usize % (self.tones.len() - length);
+            buffer[start..start + length].copy_from_slice(&self.tones[at..at + length]);
         }
         for _ in 0..copies {
             emit(Datagram {
@@ -173,4 +195,21 @@ impl Party {
             at_ms,
         });
     }
+}
+
+fn tones() -> Box<[u8]> {
+    let mut burst = Burst::new(
+        Tone {
+            frequency_hz: 770.0,
+            second_hz: Some(1336.0),
+            level_dbm0: -12.0,
+        },
+        8000,
+        8000,
+    );
+    let mut samples = vec![0; 8000];
+    burst.fill(&mut samples);
+    let mut codes = vec![0; 8000];
+    Codec::Pcmu.encode(&samples, &mut codes);
+    codes.into()
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::needless_pass_by_value)] // a method's name is written where it is used
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, these are their helpers
 
+pub mod mail;
 pub mod media;
 pub mod net;
 pub mod phone;
@@ -29,6 +30,7 @@ use antiphon::worker::{self, Worker, event_capacity};
 use antiphon::{call, endpoint, sip};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use mail::Mail;
 use media::Sockets;
 use net::{Faults, Network};
 use phone::Phone;
@@ -79,6 +81,7 @@ pub fn settings() -> switch::Settings {
         bridges_per_worker: 20,
         jitter_max_ms: 200,
         media_timeout_ms: 30_000,
+        inband_digits: true,
     }
 }
 
@@ -141,6 +144,8 @@ pub struct World {
     frames: (Sender<RecordFrame>, Receiver<RecordFrame>),
     /// What was recorded, by recording; silence where no frame came.
     pub recorded: HashMap<u64, Vec<i16>>,
+    /// Messages that were left.
+    pub mail: Mail,
     /// Recordings that were closed, with their length in samples.
     pub closed: Vec<(u64, u64)>,
     pub events: Vec<Event>,
@@ -181,6 +186,7 @@ impl World {
             prompts: Arc::new(Prompts::load(None, "").unwrap()),
             frames: bounded(100_000),
             recorded: HashMap::new(),
+            mail: Mail::default(),
             closed: Vec::new(),
             events: Vec::new(),
             digest: 0xcbf2_9ce4_8422_2325,

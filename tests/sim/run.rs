@@ -3,7 +3,7 @@
 use std::hash::Hasher;
 use std::net::SocketAddr;
 
-use antiphon::app::PlayItem;
+use antiphon::app::{Happened, PlayItem};
 use antiphon::audio::MediaTime;
 use antiphon::audio::source::Source;
 use antiphon::audio::tone::Tone;
@@ -13,9 +13,10 @@ use antiphon::leg::player::Play;
 use antiphon::leg::tap::{Tap, TapSettings};
 use antiphon::rtp::packet::{Packet, is_rtcp};
 use antiphon::sip::message::parse_datagram;
-use antiphon::switch::{Input, Output};
+use antiphon::switch::{Input, Output, RecordTarget};
 use antiphon::worker::Command;
 
+use super::mail::MAIL;
 use super::net::{Datagram, Kind};
 use super::phone::{Heard, Received};
 use super::{SERVER_IP, World, flow};
@@ -242,34 +243,39 @@ impl World {
                 }
                 Output::Media { worker, command } => self.command(worker, command),
                 Output::Play {
-                    worker,
-                    leg,
                     call,
                     id,
                     items,
                     repeat,
-                } => match items.iter().map(|i| self.source(i)).collect() {
-                    Ok(items) => {
-                        let play = Box::new(Play {
-                            id: u64::from(id.0),
-                            items,
-                            repeat,
-                            gap_samples: 0,
-                        });
-                        self.command(worker, Command::Play(leg, play));
-                    }
-                    Err(error) => self
-                        .switch
-                        .handle(Input::PlayFailed { call, id, error }, now),
-                },
+                    gap,
+                } => {
+                    let input = match items.iter().map(|i| self.source(i)).collect() {
+                        Ok(items) => Input::PlayReady {
+                            call,
+                            id,
+                            play: Box::new(Play {
+                                id: u64::from(id.0),
+                                items,
+                                repeat,
+                                gap_samples: gap.as_millis() as u64 * 8,
+                            }),
+                        },
+                        Err(error) => Input::PlayFailed { call, id, error },
+                    };
+                    self.switch.handle(input, now);
+                }
                 Output::Record {
-                    worker,
-                    leg,
+                    call,
                     recording,
+                    target,
                     max,
                     silence,
+                    caller,
                     ..
                 } => {
+                    if let RecordTarget::Message { mailbox } = target {
+                        self.mail.leaving.insert(recording, (call, mailbox, caller));
+                    }
                     let samples = |d: std::time::Duration| d.as_millis() as u64 * 8;
                     let settings = TapSettings {
                         recording,
@@ -278,10 +284,24 @@ impl World {
                         start: MediaTime::ZERO,
                     };
                     let tap = Tap::new(settings, self.frames.0.clone());
-                    self.command(worker, Command::Record(leg, tap));
+                    self.switch
+                        .handle(Input::RecordReady { recording, tap }, now);
                 }
                 Output::CloseRecording { recording, samples } => {
                     self.closed.push((recording, samples));
+                    if let Some((call, outcome)) = self.mail.close(recording, samples) {
+                        let happened = Happened::MessageLeft(outcome);
+                        self.switch.handle(Input::Happened { call, happened }, now);
+                    }
+                }
+                Output::Mailbox { call, request } => {
+                    let happened = self.mail.handle(request);
+                    self.switch.handle(Input::Happened { call, happened }, now);
+                }
+                Output::Locate { call, uri } => {
+                    let known = self.prompts.get(&uri).is_some();
+                    let items = known.then(|| vec![PlayItem::Prompt(uri)]);
+                    self.switch.handle(Input::Located { call, items }, now);
                 }
                 Output::Event(event) => self.events.push(event),
             }
@@ -300,6 +320,13 @@ impl World {
                 Some(prompt) => Ok(prompt.source()),
                 None => Err(format!("there is no prompt {name:?}")),
             },
+            PlayItem::File(path) if path.starts_with(MAIL) => {
+                let name = path.file_name().and_then(|n| n.to_str());
+                let recording = name.and_then(|n| n.parse::<u64>().ok());
+                let audio = recording.and_then(|n| self.recorded.get(&n));
+                let audio = audio.ok_or_else(|| format!("{} is gone", path.display()))?;
+                Ok(Source::Samples(audio.as_slice().into()))
+            }
             PlayItem::File(path) => self.prompts.load_file(path).map_err(|e| e.to_string()),
             PlayItem::Tone {
                 hz,

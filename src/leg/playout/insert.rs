@@ -43,7 +43,17 @@ impl Playout {
     /// Takes a comfort noise packet in (RFC 3389): instead of concealing, noise of its level is
     /// played until audio comes.
     pub fn comfort_noise(&mut self, packet: &Packet<'_>, _arrival: MediaTime) {
-        self.noise.set(packet.payload);
+        self.fill_with_noise(packet, packet.payload);
+    }
+
+    /// Takes in a packet that stands in the place of audio and has none, such as a telephone event:
+    /// nothing is concealed until audio comes.
+    pub fn silence(&mut self, packet: &Packet<'_>) {
+        self.fill_with_noise(packet, &[]);
+    }
+
+    fn fill_with_noise(&mut self, packet: &Packet<'_>, level: &[u8]) {
+        self.noise.set(level);
         self.noise_from = self.buffer.end();
         if self.ssrc == Some(packet.ssrc) && packet.seq.distance(self.newest.seq) > 0 {
             self.is_duplicate(packet.seq);

@@ -47,7 +47,8 @@ pub fn accept(
         telephone_event: offered
             .telephone_event
             .zip(answered.telephone_event)
-            .map(|(rx, tx)| TelephoneEvent { tx, rx }),
+            .filter(|((_, ours), (_, theirs))| ours == theirs)
+            .map(|((rx, clock_rate), (tx, _))| TelephoneEvent { tx, rx, clock_rate }),
         comfort_noise: offered.comfort_noise && answered.comfort_noise,
         ptime_ms: format::ptime_ms(their, capabilities.ptime_ms),
         direction: our.direction.intersect(their_direction.reversed()),

@@ -70,10 +70,13 @@ fn agree(
         codec,
         tx_payload_type,
         rx_payload_types: formats.payload_map(),
-        telephone_event: formats.telephone_event.map(|number| TelephoneEvent {
-            tx: number,
-            rx: number,
-        }),
+        telephone_event: formats
+            .telephone_event
+            .map(|(number, clock_rate)| TelephoneEvent {
+                tx: number,
+                rx: number,
+                clock_rate,
+            }),
         comfort_noise: formats.comfort_noise,
         ptime_ms: format::ptime_ms(media, capabilities.ptime_ms),
         direction: theirs.reversed().intersect(wanted),

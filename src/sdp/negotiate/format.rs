@@ -11,12 +11,16 @@ use super::{Capabilities, NegotiateError, PayloadMap, RejectedStream};
 pub(super) struct Formats {
     /// Each codec at most once: the first number counts.
     pub(super) codecs: Vec<(u8, Codec)>,
-    pub(super) telephone_event: Option<u8>,
+    /// Number and clock rate.
+    pub(super) telephone_event: Option<(u8, u32)>,
     pub(super) comfort_noise: bool,
 }
 
 /// Comfort noise for an 8000 Hz codec (RFC 3551 §6).
 pub(super) const COMFORT_NOISE: u8 = 13;
+
+/// Clocks of telephone events that phones use: those of their codecs. The audio's own first.
+const EVENT_RATES: [u32; 4] = [8000, 16_000, 32_000, 48_000];
 
 /// The highest RTP payload type.
 const MAX_PAYLOAD_TYPE: u8 = 127;
@@ -39,8 +43,12 @@ impl Formats {
                         formats.codecs.push((number, codec));
                     }
                 }
-                Some(Meaning::TelephoneEvent) if capabilities.telephone_event => {
-                    formats.telephone_event.get_or_insert(number);
+                Some(Meaning::TelephoneEvent(rate)) if capabilities.telephone_event => {
+                    // The audio's own clock first (RFC 4733 §2.1), but any is better than none.
+                    let better = |(_, known)| rate == EVENT_RATES[0] && known != rate;
+                    if formats.telephone_event.is_none_or(better) {
+                        formats.telephone_event = Some((number, rate));
+                    }
                 }
                 Some(Meaning::ComfortNoise) => formats.comfort_noise = true,
                 _ => {}
@@ -61,14 +69,14 @@ impl Formats {
     pub(super) fn allow_rtcp_mux(&self) -> bool {
         let numbers = self.codecs.iter().map(|(number, _)| *number);
         !numbers
-            .chain(self.telephone_event)
+            .chain(self.telephone_event.map(|(number, _)| number))
             .any(|number| (64..=95).contains(&number))
     }
 }
 
 enum Meaning {
     Codec(Codec),
-    TelephoneEvent,
+    TelephoneEvent(u32),
     ComfortNoise,
 }
 
@@ -88,8 +96,11 @@ fn meaning(media: &Media, number: u8) -> Option<Meaning> {
         return None;
     }
     let is = |name: &str, rate: u32| map.name.eq_ignore_ascii_case(name) && map.clock_rate == rate;
-    if is("telephone-event", 8000) {
-        return Some(Meaning::TelephoneEvent);
+    if let Some(rate) = EVENT_RATES
+        .into_iter()
+        .find(|&rate| is("telephone-event", rate))
+    {
+        return Some(Meaning::TelephoneEvent(rate));
     }
     if is("CN", 8000) && number == COMFORT_NOISE {
         return Some(Meaning::ComfortNoise);

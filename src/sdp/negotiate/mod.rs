@@ -100,6 +100,8 @@ pub struct TelephoneEvent {
     pub tx: u8,
     /// The number that we receive.
     pub rx: u8,
+    /// The clock of timestamps and durations, Hz: the audio's 8000 where that was to be had.
+    pub clock_rate: u32,
 }
 
 /// A stream that is carried along with port 0.

@@ -16,7 +16,7 @@ pub fn offer(
     let codecs = offered_codecs(capabilities, previous);
     let telephone_event = capabilities
         .telephone_event
-        .then(|| event_number(&codecs, previous));
+        .then(|| event_format(&codecs, previous));
     let audio = write::Audio {
         proto: "RTP/AVP",
         codecs: &codecs,
@@ -75,13 +75,17 @@ fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec
     offered
 }
 
-fn event_number(codecs: &[(u8, Codec)], previous: Option<&Agreed>) -> u8 {
-    let kept = previous.and_then(|agreed| agreed.telephone_event);
+/// Number and clock rate of telephone events; what is in use keeps both.
+fn event_format(codecs: &[(u8, Codec)], previous: Option<&Agreed>) -> (u8, u32) {
+    if let Some(kept) = previous.and_then(|agreed| agreed.telephone_event) {
+        return (kept.rx, kept.clock_rate);
+    }
     let is_taken = |number: u8| codecs.iter().any(|(other, _)| *other == number);
-    kept.map(|event| event.rx)
-        .or_else(|| (USUAL_EVENT_NUMBER..128).find(|number| !is_taken(*number)))
-        .unwrap_or(USUAL_EVENT_NUMBER)
+    let number = (USUAL_EVENT_NUMBER..128).find(|number| !is_taken(*number));
+    (number.unwrap_or(USUAL_EVENT_NUMBER), EVENT_RATE)
 }
 
+/// The clock of G.711.
+const EVENT_RATE: u32 = 8000;
 /// What nearly every phone uses; some take no other.
 const USUAL_EVENT_NUMBER: u8 = 101;

@@ -13,7 +13,8 @@ use super::{Local, RejectedStream};
 pub(super) struct Audio<'a> {
     pub(super) proto: &'a str,
     pub(super) codecs: &'a [(u8, Codec)],
-    pub(super) telephone_event: Option<u8>,
+    /// Number and clock rate.
+    pub(super) telephone_event: Option<(u8, u32)>,
     pub(super) comfort_noise: bool,
     pub(super) ptime_ms: u8,
     pub(super) direction: Direction,
@@ -58,7 +59,7 @@ pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
         .iter()
         .map(|(number, _)| *number)
         .chain(audio.comfort_noise.then_some(COMFORT_NOISE))
-        .chain(audio.telephone_event);
+        .chain(audio.telephone_event.map(|(number, _)| number));
     for number in numbers {
         let _ = write!(text, " {number}");
     }
@@ -70,11 +71,11 @@ pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
     if audio.comfort_noise {
         let _ = write!(text, "a=rtpmap:{COMFORT_NOISE} CN/8000\r\n");
     }
-    if let Some(number) = audio.telephone_event {
+    if let Some((number, rate)) = audio.telephone_event {
         // 0 to 15: the sixteen digits (RFC 4733 §3.2); flash (16) means nothing to a server.
         let _ = write!(
             text,
-            "a=rtpmap:{number} telephone-event/8000\r\na=fmtp:{number} 0-15\r\n"
+            "a=rtpmap:{number} telephone-event/{rate}\r\na=fmtp:{number} 0-15\r\n"
         );
     }
     let _ = write!(

@@ -1,0 +1,104 @@
+//! The digits that a party presses: out of telephone events, or out of its audio where there are
+//! none; and when their sound is to be kept from everybody else.
+//!
+//! Sits beside the playout, in front of the leg's event queue. rx is what the party sends.
+
+use std::time::Duration;
+
+use crate::audio::MediaTime;
+use crate::dtmf::receiver::{Activity, EventReceiver};
+use crate::dtmf::{Detector, Digit};
+use crate::rtp::Packet;
+
+/// An event of which no further packet has come for so long is over: three lost in a row at 20 ms.
+const GRACE: Duration = Duration::from_millis(70);
+
+/// Digits of the detector that wait to be fetched: one comes in 80 ms at most.
+const MAX_DETECTED: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Digits {
+    events: EventReceiver,
+    detector: Detector,
+    detected: [Option<Digit>; MAX_DETECTED],
+    dropped: u64,
+    sounding: bool,
+    /// What is played until then may carry the sound of a digit.
+    sounding_until: Option<MediaTime>,
+}
+
+impl Digits {
+    pub fn new() -> Self {
+        Self {
+            events: EventReceiver::new(),
+            detector: Detector::new(),
+            detected: [None; MAX_DETECTED],
+            dropped: 0,
+            sounding: false,
+            sounding_until: None,
+        }
+    }
+
+    /// Digits that came faster than anybody presses, and were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped + self.events.dropped()
+    }
+
+    pub fn on_audio(&mut self, packet: &Packet<'_>, arrival: MediaTime) {
+        self.events.on_audio(packet, arrival);
+    }
+
+    /// `depth` is how long what comes now waits to be played.
+    pub fn on_event(
+        &mut self,
+        packet: &Packet<'_>,
+        arrival: MediaTime,
+        now: MediaTime,
+        depth: Duration,
+    ) {
+        match self.events.on_event(packet, arrival) {
+            Activity::Sounding => {
+                self.sounding = true;
+                self.sounding_until = Some(now + GRACE + depth);
+            }
+            Activity::Ended if self.sounding => {
+                self.sounding = false;
+                self.sounding_until = Some(now + depth);
+            }
+            // The end again: the party may talk by now.
+            Activity::Ended | Activity::None => {}
+        }
+    }
+
+    /// Seeks digits in a frame of what is played. Whether it may be a part of one.
+    pub fn listen(&mut self, frame: &[i16]) -> bool {
+        let detection = self.detector.process(frame);
+        if let Some(digit) = detection.digit {
+            match self.detected.iter_mut().find(|place| place.is_none()) {
+                Some(place) => *place = Some(digit),
+                None => self.dropped += 1,
+            }
+        }
+        detection.suspect
+    }
+
+    /// Whether what is played at `now` belongs to a digit.
+    pub fn is_sounding(&mut self, now: MediaTime) -> bool {
+        let sounds = self.sounding_until.is_some_and(|until| now < until);
+        if !sounds {
+            self.sounding = false;
+            self.sounding_until = None;
+        }
+        sounds
+    }
+
+    /// The next digit, when everything that has arrived by `now` was taken in.
+    pub fn poll(&mut self, now: MediaTime) -> Option<Digit> {
+        let detected = self.detected[0].take();
+        if detected.is_some() {
+            self.detected.rotate_left(1);
+            return detected;
+        }
+        self.events.poll(now)
+    }
+}

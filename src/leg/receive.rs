@@ -1,0 +1,119 @@
+//! A leg's way in: datagram -> latch -> RTP session -> playout and digits; RTCP beside it.
+//!
+//! Sits after the socket, before [`Playout`](super::playout::Playout). rx is what the party sends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::control::MAX_RTCP;
+use super::{Channel, Leg, MediaIo, TickTime};
+use crate::audio::MediaTime;
+use crate::rtp::latch::Verdict;
+use crate::rtp::packet::{self, Packet};
+use crate::rtp::session::Accept;
+
+/// The static payload type of comfort noise at 8 kHz (RFC 3389 §4).
+const COMFORT_NOISE: u8 = 13;
+
+impl Leg {
+    pub(super) fn update_filter<I: MediaIo>(&mut self, now: MediaTime, io: &mut I) {
+        let wanted = self.latch.is_connected_wanted(now);
+        if wanted != self.connected {
+            self.connected = wanted;
+            io.connect(self.id.index, wanted);
+        }
+    }
+
+    pub(super) fn on_datagram(
+        &mut self,
+        data: &[u8],
+        from: SocketAddr,
+        arrival: MediaTime,
+        time: TickTime,
+    ) {
+        if packet::is_rtcp(data) {
+            self.on_rtcp_from(data, from, arrival, time);
+            return;
+        }
+        let Ok(packet) = Packet::parse(data) else {
+            self.statistics.invalid += 1;
+            return;
+        };
+        let payload_type = packet.payload_type.0;
+        let codec = self.params.rx_codec(payload_type);
+        let event = self.params.events.is_some_and(|e| e.rx == payload_type);
+        if codec.is_none() && !event && payload_type != COMFORT_NOISE {
+            self.statistics.unknown_type += 1;
+            return;
+        }
+        match self.latch.on_packet(from, &packet, arrival) {
+            Verdict::Ignore => {
+                self.statistics.foreign += 1;
+                return;
+            }
+            Verdict::Accept | Verdict::Latched(_) => {}
+        }
+        self.heard = arrival;
+        match self.receiver.on_packet(&packet, arrival) {
+            Accept::Duplicate | Accept::Probation => return,
+            Accept::SourceChanged => self.playout.reset(),
+            Accept::New => {}
+        }
+        if !self.params.receive {
+            return;
+        }
+        if event {
+            self.statistics.telephone_events += 1;
+            let depth_us = u64::from(self.playout.stats().depth_samples) * 125;
+            let depth = Duration::from_micros(depth_us);
+            self.digits.on_event(&packet, arrival, time.now, depth);
+            self.playout.silence(&packet);
+            return;
+        }
+        if self.params.events.is_some() {
+            self.digits.on_audio(&packet, arrival);
+        }
+        if let Some(codec) = codec {
+            self.playout.insert(&packet, codec, arrival);
+        } else {
+            self.playout.comfort_noise(&packet, arrival);
+        }
+    }
+
+    pub(super) fn on_rtcp_from(
+        &mut self,
+        data: &[u8],
+        from: SocketAddr,
+        arrival: MediaTime,
+        time: TickTime,
+    ) {
+        let known = self.latch.remote().map(|a| a.ip());
+        let signalled = self.params.remote_rtcp.map(|a| a.ip());
+        if known != Some(from.ip()) && signalled != Some(from.ip()) {
+            self.statistics.foreign += 1;
+            return;
+        }
+        if self.on_rtcp(data, arrival, time.ntp_at(arrival)) {
+            self.rtcp_source = Some(from);
+        }
+    }
+
+    pub(super) fn send_report<I: MediaIo>(&mut self, time: TickTime, bye: bool, io: &mut I) {
+        let (channel, to) = if self.params.rtcp_mux {
+            (Channel::Rtp, self.latch.remote())
+        } else {
+            let next_port = self
+                .latch
+                .remote()
+                .and_then(|a| Some(SocketAddr::new(a.ip(), a.port().checked_add(1)?)));
+            (
+                Channel::Rtcp,
+                self.rtcp_source.or(self.params.remote_rtcp).or(next_port),
+            )
+        };
+        let Some(to) = to else { return };
+        let mut buffer = [0u8; MAX_RTCP];
+        let len = self.write_report(&mut buffer, time.now, time.ntp, bye);
+        io.send(self.id.index, channel, to, &buffer[..len]);
+    }
+}

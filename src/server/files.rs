@@ -1,0 +1,471 @@
+//! What calls want of files: plays, recordings, messages, announcements. Whatever blocks is done on
+//! tokio's blocking threads and comes back as a [`Done`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::{info, warn};
+
+use super::core::Core;
+use super::reload::{ReloadError, Reloaded};
+use crate::app::{Happened, MessageOutcome, PlayId, PlayItem};
+use crate::audio::source::Source;
+use crate::audio::tone::Tone;
+use crate::audio::{MediaTime, NARROWBAND};
+use crate::call::CallHandle;
+use crate::config::Config;
+use crate::leg::player::Play;
+use crate::leg::tap::{Tap, TapSettings};
+use crate::net::sys;
+use crate::store::layout;
+use crate::store::prompts::Prompts;
+use crate::store::recorder::{RecorderEvent, SpaceLimit};
+use crate::store::voicemail::{MessageStore, NewMessage, Origin, StoreError};
+use crate::switch::{Input, MailboxRequest, Output, RecordTarget};
+
+/// What a blocking task has found.
+pub(super) enum Done {
+    Reloaded(PathBuf, Result<Box<Reloaded>, ReloadError>),
+    Loaded(Wanted, Result<Vec<Source>, String>),
+    Opened(Opened),
+    Happened(CallHandle, Happened),
+    Located(CallHandle, Option<Vec<PlayItem>>),
+}
+
+/// A play that is being loaded.
+pub(super) struct Wanted {
+    pub call: CallHandle,
+    pub id: PlayId,
+    pub repeat: u32,
+    pub gap: Duration,
+}
+
+/// A recording whose file is open, or not.
+pub(super) struct Opened {
+    recording: u64,
+    max: Option<Duration>,
+    silence: Option<Duration>,
+    file: Result<PathBuf, (MessageOutcome, String)>,
+}
+
+/// A recording under way.
+pub(super) struct Recorded {
+    call_id: String,
+    /// It is to be a message.
+    message: Option<Message>,
+}
+
+/// A message that is being left.
+#[derive(Clone)]
+struct Message {
+    call: CallHandle,
+    mailbox: String,
+    from: Origin,
+}
+
+impl Core {
+    /// A blocking task has ended.
+    pub(super) fn on_done(&mut self, done: Done, now: Instant) {
+        let input = match done {
+            Done::Reloaded(path, result) => {
+                self.adopt(&path, result);
+                return;
+            }
+            Done::Loaded(wanted, Ok(items)) => Input::PlayReady {
+                call: wanted.call,
+                id: wanted.id,
+                play: Box::new(Play {
+                    id: u64::from(wanted.id.0),
+                    items,
+                    repeat: wanted.repeat,
+                    gap_samples: samples(wanted.gap),
+                }),
+            },
+            Done::Loaded(Wanted { call, id, .. }, Err(error)) => {
+                Input::PlayFailed { call, id, error }
+            }
+            Done::Opened(opened) => self.opened(opened, now),
+            Done::Happened(call, happened) => Input::Happened { call, happened },
+            Done::Located(call, items) => Input::Located { call, items },
+        };
+        self.switch.handle(input, now);
+        self.carry_out(now);
+    }
+
+    fn opened(&mut self, opened: Opened, now: Instant) -> Input {
+        let recording = opened.recording;
+        match opened.file {
+            Ok(path) => {
+                info!(recording, path = %path.display(), "recording");
+                let settings = TapSettings {
+                    recording,
+                    max_samples: opened.max.map(samples),
+                    silence_stop_samples: opened.silence.map(samples),
+                    start: MediaTime::ZERO,
+                };
+                let tap = Tap::new(settings, self.recorder.sender());
+                Input::RecordReady { recording, tap }
+            }
+            Err((outcome, error)) => {
+                let message = self.recordings.remove(&recording).and_then(|r| r.message);
+                if let Some(Message { call, .. }) = message {
+                    let happened = Happened::MessageLeft(outcome);
+                    self.switch.handle(Input::Happened { call, happened }, now);
+                }
+                Input::RecordingFailed { recording, error }
+            }
+        }
+    }
+
+    /// What is in memory starts at once: a stop that follows must not overtake it. Files are read
+    /// elsewhere.
+    pub(super) fn play(&mut self, wanted: Wanted, items: Vec<PlayItem>, now: Instant) {
+        let blocks = items.iter().any(|i| matches!(i, PlayItem::File(_)));
+        let prompts = self.prompts.clone();
+        if blocks {
+            self.spawn(move || Done::Loaded(wanted, sources(&items, &prompts)));
+        } else {
+            self.on_done(Done::Loaded(wanted, sources(&items, &prompts)), now);
+        }
+    }
+
+    /// Does on another thread what may block.
+    fn spawn(&self, work: impl FnOnce() -> Done + Send + 'static) {
+        let done = self.done.clone();
+        tokio::task::spawn_blocking(move || {
+            // Refused only when the core is gone.
+            let _ = done.send(work());
+        });
+    }
+
+    pub(super) fn record(&mut self, output: Output) {
+        let Output::Record {
+            call,
+            recording,
+            target,
+            max,
+            silence,
+            caller,
+            call_id,
+        } = output
+        else {
+            return;
+        };
+        let directory = self.config.recording.directory.clone();
+        let (path, message) = match target {
+            RecordTarget::File {
+                file: Some(file),
+                trusted: true,
+            } => (Ok(file), None),
+            RecordTarget::File {
+                file: Some(file), ..
+            } => {
+                let name = layout::sanitise(&file.to_string_lossy());
+                (Ok(directory.join(format!("{name}.wav"))), None)
+            }
+            RecordTarget::File { file: None, .. } => {
+                let now = SystemTime::now();
+                let path = layout::recording_path(&directory, now, &caller, &call_id);
+                (Ok(path), None)
+            }
+            RecordTarget::Message { mailbox } => {
+                let from = Origin {
+                    caller,
+                    call_id: call_id.clone(),
+                };
+                let message = Message {
+                    call,
+                    mailbox,
+                    from,
+                };
+                (Err(message.clone()), Some(message))
+            }
+        };
+        self.recordings
+            .insert(recording, Recorded { call_id, message });
+        let space = space_limit(&self.config);
+        let recorder = self.recorder.clone();
+        let store = self.store.clone();
+        self.spawn(move || {
+            let opened = path.or_else(|message| draft(store.as_deref(), &message));
+            let file = opened.and_then(|path| {
+                free_space(&path, space)
+                    .and_then(|()| {
+                        recorder
+                            .open(recording, &path, NARROWBAND)
+                            .map_err(|e| e.to_string())
+                    })
+                    .map_err(|error| {
+                        if let Some(store) = &store {
+                            // A draft that never began; a plain recording is none of the store's.
+                            let _ = store.discard(&path);
+                        }
+                        (MessageOutcome::Failed(error.clone()), error)
+                    })
+            });
+            Done::Opened(Opened {
+                recording,
+                max,
+                silence,
+                file,
+            })
+        });
+    }
+
+    pub(super) fn mailbox(&mut self, call: CallHandle, request: MailboxRequest) {
+        let store = self.store.clone();
+        self.spawn(move || {
+            let result = store
+                .ok_or(())
+                .map_err(|()| "there are no mailboxes".to_owned());
+            let text = |error: StoreError| {
+                warn!(%error, "voicemail");
+                error.to_string()
+            };
+            let happened = match request {
+                MailboxRequest::List { mailbox } => {
+                    Happened::Messages(result.and_then(|s| s.list(&mailbox).map_err(text)))
+                }
+                MailboxRequest::Save { mailbox, id } => Happened::MessageChanged(
+                    result.and_then(|s| s.save(&mailbox, &id).map_err(text)),
+                ),
+                MailboxRequest::Delete { mailbox, id } => Happened::MessageChanged(
+                    result.and_then(|s| s.delete(&mailbox, &id).map_err(text)),
+                ),
+            };
+            Done::Happened(call, happened)
+        });
+    }
+
+    /// Finds what an announcement is: a prompt by its name, or a file that may be played.
+    pub(super) fn locate(&mut self, call: CallHandle, uri: String) {
+        let (prompts, library) = (self.prompts.clone(), self.library.clone());
+        self.spawn(move || {
+            let name = uri.strip_prefix("prompt:").unwrap_or(&uri);
+            let found = if prompts.get(name).is_some() {
+                Ok(PlayItem::Prompt(name.to_owned()))
+            } else {
+                library
+                    .resolve(&uri)
+                    .map_err(|error| error.to_string())
+                    .and_then(|path| match prompts.load_file(&path) {
+                        Ok(_) => Ok(PlayItem::File(path)),
+                        Err(error) => Err(error.to_string()),
+                    })
+            };
+            if let Err(why) = &found {
+                info!(why, "no announcement");
+            }
+            Done::Located(call, found.ok().map(|item| vec![item]))
+        });
+    }
+
+    pub(super) fn on_recorder(&mut self, event: &RecorderEvent, now: Instant) {
+        let (RecorderEvent::Closed { id, .. }
+        | RecorderEvent::RolledOver { id, .. }
+        | RecorderEvent::Failed { id, .. }) = event;
+        log_recorder(event, self.recordings.get(id).map(|r| r.call_id.as_str()));
+        if matches!(event, RecorderEvent::RolledOver { .. }) {
+            return;
+        }
+        let recorded = self.recordings.remove(id);
+        if let Some(message) = recorded.and_then(|r| r.message) {
+            let (store, min, event) =
+                (self.store.clone(), self.config.voicemail.min, event.clone());
+            self.spawn(move || {
+                let outcome = finish(store.as_deref(), &message, min, &event);
+                Done::Happened(message.call, Happened::MessageLeft(outcome))
+            });
+        }
+        if let RecorderEvent::Failed {
+            id, path, error, ..
+        } = event
+        {
+            let input = Input::RecordingFailed {
+                recording: *id,
+                error: format!("{}: {error}", path.display()),
+            };
+            self.switch.handle(input, now);
+        }
+    }
+
+    /// Ends every recording properly; nothing is written after.
+    pub fn close_recordings(&mut self) {
+        if let Some(recorder) = Arc::get_mut(&mut self.recorder) {
+            recorder.stop();
+        }
+        while let Ok(event) = self.recorder.events().try_recv() {
+            let RecorderEvent::Closed { id, .. } = &event else {
+                log_recorder(&event, None);
+                continue;
+            };
+            let recorded = self.recordings.remove(id);
+            log_recorder(&event, recorded.as_ref().map(|r| r.call_id.as_str()));
+            if let Some(message) = recorded.and_then(|r| r.message) {
+                let min = self.config.voicemail.min;
+                finish(self.store.as_deref(), &message, min, &event);
+            }
+        }
+    }
+}
+
+/// A place for a message's recording.
+fn draft(
+    store: Option<&dyn MessageStore>,
+    message: &Message,
+) -> Result<PathBuf, (MessageOutcome, String)> {
+    let failed = |error: String| (MessageOutcome::Failed(error.clone()), error);
+    let store = store.ok_or_else(|| failed("there are no mailboxes".to_owned()))?;
+    store
+        .draft(&message.mailbox, &message.from)
+        .map_err(|error| match error {
+            StoreError::Full { .. } => (MessageOutcome::Full, error.to_string()),
+            other => failed(other.to_string()),
+        })
+}
+
+/// Makes a closed recording a message, or throws it away where it is too short.
+fn finish(
+    store: Option<&dyn MessageStore>,
+    message: &Message,
+    min: Duration,
+    event: &RecorderEvent,
+) -> MessageOutcome {
+    let (path, samples, failure) = match event {
+        RecorderEvent::Closed { path, samples, .. } => (path, *samples, None),
+        RecorderEvent::Failed {
+            path,
+            samples,
+            error,
+            ..
+        } => (path, *samples, Some(error.clone())),
+        RecorderEvent::RolledOver { .. } => return MessageOutcome::Kept,
+    };
+    let Some(store) = store else {
+        return MessageOutcome::Failed("there are no mailboxes".to_owned());
+    };
+    let length = Duration::from_micros(samples * 1_000_000 / u64::from(NARROWBAND));
+    let mailbox = &message.mailbox;
+    let result = if length < min || samples == 0 {
+        store.discard(path).map(|()| MessageOutcome::TooShort)
+    } else {
+        let new = NewMessage {
+            mailbox: mailbox.clone(),
+            from: message.from.clone(),
+            received: SystemTime::now(),
+            length,
+        };
+        store.keep(path, &new).map(|kept| {
+            info!(
+                call_id = message.from.call_id,
+                mailbox,
+                id = kept.id,
+                seconds = length.as_secs_f64(),
+                "message left"
+            );
+            MessageOutcome::Kept
+        })
+    };
+    match (result, failure) {
+        (Ok(_), Some(error)) => MessageOutcome::Failed(error),
+        (Ok(outcome), None) => outcome,
+        (Err(error), _) => {
+            // Its recording stays where it is, and is found at the next start.
+            warn!(call_id = message.from.call_id, mailbox, %error, "message not stored");
+            MessageOutcome::Failed(error.to_string())
+        }
+    }
+}
+
+fn log_recorder(event: &RecorderEvent, call_id: Option<&str>) {
+    let call_id = call_id.unwrap_or("-");
+    match event {
+        RecorderEvent::Closed {
+            path,
+            samples,
+            overflow_filled,
+            ..
+        } => info!(
+            call_id,
+            path = %path.display(),
+            seconds = *samples as f64 / f64::from(NARROWBAND),
+            filled_samples = overflow_filled,
+            "recording closed"
+        ),
+        RecorderEvent::RolledOver { full, path, .. } => info!(
+            call_id,
+            full = %full.display(),
+            path = %path.display(),
+            "recording goes on in another file"
+        ),
+        RecorderEvent::Failed {
+            path,
+            error,
+            samples,
+            ..
+        } => warn!(
+            call_id,
+            path = %path.display(),
+            error,
+            samples,
+            "recording broke off; what is written is valid"
+        ),
+    }
+}
+
+fn samples(length: Duration) -> u64 {
+    length.as_millis() as u64 * u64::from(NARROWBAND) / 1000
+}
+
+fn sources(items: &[PlayItem], prompts: &Prompts) -> Result<Vec<Source>, String> {
+    items
+        .iter()
+        .map(|item| match item {
+            PlayItem::Prompt(name) => prompts
+                .get(name)
+                .map(|p| p.source())
+                .ok_or_else(|| format!("there is no prompt {name:?}")),
+            PlayItem::File(path) => prompts.load_file(path).map_err(|e| e.to_string()),
+            PlayItem::Tone {
+                hz,
+                level_dbm0,
+                length,
+            } => Ok(Source::Tone {
+                tone: Tone {
+                    frequency_hz: *hz,
+                    second_hz: None,
+                    level_dbm0: *level_dbm0,
+                },
+                samples: samples(*length),
+            }),
+            PlayItem::Silence(length) => Ok(Source::Silence {
+                samples: samples(*length),
+            }),
+        })
+        .collect()
+}
+
+/// What is to stay free on the disk of the recordings.
+pub(super) fn space_limit(config: &Config) -> Option<SpaceLimit> {
+    let min_free_bytes = config.recording.min_free_mb * 1_000_000;
+    (min_free_bytes > 0).then_some(SpaceLimit {
+        min_free_bytes,
+        free_bytes: sys::free_bytes,
+    })
+}
+
+/// Refuses a recording where the disk has too little left.
+fn free_space(path: &Path, limit: Option<SpaceLimit>) -> Result<(), String> {
+    let Some(limit) = limit else {
+        return Ok(());
+    };
+    let existing = path
+        .ancestors()
+        .skip(1)
+        .find(|p| p.exists() || p.as_os_str().is_empty());
+    match existing {
+        Some(p) if !p.as_os_str().is_empty() => limit.check(p),
+        _ => limit.check(Path::new(".")),
+    }
+}

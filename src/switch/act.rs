@@ -1,0 +1,213 @@
+//! Carries out what an application wants.
+
+use std::time::{Duration, Instant};
+
+use super::message::{MailboxRequest, RecordTarget};
+use super::{Output, Recording, Switch};
+use crate::app::{Action, AppSpec, DtmfMethod, Happened, PlayId, PlayItem, RecordOutcome};
+use crate::call::CallHandle;
+use crate::dtmf::Digit;
+use crate::leg::player::Play;
+use crate::leg::tap::Tap;
+use crate::leg::{Dial, DialEnd, DialMethod, DigitString};
+use crate::worker::Command;
+
+impl Switch {
+    pub(super) fn act(&mut self, handle: CallHandle, action: Action, now: Instant) {
+        match action {
+            Action::Play {
+                id,
+                items,
+                repeat,
+                gap,
+            } => self.play(handle, id, items, repeat, gap),
+            Action::StopPlay => {
+                if let Some(entry) = self.calls.get_mut(&handle) {
+                    // What is still being loaded is not wanted any more.
+                    entry.loading = None;
+                }
+                self.media(handle, Command::StopPlay);
+            }
+            Action::Record { file, max, silence } => {
+                let trusted = self
+                    .calls
+                    .get(&handle)
+                    .is_some_and(|e| matches!(e.call.spec(), AppSpec::Script(_)));
+                let target = RecordTarget::File { file, trusted };
+                self.record(handle, target, max, silence);
+            }
+            Action::LeaveMessage {
+                mailbox,
+                max,
+                silence,
+            } => self.record(
+                handle,
+                RecordTarget::Message { mailbox },
+                Some(max),
+                silence,
+            ),
+            Action::StopRecord => self.stop_record(handle),
+            Action::Echo(on) => {
+                self.media(handle, |leg| Command::Echo(leg, on));
+            }
+            Action::Join { room, max_members } => self.join(handle, &room, max_members, now),
+            Action::SendDigits {
+                digits,
+                method,
+                tone,
+                pause,
+            } => self.dial(handle, &digits, method, (tone, pause)),
+            Action::ListMessages(mailbox) => self.mailbox(handle, MailboxRequest::List { mailbox }),
+            Action::SaveMessage { mailbox, id } => {
+                self.mailbox(handle, MailboxRequest::Save { mailbox, id });
+            }
+            Action::DeleteMessage { mailbox, id } => {
+                self.mailbox(handle, MailboxRequest::Delete { mailbox, id });
+            }
+            // The call itself carries this out.
+            Action::HangUp => {}
+        }
+    }
+
+    fn mailbox(&mut self, call: CallHandle, request: MailboxRequest) {
+        self.outputs.push_back(Output::Mailbox { call, request });
+    }
+
+    fn play(
+        &mut self,
+        handle: CallHandle,
+        id: PlayId,
+        items: Vec<PlayItem>,
+        repeat: u32,
+        gap: Duration,
+    ) {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let files = items.iter().filter_map(|item| match item {
+            PlayItem::File(path) => Some(path.clone()),
+            _ => None,
+        });
+        entry.playing = files.collect();
+        entry.loading = Some(id);
+        self.outputs.push_back(Output::Play {
+            call: handle,
+            id,
+            items,
+            repeat,
+            gap,
+        });
+    }
+
+    /// A play is ready: it starts, unless it was stopped or replaced meanwhile.
+    pub(super) fn play_ready(&mut self, handle: CallHandle, id: PlayId, play: Box<Play>) {
+        if let Some(entry) = self.calls.get_mut(&handle)
+            && entry.loading == Some(id)
+        {
+            entry.loading = None;
+            self.media(handle, |leg| Command::Play(leg, play));
+        }
+    }
+
+    fn record(
+        &mut self,
+        handle: CallHandle,
+        target: RecordTarget,
+        max: Option<Duration>,
+        silence: Option<Duration>,
+    ) {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let number = self.next_recording;
+        self.next_recording += 1;
+        entry.recording = Some(Recording {
+            number,
+            running: false,
+            stop: false,
+        });
+        self.recordings.insert(number, handle);
+        self.outputs.push_back(Output::Record {
+            call: handle,
+            recording: number,
+            target,
+            max,
+            silence,
+            caller: entry.party.clone(),
+            call_id: entry.call.call_id().to_owned(),
+        });
+    }
+
+    fn stop_record(&mut self, handle: CallHandle) {
+        let recording = self
+            .calls
+            .get_mut(&handle)
+            .and_then(|e| e.recording.as_mut());
+        match recording {
+            // Its file is still being opened.
+            Some(recording) if !recording.running => recording.stop = true,
+            _ => {
+                self.media(handle, Command::StopRecord);
+            }
+        }
+    }
+
+    /// The file of a recording is open: it starts, unless it was stopped meanwhile.
+    pub(super) fn record_ready(&mut self, number: u64, tap: Tap, now: Instant) {
+        let handle = self.recordings.get(&number).copied();
+        let entry = handle.and_then(|handle| self.calls.get_mut(&handle));
+        let recording = entry.and_then(|e| e.recording.as_mut());
+        match (handle, recording.filter(|r| r.number == number)) {
+            (Some(handle), Some(recording)) if !recording.stop => {
+                recording.running = true;
+                if self.media(handle, |leg| Command::Record(leg, tap)) {
+                    return;
+                }
+            }
+            (Some(handle), Some(_)) => {
+                self.recordings.remove(&number);
+                if let Some(entry) = self.calls.get_mut(&handle) {
+                    entry.recording = None;
+                }
+                let happened = Happened::RecordEnded(RecordOutcome::Stopped, Duration::ZERO);
+                self.with_call(handle, |c| c.happened(&happened, now));
+            }
+            _ => {}
+        }
+        self.outputs.push_back(Output::CloseRecording {
+            recording: number,
+            samples: 0,
+        });
+    }
+
+    /// INFO is the call's own business and does not come here.
+    fn dial(
+        &mut self,
+        handle: CallHandle,
+        digits: &[Digit],
+        method: DtmfMethod,
+        (tone, pause): (Duration, Duration),
+    ) {
+        let method = match method {
+            DtmfMethod::Auto | DtmfMethod::Info => DialMethod::Auto,
+            DtmfMethod::Rfc4733 => DialMethod::Events,
+            DtmfMethod::Inband => DialMethod::Tones,
+        };
+        let ms = |d: Duration| d.as_millis().min(u128::from(u32::MAX)) as u32;
+        let digits = DigitString::new(digits.iter().copied());
+        let dial = Box::new(Dial::new(0, digits, method, ms(tone), ms(pause)));
+        self.media(handle, |leg| Command::Dial(leg, dial));
+    }
+
+    pub(super) fn dialled(&mut self, handle: CallHandle, end: DialEnd, now: Instant) {
+        let result = match end {
+            DialEnd::Finished => Ok(()),
+            DialEnd::Stopped => Err("stopped".to_owned()),
+            DialEnd::NotNegotiated => Err(
+                "the other side takes no telephone events (RFC 4733); other methods are inband and info"
+                    .to_owned(),
+            ),
+        };
+        self.with_call(handle, |c| c.digits_sent(result, now));
+    }
+}

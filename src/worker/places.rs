@@ -1,0 +1,228 @@
+//! Who runs where: legs and bridges come and go, join, leave and move.
+
+use super::{BridgeId, Event, Freed, Place, Room, Seat, Then, Worker};
+use crate::bridge::{Bridge, Port};
+use crate::leg::{Leg, LegId, MediaIo, TickTime};
+
+impl Worker {
+    /// What a leg does after it has left a bridge.
+    pub(super) fn settle<I: MediaIo>(&mut self, index: u32, time: TickTime, io: &mut I) {
+        let Some(Some(seat)) = self.seats.get_mut(index as usize) else {
+            return;
+        };
+        let Place::Bridged { then, .. } = seat.place else {
+            return;
+        };
+        let id = seat.leg.id();
+        let next = seat.next.take();
+        if matches!(then, Then::Close | Then::Detach) {
+            if let Some((_, port)) = next {
+                self.outbox.tell(Event::Freed(Freed::Port(port)));
+            }
+            if then == Then::Close {
+                self.finish(index, time, io);
+            } else {
+                self.take_out(index, io);
+            }
+            return;
+        }
+        let slot = self.slots.quietest();
+        if let Some(Some(seat)) = self.seats.get_mut(index as usize) {
+            seat.place = Place::Solo { slot };
+        }
+        self.slots.add_leg(slot, index);
+        if let Some((bridge, port)) = next {
+            self.rejoins.push((id, bridge, port));
+        }
+    }
+
+    pub(super) fn open(&mut self, leg: Box<Leg>) {
+        let index = leg.id().index;
+        match self.seats.get_mut(index as usize) {
+            Some(place @ None) => {
+                let slot = self.slots.quietest();
+                *place = Some(Seat {
+                    leg,
+                    place: Place::Solo { slot },
+                    next: None,
+                });
+                self.slots.add_leg(slot, index);
+                self.counts.legs += 1;
+            }
+            _ => self.outbox.tell(Event::Freed(Freed::Leg(leg))),
+        }
+    }
+
+    pub(super) fn close<I: MediaIo>(&mut self, id: LegId, time: TickTime, io: &mut I) {
+        let Some(seat) = self.seat(id) else { return };
+        match &mut seat.place {
+            Place::Solo { slot } => {
+                let slot = *slot;
+                self.slots.remove_leg(slot, id.index);
+                self.finish(id.index, time, io);
+            }
+            Place::Bridged { bridge, port, then } => {
+                *then = Then::Close;
+                let (bridge, port) = (*bridge, *port);
+                if let Some(Some(room)) = self.rooms.get_mut(bridge as usize) {
+                    room.bridge.leave(port);
+                }
+            }
+        }
+    }
+
+    /// Takes a leg out, so that it can go on with another worker.
+    pub(super) fn detach<I: MediaIo>(&mut self, id: LegId, io: &mut I) {
+        let Some(seat) = self.seat(id) else { return };
+        match &mut seat.place {
+            Place::Solo { slot } => {
+                let slot = *slot;
+                self.slots.remove_leg(slot, id.index);
+                self.take_out(id.index, io);
+            }
+            Place::Bridged { then, .. } => {
+                if *then != Then::Close {
+                    *then = Then::Detach;
+                }
+                self.fade_out(id);
+            }
+        }
+    }
+
+    fn take_out<I: MediaIo>(&mut self, index: u32, io: &mut I) {
+        let Some(seat) = self.seats.get_mut(index as usize).and_then(Option::take) else {
+            return;
+        };
+        io.closed(index);
+        self.counts.legs -= 1;
+        if let Some((_, port)) = seat.next {
+            self.outbox.tell(Event::Freed(Freed::Port(port)));
+        }
+        self.outbox.tell(Event::Detached(seat.leg));
+    }
+
+    fn finish<I: MediaIo>(&mut self, index: u32, time: TickTime, io: &mut I) {
+        let Some(mut seat) = self.seats.get_mut(index as usize).and_then(Option::take) else {
+            return;
+        };
+        seat.leg.close(time, io);
+        io.closed(index);
+        self.counts.legs -= 1;
+        if let Some((_, port)) = seat.next {
+            self.outbox.tell(Event::Freed(Freed::Port(port)));
+        }
+        self.outbox.tell(Event::Closed(seat.leg));
+    }
+
+    pub(super) fn create_bridge(&mut self, id: BridgeId, bridge: Box<Bridge>) {
+        match self.rooms.get_mut(id.index as usize) {
+            Some(place @ None) => {
+                let slot = self.slots.quietest();
+                *place = Some(Room {
+                    id,
+                    bridge,
+                    slot,
+                    closing: false,
+                });
+                self.slots.add_bridge(slot, id.index);
+                self.counts.bridges += 1;
+            }
+            _ => self.outbox.tell(Event::Freed(Freed::Bridge(bridge))),
+        }
+    }
+
+    pub(super) fn close_bridge(&mut self, id: BridgeId) {
+        let Some(Some(room)) = self.rooms.get_mut(id.index as usize) else {
+            self.counts.stale_commands += 1;
+            return;
+        };
+        if room.id != id {
+            self.counts.stale_commands += 1;
+            return;
+        }
+        // It ends in its own next tick, when all have faded out.
+        room.closing = true;
+        for port in 0..room.bridge.len() {
+            room.bridge.leave(port);
+            if let Some(owner) = room.bridge.owner(port)
+                && let Some(Some(seat)) = self.seats.get_mut(owner as usize)
+                && let Place::Bridged { then, .. } = &mut seat.place
+                && *then == Then::Stay
+            {
+                *then = Then::Solo;
+            }
+        }
+    }
+
+    pub(super) fn join(&mut self, id: LegId, bridge: BridgeId, port: Box<Port>) {
+        let Some(seat) = self.seat(id) else {
+            self.outbox.tell(Event::Freed(Freed::Port(port)));
+            return;
+        };
+        match &mut seat.place {
+            Place::Solo { slot } => {
+                let slot = *slot;
+                self.join_solo(id, slot, bridge, port);
+            }
+            Place::Bridged { then, .. } => {
+                if !matches!(then, Then::Close | Then::Detach) {
+                    *then = Then::Solo;
+                }
+                if let Some((_, old)) = seat.next.replace((bridge, port)) {
+                    self.outbox.tell(Event::Freed(Freed::Port(old)));
+                }
+                self.fade_out(id);
+            }
+        }
+    }
+
+    fn join_solo(&mut self, id: LegId, slot: usize, bridge: BridgeId, mut port: Box<Port>) {
+        port.owner = id.index;
+        let room = match self.rooms.get_mut(bridge.index as usize) {
+            Some(Some(room)) if room.id == bridge && !room.closing => room,
+            _ => {
+                self.outbox.tell(Event::JoinRefused(id, port));
+                return;
+            }
+        };
+        match room.bridge.join(port) {
+            Ok(at) => {
+                let room_slot = room.slot;
+                self.slots.remove_leg(slot, id.index);
+                self.slots.weigh(room_slot, true);
+                if let Some(seat) = self.seat(id) {
+                    seat.place = Place::Bridged {
+                        bridge: bridge.index,
+                        port: at,
+                        then: Then::Stay,
+                    };
+                }
+            }
+            Err(full) => self.outbox.tell(Event::JoinRefused(id, full.0)),
+        }
+    }
+
+    pub(super) fn leave(&mut self, id: LegId) {
+        let Some(seat) = self.seat(id) else { return };
+        let Place::Bridged { then, .. } = &mut seat.place else {
+            return;
+        };
+        if *then == Then::Stay {
+            *then = Then::Solo;
+        }
+        // A join that was to follow is taken back.
+        if let Some((_, port)) = seat.next.take() {
+            self.outbox.tell(Event::Freed(Freed::Port(port)));
+        }
+        self.fade_out(id);
+    }
+
+    fn fade_out(&mut self, id: LegId) {
+        if let Some(seat) = self.seat(id)
+            && let Place::Bridged { bridge, port, .. } = seat.place
+            && let Some(Some(room)) = self.rooms.get_mut(bridge as usize)
+        {
+            room.bridge.leave(port);
+        }
+    }
+}
