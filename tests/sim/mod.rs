@@ -5,6 +5,7 @@
 #![allow(clippy::needless_pass_by_value)] // a method's name is written where it is used
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, these are their helpers
 
+pub mod keys;
 pub mod mail;
 pub mod media;
 pub mod net;
@@ -18,7 +19,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use antiphon::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec, RecordSpec};
+use antiphon::app::collect::{CollectSpec, Pattern};
+use antiphon::app::menu::{Branch, Choice, Menu};
+use antiphon::app::voicemail::{Mailbox, Mailboxes, Pin};
+use antiphon::app::{
+    AnnouncementSpec, AppSpec, ConferenceSpec, DigitsSpec, MenuSpec, PlayItem, PlaySpec,
+    RecordSpec, VoicemailSpec, VoicemailTask,
+};
 use antiphon::call::CallHandle;
 use antiphon::leg::tap::RecordFrame;
 use antiphon::sdp::negotiate::Capabilities;
@@ -85,7 +92,8 @@ pub fn settings() -> switch::Settings {
     }
 }
 
-/// 5xx: echo, tone, record; 6xx: conferences that tell a lone member; 7xx: that do not; 8xx: for two.
+/// 5xx: echo, tone, record, digits, menu; 6xx: conferences that tell a lone member; 7xx: that do not;
+/// 8xx: for two; 9xx: leave a message.
 pub fn routes() -> Routes {
     let conference = |lone_prompt, max_members| {
         AppSpec::Conference(ConferenceSpec {
@@ -120,10 +128,111 @@ pub fn routes() -> Routes {
             }),
         ),
         row("520", AppSpec::Record(record)),
+        row(
+            "530",
+            AppSpec::Digits(DigitsSpec {
+                collect: CollectSpec::default(),
+                barge_in: true,
+                type_ahead: true,
+            }),
+        ),
+        row("540", AppSpec::Menu(menu())),
+        row("9..", voicemail(VoicemailTask::Leave, Some("$0"))),
+        row("annc", announcement()),
         row("6..", conference(true, 10)),
         row("7..", conference(false, 10)),
         row("8..", conference(false, 2)),
     ])
+}
+
+fn announcement() -> AppSpec {
+    AppSpec::Announcement(AnnouncementSpec {
+        play: String::new(),
+        items: Vec::new(),
+        repeat: 1,
+        delay: Duration::ZERO,
+        duration: None,
+    })
+}
+
+/// Boxes 900 and 901, PIN 1234.
+fn voicemail(task: VoicemailTask, mailbox: Option<&str>) -> AppSpec {
+    let boxes = ["900", "901"].map(|number| Mailbox {
+        number: number.to_owned(),
+        pin: Pin::new("1234".to_owned()),
+        greeting: vec![PlayItem::Prompt("vm-greeting".into())],
+    });
+    AppSpec::Voicemail(VoicemailSpec {
+        task,
+        mailbox: mailbox.map(str::to_owned),
+        mailboxes: Arc::new(Mailboxes {
+            boxes: boxes.into(),
+            max_message: Duration::from_secs(60),
+            silence: Some(Duration::from_secs(5)),
+            max_messages: 3,
+        }),
+    })
+}
+
+/// 7XX: that conference; 3: leave a message in 900; 4: hear it; 1: record until `#`; then again.
+pub fn menu() -> MenuSpec {
+    let run = |app, then| Branch::Run {
+        app: Box::new(app),
+        then,
+    };
+    let conference = AppSpec::Conference(ConferenceSpec {
+        room: "$0".into(),
+        lone_prompt: false,
+        max_members: 10,
+    });
+    let record = AppSpec::Record(RecordSpec {
+        beep: false,
+        max: None,
+        silence: None,
+        file: None,
+    });
+    let choices: Vec<Choice> = [
+        ("7XX", run(conference, Some(0))),
+        (
+            "3",
+            run(voicemail(VoicemailTask::Leave, Some("900")), Some(0)),
+        ),
+        (
+            "4",
+            run(voicemail(VoicemailTask::Listen, Some("900")), Some(0)),
+        ),
+        ("1", run(record, Some(0))),
+        ("#", Branch::HangUp),
+    ]
+    .into_iter()
+    .map(|(digits, branch)| Choice {
+        pattern: Pattern::parse(digits).unwrap(),
+        branch,
+    })
+    .collect();
+    let prompt = |name: &str| vec![PlayItem::Prompt(name.into())];
+    let menu = Menu {
+        name: "main".into(),
+        prompts: prompt("menu-main"),
+        invalid: prompt("menu-invalid"),
+        timeout: prompt("menu-timeout"),
+        collect: CollectSpec {
+            patterns: choices.iter().map(|c| c.pattern.clone()).collect(),
+            max: 3,
+            terminator: None,
+            ..CollectSpec::default()
+        },
+        barge_in: true,
+        type_ahead: true,
+        retries: 1,
+        on_invalid: Branch::HangUp,
+        on_timeout: Branch::HangUp,
+        choices,
+    };
+    MenuSpec {
+        menus: Arc::new(vec![menu]),
+        start: 0,
+    }
 }
 
 /// Everything.
@@ -218,6 +327,15 @@ impl World {
             Event::Ended(summary) if summary.call_id == *id => Some(&**summary),
             _ => None,
         })
+    }
+
+    /// The digits that the server has told of, of all calls.
+    pub fn digits(&self) -> String {
+        let digit = |event: &Event| match event {
+            Event::Digit { digit, .. } => Some(digit.as_char()),
+            _ => None,
+        };
+        self.events.iter().filter_map(digit).collect()
     }
 
     /// Whether nothing at all is left of any call.

@@ -11,6 +11,7 @@ use antiphon::sip::message::{Message, Request, Response};
 use antiphon::sip::method::Method;
 
 use super::SERVER;
+use super::keys::Keys;
 
 /// A packet that the phone got.
 #[derive(Clone, Debug)]
@@ -62,6 +63,8 @@ pub struct Voice {
     pub samples: u64,
     /// Due time of the next packet, us; none: it is silent.
     pub next: Option<u64>,
+    /// What is pressed from the next packet on.
+    pub keys: Keys,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +82,8 @@ pub struct Phone {
     pub vanished: bool,
     /// Whether it keeps what it hears.
     pub keep: bool,
+    /// Whether its offers have telephone events (RFC 4733), as payload type 101.
+    pub events: bool,
     // The call.
     pub call: u32,
     pub call_id: String,
@@ -109,7 +114,9 @@ impl Phone {
                 timestamp: u32::MAX - 4000,
                 samples: 0,
                 next: None,
+                keys: Keys::default(),
             },
+            events: false,
             target: None,
             inbox: Vec::new(),
             heard: Vec::new(),
@@ -132,12 +139,32 @@ impl Phone {
     pub fn packet(&mut self) -> Vec<u8> {
         let voice = &mut self.voice;
         let count = voice.ptime_ms as usize * 8;
+        if self.events
+            && let Some((timestamp, marker, event)) = voice.keys.event(voice.timestamp, count)
+        {
+            let mut bytes = vec![0u8; 12];
+            let header = antiphon::rtp::packet::Header {
+                payload_type: PayloadType(101),
+                seq: SeqNo(voice.seq),
+                timestamp: Timestamp(timestamp),
+                ssrc: Ssrc(voice.ssrc),
+                marker,
+            };
+            write_header(&mut bytes, &header);
+            bytes.extend_from_slice(&event);
+            voice.samples += count as u64;
+            voice.seq = voice.seq.wrapping_add(1);
+            voice.timestamp = voice.timestamp.wrapping_add(count as u32);
+            return bytes;
+        }
+        let tones = (!self.events).then(|| voice.keys.tones(count)).flatten();
         let pcm: Vec<i16> = (0..count)
             .map(|n| {
                 let at = (voice.samples + n as u64) as f64 / 8000.0;
                 ((TAU * voice.hz * at).sin() * voice.amplitude).round() as i16
             })
             .collect();
+        let pcm = tones.unwrap_or(pcm);
         let mut bytes = vec![0u8; 12 + count];
         let payload_type = voice.codec.static_payload_type().unwrap();
         let header = antiphon::rtp::packet::Header {
@@ -233,9 +260,14 @@ impl Phone {
             Codec::Pcma => "8 0",
         };
         let (ip, port) = (self.rtp.ip(), self.rtp.port());
+        let (number, map) = if self.events {
+            (" 101", "a=rtpmap:101 telephone-event/8000\r\n")
+        } else {
+            ("", "")
+        };
         format!(
             "v=0\r\no=- {} {} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP {types}\r\na=ptime:{}\r\na={direction}\r\n",
+             m=audio {port} RTP/AVP {types}{number}\r\n{map}a=ptime:{}\r\na={direction}\r\n",
             1000 + self.call,
             self.sdp_version,
             self.voice.ptime_ms
