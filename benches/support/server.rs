@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,6 +94,8 @@ pub struct Told {
     pub concealed: u64,
     /// RTP packets sent.
     pub tx_packets: u64,
+    /// Digits.
+    pub digits: u64,
     /// Ticks left out.
     pub skipped_ticks: u64,
     /// The bound under which 99 % of the slots' lateness lay, us.
@@ -104,6 +106,12 @@ impl Server {
     /// Starts it with the built-in configuration, but for ports and limits, and waits until it
     /// is ready.
     pub fn start() -> Server {
+        Self::start_with(|_| String::new())
+    }
+
+    /// The same with more of a configuration, which may refer to files that it writes into the
+    /// server's directory.
+    pub fn start_with(more: impl FnOnce(&Path) -> String) -> Server {
         let directory = TempDir::with_prefix("antiphon-bench").expect("a directory");
         let config = directory.path().join("antiphon.toml");
         let recordings = directory.path().join("recordings");
@@ -111,8 +119,11 @@ impl Server {
             "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n\
              [limits]\ncalls_per_second_per_source = 100000\ntransactions = 100000\n\
              [conference]\nlone_prompt = false\n\
-             [recording]\ndirectory = '{}'\n",
-            recordings.display()
+             [recording]\ndirectory = '{}'\n\
+             [voicemail]\ndirectory = '{}'\n{}",
+            recordings.display(),
+            directory.path().join("voicemail").display(),
+            more(directory.path())
         );
         fs::write(&config, text).expect("the configuration is written");
         let log = directory.path().join("log");
@@ -194,6 +205,7 @@ impl Told {
                 told.late += value("late") as u64;
                 told.concealed += value("concealed_samples") as u64;
                 told.tx_packets += value("tx_packets") as u64;
+                told.digits += value("digits") as u64;
             } else if line.contains(" stopped ") {
                 told.skipped_ticks = value("skipped_ticks") as u64;
                 told.lateness_p99_us = value("lateness_p99_us") as u64;

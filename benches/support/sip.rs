@@ -47,10 +47,20 @@ impl Dialog {
 
     /// The INVITE, offering PCMU at `media`.
     pub fn invite(&self, media: SocketAddr) -> String {
+        self.offer(media, "", "")
+    }
+
+    /// The same with telephone events as payload type 101.
+    pub fn invite_with_events(&self, media: SocketAddr) -> String {
+        self.offer(media, " 101", "a=rtpmap:101 telephone-event/8000\r\n")
+    }
+
+    fn offer(&self, media: SocketAddr, types: &str, maps: &str) -> String {
         let (ip, port) = (media.ip(), media.port());
         let sdp = format!(
             "v=0\r\no=- {} 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\na=rtcp-mux\r\n",
+             m=audio {port} RTP/AVP 0{types}\r\na=rtpmap:0 PCMU/8000\r\n{maps}a=ptime:20\r\n\
+             a=rtcp-mux\r\n",
             self.number
         );
         let body = format!(
