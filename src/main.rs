@@ -108,6 +108,7 @@ fn keys(text: &str) -> Result<String, String> {
         Some(wrong) => Err(format!(
             "{wrong:?} is no key; 0-9 * # A-D are, and a comma waits"
         )),
+        None if text.is_empty() => Err("no key; 0-9 * # A-D are, and a comma waits".to_owned()),
         None if text.len() > 256 => Err("more than 256 keys".to_owned()),
         None => Ok(text.to_owned()),
     }

@@ -7,6 +7,8 @@
 mod baresip;
 #[path = "support/pacing.rs"]
 mod pacing;
+#[path = "support/prompts.rs"]
+mod prompts;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/tone.rs"]
@@ -139,7 +141,7 @@ fn field(line: &str, name: &str) -> f64 {
 fn the_welcome_prompt_is_heard_as_it_is_and_the_server_hangs_up() {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/media/welcome.wav"));
     // Either sample of a pair may be the one that the server's resampler keeps.
-    let prompts = [narrowband(path, 0), narrowband(path, 1)];
+    let wholes = [0, 1].map(|phase| prompts::narrowband(path, phase));
     for way in [Way::Udp, Way::Tcp, Way::V6] {
         pacing::in_time(|watch| {
             let server = server::Config::new().start();
@@ -152,7 +154,7 @@ fn the_welcome_prompt_is_heard_as_it_is_and_the_server_hangs_up() {
             let heard = phone.heard();
             // At the BYE baresip throws away what is in its buffers: 100 ms here. That the very end
             // is sent is for phones_playing.rs, by lengths.
-            let parts = prompts
+            let parts = wholes
                 .each_ref()
                 .map(|p| &p[tone::FRAME..p.len() - 8 * tone::FRAME]);
             if heard.len() < parts[0].len() {
@@ -173,52 +175,13 @@ fn the_welcome_prompt_is_heard_as_it_is_and_the_server_hangs_up() {
     }
 }
 
-/// A file at 16 kHz by every other sample, behind a short low-pass: good enough to be compared
-/// with, and made by other means than the server's.
-fn narrowband(path: &Path, phase: i64) -> Vec<f64> {
-    let reader = hound::WavReader::open(path).unwrap();
-    assert_eq!(reader.spec().sample_rate, 16_000);
-    let samples: Vec<f64> = reader
-        .into_samples::<i16>()
-        .map(|s| f64::from(s.unwrap()))
-        .collect();
-    let taps: Vec<f64> = (-31..=31)
-        .map(|n| {
-            let x = std::f64::consts::PI * f64::from(n) / 2.0;
-            let window = 0.5 + 0.5 * (std::f64::consts::PI * f64::from(n) / 32.0).cos();
-            let sinc = if n == 0 { 1.0 } else { x.sin() / x };
-            0.5 * sinc * window
-        })
-        .collect();
-    let at = |n: i64| samples.get(usize::try_from(n).ok()?).copied();
-    let filtered = |n: i64| {
-        taps.iter()
-            .zip(n - 31..)
-            .map(|(t, m)| t * at(m).unwrap_or(0.0))
-            .sum()
-    };
-    (phase..samples.len() as i64)
-        .step_by(2)
-        .map(filtered)
-        .collect()
-}
-
-/// The best normalised correlation of `what` in `heard`, and where.
+/// The best likeness of `what` in `heard`, and where: it begins in the first 300 ms.
 fn correlation(what: &[f64], heard: &[i16]) -> (f64, usize) {
-    let energy = |part: &[f64]| part.iter().map(|s| s * s).sum::<f64>();
-    let heard: Vec<f64> = heard.iter().map(|s| f64::from(*s)).collect();
-    let last = heard.len() - what.len();
-    let at = |start: usize| {
-        let part = &heard[start..start + what.len()];
-        let product: f64 = part.iter().zip(what).map(|(a, b)| a * b).sum();
-        (
-            product / (energy(part) * energy(what)).sqrt().max(1.0),
-            start,
-        )
-    };
-    // It begins in the first 300 ms.
-    (0..=last.min(2400))
-        .map(at)
+    let likeness = prompts::correlate(what, heard);
+    likeness
+        .into_iter()
+        .take(2400)
+        .zip(0..)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .unwrap()
 }

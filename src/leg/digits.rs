@@ -13,6 +13,9 @@ use crate::rtp::Packet;
 /// An event of which no further packet has come for so long is over: three lost in a row at 20 ms.
 const GRACE: Duration = Duration::from_millis(70);
 
+/// Audio that a gateway sends beside an event may come behind its last report: one packet.
+const BESIDE: Duration = Duration::from_millis(20);
+
 /// Digits of the detector that wait to be fetched: one comes in 80 ms at most.
 const MAX_DETECTED: usize = 8;
 
@@ -63,7 +66,7 @@ impl Digits {
             }
             Activity::Ended if self.sounding => {
                 self.sounding = false;
-                self.sounding_until = Some(now + depth);
+                self.sounding_until = Some(now + BESIDE + depth);
             }
             // The end again: the party may talk by now.
             Activity::Ended | Activity::None => {}

@@ -116,6 +116,11 @@ impl Params {
         self.get(name).flatten()
     }
 
+    /// The same with its escapes resolved (RFC 3261 §19.1.2); none: there is no such text.
+    pub fn unescaped(&self, name: &str) -> Option<String> {
+        String::from_utf8(syntax::percent_decode(self.value(name)?)?).ok()
+    }
+
     /// Whether the parameter is there, with or without a value.
     pub fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()

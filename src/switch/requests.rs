@@ -218,7 +218,8 @@ fn with_parameters(spec: AppSpec, uri: Option<&Uri>) -> Result<AppSpec, Refusal>
             .map_err(|reason| (400, Some(reason))),
         // RFC 4458 §2: a call that was not taken, redirected to voicemail; `target` is whose it was.
         AppSpec::Voicemail(mut spec) if spec.mailbox.is_none() => {
-            let target = param("target").and_then(|t| t.parse::<Uri>().ok());
+            let target = uri.and_then(|u| u.params.unescaped("target"));
+            let target = target.and_then(|t| t.parse::<Uri>().ok());
             if let Some(user) = target.and_then(|t| t.user) {
                 spec.mailbox = Some(user);
                 spec.task = VoicemailTask::Leave;

@@ -163,11 +163,44 @@ pub struct Packet {
     pub payload: Vec<u8>,
 }
 
+/// A packet of a performance: numbers are counted from its begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// In which 20 ms it is sent.
+    pub slot: usize,
+    /// Its sequence number.
+    pub seq: u16,
+    /// Its timestamp, at 8 kHz.
+    pub timestamp: u32,
+    /// The clock of its payload type, in multiples of 8 kHz.
+    pub clock: u32,
+    /// Its marker.
+    pub marker: bool,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The rest.
+    pub payload: Vec<u8>,
+}
+
+/// Packets to be sent instead of speech, and when they were.
+#[derive(Debug)]
+struct Performance {
+    to: SocketAddr,
+    sends: Vec<Send>,
+    /// The present slot, and what the numbers are counted from.
+    now: usize,
+    base: Option<(u16, u32)>,
+    sent: Vec<Instant>,
+}
+
 #[derive(Debug)]
 struct Shared {
     stop: AtomicBool,
     /// What is being said, and to whom.
     speech: Mutex<Option<(SocketAddr, Tone, Law)>>,
+    /// What goes before it.
+    performance: Mutex<Option<Performance>>,
+    performed: Condvar,
     heard: Mutex<Vec<Packet>>,
     grown: Condvar,
 }
@@ -195,6 +228,8 @@ impl Phone {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             speech: Mutex::new(None),
+            performance: Mutex::new(None),
+            performed: Condvar::new(),
             heard: Mutex::new(Vec::new()),
             grown: Condvar::new(),
         });
@@ -232,6 +267,33 @@ impl Phone {
     /// Sends nothing from now on.
     pub fn hush(&self) {
         *self.shared.speech.lock().unwrap() = None;
+    }
+
+    /// Sends these packets in the place of speech, each in its slot, and waits until all are sent:
+    /// when each was, in the order of their slots. Speech goes on behind them.
+    pub fn perform(&self, to: SocketAddr, mut sends: Vec<Send>) -> Vec<Instant> {
+        sends.sort_by_key(|send| send.slot);
+        let slots = sends.last().map_or(0, |last| last.slot as u32);
+        let limit = Duration::from_millis(20) * slots + Duration::from_secs(5);
+        let mut performance = self.shared.performance.lock().unwrap();
+        *performance = Some(Performance {
+            to,
+            sent: Vec::with_capacity(sends.len()),
+            sends,
+            now: 0,
+            base: None,
+        });
+        let unfinished = |p: &mut Option<Performance>| {
+            let p = p.as_ref().unwrap();
+            p.sent.len() < p.sends.len()
+        };
+        let (mut performance, wait) = self
+            .shared
+            .performed
+            .wait_timeout_while(performance, limit, unfinished)
+            .unwrap();
+        assert!(!wait.timed_out(), "not sent within {limit:?}");
+        performance.take().unwrap().sent
     }
 
     /// How many packets have come.
@@ -332,6 +394,12 @@ fn send(socket: &UdpSocket, shared: &Shared, timing: &Timing) {
     while !shared.stop.load(Ordering::Relaxed) {
         due += Duration::from_millis(20);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if let Some(numbers) = perform(socket, shared, timing, due, (seq, timestamp), ssrc) {
+            seq = numbers;
+            sample += PACKET as u64;
+            timestamp = timestamp.wrapping_add(PACKET as u32);
+            continue;
+        }
         let speech = *shared.speech.lock().unwrap();
         if let Some((to, tone, law)) = speech {
             timing.note(Instant::now().saturating_duration_since(due));
@@ -356,6 +424,42 @@ fn send(socket: &UdpSocket, shared: &Shared, timing: &Timing) {
         sample += PACKET as u64;
         timestamp = timestamp.wrapping_add(PACKET as u32);
     }
+}
+
+/// Sends what a performance has in this slot; the number that follows it. None: there is nothing
+/// left of it.
+fn perform(
+    socket: &UdpSocket,
+    shared: &Shared,
+    timing: &Timing,
+    due: Instant,
+    numbers: (u16, u32),
+    ssrc: u32,
+) -> Option<u16> {
+    let mut performance = shared.performance.lock().unwrap();
+    let p = performance.as_mut()?;
+    if p.sent.len() == p.sends.len() {
+        return None;
+    }
+    timing.note(Instant::now().saturating_duration_since(due));
+    let (seq, timestamp) = *p.base.get_or_insert(numbers);
+    while let Some(send) = p.sends.get(p.sent.len()).filter(|s| s.slot <= p.now) {
+        let mut packet = vec![0x80, send.payload_type | if send.marker { 0x80 } else { 0 }];
+        packet.extend_from_slice(&seq.wrapping_add(send.seq).to_be_bytes());
+        let stamp = timestamp.wrapping_add(send.timestamp);
+        packet.extend_from_slice(&stamp.wrapping_mul(send.clock).to_be_bytes());
+        packet.extend_from_slice(&ssrc.to_be_bytes());
+        packet.extend_from_slice(&send.payload);
+        // Refused where the server has closed its port, which the test knows.
+        let _ = socket.send_to(&packet, p.to);
+        p.sent.push(Instant::now());
+    }
+    p.now += 1;
+    if p.sent.len() == p.sends.len() {
+        shared.performed.notify_all();
+    }
+    let last = p.sends.iter().map(|s| s.seq).max().unwrap_or(0);
+    Some(seq.wrapping_add(last).wrapping_add(1))
 }
 
 fn listen(socket: &UdpSocket, shared: &Shared) {

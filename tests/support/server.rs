@@ -39,6 +39,7 @@ const BLOCKS: u16 = 220;
 pub struct Config {
     sections: BTreeMap<String, BTreeMap<String, String>>,
     routes: Vec<String>,
+    tables: Vec<String>,
     builtin_routes: bool,
     program: Vec<String>,
     rtp_pairs: u16,
@@ -57,6 +58,7 @@ impl Config {
         let config = Self {
             sections: BTreeMap::new(),
             routes: Vec::new(),
+            tables: Vec::new(),
             builtin_routes: true,
             program: vec![env!("CARGO_BIN_EXE_antiphon").to_owned()],
             // The pair with the reserved port is left out.
@@ -79,6 +81,12 @@ impl Config {
     /// Adds a route: the TOML lines of one `[[route]]`.
     pub fn route(mut self, lines: &str) -> Self {
         self.routes.push(lines.to_owned());
+        self
+    }
+
+    /// Adds whole tables, headers included: `[[mailbox]]`, `[[menu]]` and their choices.
+    pub fn tables(mut self, text: &str) -> Self {
+        self.tables.push(text.to_owned());
         self
     }
 
@@ -134,6 +142,9 @@ impl Config {
         }
         for route in &self.routes {
             let _ = writeln!(toml, "\n[[route]]\n{route}");
+        }
+        for tables in &self.tables {
+            let _ = writeln!(toml, "\n{tables}");
         }
         toml
     }
@@ -210,6 +221,7 @@ impl Log {
 pub struct Server {
     child: Mutex<Child>,
     log: Arc<Log>,
+    program: Vec<String>,
     directory: tempfile::TempDir,
     ports: PortBlock,
     listening: Vec<(String, SocketAddr)>,
@@ -221,33 +233,34 @@ impl Server {
         let ports = PortBlock::reserve();
         let file = directory.path().join("antiphon.toml");
         std::fs::write(&file, config.to_toml(directory.path(), &ports)).unwrap();
-        let mut child = Command::new(&config.program[0])
-            .args(&config.program[1..])
-            .args(["serve", "--config"])
-            .arg(&file)
-            .current_dir(directory.path())
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Arc::new(Log::default());
-        log.follow(child.stdout.take().unwrap());
-        log.follow(child.stderr.take().unwrap());
+        let (child, log) = spawn(&config.program, directory.path());
         let mut server = Self {
             child: Mutex::new(child),
             log,
+            program: config.program.clone(),
             directory,
             ports,
             listening: Vec::new(),
         };
-        server.wait_for(
+        server.wait_ready();
+        server
+    }
+
+    /// Starts it again, once it is gone: same configuration, same directory, another log.
+    pub fn restart(&mut self) {
+        assert!(!self.is_running(), "it still runs");
+        let (child, log) = spawn(&self.program, self.directory.path());
+        self.child = Mutex::new(child);
+        self.log = log;
+        self.wait_ready();
+    }
+
+    fn wait_ready(&mut self) {
+        self.wait_for(
             |text| text.lines().any(|l| l == "ready").then_some(()),
             "ready",
         );
-        server.listening = listening(&server.log());
-        server
+        self.listening = listening(&self.log());
     }
 
     /// Where it listens: the first address of this transport and family.
@@ -278,8 +291,13 @@ impl Server {
 
     /// Recordings so far, in the order of their names.
     pub fn recordings(&self) -> Vec<PathBuf> {
+        self.files_below("recordings")
+    }
+
+    /// Files below a directory of its own, in the order of their names.
+    pub fn files_below(&self, directory: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        let mut open = vec![self.directory().join("recordings")];
+        let mut open = vec![self.directory().join(directory)];
         while let Some(directory) = open.pop() {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
                 let path = entry.path();
@@ -390,6 +408,25 @@ impl Drop for Server {
             eprintln!("--- the server's log ---\n{}------", self.log());
         }
     }
+}
+
+/// The server on the configuration file of this directory, and what it says.
+fn spawn(program: &[String], directory: &Path) -> (Child, Arc<Log>) {
+    let mut child = Command::new(&program[0])
+        .args(&program[1..])
+        .args(["serve", "--config"])
+        .arg(directory.join("antiphon.toml"))
+        .current_dir(directory)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = Arc::new(Log::default());
+    log.follow(child.stdout.take().unwrap());
+    log.follow(child.stderr.take().unwrap());
+    (child, log)
 }
 
 /// Reads `listening   udp 127.0.0.1:5060` from the banner.
