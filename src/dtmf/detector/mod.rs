@@ -188,7 +188,7 @@ impl Detector {
             return None;
         }
         let powers = self.tables.window(&self.bins);
-        let tones = |pair: Pair| powers[pair.0] + powers[pair.1 + 4];
+        let tones = |pair: Pair| [powers[pair.0], powers[pair.1 + 4]];
         if !self.state.listen(tones, energy) {
             return None;
         }

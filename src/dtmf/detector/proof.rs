@@ -52,8 +52,8 @@ const COLOURED: f32 = 0.006;
 const STEADY_SIGMAS: f32 = 6.5;
 /// High over low. Q.24 table A-1: +4 dB (AT&T, others more) to -8 dB; noise adds 1.3 dB at most.
 const TWIST_DB: std::ops::Range<f32> = -9.8..5.6;
-/// Energy below the tones, as a share of theirs: a voice has more, unless it is a dial tone.
-const BELOW: f32 = 0.15;
+/// Energy below the tones, as a share of theirs: only a dial tone may have more.
+const BELOW: f32 = 0.5;
 /// Dial tones, Hz (ITU-T E.180 Suppl. 2: 350 + 440 in North America, 400 to 450 in most others).
 const DIAL_HZ: std::ops::Range<f32> = 340.0..460.0;
 /// What may be left besides a dial tone and the digit, as a share of the digit.

@@ -18,10 +18,11 @@ const SUSPECT_GAP: u32 = 4;
 const HOLD: u32 = 9;
 /// The same until a digit is no longer suspect.
 const FADE: u32 = 2;
-/// The tones' share of all energy, and their energy against that at the proof, while they sound:
-/// concealed audio is impure and fades.
+/// The tones' share of all energy while they sound: concealed audio is impure.
 const PRESENT_SHARE: f32 = 0.4;
-const PRESENT_LEVEL: f32 = 0.1;
+/// The energy of either tone against that at the proof: concealed audio fades by 8 dB in 40 ms; of
+/// a neighbour in frequency 0.11 is seen.
+const PRESENT_LEVEL: f32 = 0.15;
 /// How much amplitudes and frequencies may differ between the pieces of a broken digit:
 /// concealment fades by a fifth in 20 ms.
 const SWING: f32 = 1.4;
@@ -67,14 +68,15 @@ impl State {
         held || self.candidate().is_some_and(Candidate::is_suspect)
     }
 
-    /// After the next window, in which the frequencies of each pair have this energy of all.
+    /// After the next window, in which the tones of each pair have these energies of all.
     /// Returns whether to look for candidates.
-    pub(super) fn listen(&mut self, tones: impl Fn(Pair) -> f32, energy: f32) -> bool {
+    pub(super) fn listen(&mut self, tones: impl Fn(Pair) -> [f32; 2], energy: f32) -> bool {
         let State::Held(held, candidate) = self else {
             return true;
         };
         let now = tones(held.pair);
-        if now > PRESENT_SHARE * energy && now > PRESENT_LEVEL * held.energy {
+        let sounds = |t: usize| now[t] > PRESENT_LEVEL * held.energies[t];
+        if now[0] + now[1] > PRESENT_SHARE * energy && sounds(0) && sounds(1) {
             held.absent = 0;
             *candidate = None;
             return false;
@@ -103,11 +105,11 @@ impl State {
         };
     }
 
-    /// A digit was told: its tones have this energy in a window.
-    pub(super) fn tell(&mut self, pair: Pair, energy: f32) {
+    /// A digit was told: its tones have these energies in a window.
+    pub(super) fn tell(&mut self, pair: Pair, energies: [f32; 2]) {
         let held = Held {
             pair,
-            energy,
+            energies,
             absent: 0,
         };
         *self = State::Held(held, None);
@@ -189,8 +191,8 @@ impl Candidate {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pair: Pair,
-    /// The energy of its tones in a window, when it was told.
-    energy: f32,
+    /// The energies of its tones in a window, when it was told.
+    energies: [f32; 2],
     /// Windows without them.
     absent: u32,
 }
