@@ -164,8 +164,7 @@ impl Basis {
     fn project(&self, x: &[f32]) -> [[Complex; 2]; 2] {
         let (first, second) = x.split_at(x.len() / 2);
         let (first, second) = (first.as_chunks().0, second.as_chunks().0);
-        let mut sums = [[Complex::default(); 2]; 2];
-        for t in 0..2 {
+        let tone = |t: usize| {
             let mut wheel = self.wheel(t);
             let mut lanes = [[0.0f32; LANES]; 4];
             for (p, q) in first.iter().zip(second) {
@@ -178,11 +177,11 @@ impl Basis {
                 }
                 wheel = wheel.turn();
             }
-            let [a, b, c, d] = lanes.map(|l| l.iter().sum());
-            sums[0][t] = Complex { re: a, im: b };
-            sums[1][t] = Complex { re: c, im: d };
-        }
-        sums
+            let [a, b, c, d] = lanes.map(|lane| lane.iter().sum());
+            [Complex { re: a, im: b }, Complex { re: c, im: d }]
+        };
+        let (low, high) = (tone(0), tone(1));
+        [[low[0], high[0]], [low[1], high[1]]]
     }
 
     /// What `x` is without the sines: its energy, and its correlation with itself one sample on.

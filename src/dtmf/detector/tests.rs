@@ -5,6 +5,7 @@ use std::f64::consts::TAU;
 use super::*;
 use crate::audio::TICK_SAMPLES;
 use crate::audio::conceal::Concealer;
+use crate::audio::tone::Tone;
 use crate::codec::g711;
 
 /// How a key is pressed: 50 ms at -10 dBm0 each, unless said otherwise.
@@ -57,10 +58,8 @@ impl Line {
     }
 
     fn press(&mut self, digit: Digit, press: Press) {
-        let peak = press
-            .dbm0
-            .map(|dbm0| 32767.0 * 10f64.powf((dbm0 - 3.14) / 20.0));
-        let power = (peak[0] * peak[0] + peak[1] * peak[1]) / 2.0;
+        let peak = press.dbm0.map(peak);
+        let power = f64::midpoint(peak[0] * peak[0], peak[1] * peak[1]);
         // Uniform noise of width w has the power w^2 / 12.
         let noise = (12.0 * power / 10f64.powf(press.snr_db / 10.0)).sqrt();
         let (low, high) = digit.frequencies();
@@ -96,6 +95,11 @@ impl Line {
     fn heard(self) -> String {
         heard(&self.frames())
     }
+}
+
+/// The peak of a sine.
+fn peak(dbm0: f64) -> f64 {
+    f64::from(Tone::sine(1000.0, dbm0 as f32).amplitude())
 }
 
 /// The digits that are told.
@@ -194,7 +198,7 @@ fn dial_tone_may_go_on_behind_the_digits() {
             ..PRESS
         };
         let mut line = Line::press_all(1, press);
-        let peak = 32767.0 * 10f64.powf((dbm0 - 3.14) / 20.0);
+        let peak = peak(dbm0);
         for hz in frequencies {
             for (n, s) in line.samples.iter_mut().enumerate() {
                 *s += peak * (TAU * hz * n as f64 / 8000.0).sin();
