@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
+use super::HOP;
 use super::fit::omega;
-use super::{HIGH_HZ, HOP, LOW_HZ};
+use crate::dtmf::digit::{HIGH_HZ, LOW_HZ};
 
 /// Hops in a window: 10 ms.
 pub(super) const WINDOW: usize = 4;
