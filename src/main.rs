@@ -9,6 +9,7 @@ use antiphon::caller::{self, CallOptions};
 use antiphon::codec::Codec;
 use antiphon::config::{Config, LogFormat};
 use antiphon::dtmf::Digit;
+use antiphon::leg::MAX_DIGITS;
 use antiphon::server;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -109,7 +110,10 @@ fn keys(text: &str) -> Result<String, String> {
             "{wrong:?} is no key; 0-9 * # A-D are, and a comma waits"
         )),
         None if text.is_empty() => Err("no key; 0-9 * # A-D are, and a comma waits".to_owned()),
-        None if text.len() > 256 => Err("more than 256 keys".to_owned()),
+        None if text.split(',').any(|group| group.len() > MAX_DIGITS) => Err(format!(
+            "more than {MAX_DIGITS} keys without a comma between them"
+        )),
+        None if text.len() > 1024 => Err("more than 1024 keys".to_owned()),
         None => Ok(text.to_owned()),
     }
 }

@@ -559,100 +559,152 @@ menu = 'main'
 #[test]
 fn wrong_menus_and_mailboxes_are_refused() {
     const M: &str = "[[menu]]\nname = 'm'\n";
-    const CHOICE: &str = "[[menu.choice]]\ndigits = '1'\n";
+    const C: &str = "[[menu.choice]]\ndigits = '1'\n";
+    // A choice that is right, so that nothing but what is tested is wrong.
+    const ECHO: &str = "[[menu.choice]]\ndigits = '0'\napp = 'echo'\n";
     let cases = [
         (
-            "[[menu]]".to_owned(),
-            "1: menu[1].name: missing, expected a name of letters, digits, \"-\" and \"_\" (but \"hang-up\")",
+            format!("[[menu]]\n{ECHO}"),
+            format!("1: menu[1].name: missing, expected {NAME}"),
         ),
         (
-            "[[menu]]\nname = 'a b'".to_owned(),
-            "2: menu[1].name: found \"a b\", expected a name of letters, digits, \"-\" and \"_\" (but \"hang-up\")",
+            format!("[[menu]]\nname = 'a b'\n{ECHO}"),
+            format!("2: menu[1].name: found \"a b\", expected {NAME}"),
         ),
         (
-            format!("{M}{M}"),
-            "3: menu[2]: there is another menu \"m\" above",
+            M.to_owned(),
+            "1: menu[1]: a menu without a [[menu.choice]]: no answer leads anywhere".into(),
         ),
         (
-            format!("{M}on_timeout = 'x'"),
-            "3: menu[1].on_timeout: there is no menu \"x\"; menus are: m",
+            format!("{M}{ECHO}{M}{ECHO}"),
+            "6: menu[2]: there is another menu \"m\" above".into(),
         ),
         (
-            format!("{M}on_timeout = 'm'"),
-            "3: menu[1].on_timeout: a loop without input: m -> m; a caller who presses nothing stays in it for ever",
+            format!("{M}on_timeout = 'x'\n{ECHO}"),
+            "3: menu[1].on_timeout: there is no menu \"x\"; menus are: m".into(),
         ),
         (
-            format!("{M}terminator = '12'"),
-            "3: menu[1].terminator: found \"12\", expected one digit, or \"\"",
+            format!("{M}on_timeout = 'm'\n{ECHO}"),
+            "3: menu[1].on_timeout: a loop without input: m -> m; a caller who presses nothing \
+             stays in it for ever"
+                .into(),
         ),
         (
-            format!("{M}promts = []"),
-            "3: menu[1].promts: unknown key, the nearest known key is menu.prompts",
+            format!("{M}terminator = '12'\n{ECHO}"),
+            "3: menu[1].terminator: found \"12\", expected one digit, or \"\"".into(),
         ),
         (
-            format!("{M}[[menu.choice]]\napp = 'echo'"),
-            "3: menu[1].choice[1].digits: missing, expected digits 0 to 9, *, #, A to D, with X for any of 0 to 9, 32 at most",
+            format!("{M}promts = []\n{ECHO}"),
+            "3: menu[1].promts: unknown key, the nearest known key is menu.prompts".into(),
+        ),
+    ];
+    check_without_demo(&cases);
+    let choices = [
+        (
+            "[[menu.choice]]\napp = 'echo'".to_owned(),
+            "3: menu[1].choice[1].digits: missing, expected digits 0 to 9, *, #, A to D, with X \
+             for any of 0 to 9, 32 at most",
         ),
         (
-            format!("{M}{CHOICE}app = 'announcement'"),
-            "5: menu[1].choice[1].app: found \"announcement\", expected one of \"menu\", \"play\", \"record\", \"voicemail\", \"conference\", \"digits\", \"echo\", \"hang-up\"",
+            format!("{C}app = 'announcement'"),
+            "5: menu[1].choice[1].app: found \"announcement\", expected one of \"menu\", \
+             \"play\", \"record\", \"voicemail\", \"conference\", \"digits\", \"echo\", \
+             \"hang-up\"",
         ),
         (
-            format!("{M}{CHOICE}app = 'menu'\nmenu = 'x'"),
+            format!("{C}app = 'menu'\nmenu = 'x'"),
             "6: menu[1].choice[1].menu: there is no menu \"x\"; menus are: m",
         ),
         (
-            format!("{M}{CHOICE}app = 'menu'"),
+            format!("{C}app = 'menu'"),
             "3: menu[1].choice[1].menu: missing, expected the name of a menu",
         ),
         (
-            format!("{M}{CHOICE}app = 'echo'\nthen = 'x'"),
+            format!("{C}app = 'echo'\nthen = 'x'"),
             "6: menu[1].choice[1].then: there is no menu \"x\"; menus are: m",
         ),
         (
-            format!("{M}{CHOICE}app = 'hang-up'\nthen = 'm'"),
+            format!("{C}app = 'hang-up'\nthen = 'm'"),
             "6: menu[1].choice[1].then: nothing follows a menu or a hang-up",
         ),
         (
-            format!("{M}{CHOICE}app = 'echo'\nroom = 'x'"),
+            format!("{C}app = 'echo'\nroom = 'x'"),
             "6: menu[1].choice[1].room: does not belong to app \"echo\", which takes no settings",
         ),
         (
-            format!("{M}{CHOICE}app = 'conference'\nroom = '$1'"),
-            "6: menu[1].choice[1].room: found \"$1\", expected a name, with $1 or ${1} for what the first group of user captured",
+            format!("{C}app = 'conference'\nroom = '${{0}}'"),
+            "6: menu[1].choice[1].room: found \"${0}\", expected a name, with $0 for the digits",
         ),
         (
-            format!("{M}{CHOICE}app = 'echo'\n[[menu.choice]]\ndigits = 'X'\napp = 'echo'"),
+            format!("{C}app = 'echo'\n[[menu.choice]]\ndigits = 'X'\napp = 'echo'"),
             "6: menu[1].choice[2]: \"X\" is answered by \"1\" above",
         ),
         (
-            format!("{M}{CHOICE}app = 'voicemail'\nmailbox = '7'"),
+            format!("{C}app = 'voicemail'\nmailbox = '7'"),
             "6: menu[1].choice[1].mailbox: there is no mailbox \"7\"; mailboxes are: ",
         ),
+    ];
+    check_without_demo(&choices.map(|(text, said)| (format!("{M}{text}"), said.to_owned())));
+}
+
+/// What a menu's name may be.
+const NAME: &str = "a name of letters, digits, \"-\" and \"_\" (but \"hang-up\")";
+
+#[test]
+fn wrong_mailboxes_and_what_leads_to_none_are_refused() {
+    const PIN: &str = "a PIN of 4 to 16 digits";
+    let cases = [
         (
             "[[mailbox]]\nnumber = '1'".to_owned(),
-            "1: mailbox[1].pin: missing, expected a PIN of 4 to 16 digits",
+            format!("1: mailbox[1].pin: missing, expected {PIN}"),
         ),
         (
             "[[mailbox]]\nnumber = '1'\npin = '12x4'".to_owned(),
-            "3: mailbox[1].pin: expected a PIN of 4 to 16 digits",
+            format!("3: mailbox[1].pin: expected {PIN}"),
         ),
         (
             "[[mailbox]]\nnumber = '1'\npin = '1234'\n[[mailbox]]\nnumber = '1'\npin = '1234'"
                 .to_owned(),
-            "4: mailbox[2]: there is another mailbox 1 above",
+            "4: mailbox[2]: there is another mailbox 1 above".to_owned(),
+        ),
+        (
+            "[voicemail]\nmin_seconds = 9\nmax_seconds = 9".to_owned(),
+            "2: voicemail.min_seconds: min_seconds is 9 and max_seconds 9: no message could be kept"
+                .to_owned(),
         ),
         (
             "[[route]]\nuser = '1'\napp = 'menu'\nmenu = 'x'".to_owned(),
-            "4: route[1].menu: there is no menu \"x\"; menus are: ",
+            "4: route[1].menu: there is no menu \"x\"; menus are: ".to_owned(),
         ),
         (
             "[[route]]\nuser = '1'\napp = 'hang-up'".to_owned(),
-            "3: route[1].app: found \"hang-up\", expected one of \"echo\", \"play\", \"record\", \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\"",
+            "3: route[1].app: found \"hang-up\", expected one of \"echo\", \"play\", \"record\", \
+             \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\""
+                .to_owned(),
         ),
     ];
+    check_without_demo(&cases);
+}
+
+#[test]
+fn a_pin_is_in_no_message() {
+    for line in [
+        "pin = 0723",
+        "pin = \"4711",
+        "pin = '5555'\npin = '4711'",
+        "pin = 4711x",
+    ] {
+        let text = format!("[[mailbox]]\nnumber = '1'\n{line}\n");
+        let said = Config::parse(&text, "a.toml").unwrap_err().to_string();
+        assert!(!said.contains("0723") && !said.contains("4711"), "{said}");
+        assert!(said.contains("a.toml:"), "{said}");
+    }
+}
+
+/// Each text has this one problem, without the demonstration: its names would be among those that
+/// are known.
+fn check_without_demo(cases: &[(String, String)]) {
     for (text, said) in cases {
-        // Without the demonstration, whose names would be among those that are known.
         let text = format!("builtin_routes = false\n{text}\n");
         let (line, rest) = said.split_once(':').expect("a line");
         let line = line.parse::<usize>().expect("a number") + 1;
@@ -666,19 +718,23 @@ fn wrong_menus_and_mailboxes_are_refused() {
 
 #[test]
 fn a_longer_loop_is_told_once_and_a_way_out_is_none() {
-    let menu =
-        |name: &str, next: &str| format!("[[menu]]\nname = '{name}'\non_timeout = '{next}'\n");
+    let menu = |name: &str, next: &str| {
+        format!(
+            "[[menu]]\nname = '{name}'\non_timeout = '{next}'\n\
+             [[menu.choice]]\ndigits = '0'\napp = 'echo'\n"
+        )
+    };
     let ring = [menu("b", "c"), menu("c", "a"), menu("a", "b")].concat();
     assert_eq!(
         problem(&ring),
-        "antiphon.toml:9: menu[3].on_timeout: a loop without input: a -> b -> c -> a; \
+        "antiphon.toml:15: menu[3].on_timeout: a loop without input: a -> b -> c -> a; \
          a caller who presses nothing stays in it for ever"
     );
     parse(&[menu("a", "b"), menu("b", "c"), menu("c", "hang-up")].concat());
     // A tail that leads into a loop is not the loop.
     let tail = [menu("t", "a"), menu("a", "a")].concat();
     assert!(
-        problem(&tail).starts_with("antiphon.toml:6: menu[2].on_timeout"),
+        problem(&tail).starts_with("antiphon.toml:9: menu[2].on_timeout"),
         "{}",
         problem(&tail)
     );

@@ -232,7 +232,7 @@ fn rolls_over_where_a_file_is_full() {
 #[test]
 fn a_stop_closes_every_file() {
     let dir = tempfile::tempdir().unwrap();
-    let mut recorder = recorder(RecorderSettings::default());
+    let recorder = recorder(RecorderSettings::default());
     for id in 0..20 {
         recorder
             .open(id, &dir.path().join(format!("{id}.wav")), 8000)

@@ -7,7 +7,7 @@ use super::{Action, Actions, Happened, Machine, PlayId, PlayItem};
 /// What is announced.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnnouncementSpec {
-    /// The `play=` parameter, decoded.
+    /// The `play=` parameter, as the peer wrote it.
     pub play: String,
     /// What it has turned out to be; empty until it is found.
     pub items: Vec<PlayItem>,

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::collect::{Answer, CollectSpec, Collector};
-use super::{Action, Actions, Happened, PlayId, PlayItem};
+use super::{Action, Actions, Happened, PlayId, PlayItem, PlayOutcome};
 use crate::dtmf::Digit;
 
 /// Digits that are kept ahead of their question; further ones are dropped.
@@ -32,8 +32,10 @@ pub(super) struct Question {
 /// What has come of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// All was said, or a digit has cut it short.
+    /// All was said.
     Said,
+    /// A digit has cut it short, or it could not be played.
+    Cut,
     Answered(Answer),
 }
 
@@ -57,7 +59,7 @@ impl Asker {
         self.collector = None;
         if items.is_empty() || (barge_in && !self.ahead.is_empty()) {
             self.hush(out);
-            return Some(Heard::Said);
+            return Some(Heard::Cut);
         }
         self.play(items, barge_in, out);
         None
@@ -89,10 +91,11 @@ impl Asker {
         out: &mut Actions,
     ) -> Option<Heard> {
         match happened {
-            Happened::PlayEnded(id, ..) if self.playing == Some(*id) => {
+            Happened::PlayEnded(id, outcome, _) if self.playing == Some(*id) => {
                 self.playing = None;
                 if self.collector.is_none() {
-                    return Some(Heard::Said);
+                    let failed = matches!(outcome, PlayOutcome::Failed(_));
+                    return Some(if failed { Heard::Cut } else { Heard::Said });
                 }
                 self.take_ahead(now)
             }
@@ -109,6 +112,11 @@ impl Asker {
         let answer = self.collector.as_mut()?.handle_timeout(now)?;
         self.collector = None;
         Some(Heard::Answered(answer))
+    }
+
+    /// Takes what came ahead, for somebody else.
+    pub fn take_all_ahead(&mut self) -> VecDeque<Digit> {
+        std::mem::take(&mut self.ahead)
     }
 
     /// What the caller has pressed so far does not count any more.
@@ -136,7 +144,7 @@ impl Asker {
             self.hush(out);
             if self.collector.is_none() {
                 self.keep(digit);
-                return Some(Heard::Said);
+                return Some(Heard::Cut);
             }
         }
         if self.playing.is_some() || self.collector.is_none() {

@@ -11,8 +11,6 @@ use super::{Action, Actions, Happened, Machine, PlayItem, speak};
 pub struct DigitsSpec {
     /// When an entry is complete.
     pub collect: CollectSpec,
-    /// A digit ends a prompt.
-    pub barge_in: bool,
     /// Digits pressed before the prompt count.
     pub type_ahead: bool,
 }
@@ -50,7 +48,7 @@ impl Reader {
         self.state = State::Asking;
         let question = Question {
             prompts,
-            barge_in: self.spec.barge_in,
+            barge_in: true,
             type_ahead: self.spec.type_ahead,
             collect: self.spec.collect.clone(),
         };
@@ -66,7 +64,7 @@ impl Reader {
                     self.state = State::SpeakingBack;
                     let mut items = speak::prompts(&["digits-you-entered"]);
                     items.extend(answer.digits.iter().map(|&d| speak::digit(d)));
-                    self.asker.say(items, self.spec.barge_in, out)
+                    self.asker.say(items, true, out)
                 }
                 (State::Asking, _) => {
                     self.silent += 1;

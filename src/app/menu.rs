@@ -87,7 +87,7 @@ pub enum Branch {
 #[derive(Debug)]
 enum State {
     Asking,
-    /// A choice's prompts; then this menu, or the end.
+    /// A choice's prompts, so often (0: until a digit comes); then this menu, or the end.
     Saying {
         left: u32,
         items: Vec<PlayItem>,
@@ -113,6 +113,7 @@ pub(super) struct Navigator {
 
 /// Plays of a menu have numbers below, those of its applications a run in the upper bits.
 const RUN_SHIFT: u32 = 16;
+const RUN_MASK: u32 = (1 << RUN_SHIFT) - 1;
 
 impl Navigator {
     pub fn new(spec: MenuSpec) -> Self {
@@ -160,7 +161,7 @@ impl Navigator {
                 (State::Asking, Heard::Answered(answer)) => {
                     self.answered(&answer.digits, answer.timed_out, now, out)
                 }
-                (State::Saying { left, items, .. }, _) if *left != 1 => {
+                (State::Saying { left, items, .. }, Heard::Said) if *left != 1 => {
                     *left = left.saturating_sub(1);
                     let items = items.clone();
                     self.asker.say(items, true, out)
@@ -215,7 +216,7 @@ impl Navigator {
             Branch::HangUp => self.hang_up(out),
             Branch::Run { app, then } => match &**app {
                 // Said by the menu itself: a digit cuts it short and counts for what follows.
-                AppSpec::Play(play) if play.repeat > 0 => {
+                AppSpec::Play(play) => {
                     self.state = State::Saying {
                         left: play.repeat,
                         items: play.items.clone(),
@@ -225,10 +226,14 @@ impl Navigator {
                 }
                 app => {
                     let entered: String = digits.iter().map(|d| d.as_char()).collect();
-                    self.run += 1;
+                    self.run = self.run.wrapping_add(1) & RUN_MASK;
                     let mut sub = super::machine(&app.with_digits(&entered));
                     let mut wanted = Actions::new();
                     sub.handle(&Happened::Established, now, &mut wanted);
+                    // What was pressed ahead was meant for it.
+                    for digit in self.asker.take_all_ahead() {
+                        sub.handle(&Happened::Digit(digit), now, &mut wanted);
+                    }
                     self.state = State::Running { sub, then: *then };
                     self.pass_on(wanted, now, out)
                 }
@@ -255,7 +260,7 @@ impl Navigator {
                     repeat,
                     gap,
                 } => out.push_back(Action::Play {
-                    id: PlayId(self.run << RUN_SHIFT | id.0 & ((1 << RUN_SHIFT) - 1)),
+                    id: PlayId(self.run << RUN_SHIFT | id.0 & RUN_MASK),
                     items,
                     repeat,
                     gap,
@@ -274,7 +279,7 @@ impl Navigator {
         match happened {
             Happened::PlayEnded(id, outcome, played) => {
                 let mine = id.0 >> RUN_SHIFT == self.run;
-                let id = PlayId(id.0 & ((1 << RUN_SHIFT) - 1));
+                let id = PlayId(id.0 & RUN_MASK);
                 mine.then(|| Happened::PlayEnded(id, outcome.clone(), *played))
             }
             other => Some(other.clone()),

@@ -215,3 +215,35 @@ fn digits_behind_a_mistake_do_not_count() {
     talk.played().expect("");
     talk.press("9").expect("hang-up");
 }
+
+#[test]
+fn prompts_for_ever_end_with_a_digit_and_broken_ones_at_once() {
+    let mut menus = menus();
+    menus[0].choices[1].branch = play("news", 0, Some(1));
+    menus[0].choices[4].branch = play("bye", 1_000_000, None);
+    let mut talk = talk_with(menus.clone());
+    talk.start();
+    talk.press("2").expect("stop | play news");
+    for _ in 0..5 {
+        talk.played().expect("play news");
+    }
+    talk.press("1").expect("stop | play main");
+    // Pressed while it plays: one step, and not a million.
+    talk.press("5").expect("stop | play bye");
+    talk.press("1").expect("stop | hang-up");
+    let mut talk = talk_with(menus);
+    talk.start();
+    talk.press("5").expect("stop | play bye");
+    talk.broken().expect("hang-up");
+}
+
+#[test]
+fn digits_ahead_of_an_application_are_its_own() {
+    let mut menus = menus();
+    menus[0].barge_in = false;
+    let mut talk = talk_with(menus);
+    talk.start();
+    // 4 is the echo, which ends with pound.
+    talk.press("4#").expect("");
+    talk.played().expect("echo true | echo false | play sub");
+}

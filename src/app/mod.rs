@@ -17,7 +17,7 @@ mod message;
 mod play;
 mod record;
 mod script;
-mod speak;
+pub mod speak;
 pub mod voicemail;
 
 pub use announcement::AnnouncementSpec;
@@ -104,6 +104,8 @@ pub enum Happened {
     Digit(Digit),
     /// The digits of [`Action::SendDigits`] are out, or why not.
     DigitsSent(Result<(), String>),
+    /// Whether the PIN opens the box: not even the right one does after too many wrong ones.
+    Unlocked(bool),
     /// What [`Action::ListMessages`] asked for, or why it cannot be told.
     Messages(Result<Vec<Message>, String>),
     /// A message was marked as saved, or deleted; or why not.
@@ -185,6 +187,13 @@ pub enum Action {
         tone: Duration,
         /// The pause behind each.
         pause: Duration,
+    },
+    /// A PIN was entered; [`Happened::Unlocked`] tells at once whether it opens the box.
+    Unlock {
+        /// Which box.
+        mailbox: String,
+        /// Whether it is the box's own.
+        right: bool,
     },
     /// Tell what is in a mailbox.
     ListMessages(String),

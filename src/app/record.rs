@@ -24,6 +24,7 @@ pub struct RecordSpec {
 pub(super) struct Recorder {
     spec: RecordSpec,
     recording: bool,
+    failed: bool,
 }
 
 impl Recorder {
@@ -31,6 +32,7 @@ impl Recorder {
         Self {
             spec,
             recording: false,
+            failed: false,
         }
     }
 
@@ -53,9 +55,10 @@ impl Machine for Recorder {
                 self.recording = true;
                 out.push_back(self.record());
             }
+            // What goes wrong on the disk ends the recording, never the call: pound still ends that.
+            Happened::RecordEnded(RecordOutcome::Failed(_), _) => self.failed = true,
+            Happened::Digit(Digit::POUND) if self.failed => out.push_back(Action::HangUp),
             Happened::Digit(Digit::POUND) if self.recording => out.push_back(Action::StopRecord),
-            // What goes wrong on the disk ends the recording, never the call.
-            Happened::RecordEnded(RecordOutcome::Failed(_), _) => {}
             Happened::RecordEnded(..) => out.push_back(Action::HangUp),
             _ => {}
         }

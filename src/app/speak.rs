@@ -14,7 +14,7 @@ pub(super) fn prompts(names: &[&str]) -> Vec<PlayItem> {
 }
 
 /// One key.
-pub(super) fn digit(digit: Digit) -> PlayItem {
+pub fn digit(digit: Digit) -> PlayItem {
     match digit.as_char() {
         '*' => prompt("digit-star"),
         '#' => prompt("digit-pound"),
@@ -23,7 +23,7 @@ pub(super) fn digit(digit: Digit) -> PlayItem {
 }
 
 /// A number as it is said: up to 99 in words, above digit by digit.
-pub(super) fn number(n: usize) -> Vec<PlayItem> {
+pub fn number(n: usize) -> Vec<PlayItem> {
     match n {
         0..=9 => vec![prompt(&format!("digit-{n}"))],
         10..=19 => vec![prompt(&format!("number-{n}"))],

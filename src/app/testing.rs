@@ -16,6 +16,8 @@ pub struct Talk {
     now: Instant,
     playing: Option<PlayId>,
     wanted: Vec<String>,
+    /// No PIN opens a box.
+    pub locked: bool,
 }
 
 impl Talk {
@@ -25,6 +27,7 @@ impl Talk {
             now: Instant::now(),
             playing: None,
             wanted: Vec::new(),
+            locked: false,
         }
     }
 
@@ -39,6 +42,14 @@ impl Talk {
         let id = self.playing.take().expect("something plays");
         let end = Happened::PlayEnded(id, PlayOutcome::Finished, Duration::from_secs(1));
         self.happened(&end)
+    }
+
+    /// What is to play cannot be played.
+    #[track_caller]
+    pub fn broken(&mut self) -> &mut Self {
+        let id = self.playing.take().expect("something plays");
+        let failed = PlayOutcome::Failed("gone".to_owned());
+        self.happened(&Happened::PlayEnded(id, failed, Duration::ZERO))
     }
 
     pub fn press(&mut self, keys: &str) -> &mut Self {
@@ -104,6 +115,12 @@ impl Talk {
             match &action {
                 Action::Play { id, .. } => self.playing = Some(*id),
                 Action::StopPlay => self.playing = None,
+                // The switch answers at once.
+                Action::Unlock { right, .. } => {
+                    let open = *right && !self.locked;
+                    self.app.handle(&Happened::Unlocked(open), self.now);
+                    continue;
+                }
                 _ => {}
             }
             self.wanted.push(words(&action));
@@ -137,6 +154,7 @@ fn words(action: &Action) -> String {
                 digits.iter().map(|d| d.as_char()).collect::<String>()
             )
         }
+        Action::Unlock { mailbox, .. } => format!("unlock {mailbox}"),
         Action::ListMessages(mailbox) => format!("list {mailbox}"),
         Action::LeaveMessage {
             mailbox,

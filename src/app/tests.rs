@@ -119,7 +119,6 @@ fn record_and_echo_end_with_pound() {
 fn digits_are_spoken_back_until_nothing_comes() {
     let mut talk = talk(&AppSpec::Digits(DigitsSpec {
         collect: collect::CollectSpec::default(),
-        barge_in: true,
         type_ahead: true,
     }));
     talk.start().expect("play digits-enter");

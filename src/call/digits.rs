@@ -1,7 +1,8 @@
 //! The digits of a call: those that come, each told once; those that go out by INFO.
 //!
-//! A phone may send a digit both in its media and by INFO. They come in the same order each way, so
-//! the first of one way that has not been matched yet is held against the next of the other.
+//! A phone may send a digit both in its media and by INFO: of one press, whichever way comes second is
+//! passed over. INFO over UDP may come late and out of order, so any digit of the other way that has
+//! not been matched yet may be the one.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,9 +15,11 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::transaction::ServerId;
 
-/// The two ways of one digit are at most so far apart: INFO may come at the end of a long press, and
-/// be sent again once or twice.
+/// The two ways of one digit are at most so far apart, the length of the press left out: INFO may be
+/// sent again once or twice.
 const WAYS_APART: Duration = Duration::from_secs(3);
+/// The longest press that an INFO is believed.
+const LONGEST_PRESS: Duration = Duration::from_secs(30);
 /// Digits that wait for their like; at the bound the oldest is forgotten.
 const MAX_UNMATCHED: usize = 32;
 /// The body types of digits in INFO.
@@ -37,15 +40,17 @@ pub enum Way {
 pub(super) struct Unmatched(VecDeque<(Digit, Way, Instant)>);
 
 impl Unmatched {
-    /// Whether a digit is news.
-    pub fn is_new(&mut self, digit: Digit, way: Way, now: Instant) -> bool {
+    /// Whether a digit is news; `length` is how long ago it was pressed, as far as that is told.
+    pub fn is_new(&mut self, digit: Digit, way: Way, length: Duration, now: Instant) -> bool {
+        let kept = WAYS_APART + LONGEST_PRESS;
         self.0
-            .retain(|(.., at)| now.saturating_duration_since(*at) <= WAYS_APART);
-        let first = self.0.iter().position(|(_, known, _)| *known != way);
-        if let Some(first) = first
-            && self.0[first].0 == digit
-        {
-            self.0.remove(first);
+            .retain(|(.., at)| now.saturating_duration_since(*at) <= kept);
+        let within = WAYS_APART + length.min(LONGEST_PRESS);
+        let other = self.0.iter().position(|(known, by, at)| {
+            *by != way && *known == digit && now.saturating_duration_since(*at) <= within
+        });
+        if let Some(other) = other {
+            self.0.remove(other);
             return false;
         }
         if self.0.len() >= MAX_UNMATCHED {
@@ -71,7 +76,11 @@ pub(super) struct InfoDial {
 impl Call {
     /// The party has pressed a digit.
     pub fn digit(&mut self, digit: Digit, way: Way, now: Instant) {
-        if self.unmatched.is_new(digit, way, now) {
+        self.digit_of_length(digit, way, Duration::ZERO, now);
+    }
+
+    fn digit_of_length(&mut self, digit: Digit, way: Way, length: Duration, now: Instant) {
+        if self.unmatched.is_new(digit, way, length, now) {
             self.outputs.push_back(Output::Digit(digit));
             self.happened(&Happened::Digit(digit), now);
         }
@@ -89,8 +98,8 @@ impl Call {
     pub(super) fn on_info(&mut self, transaction: ServerId, request: &Request, now: Instant) {
         let response = match read_info(request) {
             Ok(digit) => {
-                if let Some(digit) = digit {
-                    self.digit(digit, Way::Info, now);
+                if let Some((digit, length)) = digit {
+                    self.digit_of_length(digit, Way::Info, length, now);
                 }
                 self.response(request, 200)
             }
@@ -174,22 +183,29 @@ impl Call {
     }
 }
 
-/// The digit of an INFO request; none where its body is not about digits.
-fn read_info(request: &Request) -> Result<Option<Digit>, &'static str> {
+/// The digit of an INFO request and how long it was pressed; none where its body is not about digits.
+fn read_info(request: &Request) -> Result<Option<(Digit, Duration)>, &'static str> {
     let kind = request.headers.content_type().unwrap_or_default();
     let text = std::str::from_utf8(&request.body).unwrap_or_default();
-    let signal = if kind.eq_ignore_ascii_case(RELAY) {
+    let field = |wanted: &str| {
         text.lines().find_map(|line| {
             let (name, value) = line.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("signal").then_some(value)
+            let is_it = name.trim().eq_ignore_ascii_case(wanted);
+            is_it.then_some(value.trim())
         })
+    };
+    let signal = if kind.eq_ignore_ascii_case(RELAY) {
+        field("signal")
     } else if kind.eq_ignore_ascii_case(PLAIN) {
         Some(text)
     } else {
         return Ok(None);
     };
     match signal.map(str::trim).map(read_signal) {
-        Some(Some(digit)) => Ok(Some(digit)),
+        Some(Some(digit)) => {
+            let ms = field("duration").and_then(|d| d.parse().ok());
+            Ok(Some((digit, Duration::from_millis(ms.unwrap_or(0)))))
+        }
         // Flash and pause are said in the same way, and mean nothing here.
         Some(None) if signal.is_some_and(|s| is_other_signal(s.trim())) => Ok(None),
         _ => Err("Not A Digit"),
@@ -236,8 +252,11 @@ mod tests {
                     continue;
                 }
             };
-            if unmatched.is_new(d(c.chars().next().unwrap()), way, now) {
-                out.push_str(c);
+            // Behind the digit, how long it was pressed, ms.
+            let (digit, length) = c.split_at(1);
+            let length = Duration::from_millis(length.parse().unwrap_or(0));
+            if unmatched.is_new(d(digit.chars().next().unwrap()), way, length, now) {
+                out.push_str(digit);
             }
         }
         out
@@ -249,7 +268,9 @@ mod tests {
         assert_eq!(told("i5 m5"), "5");
         assert_eq!(told("m5 100 m5 20 i5 80 i5"), "55");
         assert_eq!(told("m1 i1 m2 i2 m2 i2 i3 m3"), "1223");
-        assert_eq!(told("m5 2900 i5"), "5", "a long press");
+        assert_eq!(told("m5 2900 i5"), "5", "sent again twice");
+        assert_eq!(told("m5 5000 i55000"), "5", "a long press");
+        assert_eq!(told("m1 m2 i2 i1"), "12", "the first INFO was lost");
     }
 
     #[test]
@@ -260,7 +281,7 @@ mod tests {
         assert_eq!(told("m5 i6"), "56");
     }
 
-    fn info(kind: &str, body: &str) -> Result<Option<Digit>, &'static str> {
+    fn info(kind: &str, body: &str) -> Result<Option<(Digit, Duration)>, &'static str> {
         let text = format!(
             "INFO sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKa\r\n\
              From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: x\r\nCSeq: 1 INFO\r\n\
@@ -283,10 +304,12 @@ mod tests {
             ("Signal=10", '*'),
             ("Signal=d", 'D'),
         ] {
-            assert_eq!(info(RELAY, body), Ok(Some(d(digit))), "{body:?}");
+            let read = info(RELAY, body).map(|r| r.map(|(digit, _)| digit));
+            assert_eq!(read, Ok(Some(d(digit))), "{body:?}");
         }
-        assert_eq!(info(PLAIN, "7"), Ok(Some(d('7'))));
-        assert_eq!(info("Application/DTMF-Relay", "Signal=#"), Ok(Some(d('#'))));
+        assert_eq!(info(PLAIN, "7"), Ok(Some((d('7'), Duration::ZERO))));
+        let long = info("Application/DTMF-Relay", "Signal=#\r\nDuration=1500");
+        assert_eq!(long, Ok(Some((d('#'), Duration::from_millis(1500)))));
         assert_eq!(info(RELAY, "Signal=hf"), Ok(None));
         assert_eq!(info("application/sdp", "v=0"), Ok(None));
         for bad in ["", "Signal=", "Signal=55", "Sig=5", "Signal=\u{0}", "5"] {

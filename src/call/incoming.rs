@@ -315,6 +315,9 @@ impl Call {
         self.answered = Some(now);
         self.outputs.push_back(Output::Answered);
         self.app.handle(&Happened::Established, now);
+        for digit in std::mem::take(&mut self.early) {
+            self.app.handle(&Happened::Digit(digit), now);
+        }
     }
 
     /// No ACK for our 2xx came within 64*T1 (RFC 3261 §13.3.1.4: BYE).

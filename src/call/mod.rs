@@ -49,6 +49,9 @@ use crate::sip::uri::{Host, Uri};
 /// What a caller may wait before it tries again where there was no media for it, seconds.
 const RETRY_AFTER: &str = "5";
 
+/// Digits that are kept until the ACK; further ones are dropped.
+const MAX_EARLY: usize = 32;
+
 /// Our handle of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallHandle(pub u64);
@@ -224,6 +227,8 @@ pub struct Call {
     /// The peer's Allow names UPDATE.
     peer_updates: bool,
     unmatched: Unmatched,
+    /// Digits that came before the ACK.
+    early: Vec<Digit>,
     info_dial: Option<InfoDial>,
     outputs: VecDeque<Output>,
 }
@@ -268,6 +273,7 @@ impl Call {
             retried: false,
             peer_updates: false,
             unmatched: Unmatched::default(),
+            early: Vec::new(),
             info_dial: None,
             outputs: VecDeque::new(),
         }
@@ -340,8 +346,13 @@ impl Call {
 
     /// Something happened that concerns the application.
     pub fn happened(&mut self, happened: &Happened, now: Instant) {
-        if matches!(self.state, State::Established) {
-            self.app.handle(happened, now);
+        match (&self.state, happened) {
+            (State::Established, _) => self.app.handle(happened, now),
+            // The media runs from our answer on: digits wait for the ACK.
+            (State::Accepted { .. }, Happened::Digit(digit)) if self.early.len() < MAX_EARLY => {
+                self.early.push(*digit);
+            }
+            _ => {}
         }
     }
 

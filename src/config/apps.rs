@@ -193,10 +193,36 @@ pub(super) enum Whose {
     Choice,
 }
 
+/// What templates may refer to.
+#[derive(Clone, Copy)]
+pub(super) enum Templates<'a> {
+    /// The groups of a route's pattern; an unread pattern refuses none, it has its own problem.
+    Groups(Option<&'a Regex>),
+    /// `$0`, the digits of a choice, and nothing else.
+    Digits,
+}
+
+impl Templates<'_> {
+    fn allow(self, template: &str) -> bool {
+        match self {
+            Templates::Groups(pattern) => is_template(template, pattern),
+            Templates::Digits => !template.replace("$0", "").contains('$'),
+        }
+    }
+
+    /// What they are, in a message.
+    fn hint(self) -> &'static str {
+        match self {
+            Templates::Groups(_) => "with $1 for what the first group of user captured",
+            Templates::Digits => "with $0 for the digits",
+        }
+    }
+}
+
 /// What an application's settings default to, and what their templates refer to.
 #[derive(Clone, Copy)]
 pub(super) struct Defaults<'a> {
-    pub(super) pattern: Option<&'a Regex>,
+    pub(super) templates: Templates<'a>,
     pub(super) recording: &'a Recording,
     pub(super) conference: &'a Conference,
 }
@@ -215,23 +241,23 @@ pub(super) fn read_app(
         table.missing("app", apps);
         return None;
     };
-    let pattern = defaults.pattern;
+    let templates = defaults.templates;
     let name = value.get_ref().as_str().unwrap_or_default();
     let (app, takes) = match (name, whose) {
         ("echo", _) => (Some(AppConfig::Echo), &[][..]),
         ("play", _) => (read_play(&mut table), PLAY),
         ("record", _) => {
-            let app = read_record(&mut table, pattern, defaults.recording);
+            let app = read_record(&mut table, templates, defaults.recording);
             (Some(app), RECORD)
         }
         ("conference", _) => {
-            let app = read_conference(&mut table, pattern, defaults.conference);
+            let app = read_conference(&mut table, templates, defaults.conference);
             (Some(app), CONFERENCE)
         }
         ("digits", _) => (Some(AppConfig::Digits), &[][..]),
         ("announcement", Whose::Route) => (Some(AppConfig::Announcement), &[][..]),
         ("menu", _) => (read_menu(&mut table), MENU),
-        ("voicemail", _) => (Some(read_voicemail(&mut table, pattern)), VOICEMAIL),
+        ("voicemail", _) => (Some(read_voicemail(&mut table, templates)), VOICEMAIL),
         ("hang-up", Whose::Choice) => (Some(AppConfig::HangUp), &[][..]),
         _ => {
             table.refuse("app", value, apps);
@@ -287,17 +313,17 @@ pub(super) fn read_prompts(
 
 fn read_record(
     table: &mut Table<'_, '_>,
-    pattern: Option<&Regex>,
+    templates: Templates<'_>,
     recording: &Recording,
 ) -> AppConfig {
     let max = table.number("max_seconds", recording.max.as_secs(), RECORDING_SECONDS);
     let silence = recording.silence.map_or(0, |time| time.as_secs());
     let name = table.optional(
         "name",
-        "a file name without \"/\", with $1 for what the first group of user captured",
+        &format!("a file name without \"/\", {}", templates.hint()),
         |value| {
             let is_name = |name: &String| {
-                !name.starts_with('.') && !name.contains('/') && is_template(name, pattern)
+                !name.starts_with('.') && !name.contains('/') && templates.allow(name)
             };
             text(value).filter(is_name)
         },
@@ -312,14 +338,14 @@ fn read_record(
 
 fn read_conference(
     table: &mut Table<'_, '_>,
-    pattern: Option<&Regex>,
+    templates: Templates<'_>,
     conference: &Conference,
 ) -> AppConfig {
     let room = table.value(
         "room",
         "$0".to_owned(),
-        "a name, with $1 or ${1} for what the first group of user captured",
-        |value| text(value).filter(|room| is_template(room, pattern)),
+        &format!("a name, {}", templates.hint()),
+        |value| text(value).filter(|room| templates.allow(room)),
     );
     AppConfig::Conference {
         room,
@@ -349,11 +375,11 @@ pub(super) fn read_reference(table: &mut Table<'_, '_>, key: &'static str) -> Op
     })
 }
 
-fn read_voicemail(table: &mut Table<'_, '_>, pattern: Option<&Regex>) -> AppConfig {
+fn read_voicemail(table: &mut Table<'_, '_>, templates: Templates<'_>) -> AppConfig {
     let mailbox = table.find("mailbox").and_then(|value| {
-        let name = text(value.get_ref()).filter(|name| is_template(name, pattern));
+        let name = text(value.get_ref()).filter(|name| templates.allow(name));
         if name.is_none() {
-            let expected = "a mailbox number, with $1 for what the first group of user captured";
+            let expected = format!("a mailbox number, {}", templates.hint());
             table.refuse("mailbox", value, expected);
         }
         Some(Reference {

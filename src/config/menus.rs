@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use regex::Regex;
-
 use super::apps::{
-    AppConfig, Defaults, PromptList, Reference, Whose, read_app, read_prompts, read_reference,
+    AppConfig, Defaults, PromptList, Reference, Templates, Whose, read_app, read_prompts,
+    read_reference,
 };
+use super::digits::SECONDS;
 use super::error::{Fault, Place};
 use super::media::{Conference, Recording};
 use super::print::{Printer, seconds};
@@ -71,7 +71,6 @@ const HANG_UP: &str = "hang-up";
 pub(super) const DEMO: &str = "demo";
 const MENU_NAME: &str = "a name of letters, digits, \"-\" and \"_\" (but \"hang-up\")";
 const DIGITS: &str = "digits 0 to 9, *, #, A to D, with X for any of 0 to 9, 32 at most";
-const SECONDS: std::ops::RangeInclusive<u64> = 1..=600;
 
 impl MenuConfig {
     pub(super) fn read(
@@ -230,10 +229,8 @@ impl ChoiceConfig {
         }
         let then = read_follower(&mut table, "then");
         let then_at = table.find("then").map(|value| table.place("then", value));
-        // Templates have `$0`, all that was pressed, and nothing else.
-        let whole = Regex::new(".*").ok();
         let defaults = Defaults {
-            pattern: whole.as_ref(),
+            templates: Templates::Digits,
             recording,
             conference,
         };
@@ -262,14 +259,18 @@ impl ChoiceConfig {
 
 /// Finds what is wrong between menus: names twice, branches to nowhere, choices that exclude each
 /// other, loops that nobody's digit leaves.
-pub(super) fn check(menus: &[MenuConfig], root: &mut Table<'_, '_>) {
+pub(super) fn check(menus: &[MenuConfig], effective: &[MenuConfig], root: &mut Table<'_, '_>) {
     for (n, menu) in menus.iter().enumerate() {
         if menus[..n].iter().any(|other| other.name == menu.name) {
             let why = format!("there is another menu {:?} above", menu.name);
             root.report(&menu.place, Fault::Senseless(why));
         }
         for reference in menu.references() {
-            check_reference(reference, menus, root);
+            check_reference(reference, effective, root);
+        }
+        if menu.choices.is_empty() {
+            let why = "a menu without a [[menu.choice]]: no answer leads anywhere";
+            root.report(&menu.place, Fault::Senseless(why.to_owned()));
         }
         for (n, choice) in menu.choices.iter().enumerate() {
             let before = &menu.choices[..n];

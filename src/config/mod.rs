@@ -4,6 +4,7 @@
 //! them. What is not known or not allowed is refused with file, line and key ([`ConfigError`]).
 
 mod apps;
+mod digits;
 mod error;
 pub mod fuzz;
 mod media;
@@ -19,6 +20,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use apps::{AppConfig, PromptList, Reference};
+pub use digits::Digits;
 pub use error::{ConfigError, Fault, Place, Problem};
 pub use media::{Conference, Media, Prompts, Recording};
 pub use menus::{ChoiceConfig, MenuConfig};
@@ -46,6 +48,8 @@ pub struct Config {
     pub prompts: Prompts,
     /// `[conference]`: rooms.
     pub conference: Conference,
+    /// `[digits]`: how numbers and PINs are read.
+    pub digits: Digits,
     /// `[voicemail]`: where messages go and how long they get.
     pub voicemail: Voicemail,
     /// `[announcement]`: what may be played by name.
@@ -108,6 +112,7 @@ impl Config {
         self.recording.print(&mut out);
         self.prompts.print(&mut out);
         self.conference.print(&mut out);
+        self.digits.print(&mut out);
         self.voicemail.print(&mut out);
         self.announcement.print(&mut out);
         for mailbox in &self.mailboxes {
@@ -155,9 +160,9 @@ impl Config {
 
     /// Finds what is wrong between the parts: names that lead to nothing.
     fn check(&self, root: &mut Table<'_, '_>) {
-        menus::check(&self.menus, root);
-        voicemail::check(&self.mailboxes, root);
         let (menus, mailboxes) = (self.effective_menus(), self.effective_mailboxes());
+        menus::check(&self.menus, &menus, root);
+        voicemail::check(&self.mailboxes, root);
         let of_choices = self.menus.iter().flat_map(|menu| &menu.choices);
         let of_routes = self.routes.iter().map(|route| &route.app);
         for app in of_routes.chain(of_choices.map(|choice| &choice.app)) {
@@ -179,6 +184,7 @@ impl Config {
         let recording = Recording::read(root.section("recording"));
         let prompts = Prompts::read(root.section("prompts"));
         let conference = Conference::read(root.section("conference"));
+        let digits = Digits::read(root.section("digits"));
         let voicemail = Voicemail::read(root.section("voicemail"));
         let announcement = Announcement::read(root.section("announcement"));
         let mailboxes = root.tables("mailbox", MailboxConfig::read);
@@ -194,6 +200,7 @@ impl Config {
             recording,
             prompts,
             conference,
+            digits,
             voicemail,
             announcement,
             mailboxes,

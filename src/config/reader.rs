@@ -92,7 +92,13 @@ impl<'d> Reader<'d> {
         let before = self.text.get(..offset).unwrap_or_default();
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text.get(start..).and_then(|rest| rest.lines().next());
-        let line = shortened(format!("{:?}", line.unwrap_or_default().trim()));
+        let line = line.unwrap_or_default().trim();
+        // What was meant to be a PIN is not shown.
+        let line = if line.to_ascii_lowercase().contains("pin") {
+            "pin = ...".to_owned()
+        } else {
+            shortened(format!("{line:?}"))
+        };
         let message = message.lines().collect::<Vec<_>>().join(", ");
         let fault = Fault::Syntax(format!("{message}, at {line}"));
         self.report(offset, String::new(), fault);

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
 use super::Config;
-use super::apps::{AppConfig, Defaults, PromptList, Reference, Whose, read_app};
+use super::apps::{AppConfig, Defaults, PromptList, Reference, Templates, Whose, read_app};
 use super::media::{Conference, Recording};
 use super::menus::DEMO;
 use super::print::Printer;
@@ -74,7 +74,7 @@ impl Route {
             network,
         );
         let defaults = Defaults {
-            pattern: pattern.as_ref(),
+            templates: Templates::Groups(pattern.as_ref()),
             recording,
             conference,
         };

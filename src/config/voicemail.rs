@@ -63,6 +63,19 @@ impl Voicemail {
             silence: positive(table.number("silence_seconds", 10, 0..=3_600)),
             max_messages: table.number("max_messages", 100, 1..=10_000),
         };
+        if voicemail.min >= voicemail.max
+            && let Some(value) = table
+                .find("min_seconds")
+                .or_else(|| table.find("max_seconds"))
+        {
+            let place = table.place("min_seconds", value);
+            let why = format!(
+                "min_seconds is {} and max_seconds {}: no message could be kept",
+                voicemail.min.as_secs(),
+                voicemail.max.as_secs()
+            );
+            table.report(&place, Fault::Senseless(why));
+        }
         table.finish();
         voicemail
     }

@@ -33,6 +33,8 @@ pub const MAX_READY: usize = 32;
 const MAX_KNOWN: usize = 32;
 /// Digits that are held at once; at the bound the first of them goes.
 const MAX_HELD: usize = 8;
+/// From this duration on an event is about to go on in another segment.
+const NEARLY_FULL: u16 = 60_000;
 /// An event of the same name so long after its last packet is another one: there are senders whose
 /// timestamps stand still.
 const MEMORY: Duration = Duration::from_secs(5);
@@ -300,7 +302,10 @@ impl Known {
     fn is_continued_at(&self, timestamp: Timestamp, marker: bool) -> bool {
         let ahead = timestamp.distance(self.timestamp);
         let within = (1..=i32::from(self.duration)).contains(&ahead);
-        !self.ended && !marker && (within || ahead == i32::from(MAX_DURATION))
+        // Not all senders fill a segment to its last unit, and its last report may be lost.
+        let nearly_full = self.duration >= NEARLY_FULL
+            && (i32::from(self.duration)..i32::from(MAX_DURATION)).contains(&ahead);
+        !self.ended && !marker && (within || nearly_full || ahead == i32::from(MAX_DURATION))
     }
 }
 

@@ -202,6 +202,31 @@ fn a_long_press_is_one_digit_in_however_many_segments() {
 }
 
 #[test]
+fn a_segment_that_is_not_filled_to_its_last_unit_goes_on_all_the_same() {
+    let report = |ms, seq, timestamp, duration, end| Sent {
+        ms,
+        seq,
+        event: Some((
+            timestamp,
+            false,
+            Event {
+                code: 3,
+                end,
+                volume: 10,
+                duration,
+            },
+        )),
+    };
+    // The report of 65,440, at which this sender begins anew, is lost.
+    let packets = [
+        report(1000, 1, 8000, 65_120, false),
+        report(1060, 4, 8000 + 65_440, 160, false),
+        report(1080, 5, 8000 + 65_440, 320, true),
+    ];
+    check(&packets, "3");
+}
+
+#[test]
 fn senders_that_move_the_timestamp_are_understood() {
     let mut packets = Presses::new().press('4', 200).out;
     let mut moved = 0;

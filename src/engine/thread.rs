@@ -91,6 +91,10 @@ impl MediaThread {
             ntp: self.sockets.clock.ntp(),
         };
         for _ in 0..COMMANDS_PER_WAKE {
+            if self.worker.is_behind() {
+                // What commands lead to has to be told: first what waits already.
+                break;
+            }
             let command = match self.inputs.try_recv() {
                 Ok(Input::Open(leg, pair)) => {
                     self.sockets.open(leg.id().index, pair);

@@ -133,6 +133,8 @@ struct Sounding {
     /// Where its present segment began, units of the event clock after `start`.
     segment: u64,
     first: bool,
+    /// The event clock, Hz.
+    rate: u32,
 }
 
 /// One telephone-event packet.
@@ -212,6 +214,7 @@ impl Dial {
                     start: position,
                     segment: 0,
                     first: true,
+                    rate: events.map_or(NARROWBAND, |e| e.clock_rate),
                 })
             } else {
                 State::Tone(burst(digit, self.tone_samples))
@@ -233,8 +236,11 @@ impl Dial {
                 Dialled::Tone
             }
             State::Events(sounding) => {
-                let rate = events.map_or(NARROWBAND, |e| e.clock_rate);
-                let (reports, over) = sounding.report(position, self.tone_samples, rate);
+                // A re-INVITE may have taken the events away, or changed their clock.
+                if events.is_none_or(|e| e.clock_rate != sounding.rate) {
+                    return Dialled::Over(DialEnd::Stopped);
+                }
+                let (reports, over) = sounding.report(position, self.tone_samples);
                 if over {
                     let tail = sounding.start + self.tone_samples;
                     let passed = position + TICK_SAMPLES as u64 - tail;
@@ -273,17 +279,13 @@ impl Dial {
 impl Sounding {
     /// The report of the tick at `position`, two where a segment is full (RFC 4733 §2.5.1.3); and
     /// whether the event has ended.
-    fn report(
-        &mut self,
-        position: u64,
-        tone_samples: u64,
-        rate: u32,
-    ) -> ([Option<Report>; 2], bool) {
+    fn report(&mut self, position: u64, tone_samples: u64) -> ([Option<Report>; 2], bool) {
         let passed = position + TICK_SAMPLES as u64 - self.start;
         let over = passed >= tone_samples;
-        let units = |samples: u64| samples * u64::from(rate) / LINE_RATE;
+        let rate = u64::from(self.rate);
+        let units = |samples: u64| samples * rate / LINE_RATE;
         let start = units(self.start);
-        let mut duration = units(passed.min(tone_samples)) - self.segment;
+        let mut duration = units(passed.min(tone_samples)).saturating_sub(self.segment);
         let mut reports = [None; 2];
         let report = |segment: u64, marker, duration: u64, end| Report {
             line: start + segment,

@@ -208,3 +208,20 @@ fn a_string_holds_what_it_may_and_does_not_show_it() {
     assert_eq!(long.len(), MAX_DIGITS);
     assert!(!format!("{:?}", string("1234")).contains('1'));
 }
+
+#[test]
+fn a_dial_ends_where_the_events_are_taken_away() {
+    for after in [
+        None,
+        Some(EventFormat {
+            clock_rate: 16_000,
+            ..EVENTS
+        }),
+    ] {
+        let mut dial = Dial::new(1, string("5"), DialMethod::Auto, 1000, 40);
+        let mut out = [0; TICK_SAMPLES];
+        dial.tick(0, true, Some(EVENTS), &mut out);
+        let over = dial.tick(160, true, after, &mut out);
+        assert_eq!(over, Dialled::Over(DialEnd::Stopped));
+    }
+}

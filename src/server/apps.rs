@@ -130,9 +130,8 @@ impl<'a> Parts<'a> {
                 max_members: *max_members,
             }),
             AppConfig::Digits => AppSpec::Digits(DigitsSpec {
-                collect: CollectSpec::default(),
-                barge_in: true,
-                type_ahead: true,
+                collect: self.mailboxes.collect.clone(),
+                type_ahead: self.mailboxes.type_ahead,
             }),
             // All of it is in the request.
             AppConfig::Announcement => AppSpec::Announcement(AnnouncementSpec {
@@ -226,6 +225,13 @@ fn mailboxes(config: &Config, prompts: &Prompts) -> Result<Mailboxes, BuildError
         max_message: config.voicemail.max,
         silence: config.voicemail.silence,
         max_messages: config.voicemail.max_messages,
+        collect: CollectSpec {
+            first_digit: config.digits.first_digit,
+            inter_digit: config.digits.inter_digit,
+            total: config.digits.total,
+            ..CollectSpec::default()
+        },
+        type_ahead: config.digits.type_ahead,
     })
 }
 

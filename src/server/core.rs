@@ -12,6 +12,7 @@ use tracing::warn;
 use super::apps::{self, BuildError};
 use super::build;
 use super::files::{Done, Recorded, Wanted};
+use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
 use crate::endpoint;
@@ -84,6 +85,8 @@ pub struct Core {
     started: Started,
     events: Vec<Event>,
     pub(super) recordings: HashMap<u64, Recorded>,
+    /// Calls for which files are being read, and the play that waits for that.
+    pub(super) loading: HashMap<CallHandle, Option<(Wanted, Vec<PlayItem>)>>,
 }
 
 impl Core {
@@ -140,6 +143,7 @@ impl Core {
             started,
             events: Vec::new(),
             recordings: HashMap::new(),
+            loading: HashMap::new(),
         })
     }
 
@@ -223,8 +227,8 @@ impl Core {
                     now,
                 ),
                 output @ Output::Record { .. } => self.record(output),
-                Output::Mailbox { call, request } => self.mailbox(call, request),
-                Output::Locate { call, uri } => self.locate(call, uri),
+                output @ Output::Mailbox { .. } => self.mailbox(output),
+                Output::Locate { call, call_id, uri } => self.locate(call, call_id, uri),
                 Output::CloseRecording { recording, samples } => {
                     self.recorder.close(recording, samples);
                 }

@@ -2,7 +2,6 @@
 //! tokio's blocking threads and comes back as a [`Done`].
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
@@ -29,7 +28,8 @@ pub(super) enum Done {
     Reloaded(PathBuf, Result<Box<Reloaded>, ReloadError>),
     Loaded(Wanted, Result<Vec<Source>, String>),
     Opened(Opened),
-    Happened(CallHandle, Happened),
+    Mailbox(CallHandle, u64, Happened),
+    MessageLeft(CallHandle, u64, MessageOutcome),
     Located(CallHandle, Option<Vec<PlayItem>>),
 }
 
@@ -72,21 +72,21 @@ impl Core {
                 self.adopt(&path, result);
                 return;
             }
-            Done::Loaded(wanted, Ok(items)) => Input::PlayReady {
-                call: wanted.call,
-                id: wanted.id,
-                play: Box::new(Play {
-                    id: u64::from(wanted.id.0),
-                    items,
-                    repeat: wanted.repeat,
-                    gap_samples: samples(wanted.gap),
-                }),
-            },
-            Done::Loaded(Wanted { call, id, .. }, Err(error)) => {
-                Input::PlayFailed { call, id, error }
+            Done::Loaded(wanted, sources) => {
+                self.load_next(wanted.call);
+                loaded(wanted, sources)
             }
             Done::Opened(opened) => self.opened(opened, now),
-            Done::Happened(call, happened) => Input::Happened { call, happened },
+            Done::Mailbox(call, request, happened) => Input::Mailbox {
+                call,
+                request,
+                happened,
+            },
+            Done::MessageLeft(call, recording, outcome) => Input::MessageLeft {
+                call,
+                recording,
+                outcome,
+            },
             Done::Located(call, items) => Input::Located { call, items },
         };
         self.switch.handle(input, now);
@@ -110,8 +110,12 @@ impl Core {
             Err((outcome, error)) => {
                 let message = self.recordings.remove(&recording).and_then(|r| r.message);
                 if let Some(Message { call, .. }) = message {
-                    let happened = Happened::MessageLeft(outcome);
-                    self.switch.handle(Input::Happened { call, happened }, now);
+                    let input = Input::MessageLeft {
+                        call,
+                        recording,
+                        outcome,
+                    };
+                    self.switch.handle(input, now);
                 }
                 Input::RecordingFailed { recording, error }
             }
@@ -119,14 +123,33 @@ impl Core {
     }
 
     /// What is in memory starts at once: a stop that follows must not overtake it. Files are read
-    /// elsewhere.
+    /// elsewhere, one play of a call at a time: of those that come meanwhile the last is wanted.
     pub(super) fn play(&mut self, wanted: Wanted, items: Vec<PlayItem>, now: Instant) {
         let blocks = items.iter().any(|i| matches!(i, PlayItem::File(_)));
-        let prompts = self.prompts.clone();
-        if blocks {
-            self.spawn(move || Done::Loaded(wanted, sources(&items, &prompts)));
+        if !blocks {
+            let sources = sources(&items, &self.prompts);
+            // What follows from it is carried out by who has called this.
+            self.switch.handle(loaded(wanted, sources), now);
+        } else if let Some(waiting) = self.loading.get_mut(&wanted.call) {
+            *waiting = Some((wanted, items));
         } else {
-            self.on_done(Done::Loaded(wanted, sources(&items, &prompts)), now);
+            self.loading.insert(wanted.call, None);
+            self.load(wanted, items);
+        }
+    }
+
+    fn load(&self, wanted: Wanted, items: Vec<PlayItem>) {
+        let prompts = self.prompts.clone();
+        self.spawn(move || Done::Loaded(wanted, sources(&items, &prompts)));
+    }
+
+    /// A play was read: another one of the call may have waited for it.
+    fn load_next(&mut self, call: CallHandle) {
+        match self.loading.get_mut(&call).map(Option::take) {
+            Some(Some((wanted, items))) => self.load(wanted, items),
+            _ => {
+                self.loading.remove(&call);
+            }
         }
     }
 
@@ -213,14 +236,23 @@ impl Core {
         });
     }
 
-    pub(super) fn mailbox(&mut self, call: CallHandle, request: MailboxRequest) {
+    pub(super) fn mailbox(&mut self, output: Output) {
+        let Output::Mailbox {
+            call,
+            call_id,
+            number,
+            request,
+        } = output
+        else {
+            return;
+        };
         let store = self.store.clone();
         self.spawn(move || {
             let result = store
                 .ok_or(())
                 .map_err(|()| "there are no mailboxes".to_owned());
             let text = |error: StoreError| {
-                warn!(%error, "voicemail");
+                warn!(call_id, %error, "voicemail");
                 error.to_string()
             };
             let happened = match request {
@@ -234,15 +266,16 @@ impl Core {
                     result.and_then(|s| s.delete(&mailbox, &id).map_err(text)),
                 ),
             };
-            Done::Happened(call, happened)
+            Done::Mailbox(call, number, happened)
         });
     }
 
     /// Finds what an announcement is: a prompt by its name, or a file that may be played.
-    pub(super) fn locate(&mut self, call: CallHandle, uri: String) {
+    pub(super) fn locate(&mut self, call: CallHandle, call_id: String, uri: String) {
         let (prompts, library) = (self.prompts.clone(), self.library.clone());
         self.spawn(move || {
-            let name = uri.strip_prefix("prompt:").unwrap_or(&uri);
+            let decoded = crate::sip::uri::unescaped(&uri).unwrap_or_default();
+            let name = decoded.strip_prefix("prompt:").unwrap_or(&decoded);
             let found = if prompts.get(name).is_some() {
                 Ok(PlayItem::Prompt(name.to_owned()))
             } else {
@@ -255,7 +288,7 @@ impl Core {
                     })
             };
             if let Err(why) = &found {
-                info!(why, "no announcement");
+                info!(call_id, why, "no announcement");
             }
             Done::Located(call, found.ok().map(|item| vec![item]))
         });
@@ -271,11 +304,12 @@ impl Core {
         }
         let recorded = self.recordings.remove(id);
         if let Some(message) = recorded.and_then(|r| r.message) {
+            let recording = *id;
             let (store, min, event) =
                 (self.store.clone(), self.config.voicemail.min, event.clone());
             self.spawn(move || {
                 let outcome = finish(store.as_deref(), &message, min, &event);
-                Done::Happened(message.call, Happened::MessageLeft(outcome))
+                Done::MessageLeft(message.call, recording, outcome)
             });
         }
         if let RecorderEvent::Failed {
@@ -292,21 +326,42 @@ impl Core {
 
     /// Ends every recording properly; nothing is written after.
     pub fn close_recordings(&mut self) {
-        if let Some(recorder) = Arc::get_mut(&mut self.recorder) {
-            recorder.stop();
-        }
+        self.recorder.stop();
         while let Ok(event) = self.recorder.events().try_recv() {
-            let RecorderEvent::Closed { id, .. } = &event else {
-                log_recorder(&event, None);
+            let (RecorderEvent::Closed { id, .. }
+            | RecorderEvent::RolledOver { id, .. }
+            | RecorderEvent::Failed { id, .. }) = &event;
+            log_recorder(&event, self.recordings.get(id).map(|r| r.call_id.as_str()));
+            if matches!(event, RecorderEvent::RolledOver { .. }) {
                 continue;
-            };
-            let recorded = self.recordings.remove(id);
-            log_recorder(&event, recorded.as_ref().map(|r| r.call_id.as_str()));
-            if let Some(message) = recorded.and_then(|r| r.message) {
+            }
+            if let Some(message) = self.recordings.remove(id).and_then(|r| r.message) {
                 let min = self.config.voicemail.min;
                 finish(self.store.as_deref(), &message, min, &event);
             }
         }
+    }
+}
+
+fn loaded(wanted: Wanted, sources: Result<Vec<Source>, String>) -> Input {
+    let Wanted {
+        call,
+        id,
+        repeat,
+        gap,
+    } = wanted;
+    match sources {
+        Ok(items) => Input::PlayReady {
+            call,
+            id,
+            play: Box::new(Play {
+                id: u64::from(id.0),
+                items,
+                repeat,
+                gap_samples: samples(gap),
+            }),
+        },
+        Err(error) => Input::PlayFailed { call, id, error },
     }
 }
 

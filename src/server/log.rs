@@ -37,6 +37,14 @@ pub(super) fn event(event: &Event) {
         Event::Ended(summary) => ended(summary),
         // It may be part of a PIN.
         Event::Digit { .. } => {}
+        Event::PinRefused {
+            call_id,
+            flow,
+            mailbox,
+            failures,
+        } => {
+            warn!(call_id, peer = %flow.remote, mailbox, failures, "PIN refused");
+        }
         Event::DigitsNotSent { call_id, error } => warn!(call_id, error, "cannot send digits"),
         Event::PlayFailed { call_id, error } => warn!(call_id, error, "cannot play"),
         Event::RecordingFailed { call_id, error } => warn!(call_id, error, "cannot record"),

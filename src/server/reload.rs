@@ -10,6 +10,7 @@ use super::files::Done;
 use super::{build, routes};
 use crate::config::{Config, ConfigError};
 use crate::store::prompts::Prompts;
+use crate::store::voicemail::MessageStore;
 use crate::switch::Routes;
 
 /// Why what was in force stays.
@@ -28,11 +29,13 @@ pub(super) struct Reloaded {
     config: Config,
     routes: Routes,
     prompts: Prompts,
+    /// Where the first mailboxes are kept; a change of what is open already waits for a restart.
+    store: Option<Arc<dyn MessageStore>>,
 }
 
 impl Reloaded {
-    /// Reads a configuration file and its prompts; blocks.
-    fn load(path: &Path) -> Result<Box<Reloaded>, ReloadError> {
+    /// Reads a configuration file and its prompts, and opens the messages if none are yet; blocks.
+    fn load(path: &Path, opens_store: bool) -> Result<Box<Reloaded>, ReloadError> {
         let config = Config::load(path)?;
         let prompts = Prompts::load(
             config.prompts.directory.as_deref(),
@@ -40,7 +43,13 @@ impl Reloaded {
         )
         .map_err(StartError::from)?;
         let routes = routes(&config, &prompts).map_err(StartError::from)?;
+        let store = if opens_store {
+            build::message_store(&config).map_err(StartError::from)?
+        } else {
+            None
+        };
         Ok(Box::new(Reloaded {
+            store,
             config,
             routes,
             prompts,
@@ -52,9 +61,10 @@ impl Core {
     /// Reads routes and prompts anew, without holding up running calls.
     pub fn reload(&mut self, path: PathBuf) {
         let done = self.done.clone();
+        let opens_store = self.store.is_none();
         // Refused only when the core is gone.
         tokio::task::spawn_blocking(move || {
-            let result = Reloaded::load(&path);
+            let result = Reloaded::load(&path, opens_store);
             let _ = done.send(Done::Reloaded(path, result));
         });
     }
@@ -65,11 +75,7 @@ impl Core {
         match result {
             Ok(reloaded) => {
                 if self.store.is_none() {
-                    // The first mailboxes; what changes of their directory waits for a restart.
-                    match build::message_store(&reloaded.config) {
-                        Ok(store) => self.store = store,
-                        Err(error) => error!(%error, "SIGHUP: voicemail.directory"),
-                    }
+                    self.store = reloaded.store;
                 }
                 self.library = Arc::new(build::library(&reloaded.config));
                 self.switch.set_routes(reloaded.routes);

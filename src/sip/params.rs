@@ -118,7 +118,7 @@ impl Params {
 
     /// The same with its escapes resolved (RFC 3261 §19.1.2); none: there is no such text.
     pub fn unescaped(&self, name: &str) -> Option<String> {
-        String::from_utf8(syntax::percent_decode(self.value(name)?)?).ok()
+        super::uri::unescaped(self.value(name)?)
     }
 
     /// Whether the parameter is there, with or without a value.

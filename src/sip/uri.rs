@@ -240,6 +240,11 @@ impl Uri {
     }
 }
 
+/// A part of a URI with its escapes resolved (RFC 3261 §19.1.2); none where that is no text.
+pub fn unescaped(text: &str) -> Option<String> {
+    String::from_utf8(syntax::percent_decode(text)?).ok()
+}
+
 fn unescape(text: &str) -> Result<String, UriError> {
     if !text.contains('%') {
         return Ok(text.to_owned());

@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
-pub use self::bundled::{digit_name, number_names};
-
 use self::bundled::BUNDLED;
 use super::feed::Feeder;
 use crate::audio::NARROWBAND;

@@ -57,6 +57,7 @@ impl Switch {
                 tone,
                 pause,
             } => self.dial(handle, &digits, method, (tone, pause)),
+            Action::Unlock { mailbox, right } => self.unlock(handle, &mailbox, right, now),
             Action::ListMessages(mailbox) => self.mailbox(handle, MailboxRequest::List { mailbox }),
             Action::SaveMessage { mailbox, id } => {
                 self.mailbox(handle, MailboxRequest::Save { mailbox, id });
@@ -67,10 +68,6 @@ impl Switch {
             // The call itself carries this out.
             Action::HangUp => {}
         }
-    }
-
-    fn mailbox(&mut self, call: CallHandle, request: MailboxRequest) {
-        self.outputs.push_back(Output::Mailbox { call, request });
     }
 
     fn play(
@@ -126,6 +123,9 @@ impl Switch {
             running: false,
             stop: false,
         });
+        if let RecordTarget::Message { .. } = target {
+            entry.message = Some(number);
+        }
         self.recordings.insert(number, handle);
         self.outputs.push_back(Output::Record {
             call: handle,

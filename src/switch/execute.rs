@@ -72,7 +72,15 @@ impl Switch {
                     }));
                 }
             }
-            Out::Locate(uri) => self.outputs.push_back(Output::Locate { call: handle, uri }),
+            Out::Locate(uri) => {
+                if let Some(entry) = self.calls.get(&handle) {
+                    self.outputs.push_back(Output::Locate {
+                        call: handle,
+                        call_id: entry.call.call_id().to_owned(),
+                        uri,
+                    });
+                }
+            }
             Out::Digit(digit) => {
                 let event = Event::Digit {
                     call: handle,

@@ -21,6 +21,7 @@ impl Switch {
             }
             worker::Event::JoinRefused(leg, _) => {
                 if let Some(&handle) = self.legs.get(&(worker, leg)) {
+                    self.leave_room(handle, now);
                     self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
                 }
             }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::app::{Happened, PlayId, PlayItem};
+use crate::app::{Happened, MessageOutcome, PlayId, PlayItem};
 use crate::call::{CallHandle, EndReason};
 use crate::dtmf::Digit;
 use crate::endpoint;
@@ -58,12 +58,23 @@ pub enum Input {
         /// What fills it.
         tap: Tap,
     },
-    /// What an application waits for.
-    Happened {
+    /// What became of a [`Output::Mailbox`].
+    Mailbox {
         /// Whose.
         call: CallHandle,
-        /// What.
+        /// Its number.
+        request: u64,
+        /// What the application is told.
         happened: Happened,
+    },
+    /// What became of a message.
+    MessageLeft {
+        /// Whose.
+        call: CallHandle,
+        /// Its recording.
+        recording: u64,
+        /// What became of it.
+        outcome: MessageOutcome,
     },
     /// What an announcement is; none: there is no such thing.
     Located {
@@ -158,10 +169,14 @@ pub enum Output {
         /// The Call-ID.
         call_id: String,
     },
-    /// Do something with a mailbox; the application is told by [`Input::Happened`].
+    /// Do something with a mailbox; [`Input::Mailbox`] answers.
     Mailbox {
         /// Whose application.
         call: CallHandle,
+        /// Its Call-ID, for logs.
+        call_id: String,
+        /// The number of the request: an answer to another comes too late.
+        number: u64,
         /// What.
         request: MailboxRequest,
     },
@@ -169,6 +184,8 @@ pub enum Output {
     Locate {
         /// Whose.
         call: CallHandle,
+        /// Its Call-ID, for logs.
+        call_id: String,
         /// What was asked for, as the peer wrote it.
         uri: String,
     },
@@ -193,7 +210,7 @@ pub enum RecordTarget {
         /// Whether that is the command line's own choice, and not below the directory.
         trusted: bool,
     },
-    /// A mailbox: whether it is kept is told by [`Happened::MessageLeft`].
+    /// A mailbox: whether it is kept is told by [`Input::MessageLeft`].
     Message {
         /// Whose.
         mailbox: String,
@@ -253,6 +270,17 @@ pub enum Event {
         call: CallHandle,
         /// Which.
         digit: Digit,
+    },
+    /// A PIN was refused.
+    PinRefused {
+        /// Its Call-ID.
+        call_id: String,
+        /// Where the call comes from.
+        flow: Flow,
+        /// Of which box.
+        mailbox: String,
+        /// How often in a row, over all calls.
+        failures: u32,
     },
     /// Digits could not be sent.
     DigitsNotSent {

@@ -5,6 +5,7 @@
 
 mod act;
 mod execute;
+mod mail;
 mod media;
 mod message;
 mod places;
@@ -34,6 +35,7 @@ use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
 use crate::worker::Command;
+use mail::Pins;
 use places::Places;
 
 /// What the switch is made with.
@@ -101,6 +103,9 @@ struct Entry {
     moving: Option<Moving>,
     /// The play whose files are being read.
     loading: Option<PlayId>,
+    /// The last request about a mailbox, and the last recording that was to be a message.
+    mailbox_request: u64,
+    message: Option<u64>,
     /// The files of the last play, for the event where one breaks off.
     playing: Vec<PathBuf>,
     party: String,
@@ -121,6 +126,7 @@ pub struct Switch {
     legs: HashMap<(usize, LegId), CallHandle>,
     recordings: HashMap<u64, CallHandle>,
     rooms: HashMap<String, Room>,
+    pins: Pins,
     leg_places: Vec<Places>,
     bridge_places: Vec<Places>,
     wakes: BTreeSet<(Instant, CallHandle)>,
@@ -150,6 +156,7 @@ impl Switch {
             legs: HashMap::new(),
             recordings: HashMap::new(),
             rooms: HashMap::new(),
+            pins: Pins::default(),
             leg_places: places(settings.legs_per_worker),
             bridge_places: places(settings.bridges_per_worker),
             wakes: BTreeSet::new(),
@@ -272,9 +279,16 @@ impl Switch {
             Input::Media { worker, event } => self.on_media(worker, event, now),
             Input::PlayReady { call, id, play } => self.play_ready(call, id, play),
             Input::RecordReady { recording, tap } => self.record_ready(recording, tap, now),
-            Input::Happened { call, happened } => {
-                self.with_call(call, |c| c.happened(&happened, now));
-            }
+            Input::Mailbox {
+                call,
+                request,
+                happened,
+            } => self.mailbox_answered(call, request, &happened, now),
+            Input::MessageLeft {
+                call,
+                recording,
+                outcome,
+            } => self.message_left(call, recording, outcome, now),
             Input::Located { call, items } => {
                 self.with_call(call, |c| c.located(items));
             }
@@ -354,6 +368,8 @@ impl Switch {
             recording: None,
             moving: None,
             loading: None,
+            mailbox_request: 0,
+            message: None,
             playing: Vec::new(),
             party,
         };

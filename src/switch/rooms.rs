@@ -65,13 +65,17 @@ impl Switch {
             return;
         };
         let (place, moving) = (entry.leg, entry.moving.is_some());
-        if entry.room.as_deref().is_some_and(|room| room != name) {
+        let elsewhere = entry.room.as_deref().is_some_and(|room| room != name);
+        if elsewhere {
             self.leave_room(handle, now);
         }
         let worker = place
             .filter(|_| !moving)
             .and_then(|p| self.expect_in_room(handle, name, max_members, p.worker));
         let (Some(place), Some(worker)) = (place, worker) else {
+            if elsewhere {
+                self.media(handle, Command::Leave);
+            }
             self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
             return;
         };

@@ -106,6 +106,11 @@ impl Worker {
         }
     }
 
+    /// Whether events wait for room in their channel: no command is to be applied then.
+    pub fn is_behind(&self) -> bool {
+        self.outbox.is_waiting()
+    }
+
     /// The first millisecond from `from_ms` on that has work, if there is any.
     pub fn next_due(&self, from_ms: u64) -> Option<u64> {
         // Events that found no room are told again with each run, also when nobody is left.

@@ -93,6 +93,8 @@ impl Worker {
         let Some(seat) = self.seats.get_mut(index as usize).and_then(Option::take) else {
             return;
         };
+        // The leg takes up its peer anew over there, which may be another by then.
+        io.connect(index, None);
         io.closed(index);
         self.counts.legs -= 1;
         if let Some((_, port)) = seat.next {

@@ -42,7 +42,7 @@ pub fn run(seconds: u64) -> (Tellings, u64) {
     Logs::install();
     filter::watch();
     let folder = tempfile::tempdir().expect("a folder");
-    let mut recorder = Recorder::start(RecorderSettings::default()).expect("a recorder");
+    let recorder = Recorder::start(RecorderSettings::default()).expect("a recorder");
     let mut engine = Engine::start_confined(
         Settings {
             workers: 1,

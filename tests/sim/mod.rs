@@ -132,7 +132,6 @@ pub fn routes() -> Routes {
             "530",
             AppSpec::Digits(DigitsSpec {
                 collect: CollectSpec::default(),
-                barge_in: true,
                 type_ahead: true,
             }),
         ),
@@ -170,6 +169,8 @@ fn voicemail(task: VoicemailTask, mailbox: Option<&str>) -> AppSpec {
             max_message: Duration::from_secs(60),
             silence: Some(Duration::from_secs(5)),
             max_messages: 3,
+            collect: CollectSpec::default(),
+            type_ahead: true,
         }),
     })
 }

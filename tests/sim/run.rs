@@ -3,7 +3,7 @@
 use std::hash::Hasher;
 use std::net::SocketAddr;
 
-use antiphon::app::{Happened, PlayItem};
+use antiphon::app::PlayItem;
 use antiphon::audio::MediaTime;
 use antiphon::audio::source::Source;
 use antiphon::audio::tone::Tone;
@@ -290,15 +290,28 @@ impl World {
                 Output::CloseRecording { recording, samples } => {
                     self.closed.push((recording, samples));
                     if let Some((call, outcome)) = self.mail.close(recording, samples) {
-                        let happened = Happened::MessageLeft(outcome);
-                        self.switch.handle(Input::Happened { call, happened }, now);
+                        let input = Input::MessageLeft {
+                            call,
+                            recording,
+                            outcome,
+                        };
+                        self.switch.handle(input, now);
                     }
                 }
-                Output::Mailbox { call, request } => {
-                    let happened = self.mail.handle(request);
-                    self.switch.handle(Input::Happened { call, happened }, now);
+                Output::Mailbox {
+                    call,
+                    number,
+                    request,
+                    ..
+                } => {
+                    let input = Input::Mailbox {
+                        call,
+                        request: number,
+                        happened: self.mail.handle(request),
+                    };
+                    self.switch.handle(input, now);
                 }
-                Output::Locate { call, uri } => {
+                Output::Locate { call, uri, .. } => {
                     let known = self.prompts.get(&uri).is_some();
                     let items = known.then(|| vec![PlayItem::Prompt(uri)]);
                     self.switch.handle(Input::Located { call, items }, now);

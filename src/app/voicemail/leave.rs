@@ -50,9 +50,11 @@ impl Leave {
 
     fn begin(&mut self, now: Instant, out: &mut Actions) -> Option<Heard> {
         if self.spec.mailbox.is_none() {
-            return self
-                .asker
-                .ask(number(speak::prompts(&["vm-mailbox"])), now, out);
+            return self.asker.ask(
+                number(&self.spec.mailboxes, speak::prompts(&["vm-mailbox"])),
+                now,
+                out,
+            );
         }
         self.open(now, out)
     }
@@ -71,7 +73,8 @@ impl Leave {
         self.state = State::Box;
         self.asker.forget_ahead();
         let prompts = speak::prompts(&["vm-no-box", "vm-mailbox"]);
-        self.asker.ask(number(prompts), now, out)
+        self.asker
+            .ask(number(&self.spec.mailboxes, prompts), now, out)
     }
 
     fn part(&mut self, said: &[&str], out: &mut Actions) -> Option<Heard> {
@@ -121,6 +124,7 @@ impl Leave {
                 (State::Beep, _) => {
                     self.asker.forget_ahead();
                     self.state = State::Recording;
+                    self.give_up = Some(now + self.spec.mailboxes.max_message + STORE_TIME);
                     out.push_back(Action::LeaveMessage {
                         mailbox: self.mailbox.clone(),
                         max: self.spec.mailboxes.max_message,
@@ -143,6 +147,7 @@ impl Machine for Leave {
                 self.opened(result.as_ref().ok().map(Vec::len), out)
             }
             (State::Recording, Happened::Digit(Digit::POUND)) => {
+                self.give_up = Some(now + STORE_TIME);
                 out.push_back(Action::StopRecord);
                 None
             }
@@ -167,6 +172,9 @@ impl Machine for Leave {
 
     fn handle_timeout(&mut self, now: Instant, out: &mut Actions) {
         let heard = if self.give_up.is_some_and(|at| at <= now) {
+            if self.state == State::Recording {
+                out.push_back(Action::StopRecord);
+            }
             self.part(&["vm-failed"], out)
         } else {
             self.asker.handle_timeout(now)

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{MAX_TRIES, VoicemailSpec, farewell, hang_up, number, sooner};
+use super::{MAX_TRIES, Mailboxes, VoicemailSpec, farewell, hang_up, number, sooner};
 use crate::app::ask::{Asker, Heard, Question};
 use crate::app::collect::{CollectSpec, Pattern};
 use crate::app::{Action, Actions, Happened, Machine, Message, PlayItem, speak};
@@ -21,6 +21,7 @@ const MAX_SILENT: u32 = 3;
 enum State {
     Box,
     Pin,
+    Unlocking,
     Opening,
     Count,
     Message,
@@ -66,19 +67,34 @@ impl Listen {
         };
         self.state = state;
         let prompts = speak::prompts(&[before, &[what]].concat());
-        self.asker.ask(number(prompts), now, out)
+        self.asker
+            .ask(number(&self.spec.mailboxes, prompts), now, out)
     }
 
     /// Whether there is such a box is told by nothing: a wrong number is asked for its PIN too.
     fn ask_pin(&mut self, now: Instant, out: &mut Actions) -> Option<Heard> {
         self.state = State::Pin;
-        self.asker
-            .ask(number(speak::prompts(&["vm-pin"])), now, out)
+        self.asker.ask(
+            number(&self.spec.mailboxes, speak::prompts(&["vm-pin"])),
+            now,
+            out,
+        )
     }
 
     fn pin_entered(&mut self, entered: &str, now: Instant, out: &mut Actions) -> Option<Heard> {
-        let mailbox = self.spec.mailboxes.find(&self.mailbox);
-        if mailbox.is_some_and(|b| b.pin.is(entered)) {
+        if let Some(mailbox) = self.spec.mailboxes.find(&self.mailbox) {
+            self.state = State::Unlocking;
+            out.push_back(Action::Unlock {
+                right: mailbox.pin.is(entered),
+                mailbox: self.mailbox.clone(),
+            });
+            return None;
+        }
+        self.unlocked(false, now, out)
+    }
+
+    fn unlocked(&mut self, open: bool, now: Instant, out: &mut Actions) -> Option<Heard> {
+        if open {
             self.state = State::Opening;
             self.give_up = Some(now + STORE_TIME);
             out.push_back(Action::ListMessages(self.mailbox.clone()));
@@ -140,7 +156,8 @@ impl Listen {
         }
         prompts.push(speak::prompt("vm-options"));
         self.state = State::Message;
-        self.asker.ask(options(prompts), now, out)
+        let question = options(&self.spec.mailboxes, prompts);
+        self.asker.ask(question, now, out)
     }
 
     fn chosen(&mut self, key: &str, now: Instant, out: &mut Actions) -> Option<Heard> {
@@ -212,6 +229,7 @@ impl Machine for Listen {
     fn handle(&mut self, happened: &Happened, now: Instant, out: &mut Actions) {
         let heard = match (self.state, happened) {
             (State::Box, Happened::Established) => self.ask_number(&[], now, out),
+            (State::Unlocking, Happened::Unlocked(open)) => self.unlocked(*open, now, out),
             (State::Opening, Happened::Messages(messages)) => self.opened(messages, out),
             (State::Changing(said), Happened::MessageChanged(result)) => {
                 self.changed(said, result, out)
@@ -236,11 +254,11 @@ impl Machine for Listen {
 }
 
 /// What can be done with a message: one key, that need not wait for the end.
-fn options(prompts: Vec<PlayItem>) -> Question {
+fn options(mailboxes: &Mailboxes, prompts: Vec<PlayItem>) -> Question {
     Question {
         prompts,
         barge_in: true,
-        type_ahead: true,
+        type_ahead: mailboxes.type_ahead,
         collect: CollectSpec {
             patterns: ["1", "2", "3", "#", "*"]
                 .iter()

@@ -55,6 +55,10 @@ pub struct Mailboxes {
     pub silence: Option<Duration>,
     /// The most messages of a box.
     pub max_messages: usize,
+    /// How numbers and PINs are read.
+    pub collect: CollectSpec,
+    /// Whether digits pressed before a prompt count.
+    pub type_ahead: bool,
 }
 
 /// One mailbox.
@@ -88,11 +92,6 @@ impl Pin {
         }
         difference == 0
     }
-
-    /// The digits, for whoever prints a configuration that has to read back.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
 }
 
 impl fmt::Debug for Pin {
@@ -108,12 +107,12 @@ impl Mailboxes {
 }
 
 /// A number that is keyed in and ended by `#`.
-fn number(prompts: Vec<PlayItem>) -> Question {
+fn number(mailboxes: &Mailboxes, prompts: Vec<PlayItem>) -> Question {
     Question {
         prompts,
         barge_in: true,
-        type_ahead: true,
-        collect: CollectSpec::default(),
+        type_ahead: mailboxes.type_ahead,
+        collect: mailboxes.collect.clone(),
     }
 }
 

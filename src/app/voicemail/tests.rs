@@ -13,6 +13,8 @@ fn boxes(max_messages: usize) -> Arc<Mailboxes> {
         max_message: Duration::from_secs(180),
         silence: Some(Duration::from_secs(10)),
         max_messages,
+        collect: CollectSpec::default(),
+        type_ahead: true,
     })
 }
 
@@ -221,4 +223,12 @@ fn a_pin_is_compared_whole_and_not_shown() {
         assert!(!pin.is(other), "{other}");
     }
     assert!(!format!("{:?}", boxes(3)).contains("1234"));
+}
+
+#[test]
+fn a_locked_box_says_what_a_wrong_pin_says() {
+    let mut talk = talk(VoicemailTask::Listen, Some("100"));
+    talk.locked = true;
+    talk.start();
+    talk.press("1234#").expect("stop | play vm-wrong vm-pin");
 }

@@ -9,8 +9,8 @@ mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ pub struct Recorder {
     events: Receiver<RecorderEvent>,
     settings: RecorderSettings,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Recorder {
@@ -160,7 +160,7 @@ impl Recorder {
             events,
             settings,
             stop,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         })
     }
 
@@ -200,9 +200,14 @@ impl Recorder {
     }
 
     /// Writes what has come and closes every recording; returns when all is on its way to disk.
-    pub fn stop(&mut self) {
+    pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
             // The writer thread has no way to panic short of a bug, which it has then logged.
             let _ = thread.join();
         }
