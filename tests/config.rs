@@ -283,8 +283,8 @@ fn wrong_routes_are_refused() {
         ),
         (
             "user = \"5\"\napp = \"record\"\nname = \"../$0\"",
-            "4: route[1].name: found \"../$0\", expected a file name without \"/\", with $1 for \
-             what the first group of user captured"
+            "4: route[1].name: found \"../$0\", expected a file name without \"/\", with $1 or \
+             ${1} for what the first group of user captured"
                 .to_owned(),
         ),
     ];

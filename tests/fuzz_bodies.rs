@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use antiphon::rtp::packet::{Header, write_header};
 use antiphon::rtp::rtcp::{ReportBlock, SenderInfo, write_compound};
-use antiphon::rtp::{SeqNo, Ssrc};
+use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -103,6 +103,26 @@ fn wav() {
     ];
     let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
     mutate(5, &files, antiphon::wav::fuzz::file);
+}
+
+#[test]
+fn dtmf() {
+    let mut run = Vec::new();
+    for i in 0..12u16 {
+        let mut packet = [7; 16];
+        let header = Header {
+            payload_type: PayloadType(101 - u8::from(i % 4 == 3)),
+            seq: SeqNo(65_530u16.wrapping_add(i)),
+            timestamp: Timestamp(u32::from(i / 4) * 1600),
+            ssrc: Ssrc(5),
+            marker: i % 4 == 0,
+        };
+        write_header(&mut packet, &header);
+        packet[12..].copy_from_slice(&[i as u8 / 4, 0x8a, 3, 0x20]);
+        run.push(16);
+        run.extend_from_slice(&packet);
+    }
+    mutate(6, &[&run, &[0x40; 4000]], antiphon::dtmf::fuzz::digits);
 }
 
 /// Calls `body` with the samples as they are, then with mutations until the time is up.

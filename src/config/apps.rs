@@ -213,7 +213,7 @@ impl Templates<'_> {
     /// What they are, in a message.
     fn hint(self) -> &'static str {
         match self {
-            Templates::Groups(_) => "with $1 for what the first group of user captured",
+            Templates::Groups(_) => "with $1 or ${1} for what the first group of user captured",
             Templates::Digits => "with $0 for the digits",
         }
     }

@@ -115,6 +115,10 @@ impl MenuConfig {
         let choices = table.tables("choice", |choice| {
             ChoiceConfig::read(choice, recording, conference)
         });
+        if table.find("choice").is_none() {
+            let why = "a menu without a [[menu.choice]]: no answer leads anywhere";
+            table.report(&place, Fault::Senseless(why.to_owned()));
+        }
         table.finish();
         Some(MenuConfig {
             name: name?,
@@ -267,10 +271,6 @@ pub(super) fn check(menus: &[MenuConfig], effective: &[MenuConfig], root: &mut T
         }
         for reference in menu.references() {
             check_reference(reference, effective, root);
-        }
-        if menu.choices.is_empty() {
-            let why = "a menu without a [[menu.choice]]: no answer leads anywhere";
-            root.report(&menu.place, Fault::Senseless(why.to_owned()));
         }
         for (n, choice) in menu.choices.iter().enumerate() {
             let before = &menu.choices[..n];

@@ -3,6 +3,7 @@
 mod detector;
 mod digit;
 pub mod event;
+pub mod fuzz;
 pub mod receiver;
 
 pub use detector::{Detection, Detector};

@@ -11,7 +11,9 @@ use crate::engine::RealTime;
 const BUILT_IN: &[(&str, &str)] = &[
     ("500", "echo: you hear yourself"),
     ("510", "the welcome prompt"),
-    ("520", "beep, then a recording until you hang up"),
+    ("520", "beep, then a recording until # or until you hang up"),
+    ("530", "your digits, spoken back"),
+    ("540", "a menu to all of this"),
     (
         "600",
         "conference (6XX, 6XXXX, conf=ID): who dials the same hears each other",
@@ -41,6 +43,19 @@ pub fn banner(config: &Config, started: &Started) -> String {
             add(
                 &mut out,
                 format_args!("  dial        sip:{number}@{host}  {what}"),
+            );
+        }
+    }
+    if config.builtin_routes && config.mailboxes.is_empty() {
+        for mailbox in config.effective_mailboxes() {
+            add(
+                &mut out,
+                format_args!(
+                    "  mailbox     {number}, PIN {pin}, for trying out (a [[mailbox]] of yours \
+                     takes its place): vm-{number} leaves a message, *97 plays them",
+                    number = mailbox.number,
+                    pin = mailbox.pin
+                ),
             );
         }
     }
