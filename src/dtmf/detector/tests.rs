@@ -36,7 +36,8 @@ impl Line {
     fn new(seed: u64) -> Self {
         let mut line = Self {
             samples: Vec::new(),
-            seed,
+            // Small seeds would begin with small numbers.
+            seed: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).max(1),
         };
         // Anywhere against the frames.
         let lead = 400 + (line.unit() * 160.0) as usize;
@@ -46,7 +47,6 @@ impl Line {
 
     /// From 0 to 1 (an xorshift).
     fn unit(&mut self) -> f64 {
-        self.seed = self.seed.max(1);
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 7;
         self.seed ^= self.seed << 17;
