@@ -105,7 +105,8 @@ impl State {
             (None, None) => None,
         };
         *self = match (*self, next) {
-            (State::Held(held, _), next) => State::Held(held, next),
+            // The same digit is another press only once this one has ended.
+            (State::Held(held, _), next) => State::Held(held, next.filter(|c| c.pair != held.pair)),
             (_, Some(next)) => State::Rising(next),
             (_, None) => State::Idle,
         };
