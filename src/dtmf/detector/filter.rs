@@ -66,8 +66,10 @@ fn section(k: usize, x: &[f32; HOP + TAPS], before: [f32; TAPS]) -> [f32; HOP + 
     for n in 0..HOP {
         y[n + 4] = x[n + 4] + t1 * x[n + 3] + t2 * x[n + 2] + t3 * x[n + 1] + a2 * x[n];
     }
-    for n in 0..HOP {
-        y[n + 4] = (y[n + 4] - c4 * y[n]) - c2 * y[n + 2];
+    let [mut y4, mut y3, mut y2, mut y1] = before;
+    for y in &mut y[TAPS..] {
+        *y = (*y - c4 * y4) - c2 * y2;
+        (y4, y3, y2, y1) = (y3, y2, y1, *y);
     }
     y
 }

@@ -30,7 +30,7 @@ use super::digit::Digit;
 use filter::HighPass;
 use fit::Fit;
 use proof::Pair;
-use spectrum::{Bins, TABLES, Tables, WINDOW};
+use spectrum::{Bins, TABLES, Tables, WINDOW, strongest};
 use track::{Candidate, State};
 
 /// Samples between looks: 2.5 ms.
@@ -188,8 +188,7 @@ impl Detector {
             return None;
         }
         let powers = self.tables.window(&self.bins);
-        let tones = |pair: Pair| [powers[pair.0], powers[pair.1 + 4]];
-        if !self.state.listen(tones, energy) {
+        if !self.state.listen(&powers, energy) {
             return None;
         }
         let look = if loud {
@@ -202,7 +201,7 @@ impl Detector {
         if !self.is_proved(&candidate) {
             return None;
         }
-        self.state.tell(candidate.pair, tones(candidate.pair));
+        self.state.tell(candidate.pair, &powers);
         Digit::from_keypad(candidate.pair.0, candidate.pair.1)
     }
 
@@ -271,18 +270,4 @@ impl Detector {
     fn latest(&self, len: usize) -> &[f32] {
         &self.filtered[self.end - len..self.end]
     }
-}
-
-/// The strongest bin of each group.
-fn strongest(powers: &[f32; 8]) -> Pair {
-    let pick = |from: usize| {
-        (1..4).fold(0, |best, k| {
-            if powers[from + k] > powers[from + best] {
-                k
-            } else {
-                best
-            }
-        })
-    };
-    (pick(0), pick(4))
 }

@@ -5,7 +5,9 @@
 //! noise must be white, while what speech has besides two tones is not.
 
 use std::f32::consts::SQRT_2;
+use std::ops::Range;
 
+use super::PROOF;
 use super::filter::HighPass;
 use super::fit::{Fit, energy, frequencies, omega};
 use crate::dtmf::digit::{HIGH_HZ, LOW_HZ};
@@ -20,20 +22,20 @@ pub(super) struct Limits {
     /// What may be left over.
     residual: f32,
     /// What may be left over that is not white.
-    coloured: f32,
+    coloured: Range<f32>,
 }
 
 /// For 12 ms: 15 dB below the tones there is 3.2 % noise, over so short a time up to 5 %.
 pub(super) const LOOK: Limits = Limits {
     far: 0.03,
     residual: 0.06,
-    coloured: 0.012,
+    coloured: -0.03..0.012,
 };
 /// For the 6 to 12 ms after an onset: it decides on a suspicion only.
 pub(super) const GLANCE: Limits = Limits {
     far: 0.06,
     residual: 0.06,
-    coloured: 0.015,
+    coloured: -0.03..0.012,
 };
 
 /// ITU-T Q.24 table A-1: right up to 1.5 % and wrong from 3.5 % on. Between them decides the error
@@ -42,20 +44,23 @@ const OFF: f32 = 0.0165;
 /// Standard deviations: one tone in 10,000 is further off by chance.
 const SIGMAS: f32 = 4.0;
 /// High over low in a short piece: a first impression of [`TWIST_DB`].
-const ROUGH_TWIST: std::ops::Range<f32> = 0.25..2.6;
+const ROUGH_TWIST: Range<f32> = 0.25..2.6;
 
-/// The noise in 24 ms is within a third of its mean.
-const RESIDUAL: f32 = 0.05;
-/// White noise stays below 0.002; concealed audio within a tone and speech come to more.
-const COLOURED: f32 = 0.006;
+/// What may be left over of 24 ms: of noise of 15 dB, nearly always less.
+const RESIDUAL: f32 = 0.042;
+/// The same of 12 ms, when a lost packet broke the digit: no noise of 15 dB on top of that.
+const RESIDUAL_BROKEN: f32 = 0.025;
+/// White noise, high-passed, is within -0.015 and 0.002; concealed audio within a tone, and speech,
+/// come to more.
+const COLOURED: Range<f32> = -0.018..0.006;
 /// Standard deviations of the difference between the halves, which an edge may add to.
 const STEADY_SIGMAS: f32 = 6.5;
 /// High over low. Q.24 table A-1: +4 dB (AT&T, others more) to -8 dB; noise adds 1.3 dB at most.
-const TWIST_DB: std::ops::Range<f32> = -9.8..5.6;
+const TWIST_DB: Range<f32> = -9.4..5.4;
 /// Energy below the tones, as a share of theirs: only a dial tone may have more.
 const BELOW: f32 = 0.5;
 /// Dial tones, Hz (ITU-T E.180 Suppl. 2: 350 + 440 in North America, 400 to 450 in most others).
-const DIAL_HZ: std::ops::Range<f32> = 340.0..460.0;
+const DIAL_HZ: Range<f32> = 340.0..460.0;
 /// What may be left besides a dial tone and the digit, as a share of the digit.
 const BESIDES_DIAL: f32 = 0.3;
 
@@ -76,7 +81,7 @@ pub(super) fn look(x: &[f32], near: Pair, limits: &Limits) -> Option<(Pair, Fit)
     }
     let fit = Fit::new(x, found);
     let good = fit.residual < limits.residual
-        && fit.coloured < limits.coloured
+        && limits.coloured.contains(&fit.coloured)
         && (0..2).all(|t| off[t] < OFF + SIGMAS * fit.omega_error(t) / right[t])
         && ROUGH_TWIST.contains(&(fit.amplitude[1] / fit.amplitude[0]));
     good.then_some((pair, fit))
@@ -85,14 +90,19 @@ pub(super) fn look(x: &[f32], near: Pair, limits: &Limits) -> Option<(Pair, Fit)
 /// Whether a piece, as filtered and as it came, is of this digit beyond doubt; `near` is where its
 /// frequencies were seen.
 pub(super) fn prove(x: &[f32], raw: &[f32], pair: Pair, near: [f32; 2]) -> Option<Fit> {
+    let residual = if x.len() < PROOF {
+        RESIDUAL_BROKEN
+    } else {
+        RESIDUAL
+    };
     let right = nominal(pair);
     let fit = Fit::new(x, frequencies(x, near));
     let off = |t: usize| (fit.omega[t] / right[t] - 1.0).abs();
     let change = |t: usize| (fit.halves[1][t] - fit.halves[0][t]).abs();
     let tones = [0, 1].map(|t| fit.amplitude[t] / HighPass::gain(fit.omega[t]));
     let pair_energy = (tones[0] * tones[0] + tones[1] * tones[1]) * 0.5 * fit.len();
-    let proved = fit.residual < RESIDUAL
-        && fit.coloured < COLOURED
+    let proved = fit.residual < residual
+        && COLOURED.contains(&fit.coloured)
         && (0..2).all(|t| off(t) < OFF + SIGMAS * fit.omega_error(t) / right[t])
         && (0..2).all(|t| change(t) < STEADY_SIGMAS * SQRT_2 * fit.amplitude_error())
         && TWIST_DB.contains(&(20.0 * (tones[1] / tones[0]).log10()))

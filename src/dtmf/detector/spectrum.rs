@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use super::HOP;
 use super::fit::omega;
+use super::proof::Pair;
 use crate::dtmf::digit::{HIGH_HZ, LOW_HZ};
 
 /// Hops in a window: 10 ms.
@@ -80,4 +81,18 @@ impl Tables {
         const SCALE: f32 = 2.0 / (WINDOW * HOP) as f32;
         std::array::from_fn(|k| (re[k] * re[k] + im[k] * im[k]) * SCALE)
     }
+}
+
+/// The strongest bin of each group.
+pub(super) fn strongest(powers: &[f32; 8]) -> Pair {
+    let pick = |from: usize| {
+        (1..4).fold(0, |best, k| {
+            if powers[from + k] > powers[from + best] {
+                k
+            } else {
+                best
+            }
+        })
+    };
+    (pick(0), pick(4))
 }

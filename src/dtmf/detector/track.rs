@@ -2,11 +2,14 @@
 
 use super::fit::Fit;
 use super::proof::Pair;
+use super::spectrum::strongest;
 
 /// Good looks in a row until a digit is proved: 12 ms and six times 2.5 ms are 27 ms of tone.
 /// Q.24 table A-1 (AT&T): 40 ms must be heard, 23 ms must not. Nearer to the latter, for the sake
 /// of what a lost packet leaves of a digit.
 const NEED: u32 = 7;
+/// Bad looks that do not break a row: noise may spoil one.
+const SLIP: u32 = 1;
 /// Good looks in all, when a lost packet broke the row: each piece is shorter by 12 ms in looks.
 const NEED_BROKEN: u32 = 6;
 /// Bad looks after which a candidate is given up: 20 ms of a lost packet, and some.
@@ -20,9 +23,8 @@ const HOLD: u32 = 9;
 const FADE: u32 = 2;
 /// The tones' share of all energy while they sound: concealed audio is impure.
 const PRESENT_SHARE: f32 = 0.4;
-/// The energy of either tone against that at the proof: concealed audio fades by 8 dB in 40 ms; of
-/// a neighbour in frequency 0.11 is seen.
-const PRESENT_LEVEL: f32 = 0.15;
+/// The energy of either tone against that at the proof: concealed audio fades by 8 dB in 40 ms.
+const PRESENT_LEVEL: f32 = 0.1;
 /// How much amplitudes and frequencies may differ between the pieces of a broken digit:
 /// concealment fades by a fifth in 20 ms.
 const SWING: f32 = 1.4;
@@ -68,15 +70,19 @@ impl State {
         held || self.candidate().is_some_and(Candidate::is_suspect)
     }
 
-    /// After the next window, in which the tones of each pair have these energies of all.
+    /// After the next window, in which the eight frequencies have these energies of all.
     /// Returns whether to look for candidates.
-    pub(super) fn listen(&mut self, tones: impl Fn(Pair) -> [f32; 2], energy: f32) -> bool {
+    pub(super) fn listen(&mut self, powers: &[f32; 8], energy: f32) -> bool {
         let State::Held(held, candidate) = self else {
             return true;
         };
-        let now = tones(held.pair);
-        let sounds = |t: usize| now[t] > PRESENT_LEVEL * held.energies[t];
-        if now[0] + now[1] > PRESENT_SHARE * energy && sounds(0) && sounds(1) {
+        let now = strongest(powers);
+        let (low, high) = (powers[now.0], powers[now.1 + 4]);
+        if now == held.pair
+            && low + high > PRESENT_SHARE * energy
+            && low > PRESENT_LEVEL * held.energies[0]
+            && high > PRESENT_LEVEL * held.energies[1]
+        {
             held.absent = 0;
             *candidate = None;
             return false;
@@ -99,17 +105,18 @@ impl State {
             (None, None) => None,
         };
         *self = match (*self, next) {
-            (State::Held(held, _), next) => State::Held(held, next),
+            // The same digit is another press only once this one has ended.
+            (State::Held(held, _), next) => State::Held(held, next.filter(|c| c.pair != held.pair)),
             (_, Some(next)) => State::Rising(next),
             (_, None) => State::Idle,
         };
     }
 
-    /// A digit was told: its tones have these energies in a window.
-    pub(super) fn tell(&mut self, pair: Pair, energies: [f32; 2]) {
+    /// A digit was told.
+    pub(super) fn tell(&mut self, pair: Pair, powers: &[f32; 8]) {
         let held = Held {
             pair,
-            energies,
+            energies: [powers[pair.0], powers[pair.1 + 4]],
             absent: 0,
         };
         *self = State::Held(held, None);
@@ -146,7 +153,7 @@ impl Candidate {
     fn after(&self, fit: &Fit) -> Self {
         Self {
             good: self.good + 1,
-            row: if self.bad == 0 { self.row + 1 } else { 1 },
+            row: if self.bad <= SLIP { self.row + 1 } else { 1 },
             bad: 0,
             omega: [0, 1].map(|t| self.omega[t] + fit.omega[t]),
             ..*self
