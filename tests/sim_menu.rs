@@ -329,7 +329,7 @@ fn a_prompt_falls_silent_soon_after_the_key() {
             let samples = h.audio();
             peak(&samples) > 100 && db(&samples, 1000.0, f64::from(peak(&samples))) < -6.0
         };
-        if let Some(last) = packets.iter().filter(is_greeting).next_back() {
+        if let Some(last) = packets.iter().rfind(is_greeting) {
             worst = worst.max(last.at / 1000 - sent);
         }
     }

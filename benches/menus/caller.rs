@@ -8,6 +8,8 @@ use antiphon::net::sys::{self, Batch, SendCounters};
 use rand::Rng;
 use rand::rngs::StdRng;
 
+/// The payload type of telephone events.
+const EVENT_TYPE: u8 = 101;
 /// Packets of an event before its end: 100 ms in all.
 const UPDATES: u32 = 4;
 /// Its last report goes out so often.
@@ -90,29 +92,26 @@ impl Caller {
         let timestamp = self.packets.wrapping_mul(160);
         let mut packet = Vec::with_capacity(172);
         let event = self.press.as_mut().filter(|p| p.packets < UPDATES + ENDS);
-        match event {
-            Some(press) => {
-                let ended = press.packets >= UPDATES;
-                let duration = (press.packets.min(UPDATES) + 1) * 160;
-                let marker = if press.packets == 0 { 0x80 } else { 0 };
-                packet.extend([0x80, marker | 101]);
-                packet.extend(self.seq.to_be_bytes());
-                packet.extend(press.timestamp.to_be_bytes());
-                packet.extend(self.ssrc.to_be_bytes());
-                packet.extend([5, if ended { 0x8a } else { 10 }]);
-                packet.extend((duration as u16).to_be_bytes());
-                if press.packets == 0 {
-                    press.sent_us = wall_us();
-                }
-                press.packets += 1;
+        if let Some(press) = event {
+            let ended = press.packets >= UPDATES;
+            let duration = (press.packets.min(UPDATES) + 1) * 160;
+            let marker = if press.packets == 0 { 0x80 } else { 0 };
+            packet.extend([0x80, marker + EVENT_TYPE]);
+            packet.extend(self.seq.to_be_bytes());
+            packet.extend(press.timestamp.to_be_bytes());
+            packet.extend(self.ssrc.to_be_bytes());
+            packet.extend([5, if ended { 0x8a } else { 0x0a }]);
+            packet.extend((duration as u16).to_be_bytes());
+            if press.packets == 0 {
+                press.sent_us = wall_us();
             }
-            None => {
-                packet.extend([0x80, 0]);
-                packet.extend(self.seq.to_be_bytes());
-                packet.extend(timestamp.to_be_bytes());
-                packet.extend(self.ssrc.to_be_bytes());
-                packet.resize(172, 0xff);
-            }
+            press.packets += 1;
+        } else {
+            packet.extend([0x80, 0]);
+            packet.extend(self.seq.to_be_bytes());
+            packet.extend(timestamp.to_be_bytes());
+            packet.extend(self.ssrc.to_be_bytes());
+            packet.resize(172, 0xff);
         }
         let mut counters = SendCounters::default();
         sys::send(&self.socket, &packet, None, &mut counters);

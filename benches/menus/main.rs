@@ -11,6 +11,7 @@ mod support;
 mod caller;
 
 use std::f64::consts::TAU;
+use std::fmt::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
@@ -124,11 +125,12 @@ fn menus(directory: &Path) -> String {
             writer.write_sample(sample as i16).expect("a sample");
         }
         writer.finalize().expect("the file is whole");
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "[[menu]]\nname = \"{name}\"\nprompts = ['{}']\nretries = 0\nterminator = \"\"\n\
              [[menu.choice]]\ndigits = \"X\"\napp = \"menu\"\nmenu = \"{next}\"\n",
             file.display()
-        ));
+        );
     }
     text.push_str("[[route]]\nuser = \"menu\"\napp = \"menu\"\nmenu = \"low\"\n");
     text

@@ -16,7 +16,7 @@ mod transmit;
 
 pub use control::PeerReport;
 use dial::Dialled;
-pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS};
+pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use transmit::{Encoded, Outgoing};
 

@@ -34,6 +34,7 @@ pub(super) enum Done {
 }
 
 /// A play that is being loaded.
+#[derive(Clone, Copy)]
 pub(super) struct Wanted {
     pub call: CallHandle,
     pub id: PlayId,

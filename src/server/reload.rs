@@ -49,10 +49,10 @@ impl Reloaded {
             None
         };
         Ok(Box::new(Reloaded {
-            store,
             config,
             routes,
             prompts,
+            store,
         }))
     }
 }

@@ -72,7 +72,7 @@ impl Keys {
         // Three ends, then audio again until the pause is over.
         let [high, low] = duration.to_be_bytes();
         let end = if over { 0x80 } else { 0 };
-        (ends <= 3).then_some((start, first, [digit.event(), end | 10, high, low]))
+        (ends <= 3).then_some((start, first, [digit.event(), end | 0x0a, high, low]))
     }
 
     /// The tone, or the pause, in the place of `count` samples.

@@ -242,82 +242,91 @@ impl World {
                     self.command(worker, Command::Open(leg));
                 }
                 Output::Media { worker, command } => self.command(worker, command),
-                Output::Play {
-                    call,
-                    id,
-                    items,
-                    repeat,
-                    gap,
-                } => {
-                    let input = match items.iter().map(|i| self.source(i)).collect() {
-                        Ok(items) => Input::PlayReady {
-                            call,
-                            id,
-                            play: Box::new(Play {
-                                id: u64::from(id.0),
-                                items,
-                                repeat,
-                                gap_samples: gap.as_millis() as u64 * 8,
-                            }),
-                        },
-                        Err(error) => Input::PlayFailed { call, id, error },
-                    };
-                    self.switch.handle(input, now);
-                }
-                Output::Record {
-                    call,
-                    recording,
-                    target,
-                    max,
-                    silence,
-                    caller,
-                    ..
-                } => {
-                    if let RecordTarget::Message { mailbox } = target {
-                        self.mail.leaving.insert(recording, (call, mailbox, caller));
-                    }
-                    let samples = |d: std::time::Duration| d.as_millis() as u64 * 8;
-                    let settings = TapSettings {
-                        recording,
-                        max_samples: max.map(samples),
-                        silence_stop_samples: silence.map(samples),
-                        start: MediaTime::ZERO,
-                    };
-                    let tap = Tap::new(settings, self.frames.0.clone());
-                    self.switch
-                        .handle(Input::RecordReady { recording, tap }, now);
-                }
-                Output::CloseRecording { recording, samples } => {
-                    self.closed.push((recording, samples));
-                    if let Some((call, outcome)) = self.mail.close(recording, samples) {
-                        let input = Input::MessageLeft {
-                            call,
-                            recording,
-                            outcome,
-                        };
-                        self.switch.handle(input, now);
-                    }
-                }
-                Output::Mailbox {
-                    call,
-                    number,
-                    request,
-                    ..
-                } => {
-                    let input = Input::Mailbox {
-                        call,
-                        request: number,
-                        happened: self.mail.handle(request),
-                    };
-                    self.switch.handle(input, now);
-                }
-                Output::Locate { call, uri, .. } => {
-                    let known = self.prompts.get(&uri).is_some();
-                    let items = known.then(|| vec![PlayItem::Prompt(uri)]);
-                    self.switch.handle(Input::Located { call, items }, now);
-                }
                 Output::Event(event) => self.events.push(event),
+                other => self.carry_out_files(other),
             }
+        }
+    }
+
+    /// What the server's file side does.
+    fn carry_out_files(&mut self, output: Output) {
+        let now = self.now();
+        match output {
+            Output::Play {
+                call,
+                id,
+                items,
+                repeat,
+                gap,
+            } => {
+                let input = match items.iter().map(|i| self.source(i)).collect() {
+                    Ok(items) => Input::PlayReady {
+                        call,
+                        id,
+                        play: Box::new(Play {
+                            id: u64::from(id.0),
+                            items,
+                            repeat,
+                            gap_samples: gap.as_millis() as u64 * 8,
+                        }),
+                    },
+                    Err(error) => Input::PlayFailed { call, id, error },
+                };
+                self.switch.handle(input, now);
+            }
+            Output::Record {
+                call,
+                recording,
+                target,
+                max,
+                silence,
+                caller,
+                ..
+            } => {
+                if let RecordTarget::Message { mailbox } = target {
+                    self.mail.leaving.insert(recording, (call, mailbox, caller));
+                }
+                let samples = |d: std::time::Duration| d.as_millis() as u64 * 8;
+                let settings = TapSettings {
+                    recording,
+                    max_samples: max.map(samples),
+                    silence_stop_samples: silence.map(samples),
+                    start: MediaTime::ZERO,
+                };
+                let tap = Tap::new(settings, self.frames.0.clone());
+                self.switch
+                    .handle(Input::RecordReady { recording, tap }, now);
+            }
+            Output::CloseRecording { recording, samples } => {
+                self.closed.push((recording, samples));
+                if let Some((call, outcome)) = self.mail.close(recording, samples) {
+                    let input = Input::MessageLeft {
+                        call,
+                        recording,
+                        outcome,
+                    };
+                    self.switch.handle(input, now);
+                }
+            }
+            Output::Mailbox {
+                call,
+                number,
+                request,
+                ..
+            } => {
+                let input = Input::Mailbox {
+                    call,
+                    request: number,
+                    happened: self.mail.handle(request),
+                };
+                self.switch.handle(input, now);
+            }
+            Output::Locate { call, uri, .. } => {
+                let known = self.prompts.get(&uri).is_some();
+                let items = known.then(|| vec![PlayItem::Prompt(uri)]);
+                self.switch.handle(Input::Located { call, items }, now);
+            }
+            other => panic!("{other:?}"),
         }
     }
 
