@@ -259,7 +259,6 @@ impl Director {
         Box::new(play)
     }
 
-    #[expect(clippy::unnecessary_box_returns, reason = "a command takes it boxed")]
     fn dial(&mut self) -> Box<Dial> {
         self.counter += 1;
         let count = self.random.below(4) as usize;
