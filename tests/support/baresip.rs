@@ -23,6 +23,8 @@ const LIFE: Duration = Duration::from_secs(120);
 /// How long its tone is, and a call at most. It loads the file when the call starts, and throws away
 /// what has come meanwhile: so not longer than needed.
 pub const TONE_SECONDS: f64 = 15.0;
+/// What libsndfile writes before the samples of a 16-bit file.
+const HEADER: usize = 44;
 /// Attempts to start it: its control port is free when it is chosen, and may not be any more.
 const STARTS: usize = 5;
 
@@ -244,6 +246,30 @@ impl Baresip {
         answer["data"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// Presses keys, which it sends as telephone events (RFC 4733), at a person's pace.
+    pub fn press(&mut self, keys: &str) {
+        for key in keys.chars() {
+            self.command("sndcode", &key.to_string());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// What it has heard so far: the samples of its file, which has no right header yet.
+    pub fn heard_so_far(&self) -> Vec<i16> {
+        let Some(file) = self.heard_file() else {
+            return Vec::new();
+        };
+        let bytes = std::fs::read(file).unwrap_or_default();
+        let samples = bytes.get(HEADER..).unwrap_or_default().chunks_exact(2);
+        samples.map(|s| i16::from_le_bytes([s[0], s[1]])).collect()
+    }
+
+    fn heard_file(&self) -> Option<std::path::PathBuf> {
+        let entries = std::fs::read_dir(self.directory.path()).ok()?.flatten();
+        let mut paths = entries.map(|entry| entry.path());
+        paths.find(|path| path.to_string_lossy().ends_with("-dec.wav"))
+    }
+
     /// Hangs up and waits until the call is over.
     pub fn hang_up(&mut self) {
         self.command("hangup", "");
@@ -272,9 +298,7 @@ impl Baresip {
             // Waiting for a child with a bound has no call in std.
             std::thread::sleep(Duration::from_millis(5));
         }
-        let entries = std::fs::read_dir(self.directory.path()).unwrap().flatten();
-        let mut paths = entries.map(|entry| entry.path());
-        let file = paths.find(|path| path.to_string_lossy().ends_with("-dec.wav"));
+        let file = self.heard_file();
         super::tone::read(&file.unwrap_or_else(|| panic!("nothing heard:\n{}", self.log())))
     }
 

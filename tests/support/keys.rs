@@ -5,7 +5,7 @@
 
 use std::f64::consts::TAU;
 
-use super::media::{Law, PACKET, Send};
+use super::media::{Law, OVERLOAD_DBM0, PACKET, Send};
 
 /// The payload type of events in the offers of these tests.
 pub const EVENTS: u8 = 101;
@@ -38,7 +38,7 @@ pub struct Keys {
     slot: usize,
     seq: u16,
     /// The code of each sample, in steps of 16.
-    codes: [u8; 4096],
+    codes: Vec<u8>,
 }
 
 /// The two frequencies of a key (ITU-T Q.23).
@@ -66,7 +66,7 @@ impl Default for Keys {
 impl Keys {
     /// Nothing yet.
     pub fn new() -> Self {
-        let mut codes = [0; 4096];
+        let mut codes = vec![0; 4096];
         for (n, place) in codes.iter_mut().enumerate() {
             *place = Law::Mu.encode_one((n as i32 * 16 - 32_768) as i16);
         }
@@ -106,7 +106,7 @@ impl Keys {
                     let sample: f64 = sines
                         .iter()
                         .map(|(hz, dbm0)| {
-                            let amplitude = 32_767.0 * 10f64.powf((dbm0 - 3.14) / 20.0);
+                            let amplitude = 32_767.0 * 10f64.powf((dbm0 - OVERLOAD_DBM0) / 20.0);
                             amplitude * (TAU * hz * n as f64 / 8000.0).sin()
                         })
                         .sum();

@@ -21,7 +21,7 @@ const LATE: Duration = Duration::from_millis(10);
 const REPEATS: usize = 3;
 /// The level of a full-scale sine, dBm0 (G.711: the overload point).
 #[allow(clippy::approx_constant, reason = "ITU-T G.711 §4, not pi")]
-const OVERLOAD_DBM0: f64 = 3.14;
+pub const OVERLOAD_DBM0: f64 = 3.14;
 /// Below this is silence, dBm0.
 pub const SILENT: f64 = -55.0;
 
@@ -304,6 +304,18 @@ impl Phone {
     /// Listens for `packets` more packets, which are 20 ms each.
     pub fn listen(&self, packets: usize) -> Heard {
         self.listen_where(packets, |_| true)
+    }
+
+    /// Waits until `packets` more have come, or for `limit`.
+    pub fn wait_for(&self, packets: usize, limit: Duration) {
+        let heard = self.shared.heard.lock().unwrap();
+        let wanted = heard.len() + packets;
+        drop(
+            self.shared
+                .grown
+                .wait_timeout_while(heard, limit, |heard| heard.len() < wanted)
+                .unwrap(),
+        );
     }
 
     /// Passes over what comes until `condition` holds for a packet, then listens for `packets`.

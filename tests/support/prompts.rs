@@ -122,14 +122,23 @@ impl Prompt {
     }
 }
 
-/// Which of these prompts are heard, in order; of a longer one its first second.
+/// Which of these prompts are heard, in order; of a longer one its first second. Where two are
+/// alike ("Message", "message.") it is the one that is more so.
 pub fn said(heard: &[i16], names: &[&str]) -> Vec<Found> {
     let mut found: Vec<Found> = names
         .iter()
         .flat_map(|name| Prompt::named(name).begin(1.0).all(heard))
         .collect();
-    found.sort_by_key(|f| f.at);
-    found
+    found.sort_by(|a, b| b.likeness.total_cmp(&a.likeness));
+    let mut kept: Vec<Found> = Vec::new();
+    for one in found {
+        let same_place = |k: &Found| k.at.abs_diff(one.at) < k.len.min(one.len) / 2;
+        if !kept.iter().any(same_place) {
+            kept.push(one);
+        }
+    }
+    kept.sort_by_key(|f| f.at);
+    kept
 }
 
 /// Their names alone.
