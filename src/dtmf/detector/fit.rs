@@ -164,24 +164,28 @@ impl Basis {
     fn project(&self, x: &[f32]) -> [[Complex; 2]; 2] {
         let (first, second) = x.split_at(x.len() / 2);
         let (first, second) = (first.as_chunks().0, second.as_chunks().0);
-        let tone = |t: usize| {
-            let mut wheel = self.wheel(t);
-            let mut lanes = [[0.0f32; LANES]; 4];
-            for (p, q) in first.iter().zip(second) {
-                let (p, q): (&[f32; LANES], &[f32; LANES]) = (p, q);
+        let mut wheels = [self.wheel(0), self.wheel(1)];
+        // For each tone: real and imaginary parts of the first half, then of the second.
+        let mut sums = [[[0.0f32; LANES]; 4]; 2];
+        for (p, q) in first.iter().zip(second) {
+            let (p, q): (&[f32; LANES], &[f32; LANES]) = (p, q);
+            for (sums, wheel) in sums.iter_mut().zip(&mut wheels) {
                 for lane in 0..LANES {
-                    lanes[0][lane] += p[lane] * wheel.re[lane];
-                    lanes[1][lane] -= p[lane] * wheel.im[lane];
-                    lanes[2][lane] += q[lane] * wheel.re[lane];
-                    lanes[3][lane] -= q[lane] * wheel.im[lane];
+                    sums[0][lane] += p[lane] * wheel.re[lane];
+                    sums[1][lane] -= p[lane] * wheel.im[lane];
+                    sums[2][lane] += q[lane] * wheel.re[lane];
+                    sums[3][lane] -= q[lane] * wheel.im[lane];
                 }
-                wheel = wheel.turn();
+                *wheel = wheel.turn();
             }
-            let [a, b, c, d] = lanes.map(|lane| lane.iter().sum());
-            [Complex { re: a, im: b }, Complex { re: c, im: d }]
-        };
-        let (low, high) = (tone(0), tone(1));
-        [[low[0], high[0]], [low[1], high[1]]]
+        }
+        let sums = sums.map(|tone| tone.map(|lanes| lanes.iter().sum()));
+        [0, 2].map(|half| {
+            [0, 1].map(|t| Complex {
+                re: sums[t][half],
+                im: sums[t][half + 1],
+            })
+        })
     }
 
     /// What `x` is without the sines: its energy, and its correlation with itself one sample on.
@@ -224,6 +228,7 @@ impl Basis {
 }
 
 /// exp(i w m) for some consecutive m at once.
+#[derive(Clone, Copy)]
 struct Wheel {
     re: [f32; LANES],
     im: [f32; LANES],

@@ -51,8 +51,8 @@ const LEAST_POWER: f32 = 26_000.0;
 const STRONG: f32 = 0.66;
 /// Least share of either in both: -8 dB of twist leave 0.13, 1.5 % off and the filter 0.09.
 const EITHER: f32 = 0.055;
-/// Looks refused in a row (40 ms) after which only each fourth is taken: a steady sound of two
-/// tones that is no digit would cost a fit each time.
+/// Looks refused (40 ms of them) after which only each eighth is taken: a steady sound of two tones
+/// that is no digit would cost a fit each time.
 const PATIENCE: u32 = 16;
 /// An onset is louder than what was before by this factor.
 const RISE: f32 = 5.0;
@@ -83,7 +83,7 @@ pub struct Detector {
     energies: [f32; ENERGIES],
     /// Samples since the last frame that was not quiet.
     quiet: usize,
-    /// Looks refused in a row.
+    /// Looks refused lately.
     refused: u32,
     state: State,
 }
@@ -211,11 +211,15 @@ impl Detector {
         let (low, high) = (greatest(&powers[..4]), greatest(&powers[4..]));
         let both = low + high;
         if both < STRONG * energy || low.min(high) < EITHER * both {
-            self.refused = 0;
+            self.refused = self.refused.saturating_sub(1);
             return None;
         }
-        self.refused += 1;
-        if self.refused > PATIENCE && !self.refused.is_multiple_of(4) {
+        self.refused = if self.refused < 2 * PATIENCE {
+            self.refused + 1
+        } else {
+            PATIENCE + 1
+        };
+        if self.refused > PATIENCE && !self.refused.is_multiple_of(8) {
             return None;
         }
         let look = proof::look(self.latest(LOOK), strongest(powers), &proof::LOOK)?;

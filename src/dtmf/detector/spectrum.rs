@@ -10,6 +10,9 @@ use crate::dtmf::digit::{HIGH_HZ, LOW_HZ};
 /// Hops in a window: 10 ms.
 pub(super) const WINDOW: usize = 4;
 
+/// Between the two samples in the middle of a hop.
+const MIDDLE: f64 = (HOP - 1) as f64 / 2.0;
+
 /// Real and imaginary parts at the four low, then the four high frequencies.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bins {
@@ -20,8 +23,9 @@ pub(super) struct Bins {
 /// Constant factors, the same for all detectors.
 #[derive(Debug)]
 pub(super) struct Tables {
-    /// exp(-i w n) for each sample of a hop: eight real parts, then eight imaginary ones.
-    samples: [[f32; 16]; HOP],
+    /// exp(-i w m) for the first half of a hop, m counted from its middle: eight real parts, then
+    /// eight imaginary ones. The second half mirrors it.
+    samples: [[f32; 16]; HOP / 2],
     /// exp(-i w HOP k) for each hop of a window.
     hops: [Bins; WINDOW],
 }
@@ -33,10 +37,10 @@ impl Tables {
     fn new() -> Self {
         let frequency = |k: usize| omega(if k < 4 { LOW_HZ[k] } else { HIGH_HZ[k - 4] });
         let unit = |angle: f64| angle.sin_cos();
-        let mut samples = [[0.0; 16]; HOP];
+        let mut samples = [[0.0; 16]; HOP / 2];
         for (n, row) in samples.iter_mut().enumerate() {
             for k in 0..8 {
-                let (sin, cos) = unit(-f64::from(frequency(k)) * n as f64);
+                let (sin, cos) = unit(-f64::from(frequency(k)) * (n as f64 - MIDDLE));
                 row[k] = cos as f32;
                 row[k + 8] = sin as f32;
             }
@@ -52,12 +56,14 @@ impl Tables {
         Self { samples, hops }
     }
 
-    /// The bins of one hop, phases counted from its first sample.
+    /// The bins of one hop, phases counted from its middle.
     pub(super) fn hop(&self, x: &[f32]) -> Bins {
         let mut sums = [0.0f32; 16];
-        for (x, row) in x.iter().zip(&self.samples) {
-            for (sum, factor) in sums.iter_mut().zip(row) {
-                *sum += x * factor;
+        for ((first, second), row) in x.iter().zip(x.iter().rev()).zip(&self.samples) {
+            let (even, odd) = (first + second, first - second);
+            for k in 0..8 {
+                sums[k] += even * row[k];
+                sums[k + 8] += odd * row[k + 8];
             }
         }
         let mut bins = Bins::default();
