@@ -79,7 +79,7 @@ impl Here {
                                 told.push(String::new());
                             }
                             Event::Digit { call, digit } => {
-                                told[calls[&call]].push(digit.as_char())
+                                told[calls[&call]].push(digit.as_char());
                             }
                             _ => {}
                         }
