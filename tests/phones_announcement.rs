@@ -7,6 +7,8 @@
 mod caller;
 #[path = "support/media.rs"]
 mod media;
+#[path = "support/pacing.rs"]
+mod pacing;
 #[path = "support/prompts.rs"]
 mod prompts;
 #[path = "support/server.rs"]
@@ -98,20 +100,25 @@ fn runs(samples: &[i16]) -> Vec<(usize, usize)> {
 
 #[test]
 fn a_prompt_by_its_name() {
-    let server = server();
-    let files = tempfile::tempdir().unwrap();
-    for (play, name) in [("welcome", "welcome"), ("prompt:goodbye", "goodbye")] {
-        let heard = files.path().join(format!("{name}.wav"));
-        let uri = format!("sip:annc@{};play={play}", server.udp());
-        let args = ["call", &uri, "--record", heard.to_str().unwrap()];
-        let ended = caller::antiphon(&args).wait();
-        assert_eq!(ended.status, Some(0), "{ended:?}");
-        let found = Prompt::named(name).all(&tone::read(&heard));
-        assert!(
-            found.len() == 1 && found[0].likeness > 0.95 && found[0].gain.abs() < 1.0,
-            "{name}: {found:?}"
-        );
-    }
+    pacing::in_time(|watch| {
+        let server = server();
+        let files = tempfile::tempdir().unwrap();
+        for (play, name) in [("welcome", "welcome"), ("prompt:goodbye", "goodbye")] {
+            let heard = files.path().join(format!("{name}.wav"));
+            let uri = format!("sip:annc@{};play={play}", server.udp());
+            let args = ["call", &uri, "--record", heard.to_str().unwrap()];
+            let calling = caller::antiphon(&args);
+            watch.add(calling.pid());
+            watch.add(server.pid());
+            let ended = calling.wait();
+            assert_eq!(ended.status, Some(0), "{ended:?}");
+            let found = Prompt::named(name).all(&tone::read(&heard));
+            if found.len() != 1 || found[0].likeness < 0.95 || found[0].gain.abs() > 1.0 {
+                return Err(format!("{name}: {found:?}"));
+            }
+        }
+        Ok(())
+    });
 }
 
 #[test]

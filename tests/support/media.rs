@@ -406,7 +406,9 @@ fn send(socket: &UdpSocket, shared: &Shared, timing: &Timing) {
     while !shared.stop.load(Ordering::Relaxed) {
         due += Duration::from_millis(20);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        if let Some(numbers) = perform(socket, shared, timing, due, (seq, timestamp), ssrc) {
+        // Silent or not: where this one was late, the server may have been too.
+        timing.note(Instant::now().saturating_duration_since(due));
+        if let Some(numbers) = perform(socket, shared, (seq, timestamp), ssrc) {
             seq = numbers;
             sample += PACKET as u64;
             timestamp = timestamp.wrapping_add(PACKET as u32);
@@ -414,7 +416,6 @@ fn send(socket: &UdpSocket, shared: &Shared, timing: &Timing) {
         }
         let speech = *shared.speech.lock().unwrap();
         if let Some((to, tone, law)) = speech {
-            timing.note(Instant::now().saturating_duration_since(due));
             let table = &tables[usize::from(law == Law::A)];
             let amplitude = 32767.0 * 10f64.powf((tone.dbm0 - OVERLOAD_DBM0) / 20.0);
             let mut packet = vec![
@@ -440,20 +441,12 @@ fn send(socket: &UdpSocket, shared: &Shared, timing: &Timing) {
 
 /// Sends what a performance has in this slot; the number that follows it. None: there is nothing
 /// left of it.
-fn perform(
-    socket: &UdpSocket,
-    shared: &Shared,
-    timing: &Timing,
-    due: Instant,
-    numbers: (u16, u32),
-    ssrc: u32,
-) -> Option<u16> {
+fn perform(socket: &UdpSocket, shared: &Shared, numbers: (u16, u32), ssrc: u32) -> Option<u16> {
     let mut performance = shared.performance.lock().unwrap();
     let p = performance.as_mut()?;
     if p.sent.len() == p.sends.len() {
         return None;
     }
-    timing.note(Instant::now().saturating_duration_since(due));
     let (seq, timestamp) = *p.base.get_or_insert(numbers);
     while let Some(send) = p.sends.get(p.sent.len()).filter(|s| s.slot <= p.now) {
         let mut packet = vec![0x80, send.payload_type | if send.marker { 0x80 } else { 0 }];
