@@ -13,6 +13,8 @@ pub struct DigitsSpec {
     pub collect: CollectSpec,
     /// Digits pressed before the prompt count.
     pub type_ahead: bool,
+    /// Say goodbye at the end: the call ends with it.
+    pub goodbye: bool,
 }
 
 /// How often nothing is heard before the call ends.
@@ -74,7 +76,12 @@ impl Reader {
                     } else {
                         self.state = State::Leaving;
                         self.asker.forget_ahead();
-                        self.asker.say(speak::prompts(&["goodbye"]), false, out)
+                        let said = if self.spec.goodbye {
+                            &["goodbye"][..]
+                        } else {
+                            &[]
+                        };
+                        self.asker.say(speak::prompts(said), false, out)
                     }
                 }
                 (State::SpeakingBack, _) => self.ask(speak::prompts(&["digits-enter"]), now, out),

@@ -266,6 +266,16 @@ impl AppSpec {
         spec
     }
 
+    /// The same where something follows its end: it does not say goodbye.
+    pub fn goes_on(mut self) -> AppSpec {
+        match &mut self {
+            AppSpec::Voicemail(v) => v.goodbye = false,
+            AppSpec::Digits(d) => d.goodbye = false,
+            _ => {}
+        }
+        self
+    }
+
     /// The word for it in the configuration and in logs.
     pub const fn name(&self) -> &'static str {
         match self {

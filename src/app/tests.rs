@@ -120,6 +120,7 @@ fn digits_are_spoken_back_until_nothing_comes() {
     let mut talk = talk(&AppSpec::Digits(DigitsSpec {
         collect: collect::CollectSpec::default(),
         type_ahead: true,
+        goodbye: true,
     }));
     talk.start().expect("play digits-enter");
     talk.press("1").expect("stop");

@@ -132,6 +132,7 @@ impl<'a> Parts<'a> {
             AppConfig::Digits => AppSpec::Digits(DigitsSpec {
                 collect: self.mailboxes.collect.clone(),
                 type_ahead: self.mailboxes.type_ahead,
+                goodbye: true,
             }),
             // All of it is in the request.
             AppConfig::Announcement => AppSpec::Announcement(AnnouncementSpec {
@@ -153,6 +154,7 @@ impl<'a> Parts<'a> {
                 },
                 mailbox: mailbox.as_ref().map(|m| m.name.clone()),
                 mailboxes: self.mailboxes.clone(),
+                goodbye: true,
             }),
             // A choice that hangs up is a branch of its own, and no route has it.
             AppConfig::HangUp => AppSpec::Play(PlaySpec {
@@ -172,10 +174,14 @@ impl<'a> Parts<'a> {
             let branch = match &choice.app {
                 AppConfig::Menu(menu) => Branch::Menu(self.place_of(&menu.name)),
                 AppConfig::HangUp => Branch::HangUp,
-                app => Branch::Run {
-                    app: Box::new(self.app(app)?),
-                    then: choice.then.as_ref().map(|menu| self.place_of(&menu.name)),
-                },
+                app => {
+                    let app = self.app(app)?;
+                    let then = choice.then.as_ref();
+                    Branch::Run {
+                        app: Box::new(if then.is_some() { app.goes_on() } else { app }),
+                        then: then.map(|menu| self.place_of(&menu.name)),
+                    }
+                }
             };
             choices.push(Choice {
                 pattern: choice.pattern.clone(),

@@ -133,6 +133,7 @@ pub fn routes() -> Routes {
             AppSpec::Digits(DigitsSpec {
                 collect: CollectSpec::default(),
                 type_ahead: true,
+                goodbye: true,
             }),
         ),
         row("540", AppSpec::Menu(menu())),
@@ -172,6 +173,7 @@ fn voicemail(task: VoicemailTask, mailbox: Option<&str>) -> AppSpec {
             collect: CollectSpec::default(),
             type_ahead: true,
         }),
+        goodbye: true,
     })
 }
 

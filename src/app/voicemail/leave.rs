@@ -80,7 +80,7 @@ impl Leave {
     fn part(&mut self, said: &[&str], out: &mut Actions) -> Option<Heard> {
         self.state = State::Farewell;
         self.give_up = None;
-        farewell(&mut self.asker, said, out)
+        farewell(&mut self.asker, said, self.spec.goodbye, out)
     }
 
     fn opened(&mut self, messages: Option<usize>, out: &mut Actions) -> Option<Heard> {

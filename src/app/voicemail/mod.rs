@@ -42,6 +42,8 @@ pub struct VoicemailSpec {
     pub mailbox: Option<String>,
     /// All of them.
     pub mailboxes: Arc<Mailboxes>,
+    /// Say goodbye at the end: the call ends with it.
+    pub goodbye: bool,
 }
 
 /// The mailboxes and what holds for all of them.
@@ -116,11 +118,11 @@ fn number(mailboxes: &Mailboxes, prompts: Vec<PlayItem>) -> Question {
     }
 }
 
-/// Says a last thing, which no key cuts short; then the call ends.
-fn farewell(asker: &mut Asker, said: &[&str], out: &mut Actions) -> Option<Heard> {
+/// Says a last thing, which no key cuts short; then the call, or this part of it, ends.
+fn farewell(asker: &mut Asker, said: &[&str], goodbye: bool, out: &mut Actions) -> Option<Heard> {
     asker.forget_ahead();
     let mut items = speak::prompts(said);
-    items.push(speak::prompt("goodbye"));
+    items.extend(goodbye.then(|| speak::prompt("goodbye")));
     asker.say(items, false, out)
 }
 

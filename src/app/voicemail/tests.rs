@@ -23,6 +23,7 @@ fn talk(task: VoicemailTask, mailbox: Option<&str>) -> Talk {
         task,
         mailbox: mailbox.map(str::to_owned),
         mailboxes: boxes(3),
+        goodbye: true,
     }))
 }
 
@@ -231,4 +232,19 @@ fn a_locked_box_says_what_a_wrong_pin_says() {
     talk.locked = true;
     talk.start();
     talk.press("1234#").expect("stop | play vm-wrong vm-pin");
+}
+
+#[test]
+fn who_goes_back_to_a_menu_is_not_told_goodbye() {
+    let mut talk = Talk::new(&AppSpec::Voicemail(VoicemailSpec {
+        task: VoicemailTask::Listen,
+        mailbox: Some("100".into()),
+        mailboxes: boxes(3),
+        goodbye: false,
+    }));
+    talk.start();
+    talk.press("1234#");
+    talk.messages(&[message(1, false)]);
+    talk.played();
+    talk.press("*").expect("stop | hang-up");
 }
