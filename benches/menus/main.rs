@@ -94,8 +94,12 @@ fn main() {
         q.at(0.99),
         q.at(1.0)
     );
-    let per_call = cpu.all.as_secs_f64() * 1e6 / args.callers as f64 / seconds;
-    println!("| CPU per caller and second | {per_call:.0} us |");
+    let per_call = |cpu: Duration| cpu.as_secs_f64() * 1e6 / args.callers as f64 / seconds;
+    println!(
+        "| CPU per caller and second, of it media threads | {:.0}, {:.0} us |",
+        per_call(cpu.all),
+        per_call(cpu.media)
+    );
     println!("| ticks skipped by the server | {} |", told.skipped_ticks);
     println!(
         "| generator late: p99, max | {:.0}, {:.0} us |",
