@@ -739,3 +739,33 @@ fn a_longer_loop_is_told_once_and_a_way_out_is_none() {
         problem(&tail)
     );
 }
+
+#[test]
+fn a_prompt_that_is_missing_is_told_with_its_place() {
+    let menu = "[[menu]]\nname = 'm'\nprompts = ['welcome', 'no-such']\n\
+                [[menu.choice]]\ndigits = '1'\napp = 'play'\nprompts = ['welcome']\n";
+    let broken = menu.replace("prompts = ['welcome']\n", "prompts = ['nor-this.wav']\n");
+    for (text, said) in [
+        (
+            menu,
+            "antiphon.toml:3: menu[1].prompts: \"no-such\" is neither a prompt nor",
+        ),
+        (
+            &broken.replace(", 'no-such'", ""),
+            "antiphon.toml:7: menu[1].choice[1].prompts: \"nor-this.wav\" is neither a prompt nor",
+        ),
+        (
+            "[[mailbox]]\nnumber = '1'\npin = '1234'\ngreeting = ['hello']\n",
+            "antiphon.toml:4: mailbox[1].greeting: \"hello\" is neither a prompt nor",
+        ),
+        (
+            "[[route]]\nuser = '1'\napp = 'play'\nprompts = ['x']\n",
+            "antiphon.toml:4: route[1].prompts: \"x\" is neither a prompt nor",
+        ),
+    ] {
+        let error = antiphon::server::check(&parse(text))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(said), "{error}");
+    }
+}

@@ -85,7 +85,7 @@ fn walk(timing: &Timing, scenario: &str) {
         "menu-invalid",
     ];
     let said = prompts::said(&heard, &names);
-    let expected = "menu-main vm-greeting vm-kept goodbye menu-main vm-pin vm-you-have digit-1 \
+    let expected = "menu-main vm-greeting vm-kept menu-main vm-pin vm-you-have digit-1 \
                     vm-message vm-message digit-1 vm-options vm-message-deleted";
     // What follows the deletion is cut short by the end of the call.
     let names = prompts::names(&said).join(" ");
