@@ -1,6 +1,6 @@
 //! A caller of an application, in simulated time: what it does, and what the application wants.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "tests alone use it")]
 
 use std::time::{Duration, Instant};
 
