@@ -244,6 +244,8 @@ pub struct World {
     /// Simulated time, ms.
     pub ms: u64,
     base: Instant,
+    /// How often the control side looks at what the workers have told, ms.
+    pub poll_ms: u64,
     pub switch: Switch,
     pub workers: Vec<Worker>,
     worker_events: Vec<Receiver<worker::Event>>,
@@ -287,6 +289,7 @@ impl World {
             seed: setup.seed,
             ms: 1_000_000,
             base: Instant::now(),
+            poll_ms: 1,
             switch: Switch::new(setup.settings, setup.routes, setup.seed),
             workers,
             worker_events,

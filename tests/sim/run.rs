@@ -54,7 +54,12 @@ impl World {
         let workers = self.workers.iter().filter_map(|w| w.next_due(next)).min();
         let phones = self.phones.iter().filter_map(|p| p.voice.next).min();
         let phones = phones.map(|us| us.div_ceil(1000));
-        [timer, net, workers, phones].into_iter().flatten().min()
+        let told = self.worker_events.iter().any(|events| !events.is_empty());
+        let told = told.then_some(next);
+        [timer, net, workers, phones, told]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// One millisecond.
@@ -88,7 +93,9 @@ impl World {
                 self.sockets.worker = w;
                 self.workers[w].run(self.ms, time.ntp, &mut self.sockets);
             }
-            while let Ok(event) = self.worker_events[w].try_recv() {
+            while self.ms.is_multiple_of(self.poll_ms)
+                && let Ok(event) = self.worker_events[w].try_recv()
+            {
                 let now = self.now();
                 self.switch.handle(Input::Media { worker: w, event }, now);
             }
