@@ -338,3 +338,22 @@ fn a_prompt_falls_silent_soon_after_the_key() {
     // The packet's own wait for the tick, the control side, the next tick, the way back.
     assert!(worst <= 60, "{worst} ms");
 }
+
+#[test]
+fn keys_pressed_before_the_ack_count() {
+    let mut world = World::new(8);
+    let phone = world.phone();
+    world.phones[phone].events = true;
+    let invite = world.phones[phone].invite("540");
+    world.send(phone, &invite);
+    let ok = world.expect(phone, 200);
+    world.phones[phone].learn(&ok);
+    world.speak(phone);
+    // Pound hangs up in this menu; the ACK comes late.
+    press(&mut world, phone, "#");
+    assert!(world.ended(phone).is_none());
+    let ack = world.phones[phone].ack(&ok);
+    world.send(phone, &ack);
+    world.run(500);
+    assert_eq!(world.ended(phone).unwrap().reason, EndReason::HungUp);
+}

@@ -211,3 +211,20 @@ fn a_script_presses_its_keys_after_their_pauses() {
     let parse = |text| ScriptDigits::parse(text, DtmfMethod::Auto, ms(100), ms(100));
     assert!(parse("1x").is_none() && parse("12#").is_some());
 }
+
+#[test]
+fn a_recording_that_fails_leaves_a_call_that_pound_ends() {
+    let spec = RecordSpec {
+        beep: false,
+        max: None,
+        silence: None,
+        file: None,
+    };
+    let mut talk = talk(&AppSpec::Record(spec));
+    talk.start().expect("record");
+    let failed = RecordOutcome::Failed("disk full".into());
+    talk.happened(&Happened::RecordEnded(failed, Duration::ZERO))
+        .expect("");
+    talk.press("5").expect("");
+    talk.press("#").expect("hang-up");
+}
