@@ -4,6 +4,7 @@ pub mod conceal;
 pub mod gain;
 pub mod level;
 pub mod limiter;
+pub mod polyphase;
 pub mod resample;
 pub mod source;
 pub mod stretch;
