@@ -130,7 +130,7 @@ impl Bench {
     }
 
     fn create(&mut self, index: u32, ports: usize) {
-        let bridge_box = Box::new(Bridge::new(NARROWBAND, ports));
+        let bridge_box = Box::new(Bridge::new(ports));
         self.apply(Command::CreateBridge(bridge(index), bridge_box));
     }
 
@@ -138,7 +138,7 @@ impl Bench {
         self.apply(Command::Join {
             leg: id(leg),
             bridge: bridge(to),
-            port: Box::new(Port::new(leg)),
+            port: Box::new(Port::new(leg, NARROWBAND)),
         });
     }
 

@@ -125,7 +125,7 @@ impl Bench {
                 index,
                 generation: 0,
             };
-            let bridge = Box::new(Bridge::new(NARROWBAND, 1));
+            let bridge = Box::new(Bridge::new(1));
             bench.apply(1, Command::CreateBridge(id, bridge));
         }
         for worker in 0..2 {
@@ -133,7 +133,7 @@ impl Bench {
                 index: 0,
                 generation: 0,
             };
-            let bridge = Box::new(Bridge::new(NARROWBAND, LEGS));
+            let bridge = Box::new(Bridge::new(LEGS));
             bench.apply(worker, Command::CreateBridge(id, bridge));
         }
         for party in 0..LEGS {
@@ -189,7 +189,7 @@ impl Bench {
                     index: 0,
                     generation: 0,
                 },
-                port: Box::new(Port::new(id.index)),
+                port: Box::new(Port::new(id.index, NARROWBAND)),
             },
         );
     }

@@ -34,7 +34,7 @@ impl Switch {
             let (index, generation) = self.bridge_places[near].take()?;
             let id = BridgeId { index, generation };
             let capacity = max_members.min(self.settings.legs_per_worker);
-            let bridge = Box::new(Bridge::new(crate::audio::NARROWBAND, capacity));
+            let bridge = Box::new(Bridge::new(capacity));
             self.outputs.push_back(Output::Media {
                 worker: near,
                 command: Command::CreateBridge(id, bridge),
@@ -103,7 +103,7 @@ impl Switch {
         self.media(handle, |_| Command::Join {
             leg,
             bridge,
-            port: Box::new(Port::new(leg.index)),
+            port: Box::new(Port::new(leg.index, crate::audio::NARROWBAND)),
         });
         self.announce(change, now);
     }

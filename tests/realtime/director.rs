@@ -101,7 +101,7 @@ impl Director {
             6..30 => Command::Join {
                 leg,
                 bridge: self.bridge(),
-                port: Box::new(Port::new(0)),
+                port: Box::new(Port::new(0, NARROWBAND)),
             },
             30..36 => Command::Leave(leg),
             36..56 => Command::Play(leg, self.play()),
@@ -313,7 +313,7 @@ impl Director {
             return None;
         }
         let ports = self.random.pick(&[2, 8, 32]);
-        let bridge = Box::new(Bridge::new(NARROWBAND, ports));
+        let bridge = Box::new(Bridge::new(ports));
         Some(Command::CreateBridge(id, bridge))
     }
 
