@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::audio::MediaTime;
 use crate::leg::{Channel, MediaIo};
 use crate::net::media::{self, Batch, ClockMap, SendCounters, SocketPair};
+use crate::net::sys;
 
 #[derive(Debug)]
 struct LegSockets {
@@ -97,4 +99,8 @@ impl MediaIo for Sockets {
     }
 
     fn flush(&mut self) {}
+
+    fn elapsed(&self) -> Duration {
+        sys::monotonic_now().since(self.clock.now())
+    }
 }

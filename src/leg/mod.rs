@@ -8,6 +8,7 @@ mod control;
 mod dial;
 mod digits;
 mod params;
+mod phase;
 pub mod player;
 pub mod playout;
 mod receive;
@@ -28,6 +29,7 @@ use crate::dtmf::Digit;
 use crate::rtp::latch::Latch;
 use crate::rtp::session::{ReceiveStats, Receiver, SendStats};
 use digits::Digits;
+use phase::ArrivalPhase;
 use player::{Play, PlayEnd, PlayStatus, Player};
 use playout::{Playout, PlayoutSettings, PlayoutStats};
 use tap::{Tap, TapStatus, TapStop};
@@ -86,6 +88,10 @@ pub trait MediaIo {
     fn closed(&mut self, leg: u32);
     /// Everything of this tick has been sent.
     fn flush(&mut self);
+    /// How long the present tick has run; a simulated one takes no time.
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Counts of what a leg refused, besides the RTP statistics.
@@ -165,6 +171,10 @@ pub struct Leg {
     /// Samples of the media line that have passed, advanced by whole ticks.
     position: u64,
     begun: Option<MediaTime>,
+    last_tick: MediaTime,
+    /// The slot is another since the last tick: the line is brought back to the clock.
+    moved: bool,
+    arrivals: ArrivalPhase,
     heard: MediaTime,
     timed_out: bool,
     next_report: MediaTime,
@@ -202,6 +212,9 @@ impl Leg {
             ),
             position: 0,
             begun: None,
+            last_tick: MediaTime::ZERO,
+            moved: false,
+            arrivals: ArrivalPhase::default(),
             heard: MediaTime::ZERO,
             timed_out: false,
             next_report: MediaTime::ZERO,
@@ -226,6 +239,7 @@ impl Leg {
     pub fn rehome(&mut self, id: LegId) {
         self.id = id;
         self.connected = None;
+        self.moved = true;
     }
 
     /// What signalling has decided.
@@ -325,14 +339,26 @@ impl Leg {
     }
 
     /// Whether a tick at `now` would run ahead of the clock by more than half of one, as after a
-    /// move into a slot that comes sooner: it is to be left out.
+    /// move into a slot that comes sooner: it is to be left out. A bridge that moves is no such thing.
     pub fn is_early(&self, now: MediaTime) -> bool {
         let Some(begun) = self.begun.filter(|_| self.ticks > 0) else {
             return false;
         };
-        let elapsed = (MediaTime::ZERO + now.since(begun)).samples(NARROWBAND);
         let tick = TICK_SAMPLES as u64;
-        self.position + tick > elapsed + tick / 2
+        let ahead = if self.moved { tick / 2 } else { MAX_ASTRAY };
+        let elapsed = (MediaTime::ZERO + now.since(begun)).samples(NARROWBAND);
+        self.position + tick > elapsed + ahead
+    }
+
+    /// The leg's ticks are in another slot from now on.
+    pub fn moved(&mut self) {
+        self.moved = true;
+    }
+
+    /// Until when in each 20 ms the party's packets are there, us; see the worker's placing of
+    /// bridges.
+    pub fn arrival_deadline_us(&self) -> Option<u32> {
+        self.arrivals.deadline_us()
     }
 
     /// rx half of a tick: drains the sockets and writes what the party says in this tick.
@@ -521,18 +547,31 @@ impl Leg {
         self.begun.unwrap_or_default() + Duration::from_micros(self.position * 125)
     }
 
-    /// Moves the media line to this tick: by one tick, and past any that were skipped.
+    /// Moves the media line to this tick: by one tick, and past any that were skipped. A tick that
+    /// is some milliseconds off since its bridge moved is one tick; the line follows the clock to
+    /// within two.
     fn advance(&mut self, now: MediaTime) {
         let Some(begun) = self.begun else { return };
         let tick = TICK_SAMPLES as u64;
-        if self.ticks > 0 {
+        if self.ticks > 0 && self.moved {
             self.position += tick;
+        } else if self.ticks > 0 {
+            let since = (MediaTime::ZERO + now.since(self.last_tick)).samples(NARROWBAND);
+            self.position += ((since + tick / 2) / tick).max(1) * tick;
         }
-        let elapsed = MediaTime::ZERO + now.since(begun);
-        let behind = elapsed.samples(NARROWBAND).saturating_sub(self.position);
-        self.position += behind / tick * tick;
+        self.last_tick = now;
+        let elapsed = (MediaTime::ZERO + now.since(begun)).samples(NARROWBAND);
+        let behind = elapsed.saturating_sub(self.position);
+        if self.moved || behind > MAX_ASTRAY {
+            self.position += behind / tick * tick;
+        }
+        self.moved = false;
     }
 }
+
+/// How far the media line may be from the clock, samples: what a bridge's moves may add up to, and
+/// half a tick that joining it may take.
+const MAX_ASTRAY: u64 = TICK_SAMPLES as u64 * 2;
 
 /// The packet-time bound in ticks: how long a packet can wait for its due slot.
 pub const HELD_SLOTS: u64 = TICK_MS as u64 / 2;

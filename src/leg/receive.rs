@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::control::MAX_RTCP;
 use super::{Channel, Leg, MediaIo, TickTime};
-use crate::audio::MediaTime;
+use crate::audio::{MediaTime, TICK_SAMPLES};
 use crate::rtp::latch::Verdict;
 use crate::rtp::packet::{self, Packet};
 use crate::rtp::session::Accept;
@@ -56,7 +56,10 @@ impl Leg {
         self.heard = arrival;
         match self.receiver.on_packet(&packet, arrival) {
             Accept::Duplicate | Accept::Probation => return,
-            Accept::SourceChanged => self.playout.reset(),
+            Accept::SourceChanged => {
+                self.playout.reset();
+                self.arrivals.reset();
+            }
             Accept::New => {}
         }
         if !self.params.receive {
@@ -74,6 +77,12 @@ impl Leg {
             self.digits.on_audio(&packet, arrival);
         }
         if let Some(codec) = codec {
+            if codec
+                .samples(packet.payload.len())
+                .is_multiple_of(TICK_SAMPLES)
+            {
+                self.arrivals.observe(arrival);
+            }
             self.playout.insert(&packet, codec, arrival);
         } else {
             self.playout.comfort_noise(&packet, arrival);

@@ -6,6 +6,7 @@
 
 mod message;
 mod outbox;
+mod placement;
 mod places;
 mod shared;
 mod slots;
@@ -20,6 +21,7 @@ use crate::audio::{MediaTime, TICK_SAMPLES};
 use crate::bridge::{Bridge, Port, Tx};
 use crate::leg::{Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MediaIo, Outgoing, TickTime};
 use outbox::Outbox;
+use placement::Phase;
 use shared::SharedEncodings;
 use slots::Slots;
 
@@ -57,6 +59,7 @@ struct Room {
     id: BridgeId,
     bridge: Box<Bridge>,
     slot: usize,
+    phase: Phase,
     closing: bool,
 }
 
@@ -71,6 +74,8 @@ pub struct WorkerCounts {
     pub stale_commands: u64,
     /// Events that found no room: a bug, since room is reserved.
     pub lost_events: u64,
+    /// Steps that bridges took towards their talkers.
+    pub moves: u64,
 }
 
 /// All legs and bridges of one media thread.
@@ -198,8 +203,8 @@ impl Worker {
         }
         let mut i = 0;
         while let Some(&bridge) = self.slots.get(slot).bridges.get(i) {
-            self.run_bridge(bridge, slot, time, io);
-            // A bridge that closed has given its place in the list to another.
+            self.run_bridge(bridge, ms, time, io);
+            // A bridge that closed or moved has given its place in the list to another.
             if self.slots.get(slot).bridges.get(i) == Some(&bridge) {
                 i += 1;
             }
@@ -239,18 +244,18 @@ impl Worker {
         }
     }
 
-    fn run_bridge<I: MediaIo>(&mut self, bridge: u32, slot: usize, time: TickTime, io: &mut I) {
-        let Some(Some(mut room)) = self.rooms.get_mut(bridge as usize).map(Option::take) else {
+    fn run_bridge<I: MediaIo>(&mut self, bridge: u32, ms: u64, time: TickTime, io: &mut I) {
+        let place = self.rooms.get_mut(bridge as usize);
+        let Some(mut room) = place.and_then(|r| r.take_if(|room| room.phase.is_due(ms))) else {
             return;
         };
-        for port in 0..room.bridge.len() {
-            self.bridge_rx(&mut room, port, time, io);
-        }
+        self.fetch(&mut room, time, io);
         room.bridge.mix();
         let mut shared = SharedEncodings::default();
         for port in 0..room.bridge.len() {
-            self.bridge_tx(&room, port, slot, &mut shared, time, io);
+            self.bridge_tx(&room, port, &mut shared, time, io);
         }
+        let slot = room.slot;
         // Back in its place before the sweep: who has faded out may come in again.
         self.rooms[bridge as usize] = Some(room);
         self.sweep(bridge, time, io);
@@ -262,6 +267,29 @@ impl Worker {
         }
         while let Some((leg, bridge, port)) = self.rejoins.pop() {
             self.join(leg, bridge, port);
+        }
+        self.place(bridge);
+    }
+
+    /// Fetches what all say. The dominant party comes last: its packet has the most time to be there.
+    fn fetch<I: MediaIo>(&mut self, room: &mut Room, time: TickTime, io: &mut I) {
+        let began = io.elapsed();
+        let last = room.bridge.dominant().and_then(|owner| self.port_of(owner));
+        for port in 0..room.bridge.len() {
+            if Some(port) != last {
+                self.bridge_rx(room, port, time, io);
+            }
+        }
+        if let Some(port) = last {
+            room.phase.fetched_in(io.elapsed().saturating_sub(began));
+            self.bridge_rx(room, port, time, io);
+        }
+    }
+
+    fn port_of(&self, owner: u32) -> Option<usize> {
+        match self.seats.get(owner as usize)?.as_ref()?.place {
+            Place::Bridged { port, .. } => Some(port),
+            Place::Solo { .. } => None,
         }
     }
 
@@ -289,7 +317,6 @@ impl Worker {
         &mut self,
         room: &Room,
         port: usize,
-        slot: usize,
         shared: &mut SharedEncodings,
         time: TickTime,
         io: &mut I,
@@ -310,7 +337,7 @@ impl Worker {
         };
         let (held, ended) = leg.tick_tx(outgoing, time, io);
         if held {
-            self.slots.hold(slot, HELD_SLOTS as usize, owner);
+            self.slots.hold(room.slot, HELD_SLOTS as usize, owner);
         }
         for event in ended.into_iter().flatten() {
             self.outbox.tell(Event::Leg(id, event));

@@ -1,5 +1,6 @@
 //! Who runs where: legs and bridges come and go, join, leave and move.
 
+use super::placement::Phase;
 use super::{BridgeId, Event, Freed, Place, Room, Seat, Then, Worker};
 use crate::bridge::{Bridge, Port};
 use crate::leg::{Leg, LegId, MediaIo, TickTime};
@@ -29,6 +30,7 @@ impl Worker {
         let slot = self.slots.quietest();
         if let Some(Some(seat)) = self.seats.get_mut(index as usize) {
             seat.place = Place::Solo { slot };
+            seat.leg.moved();
         }
         self.slots.add_leg(slot, index);
         if let Some((bridge, port)) = next {
@@ -124,6 +126,7 @@ impl Worker {
                     id,
                     bridge,
                     slot,
+                    phase: Phase::default(),
                     closing: false,
                 });
                 self.slots.add_bridge(slot, id.index);
@@ -198,6 +201,7 @@ impl Worker {
                         port: at,
                         then: Then::Stay,
                     };
+                    seat.leg.moved();
                 }
             }
             Err(full) => self.outbox.tell(Event::JoinRefused(id, full.0)),

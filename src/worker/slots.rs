@@ -2,6 +2,8 @@
 
 /// Slots per tick.
 pub const SLOTS: usize = 20;
+/// About what a core does in a slot's millisecond; more run on into the next one's.
+const PARTIES_PER_SLOT: u32 = 150;
 
 /// Who starts in one slot. All lists have room for everybody from the start.
 #[derive(Debug)]
@@ -41,9 +43,16 @@ impl Slots {
         &mut self.slots[slot]
     }
 
-    /// The slot with the fewest parties.
+    /// The slot with the fewest parties, those included that spill over from the slots before it.
     pub fn quietest(&self) -> usize {
-        (0..SLOTS).min_by_key(|&s| self.load[s]).unwrap_or(0)
+        let mut spill = 0;
+        let mut booked = [0; SLOTS];
+        // Twice around, so that what spills over the last slot is met again at the first.
+        for slot in (0..SLOTS).chain(0..SLOTS) {
+            booked[slot] = self.load[slot] + spill;
+            spill = booked[slot].saturating_sub(PARTIES_PER_SLOT);
+        }
+        (0..SLOTS).min_by_key(|&s| booked[s]).unwrap_or(0)
     }
 
     pub fn add_leg(&mut self, slot: usize, leg: u32) {
@@ -70,6 +79,14 @@ impl Slots {
             bridges.swap_remove(i);
             self.load[slot] -= 1;
         }
+    }
+
+    /// A bridge of so many parties goes to another slot.
+    pub fn move_bridge(&mut self, bridge: u32, from: usize, to: usize, parties: u32) {
+        self.remove_bridge(from, bridge);
+        self.add_bridge(to, bridge);
+        self.load[from] = self.load[from].saturating_sub(parties);
+        self.load[to] += parties;
     }
 
     /// A party more (or less) in a bridge of this slot.
