@@ -19,6 +19,7 @@ mod design;
 
 use std::time::Duration;
 
+use super::gain::to_sample;
 use design::{Kernel, TAPS, kernel};
 
 /// Samples that a phase of the filter remembers.
@@ -223,10 +224,7 @@ impl Sample for i16 {
         f32::from(self)
     }
     fn from_f32(value: f32) -> Self {
-        // So large that whole numbers are in the last bits: the sum rounds to one, and unlike `as`
-        // all of it vectorises.
-        const WHOLE: f32 = 12_582_912.0;
-        (value.clamp(-32_768.0, 32_767.0) + WHOLE).to_bits() as i16
+        to_sample(value)
     }
 }
 
