@@ -10,6 +10,8 @@ pub mod source;
 pub mod stretch;
 pub mod tone;
 
+#[cfg(test)]
+pub(crate) mod testing;
 mod time;
 
 pub use time::MediaTime;

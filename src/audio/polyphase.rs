@@ -19,6 +19,7 @@ mod design;
 
 use std::time::Duration;
 
+use super::gain::to_sample;
 use design::{Kernel, TAPS, kernel};
 
 /// Samples that a phase of the filter remembers.
@@ -131,42 +132,45 @@ impl Resampler {
                 out.fill(S::default());
                 continue;
             }
-            match self.direction {
-                Direction::Up => self.up(input, out),
-                _ => self.down(input, out),
+            match (self.direction, ratio) {
+                (Direction::Up, 2) => self.up::<2, S>(input, out),
+                (Direction::Up, 3) => self.up::<3, S>(input, out),
+                (Direction::Up, _) => self.up::<6, S>(input, out),
+                (_, 2) => self.down::<2, S>(input, out),
+                (_, 3) => self.down::<3, S>(input, out),
+                _ => self.down::<6, S>(input, out),
             }
             let used = &self.history[..per_input];
             self.quiet = used.as_flattened().iter().all(|sample| *sample == 0.0);
         }
     }
 
-    /// One input, and each phase of the filter gives every `ratio`-th output.
-    fn up<S: Sample>(&mut self, input: &[S], out: &mut [S]) {
-        let mut line = Line::new(&self.history[0], input.iter().copied());
-        line.remember(input.len(), &mut self.history[0]);
+    /// One input, and each phase of the filter gives every `RATIO`-th output.
+    fn up<const RATIO: usize, S: Sample>(&mut self, input: &[S], out: &mut [S]) {
+        let line = Line::new(&mut self.history[0], input.iter().copied());
+        let (groups, _) = out.as_chunks_mut::<RATIO>();
         for (phase, taps) in self.kernel.up().iter().enumerate() {
-            let mut result = [0.0; CHUNK];
-            line.filter(input.len(), taps, &mut result);
-            let places = out.iter_mut().skip(phase).step_by(self.kernel.ratio);
-            for (place, value) in places.zip(&result) {
-                *place = S::from_f32(*value);
+            let mut sums = [0.0; CHUNK];
+            line.filter(input.len(), taps, &mut sums);
+            let samples = sums.map(S::from_f32);
+            for (group, sample) in groups.iter_mut().zip(&samples) {
+                group[phase % RATIO] = *sample;
             }
         }
     }
 
-    /// Each phase of the filter takes every `ratio`-th input, and they add up.
-    fn down<S: Sample>(&mut self, input: &[S], out: &mut [S]) {
-        let ratio = self.kernel.ratio;
-        let mut result = [0.0; CHUNK];
+    /// Each phase of the filter takes every `RATIO`-th input, and they add up.
+    fn down<const RATIO: usize, S: Sample>(&mut self, input: &[S], out: &mut [S]) {
+        let (groups, _) = input.as_chunks::<RATIO>();
+        let mut sums = [0.0; CHUNK];
         for (phase, taps) in self.kernel.down().iter().enumerate() {
             // Phase 0 of the filter meets the newest sample.
-            let samples = input.iter().copied().skip(ratio - 1 - phase).step_by(ratio);
-            let mut line = Line::new(&self.history[phase], samples);
-            line.remember(out.len(), &mut self.history[phase]);
-            line.filter(out.len(), taps, &mut result);
+            let samples = groups.iter().map(|group| group[RATIO - 1 - phase % RATIO]);
+            let line = Line::new(&mut self.history[phase], samples);
+            line.filter(out.len(), taps, &mut sums);
         }
-        for (place, value) in out.iter_mut().zip(&result) {
-            *place = S::from_f32(*value);
+        for (place, sum) in out.iter_mut().zip(&sums) {
+            *place = S::from_f32(*sum);
         }
     }
 }
@@ -175,31 +179,35 @@ impl Resampler {
 struct Line([f32; HISTORY + CHUNK]);
 
 impl Line {
-    fn new<S: Sample>(history: &[f32; HISTORY], samples: impl Iterator<Item = S>) -> Self {
+    /// Takes the new samples behind the history, and their end into it.
+    fn new<S: Sample>(
+        history: &mut [f32; HISTORY],
+        samples: impl ExactSizeIterator<Item = S>,
+    ) -> Self {
+        let new = samples.len();
         let mut line = [0.0; HISTORY + CHUNK];
         line[..HISTORY].copy_from_slice(history);
         for (place, sample) in line[HISTORY..].iter_mut().zip(samples) {
             *place = sample.to_f32();
         }
+        history.copy_from_slice(&line[new..new + HISTORY]);
         Self(line)
     }
 
-    fn remember(&mut self, new: usize, history: &mut [f32; HISTORY]) {
-        history.copy_from_slice(&self.0[new..new + HISTORY]);
-    }
-
-    /// Adds the filtered line to `result`, in whole blocks that reach over `new`.
-    fn filter(&self, new: usize, taps: &[f32; TAPS], result: &mut [f32; CHUNK]) {
-        let (blocks, _) = result.as_chunks_mut::<BLOCK>();
+    /// Adds the filtered line to `sums`, in whole blocks that reach over `new`.
+    fn filter(&self, new: usize, taps: &[f32; TAPS], sums: &mut [f32; CHUNK]) {
+        let (blocks, _) = sums.as_chunks_mut::<BLOCK>();
         for (i, block) in blocks.iter_mut().take(new.div_ceil(BLOCK)).enumerate() {
-            let window = &self.0[i * BLOCK..i * BLOCK + BLOCK + HISTORY];
-            let mut sums = *block;
-            for (tap, inputs) in taps.iter().zip(window.windows(BLOCK)) {
-                for (sum, input) in sums.iter_mut().zip(inputs) {
-                    *sum += tap * input;
+            let Some(inputs) = self.0[i * BLOCK..].first_chunk::<{ BLOCK + HISTORY }>() else {
+                return;
+            };
+            let mut accumulators = *block;
+            for (n, tap) in taps.iter().enumerate() {
+                for (k, accumulator) in accumulators.iter_mut().enumerate() {
+                    *accumulator += tap * inputs[n + k];
                 }
             }
-            *block = sums;
+            *block = accumulators;
         }
     }
 }
@@ -207,7 +215,7 @@ impl Line {
 /// What can be resampled.
 trait Sample: Copy + Default + PartialEq {
     fn to_f32(self) -> f32;
-    /// Half away from zero, saturating; written so that it vectorises.
+    /// Rounds and saturates.
     fn from_f32(value: f32) -> Self;
 }
 
@@ -216,7 +224,7 @@ impl Sample for i16 {
         f32::from(self)
     }
     fn from_f32(value: f32) -> Self {
-        (value + 0.5f32.copysign(value)) as i16
+        to_sample(value)
     }
 }
 
