@@ -34,14 +34,14 @@ impl Phones {
         }
     }
 
-    /// Calls the leg's room as call number `number`, and connects its socket.
-    pub fn call(&self, number: usize, leg: &LoadLeg, shape: &Shape) -> Dialog {
+    /// Calls the room as call number `number`, and connects the socket of the leg.
+    pub fn call(&self, number: usize, room: usize, socket: &UdpSocket, shape: &Shape) -> Dialog {
         let user = if shape.rooms == 1 {
             "600".to_owned()
         } else {
-            format!("conf-{}", leg.room)
+            format!("conf-{room}")
         };
-        let media = leg.socket.local_addr().expect("it is bound");
+        let media = socket.local_addr().expect("it is bound");
         let mut dialog = Dialog::new(number, user, self.local, self.server);
         let invite = dialog.invite_in(shape.format, media);
         let answer = self.request(&invite, number, "INVITE");
@@ -54,7 +54,7 @@ impl Phones {
             .send(dialog.ack().as_bytes())
             .expect("the server listens");
         let to = SocketAddr::from(([127, 0, 0, 1], port));
-        leg.socket.connect(to).expect("a loopback address");
+        socket.connect(to).expect("a loopback address");
         dialog
     }
 
@@ -71,7 +71,7 @@ impl Phones {
         let mut read = Instant::now();
         for number in 0..shape.legs {
             let leg = LoadLeg::bind(number, shape).expect("a socket");
-            dialogs.push(self.call(number, &leg, shape));
+            dialogs.push(self.call(number, leg.room, &leg.socket, shape));
             legs.push(leg);
             if read.elapsed() > READ_EVERY {
                 legs.iter_mut().for_each(|l| l.receive(&mut batch));
