@@ -18,9 +18,9 @@ const PERIOD_NS: u64 = 20_000_000;
 const PHASES: usize = 20;
 /// Buckets of the timing wheel: more grains than a packet time has.
 const BUCKETS: u64 = 128;
-/// A leg's socket is read once in so many packet times: a receive of five packets costs little
-/// more than of one, and a socket's buffer holds over a hundred.
-const READ_EVERY: u64 = 5;
+/// A leg's socket is read once in so many packet times: what one call takes. More would keep the
+/// server's sends out of the caches; less costs a call for each packet.
+const READ_EVERY: u64 = 3;
 /// The longest packet: 20 ms of L16 at 16 kHz and its header.
 const MAX_PACKET: usize = 12 + 640;
 
