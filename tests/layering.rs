@@ -77,6 +77,7 @@ const MEDIA: &[&str] = &[
     "bridge/",
     "codec/",
     "dtmf/",
+    "engine/bell.rs",
     "engine/sockets.rs",
     "engine/thread.rs",
     "leg/",
