@@ -7,6 +7,7 @@
 //! and skipped.
 
 mod bell;
+mod drain;
 mod sockets;
 mod stats;
 mod thread;
