@@ -8,6 +8,7 @@ mod apps;
 mod banner;
 mod build;
 mod core;
+mod ear;
 mod files;
 mod log;
 mod reload;

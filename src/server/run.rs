@@ -12,10 +12,10 @@ use super::{Core, banner};
 use crate::call::EndReason;
 use crate::config::Config;
 
-/// How often the media threads are looked at while there are calls.
-const POLL: Duration = Duration::from_millis(2);
-/// The same while there are none.
-const IDLE_POLL: Duration = Duration::from_millis(50);
+/// How often a media thread that has no room for more commands is tried again.
+const RETRY: Duration = Duration::from_millis(2);
+/// How often the threads are looked at although no bell has rung: whether they still run.
+const LOOK: Duration = Duration::from_millis(100);
 /// Messages taken in one go.
 const BURST: usize = 64;
 /// How long a hang-up of everything may take.
@@ -38,11 +38,7 @@ pub enum ServeError {
 impl Core {
     /// Waits for the next thing and deals with it.
     pub async fn step(&mut self) {
-        let poll = if self.switch.calls() == 0 {
-            IDLE_POLL
-        } else {
-            POLL
-        };
+        let poll = if self.engine.is_behind() { RETRY } else { LOOK };
         let poll_at = Instant::now() + poll;
         let wake = self
             .switch
@@ -57,6 +53,7 @@ impl Core {
                 }
             }
             Some(done) = self.done_rx.recv() => self.on_done(done, Instant::now()),
+            () = self.ear.heard() => {}
             () = tokio::time::sleep_until(wake.into()) => {}
         }
         let now = Instant::now();
