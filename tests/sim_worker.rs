@@ -122,11 +122,9 @@ impl Bench {
         };
         let params = LegParams::g711(Codec::Pcmu, Some(peer(index)));
         self.says.insert(index, level);
-        self.apply(Command::Open(Box::new(Leg::new(
-            id(index),
-            params,
-            settings,
-        ))));
+        self.apply(Command::Open(Box::new(
+            Leg::new(id(index), params, settings).unwrap(),
+        )));
     }
 
     fn create(&mut self, index: u32, ports: usize) {
@@ -139,6 +137,7 @@ impl Bench {
             leg: id(leg),
             bridge: bridge(to),
             port: Box::new(Port::new(leg, NARROWBAND)),
+            encoder: None,
         });
     }
 

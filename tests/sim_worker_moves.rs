@@ -147,7 +147,7 @@ impl Bench {
                 inband_digits: true,
             };
             let params = LegParams::g711(Codec::Pcmu, Some(peer(party)));
-            let leg = Box::new(Leg::new(bench.place(0), params, settings));
+            let leg = Box::new(Leg::new(bench.place(0), params, settings).unwrap());
             bench.homes.push(Home {
                 worker: 0,
                 id: leg.id(),
@@ -190,6 +190,7 @@ impl Bench {
                     generation: 0,
                 },
                 port: Box::new(Port::new(id.index, NARROWBAND)),
+                encoder: None,
             },
         );
     }

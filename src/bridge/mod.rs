@@ -110,6 +110,24 @@ impl Bridge {
         Some((removed, self.ports.get(port).map(|p| p.owner)))
     }
 
+    /// The party's samples have another rate, Hz, from now on: it fades in anew.
+    pub fn set_rate(&mut self, port: usize, rate: u32) {
+        let Some(p) = self.ports.get_mut(port) else {
+            return;
+        };
+        let band = bands::band_of(rate);
+        if p.band == band {
+            return;
+        }
+        self.bands.exit(p.band);
+        self.bands.enter(band);
+        p.band = band;
+        p.rx.fill(0);
+        if p.phase == Phase::Steady {
+            p.phase = Phase::Joining;
+        }
+    }
+
     /// The port's owner.
     pub fn owner(&self, port: usize) -> Option<u32> {
         self.ports.get(port).map(|p| p.owner)

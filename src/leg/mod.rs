@@ -4,6 +4,7 @@
 //! tapped for the recording. tx: bridge, echo or player -> encoder -> packet. Owned by one media
 //! worker; everything here after [`Leg::new`] runs on the media thread and allocates nothing.
 
+mod coding;
 mod control;
 mod dial;
 mod digits;
@@ -15,30 +16,34 @@ mod receive;
 pub mod tap;
 mod transmit;
 
+pub use coding::{Coding, EncodingKey};
 pub use control::PeerReport;
 use dial::Dialled;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
-pub use transmit::{Encoded, Outgoing};
+pub use transmit::Outgoing;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::audio::{MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES, gain};
+use crate::audio::{FULLBAND, MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES, gain};
+use crate::codec::CodecError;
 use crate::dtmf::Digit;
 use crate::rtp::latch::Latch;
 use crate::rtp::session::{ReceiveStats, Receiver, SendStats};
 use digits::Digits;
 use phase::ArrivalPhase;
 use player::{Play, PlayEnd, PlayStatus, Player};
-use playout::{Playout, PlayoutSettings, PlayoutStats};
+use playout::PlayoutStats;
 use tap::{Tap, TapStatus, TapStop};
-use transmit::Transmit;
+use transmit::{Format, Transmit};
 
-/// 5 ms, in samples.
-const FADE: usize = NARROWBAND as usize / 200;
-/// 2 ms: of a digit as little as possible is to be heard.
-const DIGIT_FADE: usize = NARROWBAND as usize / 500;
+/// Samples of a tick at the highest rate.
+pub const MAX_TICK: usize = FULLBAND as usize / 50;
+/// A fade takes this part of a tick: 5 ms.
+const FADE_PART: usize = 4;
+/// The same for digits, of which as little as possible is to be heard: 2 ms.
+const DIGIT_FADE_PART: usize = 10;
 
 /// Which of a leg's two sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +166,7 @@ pub struct Leg {
     latch: Latch,
     connected: Option<SocketAddr>,
     receiver: Receiver,
-    playout: Playout,
+    coding: Coding,
     player: Player,
     tap: Option<Tap>,
     echo: bool,
@@ -189,17 +194,15 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// Makes a leg, with all the memory that it will ever need.
-    pub fn new(id: LegId, params: LegParams, settings: LegSettings) -> Self {
-        Self {
+    /// Makes a leg, with all the memory that it needs until another codec is agreed on. Fails where
+    /// the codec's library does.
+    pub fn new(id: LegId, params: LegParams, settings: LegSettings) -> Result<Self, CodecError> {
+        Ok(Self {
             id,
             latch: Latch::new(params.remote_rtp),
             connected: None,
             receiver: Receiver::new(params.codec.clock_rate()),
-            playout: Playout::new(PlayoutSettings {
-                max_delay_ms: settings.jitter_max_ms,
-                rate: NARROWBAND,
-            }),
+            coding: Coding::new(&params, settings.jitter_max_ms)?,
             player: Player::new(),
             tap: None,
             echo: false,
@@ -209,6 +212,7 @@ impl Leg {
                 settings.ssrc,
                 settings.first_sequence,
                 settings.first_timestamp,
+                params.codec,
             ),
             position: 0,
             begun: None,
@@ -227,7 +231,7 @@ impl Leg {
             statistics: LegCounts::default(),
             params,
             settings,
-        }
+        })
     }
 
     /// The leg's handle.
@@ -247,8 +251,39 @@ impl Leg {
         &self.params
     }
 
-    /// Takes what a re-INVITE or UPDATE decided. The timestamp line goes on.
-    pub fn configure(&mut self, params: LegParams, now: MediaTime) {
+    /// The leg's sampling rate, Hz.
+    pub fn rate(&self) -> u32 {
+        self.coding.rate()
+    }
+
+    /// Samples of a tick.
+    pub fn tick_samples(&self) -> usize {
+        self.coding.tick()
+    }
+
+    /// What it shares encodings by.
+    pub fn encoding_key(&self) -> EncodingKey {
+        EncodingKey::new(self.params.codec, self.params.opus)
+    }
+
+    /// The loss of packets that the peer reports, percent.
+    pub fn expected_loss(&self) -> u8 {
+        (u32::from(self.peer.fraction_lost) * 100).div_ceil(256) as u8
+    }
+
+    /// Takes what a re-INVITE or UPDATE decided. The timestamp line goes on. Another codec needs a
+    /// `coding` for it; what is no longer in use is left in its place.
+    pub fn configure(&mut self, params: LegParams, coding: Option<&mut Coding>, now: MediaTime) {
+        if let Some(coding) = coding.filter(|coding| coding.serves(&params)) {
+            std::mem::swap(&mut self.coding, coding);
+            self.coding.playout.continue_from(&coding.playout);
+            self.transmit.recode(params.codec);
+            self.receiver.set_clock_rate(params.codec.clock_rate());
+            self.arrivals.reset();
+        } else if !self.coding.serves(&params) {
+            // Nothing to encode with: a bug of the control side. The old agreement stays.
+            return;
+        }
         if params.remote_rtp != self.params.remote_rtp {
             self.latch.signalled(params.remote_rtp, now);
             self.rtcp_source = None;
@@ -263,7 +298,7 @@ impl Leg {
             self.transmit.restart();
         }
         if params.receive != self.params.receive {
-            self.playout.reset();
+            self.coding.playout.reset();
         }
         // A hold ends now, or begins: either way the peer gets its full time again.
         self.heard = now;
@@ -280,7 +315,7 @@ impl Leg {
         LegStats {
             receive: self.receiver.stats(),
             send: self.transmit.sender().stats(),
-            playout: self.playout.stats(),
+            playout: self.coding.playout.stats(),
             peer: self.peer,
             counts,
         }
@@ -380,7 +415,7 @@ impl Leg {
                 self.on_rtcp_from(data, from, arrival, time);
             });
         }
-        self.playout.pull(rx, now);
+        self.coding.playout.pull(rx, now);
         self.mute(rx, now);
     }
 
@@ -389,11 +424,11 @@ impl Leg {
     /// ends.
     fn mute(&mut self, rx: &mut [i16], now: MediaTime) {
         let inband = self.settings.inband_digits && self.params.events.is_none();
-        let suspect = inband && self.params.receive && self.digits.listen(rx);
+        let suspect = inband && self.params.receive && self.listen(rx);
         let digit = self.digits.is_sounding(now) || suspect;
         let muted = digit || self.params.held || !self.params.receive;
-        let fade = if digit { DIGIT_FADE } else { FADE };
-        let (edge, rest) = rx.split_at_mut(rx.len().min(fade));
+        let part = if digit { DIGIT_FADE_PART } else { FADE_PART };
+        let (edge, rest) = rx.split_at_mut(rx.len() / part);
         match (self.muted, muted) {
             (false, false) => {}
             (true, false) => gain::ramp(edge, 0.0, 1.0),
@@ -406,11 +441,29 @@ impl Leg {
         self.muted = muted;
     }
 
+    /// Seeks digits in the audio, at 8 kHz.
+    fn listen(&mut self, rx: &[i16]) -> bool {
+        let Some(down) = &mut self.coding.down else {
+            return self.digits.listen(rx);
+        };
+        let mut narrow = [0i16; TICK_SAMPLES];
+        down.process(rx, &mut narrow);
+        self.digits.listen(&narrow)
+    }
+
     /// The events that came of the rx half: the recording's end and the media time-out. `rx` is
     /// what [`Leg::tick_rx`] wrote.
     pub fn tick_record(&mut self, rx: &[i16], now: MediaTime) -> Option<LegEvent> {
         // The leg's own line and not the clock: moving to another slot must not tear a frame.
         let line = self.line();
+        let mut narrow = [0i16; TICK_SAMPLES];
+        let rx = match &mut self.coding.record_down {
+            Some(down) if self.tap.is_some() => {
+                down.process(rx, &mut narrow);
+                &narrow
+            }
+            _ => rx,
+        };
         if let Some(tap) = &mut self.tap
             && let TapStatus::Stopped(reason) = tap.push(rx, line)
         {
@@ -443,33 +496,38 @@ impl Leg {
         time: TickTime,
         io: &mut I,
     ) -> (bool, [Option<LegEvent>; 2]) {
-        let mut mixed = [0i16; TICK_SAMPLES];
         let mut ended = None;
-        let mut outgoing = match self.player.fill(&mut mixed) {
-            PlayStatus::Idle => base,
-            status => {
-                if let PlayStatus::Ended(play, end) = status {
-                    ended = Some(LegEvent::PlayEnded(play, end));
-                }
-                for (m, &b) in mixed.iter_mut().zip(base.samples()) {
-                    *m = m.saturating_add(b);
-                }
-                Outgoing::Samples(&mixed)
-            }
-        };
-        let mut held = false;
         let mut dialled = None;
-        let index = self.id.index;
+        let mut held = false;
+        let mut mixed = [0i16; MAX_TICK];
+        let mut outgoing = base;
+        if !self.player.is_idle() {
+            if let PlayStatus::Ended(play, end) = self.play_over(outgoing.samples, &mut mixed) {
+                ended = Some(LegEvent::PlayEnded(play, end));
+            }
+            let samples = &mixed[..outgoing.samples.len()];
+            outgoing = Outgoing {
+                samples,
+                shared: None,
+                ..outgoing
+            };
+        }
         if self.params.send
             && let Some(to) = self.latch.remote()
         {
-            let mut tone = [0i16; TICK_SAMPLES];
+            let index = self.id.index;
+            let mut tone = [0i16; MAX_TICK];
             let mut send = |p: &[u8]| io.send(index, Channel::Rtp, to, p);
-            let audio = match self.dial_tick(&mut tone, &mut send) {
+            let tick = outgoing.samples.len();
+            let audio = match self.dial_tick(&mut tone[..tick], &mut send) {
                 Dialled::Audio => true,
                 Dialled::Reports { audio, .. } => audio,
                 Dialled::Tone => {
-                    outgoing = Outgoing::Samples(&tone);
+                    outgoing = Outgoing {
+                        samples: &tone[..tick],
+                        shared: None,
+                        ..outgoing
+                    };
                     true
                 }
                 Dialled::Over(end) => {
@@ -478,14 +536,15 @@ impl Leg {
                 }
             };
             if audio {
-                held = self.transmit.push(
-                    &outgoing,
-                    self.position,
-                    self.params.codec,
-                    self.params.tx_payload_type,
-                    usize::from(self.params.ptime_ms) * 8,
-                    send,
-                );
+                let format = Format {
+                    codec: self.params.codec,
+                    payload_type: self.params.tx_payload_type,
+                    ptime_ms: self.params.codec.ptime_ms(self.params.ptime_ms),
+                };
+                let position = self.position;
+                held = self
+                    .transmit
+                    .push(outgoing, position, format, &mut self.coding, send);
             }
         }
         if self.report_due(time.now) {
@@ -494,16 +553,40 @@ impl Leg {
         (held, [ended, dialled])
     }
 
+    /// What plays, on top of `base`.
+    fn play_over(&mut self, base: &[i16], out: &mut [i16]) -> PlayStatus {
+        let mut narrow = [0i16; TICK_SAMPLES];
+        let status = self.player.fill(&mut narrow);
+        let out = &mut out[..base.len()];
+        match &mut self.coding.up {
+            Some(up) => up.process(&narrow, out),
+            None => out.copy_from_slice(&narrow[..base.len().min(TICK_SAMPLES)]),
+        }
+        for (out, &base) in out.iter_mut().zip(base) {
+            *out = out.saturating_add(base);
+        }
+        status
+    }
+
     /// The tick of the dial that is under way; its reports are sent.
     fn dial_tick(&mut self, tone: &mut [i16], send: &mut impl FnMut(&[u8])) -> Dialled {
         let Some(dial) = &mut self.dial else {
             return Dialled::Audio;
         };
         let events = self.params.events;
-        let dialled = dial.tick(self.position, self.transmit.is_at_boundary(), events, tone);
+        let mut narrow = [0i16; TICK_SAMPLES];
+        let boundary = self.transmit.is_at_boundary();
+        let dialled = dial.tick(self.position, boundary, events, &mut narrow);
+        if matches!(dialled, Dialled::Tone) {
+            match &mut self.coding.up {
+                Some(up) => up.process(&narrow, tone),
+                None => tone.copy_from_slice(&narrow),
+            }
+        }
         if let (Dialled::Reports { reports, audio }, Some(format)) = (&dialled, events) {
             for report in reports.iter().flatten() {
-                self.transmit.push_event(report, format.tx, &mut *send);
+                self.transmit
+                    .push_event(report, format.tx, &self.coding, &mut *send);
             }
             if !audio {
                 // The audio behind the digit begins a talk-spurt of its own.
@@ -517,8 +600,9 @@ impl Leg {
     pub fn tick_held<I: MediaIo>(&mut self, io: &mut I) {
         let index = self.id.index;
         if let Some(to) = self.latch.remote() {
-            self.transmit
-                .flush_held(&mut |p: &[u8]| io.send(index, Channel::Rtp, to, p));
+            self.transmit.flush_held(&self.coding, &mut |p: &[u8]| {
+                io.send(index, Channel::Rtp, to, p)
+            });
         }
     }
 

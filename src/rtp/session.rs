@@ -87,6 +87,11 @@ impl Receiver {
         }
     }
 
+    /// Payloads of another clock rate, Hz, from now on.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        self.clock_rate = clock_rate.max(1);
+    }
+
     /// Takes in a packet that the latch admitted, with its kernel arrival time.
     pub fn on_packet(&mut self, packet: &Packet<'_>, arrival: MediaTime) -> Accept {
         let Some(source) = &mut self.source else {
@@ -292,6 +297,11 @@ impl Sender {
     pub fn with_clock_rate(mut self, clock_rate: u32) -> Self {
         self.clock_rate = clock_rate;
         self
+    }
+
+    /// Another payload format from now on, with a clock of its own.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        self.clock_rate = clock_rate;
     }
 
     /// Our source.

@@ -46,6 +46,9 @@ pub(super) fn event(event: &Event) {
             warn!(call_id, peer = %flow.remote, mailbox, failures, "PIN refused");
         }
         Event::DigitsNotSent { call_id, error } => warn!(call_id, error, "cannot send digits"),
+        Event::MediaFailed { call_id, error } => {
+            warn!(call_id, error, "cannot encode or decode what was agreed on");
+        }
         Event::PlayFailed { call_id, error } => warn!(call_id, error, "cannot play"),
         Event::RecordingFailed { call_id, error } => warn!(call_id, error, "cannot record"),
         Event::Refused { flow, status, user } => {

@@ -291,6 +291,13 @@ pub enum Event {
     },
     /// It is over.
     Ended(Box<Summary>),
+    /// The library of a codec has refused: the call goes without media.
+    MediaFailed {
+        /// Which call.
+        call_id: String,
+        /// What it said.
+        error: String,
+    },
     /// Something could not be played.
     PlayFailed {
         /// Its Call-ID.

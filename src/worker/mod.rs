@@ -11,18 +11,21 @@ mod places;
 mod shared;
 mod slots;
 
-pub use message::{BridgeId, Command, Event, Freed};
+pub use message::{BridgeId, Command, Event, Freed, Recoding};
 pub use outbox::event_capacity;
+pub use shared::SharedEncoder;
 pub use slots::SLOTS;
 
 use crossbeam_channel::Sender;
 
-use crate::audio::{MediaTime, TICK_SAMPLES};
+use crate::audio::MediaTime;
 use crate::bridge::{Bridge, Port, Tx};
-use crate::leg::{Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MediaIo, Outgoing, TickTime};
+use crate::leg::{
+    Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MAX_TICK, MediaIo, Outgoing, TickTime,
+};
 use outbox::Outbox;
 use placement::Phase;
-use shared::SharedEncodings;
+use shared::{RoomEncoders, SharedEncodings};
 use slots::Slots;
 
 /// Where a leg runs.
@@ -51,13 +54,21 @@ struct Seat {
     leg: Box<Leg>,
     place: Place,
     /// The join that follows the fade out of another bridge.
-    next: Option<(BridgeId, Box<Port>)>,
+    next: Option<(BridgeId, Entry)>,
+}
+
+/// What a leg brings along into a bridge.
+#[derive(Debug)]
+struct Entry {
+    port: Box<Port>,
+    encoder: Option<Box<SharedEncoder>>,
 }
 
 #[derive(Debug)]
 struct Room {
     id: BridgeId,
     bridge: Box<Bridge>,
+    encoders: RoomEncoders,
     slot: usize,
     phase: Phase,
     closing: bool,
@@ -86,7 +97,9 @@ pub struct Worker {
     slots: Slots,
     outbox: Outbox,
     /// Joins that wait until the bridge that is being left is back in its place.
-    rejoins: Vec<(LegId, BridgeId, Box<Port>)>,
+    rejoins: Vec<(LegId, BridgeId, Entry)>,
+    /// Of the bridge that runs.
+    shared: Option<Box<SharedEncodings>>,
     counts: WorkerCounts,
 }
 
@@ -99,6 +112,7 @@ impl Worker {
             slots: Slots::new(max_legs, max_bridges),
             outbox: Outbox::new(events, max_legs),
             rejoins: Vec::with_capacity(max_legs),
+            shared: Some(Box::new(SharedEncodings::new())),
             counts: WorkerCounts::default(),
         }
     }
@@ -134,12 +148,15 @@ impl Worker {
             Command::Detach(id) => self.detach(id, io),
             Command::CreateBridge(id, bridge) => self.create_bridge(id, bridge),
             Command::CloseBridge(id) => self.close_bridge(id),
-            Command::Join { leg, bridge, port } => self.join(leg, bridge, port),
+            Command::Join {
+                leg,
+                bridge,
+                port,
+                encoder,
+            } => self.join(leg, bridge, Entry { port, encoder }),
             Command::Leave(id) => self.leave(id),
-            Command::Configure(id, params) => {
-                if let Some(seat) = self.seat(id) {
-                    seat.leg.configure(params, time.now);
-                }
+            Command::Configure(id, params, recoding) => {
+                self.configure(id, params, recoding, time);
             }
             Command::Play(id, play) => match self.seat(id) {
                 Some(seat) => {
@@ -230,11 +247,12 @@ impl Worker {
             return;
         }
         let id = leg.id();
-        let mut rx = [0i16; TICK_SAMPLES];
-        leg.tick_rx(&mut rx, time, io);
-        let recorded = leg.tick_record(&rx, time.now);
-        let base = leg.solo(&rx, &SILENCE);
-        let (held, ended) = leg.tick_tx(Outgoing::Samples(base), time, io);
+        let mut rx = [0i16; MAX_TICK];
+        let rx = &mut rx[..leg.tick_samples()];
+        leg.tick_rx(rx, time, io);
+        let recorded = leg.tick_record(rx, time.now);
+        let base = leg.solo(rx, &SILENCE[..rx.len()]);
+        let (held, ended) = leg.tick_tx(Outgoing::own(base), time, io);
         if held {
             self.slots.hold(slot, HELD_SLOTS as usize, index);
         }
@@ -251,22 +269,28 @@ impl Worker {
         };
         self.fetch(&mut room, time, io);
         room.bridge.mix();
-        let mut shared = SharedEncodings::default();
-        for port in 0..room.bridge.len() {
-            self.bridge_tx(&room, port, &mut shared, time, io);
+        if let Some(mut shared) = self.shared.take() {
+            shared.begin(&mut room.encoders);
+            for port in 0..room.bridge.len() {
+                self.bridge_tx(&mut room, port, &mut shared, time, io);
+            }
+            self.shared = Some(shared);
         }
         let slot = room.slot;
         // Back in its place before the sweep: who has faded out may come in again.
         self.rooms[bridge as usize] = Some(room);
         self.sweep(bridge, time, io);
         let ended = |room: &mut Room| room.closing && room.bridge.is_empty();
-        if let Some(room) = self.rooms[bridge as usize].take_if(ended) {
+        if let Some(mut room) = self.rooms[bridge as usize].take_if(ended) {
+            while let Some(encoder) = room.encoders.take() {
+                self.outbox.tell(Event::Freed(Freed::Encoder(encoder)));
+            }
             self.slots.remove_bridge(slot, bridge);
             self.counts.bridges -= 1;
             self.outbox.tell(Event::BridgeClosed(room.id, room.bridge));
         }
-        while let Some((leg, bridge, port)) = self.rejoins.pop() {
-            self.join(leg, bridge, port);
+        while let Some((leg, bridge, entry)) = self.rejoins.pop() {
+            self.join(leg, bridge, entry);
         }
         self.place(bridge);
     }
@@ -315,7 +339,7 @@ impl Worker {
 
     fn bridge_tx<I: MediaIo>(
         &mut self,
-        room: &Room,
+        room: &mut Room,
         port: usize,
         shared: &mut SharedEncodings,
         time: TickTime,
@@ -329,10 +353,12 @@ impl Worker {
         };
         let leg = &mut seat.leg;
         let id = leg.id();
+        let key = leg.encoding_key();
         let outgoing = match tx {
-            Tx::Own(samples) => Outgoing::Samples(samples),
+            Tx::Own(samples) => SharedEncodings::own(&mut room.encoders, key, samples),
             Tx::Common(samples) => {
-                Outgoing::Shared(samples, shared.get(leg.params().codec, samples))
+                let loss = leg.expected_loss();
+                shared.common(&mut room.encoders, key, loss, samples)
             }
         };
         let (held, ended) = leg.tick_tx(outgoing, time, io);
@@ -399,4 +425,4 @@ impl Worker {
     }
 }
 
-static SILENCE: [i16; TICK_SAMPLES] = [0; TICK_SAMPLES];
+static SILENCE: [i16; MAX_TICK] = [0; MAX_TICK];

@@ -66,7 +66,7 @@ fn step(slot: usize, offset: i32, deadline_us: i32, moves: Moves) -> i32 {
         to -= around;
     }
     match to {
-        i32::MIN..0 if moves.earlier => -1,
+        i32::MIN..=-1 if moves.earlier => -1,
         // Its packets begin to come too late.
         1 => 1,
         2.. if moves.later => 1,

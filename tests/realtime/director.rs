@@ -102,6 +102,7 @@ impl Director {
                 leg,
                 bridge: self.bridge(),
                 port: Box::new(Port::new(0, NARROWBAND)),
+                encoder: None,
             },
             30..36 => Command::Leave(leg),
             36..56 => Command::Play(leg, self.play()),
@@ -112,7 +113,7 @@ impl Director {
             80..85 => Command::Dial(leg, self.dial()),
             85..86 => Command::StopDial(leg),
             86..89 => Command::Detach(leg),
-            89..94 => Command::Configure(leg, self.params(peer(index))),
+            89..94 => Command::Configure(leg, self.params(peer(index)), None),
             94..98 => self.create_bridge()?,
             _ => self.close_bridge()?,
         })
@@ -223,7 +224,7 @@ impl Director {
             inband_digits: true,
         };
         let params = self.params(peer);
-        Command::Open(Box::new(Leg::new(id, params, settings)))
+        Command::Open(Box::new(Leg::new(id, params, settings).unwrap()))
     }
 
     fn params(&mut self, peer: SocketAddr) -> LegParams {
