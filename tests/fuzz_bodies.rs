@@ -125,6 +125,42 @@ fn dtmf() {
     mutate(6, &[&run, &[0x40; 4000]], antiphon::dtmf::fuzz::digits);
 }
 
+#[test]
+fn codec() {
+    use antiphon::codec::{Codec, Encoder, OpusSettings};
+    let runs = [
+        (Codec::Opus, 16_000),
+        (Codec::Opus, 40_000),
+        (Codec::G722, 0),
+    ]
+    .map(|(codec, bitrate)| {
+        let settings = OpusSettings {
+            bitrate: bitrate.max(6000),
+            expected_loss: 20,
+            ..OpusSettings::default()
+        };
+        let mut encoder = Encoder::new(codec, &settings).unwrap();
+        let mut run = Vec::new();
+        for frame in 0..6usize {
+            let ms = [10, 20, 40][frame % 3];
+            let pcm: Vec<i16> = (0..codec.frame_samples(ms))
+                .map(|n| ((n * n / 97 % 200) as i16 - 100) * 60)
+                .collect();
+            let mut payload = [0; 255];
+            let len = encoder.encode(&pcm, &mut payload);
+            run.push(len as u8);
+            run.extend_from_slice(&payload[..len]);
+        }
+        run
+    });
+    // Counts, padding and lengths of frames (RFC 6716 §3.2.5).
+    let counted = [
+        9, 0x83, 0xc3, 1, 2, 2, 1, 2, 3, 0, 6, 0x0b, 0x83, 1, 1, 9, 9,
+    ];
+    let samples = [&runs[0][..], &runs[1], &runs[2], &counted];
+    mutate(7, &samples, antiphon::codec::fuzz::payloads);
+}
+
 /// Calls `body` with the samples as they are, then with mutations until the time is up.
 fn mutate(seed: u64, samples: &[&[u8]], body: fn(&[u8])) {
     let seconds = std::env::var("ANTIPHON_FUZZ_SECONDS")

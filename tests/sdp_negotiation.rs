@@ -381,8 +381,20 @@ impl Case {
         if let Some(value) = self.setting("rtcp_mux") {
             capabilities.rtcp_mux = value;
         }
-        if self.values("settings").get("codecs") == Some(&"pcma") {
-            capabilities.codecs = vec![Codec::Pcma];
+        if let Some(names) = self.values("settings").get("codecs") {
+            capabilities.codecs = names.split(' ').map(codec).collect();
+        }
+        if let Some(value) = self.setting("dtx") {
+            capabilities.opus.dtx = value;
+        }
+        if let Some(value) = self.setting("cbr") {
+            capabilities.opus.cbr = value;
+        }
+        if let Some(value) = self.setting("max_playback_rate") {
+            capabilities.opus.max_playback_rate = value;
+        }
+        if let Some(value) = self.setting("ptime_ms") {
+            capabilities.ptime_ms = value;
         }
         capabilities
     }
@@ -423,16 +435,41 @@ impl Case {
     }
 }
 
+/// A codec by its `rtpmap` without the channels.
+fn codec(name: &str) -> Codec {
+    let mut all = Codec::ALL.into_iter();
+    all.find(|codec| format!("{}/{}", codec.name(), codec.clock_rate()) == name)
+        .unwrap_or_else(|| panic!("no codec {name}"))
+}
+
+/// The same, names of 8 kHz alone without their rate.
+fn codec_shown(codec: Codec) -> String {
+    match codec.clock_rate() {
+        8000 => codec.name().to_owned(),
+        rate => format!("{}/{rate}", codec.name()),
+    }
+}
+
 fn shown(agreed: &Agreed, key: &str) -> String {
     let address = |address: Option<SocketAddr>| {
         address.map_or("none".to_owned(), |address| address.to_string())
     };
     match key {
-        "codec" => format!("{} {}", agreed.codec.name(), agreed.tx_payload_type),
+        "codec" => format!("{} {}", codec_shown(agreed.codec), agreed.tx_payload_type),
+        "opus" => {
+            let opus = agreed.opus;
+            let mut text = format!("{} {}", opus.bitrate, opus.max_playback_rate);
+            for (is_on, name) in [(opus.fec, "fec"), (opus.dtx, "dtx"), (opus.cbr, "cbr")] {
+                if is_on {
+                    text = format!("{text} {name}");
+                }
+            }
+            text
+        }
         "rx" => {
             let entries = agreed.rx_payload_types.iter();
             let entries: Vec<_> = entries
-                .map(|(number, codec)| format!("{number}={}", codec.name()))
+                .map(|(number, codec)| format!("{number}={}", codec_shown(codec)))
                 .collect();
             entries.join(" ")
         }

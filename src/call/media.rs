@@ -17,7 +17,7 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
     }
     LegParams {
         codec: agreed.codec,
-        opus: crate::codec::OpusSettings::default(),
+        opus: agreed.opus,
         tx_payload_type: agreed.tx_payload_type,
         rx_types,
         events: agreed.telephone_event.map(|t| EventFormat {

@@ -4,6 +4,7 @@
 //! them. What is not known or not allowed is refused with file, line and key ([`ConfigError`]).
 
 mod apps;
+mod codecs;
 mod digits;
 mod error;
 pub mod fuzz;

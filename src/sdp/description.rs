@@ -176,6 +176,23 @@ impl Media {
         })
     }
 
+    /// The parameters of a payload type, `fmtp` (RFC 4566 §6).
+    pub fn fmtp(&self, payload_type: u8) -> Option<&str> {
+        self.attributes
+            .iter()
+            .filter(|attribute| attribute.attribute.eq_ignore_ascii_case("fmtp"))
+            .filter_map(|attribute| {
+                attribute
+                    .value
+                    .as_deref()?
+                    .trim()
+                    .split_once(char::is_whitespace)
+            })
+            .find_map(|(number, rest)| {
+                (number.parse::<u8>().ok()? == payload_type).then(|| rest.trim())
+            })
+    }
+
     /// The packet time that the author wants to receive, ms, as a number whatever its size.
     pub fn ptime_ms(&self) -> Option<f64> {
         milliseconds(self.attribute("ptime")?)

@@ -52,6 +52,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
         call: call::Settings {
             capabilities: Capabilities {
                 codecs: config.media.codecs.clone(),
+                opus: config.media.opus,
                 ptime_ms: config.media.ptime_ms,
                 ..Capabilities::default()
             },

@@ -9,11 +9,12 @@ mod answer;
 mod error;
 mod format;
 mod offer;
+mod opus;
 mod write;
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::codec::Codec;
+use crate::codec::{Codec, OpusSettings};
 
 use super::Direction;
 
@@ -27,6 +28,8 @@ pub use offer::offer;
 pub struct Capabilities {
     /// The codecs, preferred first (our order counts in our own offers only).
     pub codecs: Vec<Codec>,
+    /// How Opus is sent where the peer does not bound it, and what we like to receive.
+    pub opus: OpusSettings,
     /// Whether digits as `telephone-event` (RFC 4733) are wanted.
     pub telephone_event: bool,
     /// The packet time where the peer asks for none, ms.
@@ -39,6 +42,7 @@ impl Default for Capabilities {
     fn default() -> Self {
         Capabilities {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            opus: OpusSettings::default(),
             telephone_event: true,
             ptime_ms: 20,
             rtcp_mux: true,
@@ -68,13 +72,16 @@ pub struct Agreed {
     pub codec: Codec,
     /// The payload type that we send it with: the peer's number.
     pub tx_payload_type: u8,
+    /// How we send Opus: ours, as far as the peer's `fmtp` wants that. Of no meaning where the
+    /// codec is another.
+    pub opus: OpusSettings,
     /// What we take, by our own payload types.
     pub rx_payload_types: PayloadMap,
     /// Digits as events, where both want them.
     pub telephone_event: Option<TelephoneEvent>,
     /// Whether the peer may send comfort noise (RFC 3389, payload type 13).
     pub comfort_noise: bool,
-    /// The packet time that we send with, ms: 10 to 60 in steps of 10.
+    /// The packet time that we send with, ms: one that the codec has ([`Codec::ptime_ms`]).
     pub ptime_ms: u8,
     /// Our direction.
     pub direction: Direction,
@@ -100,7 +107,7 @@ pub struct TelephoneEvent {
     pub tx: u8,
     /// The number that we receive.
     pub rx: u8,
-    /// The clock of timestamps and durations, Hz: the audio's 8000 where that was to be had.
+    /// The clock of timestamps and durations, Hz: the codec's where that was to be had.
     pub clock_rate: u32,
 }
 
