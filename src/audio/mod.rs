@@ -5,6 +5,7 @@ pub mod gain;
 pub mod level;
 pub mod limiter;
 pub mod polyphase;
+pub mod process;
 pub mod resample;
 pub mod source;
 pub mod stretch;
