@@ -28,7 +28,7 @@ impl Worker {
             }
             return;
         }
-        let slot = self.slots.quietest();
+        let slot = self.slots.for_leg();
         if let Some(Some(seat)) = self.seats.get_mut(index as usize) {
             seat.place = Place::Solo { slot };
             seat.leg.moved();
@@ -43,7 +43,7 @@ impl Worker {
         let index = leg.id().index;
         match self.seats.get_mut(index as usize) {
             Some(place @ None) => {
-                let slot = self.slots.quietest();
+                let slot = self.slots.for_leg();
                 *place = Some(Seat {
                     leg,
                     place: Place::Solo { slot },
