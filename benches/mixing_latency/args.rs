@@ -15,7 +15,7 @@ Examples (each behind `cargo bench --bench mixing_latency --`):
   --legs 2000 --rooms 500 --seconds 60       scale
   --legs 400 --talker-phase steady           talkers that the mix can be placed behind
   --legs 100 --drift 100                     clocks that are off
-  --legs 100 --codec pcma                    another codec, of talkers and listeners
+  --legs 100 --codec opus                    another codec, of talkers and listeners
   --legs 10,20,50,100,200,400,1000,2000      the curve of CPU per leg
   --legs 400 --busy                          ticks while others want both cores";
 
@@ -55,6 +55,9 @@ pub struct Args {
     /// Measure a bare reflector with one socket per leg too, under the same load.
     #[arg(long)]
     pub reflector: bool,
+    /// Measure the reflector alone.
+    #[arg(long)]
+    pub reflector_only: bool,
     /// Conference and reflector in turn, so often; medians of both and of their ratios.
     #[arg(long, value_parser = at_least_one)]
     pub rounds: Option<usize>,

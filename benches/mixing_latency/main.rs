@@ -39,8 +39,11 @@ fn main() {
     let _busy = args.busy.then(|| Busy::start().expect("busy loops start"));
     let generator = support::generator_priority();
     println!("{}\ngenerator: {generator}", support::machine());
-    println!("{}\n\n{}", args.told(), run::HEAD);
-    let with_reflector = args.reflector || args.rounds.is_some();
+    println!("{}\n", args.told());
+    if !args.reflector_only {
+        println!("{}", run::HEAD);
+    }
+    let with_reflector = args.reflector || args.reflector_only || args.rounds.is_some();
     let mut all = Vec::new();
     for &legs in &args.legs {
         let shape = args.shape(legs);
@@ -51,7 +54,9 @@ fn main() {
         };
         // One right after the other: what the machine does besides is nearly the same for both.
         for _ in 0..args.rounds.unwrap_or(1) {
-            rounds.conference.push(run::conference(&args, &shape));
+            if !args.reflector_only {
+                rounds.conference.push(run::conference(&args, &shape));
+            }
             if with_reflector {
                 rounds.reflector.push(run::reflected(&args, &shape));
             }

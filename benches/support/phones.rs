@@ -13,7 +13,10 @@ use super::sip::{Dialog, Response};
 const READ_EVERY: Duration = Duration::from_millis(500);
 
 /// Calls that are made or ended at once: on a busy machine each answer takes its time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
+/// After so long a request is sent again, and so often.
+const RETRANSMIT: Duration = Duration::from_secs(1);
+const TRIES: u32 = 20;
 
 /// One socket for the signalling of all of them.
 #[derive(Debug)]
@@ -28,8 +31,7 @@ impl Phones {
     pub fn new(server: &Server) -> Self {
         let sip = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         sip.connect(server.sip).expect("a loopback address");
-        sip.set_read_timeout(Some(Duration::from_secs(5)))
-            .expect("not zero");
+        sip.set_read_timeout(Some(RETRANSMIT)).expect("not zero");
         Self {
             local: sip.local_addr().expect("it is bound"),
             sip,
@@ -122,14 +124,27 @@ impl Phones {
 
     /// Sends requests and waits for their final responses, which come back in the same order.
     fn request(&self, requests: &[(usize, String)], method: &str) -> Vec<Vec<u8>> {
-        for (_, text) in requests {
-            self.sip.send(text.as_bytes()).expect("the server listens");
-        }
         let mut answers = vec![Vec::new(); requests.len()];
+        let send = |answers: &[Vec<u8>]| {
+            let missing = requests.iter().zip(answers).filter(|(_, a)| a.is_empty());
+            for ((_, text), _) in missing {
+                self.sip.send(text.as_bytes()).expect("the server listens");
+            }
+        };
+        send(&answers);
         let mut missing = requests.len();
+        let mut tries = 1;
         let mut buffer = vec![0; 8192];
         while missing > 0 {
-            let len = self.sip.recv(&mut buffer).expect("an answer in 5 s");
+            let Ok(len) = self.sip.recv(&mut buffer) else {
+                assert!(
+                    tries < TRIES,
+                    "{missing} requests {method} without an answer"
+                );
+                tries += 1;
+                send(&answers);
+                continue;
+            };
             let Some(response) = Response::parse(&buffer[..len]) else {
                 continue;
             };

@@ -223,8 +223,10 @@ impl Settings {
     fn text(&self) -> String {
         // As much as is needed and not more: a room's memory grows with its limit.
         let members = self.members.max(2000);
+        // On a busy machine the first legs wait long for the last ones to be in.
         let mut text = format!(
-            "[conference]\nlone_prompt = false\nmax_rooms = 100000\nmax_members = {members}\n[media]\n"
+            "[conference]\nlone_prompt = false\nmax_rooms = 100000\nmax_members = {members}\n\
+             [media]\ntimeout_seconds = 600\n"
         );
         if !self.codecs.is_empty() {
             let _ = writeln!(text, "codecs = {:?}", self.codecs);

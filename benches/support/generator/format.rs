@@ -1,9 +1,13 @@
 //! Payload formats: what is offered and configured, the packets that are made at the start, and
 //! the search for the begin of a burst.
+//!
+//! Packets of codecs with state are made once and put together anew by each leg: bursts are cut
+//! off where they end, and the listener's decoder finds its way back into silence. What the coding
+//! itself delays (G.722 by 1.4 ms, Opus by 6.5 ms, each way) is in the latency.
 
 use std::f64::consts::TAU;
 
-use antiphon::codec::Codec;
+use antiphon::codec::{Codec, Decoder, Encoder, MAX_FRAME_SAMPLES, MAX_PAYLOAD, OpusSettings};
 use clap::ValueEnum;
 
 /// Packets per second.
@@ -18,6 +22,8 @@ const LOUD_CODE: u8 = 0x58;
 const ONSET_CODE: u8 = 0x50;
 /// Packets of a burst that differ, at most: the last one goes on.
 const BURST_PACKETS: usize = 20;
+/// Packets of silence until a codec's state is that of silence.
+const SETTLING: usize = 25;
 /// Packets of murmur, from which the legs choose in turn.
 const MURMURS: usize = 97;
 
@@ -28,6 +34,12 @@ pub enum Format {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+    /// G.722, 64 kbit/s.
+    G722,
+    /// Opus.
+    Opus,
+    /// 16-bit samples at 16 kHz.
+    L16,
 }
 
 impl Format {
@@ -36,6 +48,9 @@ impl Format {
         match self {
             Format::Pcmu => Codec::Pcmu,
             Format::Pcma => Codec::Pcma,
+            Format::G722 => Codec::G722,
+            Format::Opus => Codec::Opus,
+            Format::L16 => Codec::L16Wide,
         }
     }
 
@@ -44,6 +59,9 @@ impl Format {
         match self {
             Format::Pcmu => "pcmu",
             Format::Pcma => "pcma",
+            Format::G722 => "g722",
+            Format::Opus => "opus",
+            Format::L16 => "l16",
         }
     }
 
@@ -55,7 +73,8 @@ impl Format {
     /// What `rtpmap` says of it.
     pub fn rtpmap(self) -> String {
         let codec = self.codec();
-        format!("{}/{}", codec.name(), codec.clock_rate())
+        let channels = if codec.channels() == 2 { "/2" } else { "" };
+        format!("{}/{}{channels}", codec.name(), codec.clock_rate())
     }
 
     /// Timestamp units in a packet.
@@ -65,7 +84,7 @@ impl Format {
 
     /// Whether finding a burst takes a decoder.
     pub fn is_costly(self) -> bool {
-        false
+        !self.codec().is_stateless()
     }
 }
 
@@ -87,18 +106,30 @@ impl Payloads {
         let codec = format.codec();
         let rate = codec.sample_rate();
         let frame = (rate / PACKETS) as usize;
-        let encode = |pcm: &[i16]| {
-            let mut out = vec![0; 2 * pcm.len()];
-            let len = codec.encode(pcm, &mut out);
+        let mut encoder = Encoder::new(codec, &OpusSettings::default()).expect("an encoder");
+        let mut encode = |pcm: &[i16]| {
+            let mut out = vec![0; MAX_PAYLOAD];
+            let len = encoder.encode(pcm, &mut out);
             out.truncate(len);
             out
         };
+        // What has state gets into that of silence first, and again between the kinds.
+        let settle = |encode: &mut dyn FnMut(&[i16]) -> Vec<u8>| {
+            (0..SETTLING)
+                .map(|_| encode(&vec![0; frame]))
+                .last()
+                .unwrap_or_default()
+        };
+        let quiet = settle(&mut encode);
         // Loud from its first sample on.
         let tone = |i: usize| (BURST * (i as f64 * TAU * 1000.0 / rate as f64).cos()) as i16;
-        let burst = (0..BURST_PACKETS).map(|k| {
-            let pcm: Vec<i16> = (k * frame..(k + 1) * frame).map(tone).collect();
-            encode(&pcm)
-        });
+        let burst = (0..BURST_PACKETS)
+            .map(|k| {
+                let pcm: Vec<i16> = (k * frame..(k + 1) * frame).map(tone).collect();
+                encode(&pcm)
+            })
+            .collect();
+        settle(&mut encode);
         // All together stay below what begins a burst: four times their standard deviation.
         let peak = (3f64.sqrt() * ONSET as f64 / 4.0 / (members as f64).sqrt()).clamp(20.0, 400.0);
         let mut noise = 1u32;
@@ -113,9 +144,9 @@ impl Payloads {
         });
         Self {
             format,
-            quiet: encode(&vec![0; frame]),
+            quiet,
             murmur: murmur.collect(),
-            burst: burst.collect(),
+            burst,
         }
     }
 
@@ -132,6 +163,8 @@ pub enum Ear {
     Deaf,
     /// Looks at codes of G.711; they are magnitudes once this is applied by exclusive or.
     Codes(u8),
+    /// Decodes.
+    Decoder(Box<Decoder>, Vec<i16>),
 }
 
 impl Ear {
@@ -140,6 +173,10 @@ impl Ear {
         match format {
             Format::Pcmu => Ear::Codes(0xff),
             Format::Pcma => Ear::Codes(0x55),
+            Format::G722 | Format::Opus | Format::L16 => {
+                let decoder = Decoder::new(format.codec()).expect("a decoder");
+                Ear::Decoder(Box::new(decoder), vec![0; MAX_FRAME_SAMPLES])
+            }
         }
     }
 
@@ -159,6 +196,16 @@ impl Ear {
                 }
                 let at = payload.iter().position(|c| magnitude(c) >= ONSET_CODE);
                 Some(at.unwrap_or(0) as i64 * 125_000)
+            }
+            Ear::Decoder(decoder, room) => {
+                let length = decoder.decode(payload, room);
+                let pcm = &room[..length];
+                if !pcm.iter().any(|s| s.unsigned_abs() >= LOUD as u16) {
+                    return None;
+                }
+                let at = pcm.iter().position(|s| s.unsigned_abs() >= ONSET as u16);
+                let sample_ns = 1e9 / f64::from(decoder.codec().sample_rate());
+                Some((at.unwrap_or(0) as f64 * sample_ns) as i64)
             }
         }
     }
