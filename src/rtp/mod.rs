@@ -3,6 +3,8 @@
 //! Viewpoint: rx and tx are the server's. A datagram passes `packet::is_rtcp`, `packet::Packet`,
 //! `latch::Latch` and `session::Receiver`, in this order, before `leg::playout`.
 
+pub mod bursts;
+pub mod emodel;
 pub mod fuzz;
 pub mod jitter;
 pub mod latch;
