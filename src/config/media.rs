@@ -31,6 +31,8 @@ pub struct Media {
     pub port_rest: Duration,
     /// Whether digits are sought in the audio of peers that send no telephone events.
     pub inband_dtmf: bool,
+    /// Whether peers are asked for VoIP metrics (RFC 3611), and get ours.
+    pub rtcp_xr: bool,
 }
 
 /// `[recording]`: where recordings go and how long they get.
@@ -108,6 +110,7 @@ impl Media {
         let timeout = positive(table.number("timeout_seconds", 60, 0..=86_400));
         let port_rest = Duration::from_secs(table.number("port_rest_seconds", 5, 0..=600));
         let inband_dtmf = table.boolean("inband_dtmf", true);
+        let rtcp_xr = table.boolean("rtcp_xr", true);
         table.finish();
         Media {
             rtp_ports,
@@ -119,6 +122,7 @@ impl Media {
             timeout,
             port_rest,
             inband_dtmf,
+            rtcp_xr,
         }
     }
 
@@ -166,6 +170,11 @@ impl Media {
             "inband_dtmf",
             self.inband_dtmf,
             "Whether digits are sought in the audio of peers that send no telephone events.",
+        );
+        out.key(
+            "rtcp_xr",
+            self.rtcp_xr,
+            "Whether peers are asked for VoIP metrics (RFC 3611), and get ours if they ask too.",
         );
     }
 }

@@ -83,7 +83,11 @@ impl Leg {
             {
                 self.arrivals.observe(arrival);
             }
+            let before = self.playout.discarded();
             self.playout.insert(&packet, codec, arrival);
+            if self.playout.discarded() != before {
+                self.receiver.discarded(packet.seq);
+            }
         } else {
             self.playout.comfort_noise(&packet, arrival);
         }

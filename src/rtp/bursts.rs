@@ -180,9 +180,9 @@ impl Bursts {
     }
 }
 
-/// So many packets of `ptime_ms` take so long.
-pub fn duration(packets: f32, ptime_ms: u8) -> Duration {
-    Duration::from_secs_f32((packets * f32::from(ptime_ms) / 1000.0).clamp(0.0, 1e6))
+/// How long so many packets are.
+pub fn duration(packets: f32, packet_time: Duration) -> Duration {
+    Duration::from_secs_f32((packets * packet_time.as_secs_f32()).clamp(0.0, 1e6))
 }
 
 fn ratio(part: u64, whole: u64) -> f32 {

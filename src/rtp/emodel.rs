@@ -38,6 +38,12 @@ impl Impairment {
         robustness: 20.0,
         wideband: true,
     };
+    /// Linear samples at 16 kHz or more: no codec at all, concealed like G.711.
+    pub const LINEAR_WIDEBAND: Impairment = Impairment {
+        codec: 0.0,
+        robustness: 25.1,
+        wideband: true,
+    };
 }
 
 /// What the model is asked about.

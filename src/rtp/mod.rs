@@ -12,6 +12,7 @@ pub mod packet;
 pub mod rtcp;
 pub mod seq;
 pub mod session;
+pub mod xr;
 
 pub use packet::{HEADER_LEN, Header, Packet, PacketError};
 pub use seq::{PayloadType, SeqNo, Ssrc, Timestamp};

@@ -53,6 +53,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
             capabilities: Capabilities {
                 codecs: config.media.codecs.clone(),
                 ptime_ms: config.media.ptime_ms,
+                voip_metrics: config.media.rtcp_xr,
                 ..Capabilities::default()
             },
             external_address: config.sip.external_address,

@@ -35,8 +35,8 @@ pub(super) fn event(event: &Event) {
         } => info!(call_id, party, peer = %flow.remote, transport = %flow.transport, app, "call"),
         Event::Answered { call_id, .. } => info!(call_id, "answered"),
         Event::Ended(summary) => ended(summary),
-        // It may be part of a PIN.
-        Event::Digit { .. } => {}
+        // A digit may be part of a PIN; who watches the figures has them.
+        Event::Digit { .. } | Event::Stats { .. } => {}
         Event::PinRefused {
             call_id,
             flow,

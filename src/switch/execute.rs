@@ -169,13 +169,15 @@ impl Switch {
             inband_digits: self.settings.inband_digits,
         };
         self.legs.insert((worker, leg), handle);
+        let mut opened = Leg::new(leg, params, settings);
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.leg = Some(LegPlace { worker, leg });
+            opened.watch(entry.watched.then(Box::default));
         }
         self.outputs.push_back(Output::Open {
             worker,
             call: handle,
-            leg: Box::new(Leg::new(leg, params, settings)),
+            leg: Box::new(opened),
         });
     }
 

@@ -3,7 +3,7 @@
 use crate::bridge::{Bridge, Port};
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
-use crate::leg::{Dial, Leg, LegEvent, LegId, LegParams};
+use crate::leg::{Dial, Leg, LegEvent, LegId, LegParams, LegStats};
 
 /// A bridge's handle: its place in a worker, and how often that was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,6 +56,9 @@ pub enum Command {
     Dial(LegId, Box<Dial>),
     /// Stops sending digits.
     StopDial(LegId),
+    /// Tells the leg's statistics once, with the next tick but not within a second of the last time;
+    /// they come back in the box, as [`LegEvent::Stats`]. Without a box: no longer.
+    WatchStats(LegId, Option<Box<LegStats>>),
 }
 
 impl Command {
@@ -78,6 +81,7 @@ impl Command {
             Command::Echo(_, on) => Command::Echo(id, on),
             Command::Dial(_, dial) => Command::Dial(id, dial),
             Command::StopDial(_) => Command::StopDial(id),
+            Command::WatchStats(_, room) => Command::WatchStats(id, room),
             other @ (Command::Open(_) | Command::CreateBridge(..) | Command::CloseBridge(_)) => {
                 other
             }
@@ -111,6 +115,8 @@ pub enum Freed {
     Play(Box<Play>),
     /// Digits for a leg that is gone.
     Dial(Box<Dial>),
+    /// Room for statistics that nobody wants any more.
+    Stats(Box<LegStats>),
     /// A leg that found its place taken: a bug of the control side, never of a peer.
     Leg(Box<Leg>),
     /// A bridge that found its place taken.
