@@ -189,7 +189,9 @@ impl LevelMeter {
 
     /// Takes the next frame.
     pub fn update(&mut self, frame: &[i16]) {
-        let square = mean_square(frame);
+        // Most parties say nothing most of the time: finding that out costs a fifth of the sum.
+        let silent = frame.iter().fold(0, |any, sample| any | sample) == 0;
+        let square = if silent { 0.0 } else { mean_square(frame) };
         self.recent += 0.2 * (square - self.recent);
         let passage = Passage {
             energy: f64::from(square) * frame.len() as f64,
