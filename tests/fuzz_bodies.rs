@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use antiphon::rtp::packet::{Header, write_header};
 use antiphon::rtp::rtcp::{ReportBlock, SenderInfo, write_compound};
+use antiphon::rtp::xr::{DelaySince, VoipMetrics};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -69,7 +70,17 @@ fn rtcp() {
         buffer[..len].to_vec()
     };
     let (first, second) = (sample(Some(&info)), sample(None));
-    mutate(4, &[&first, &second], antiphon::rtp::fuzz::control);
+    let mut extended = second.clone();
+    let mut buffer = [0; 128];
+    let metrics = VoipMetrics::default();
+    let answer = DelaySince::default();
+    let len = antiphon::rtp::xr::write(&mut buffer, Ssrc(1), Some(&metrics), Some(&answer));
+    extended.extend_from_slice(&buffer[..len]);
+    extended.extend_from_slice(&[
+        0x80, 207, 0, 4, 0, 0, 0, 1, 4, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 6,
+    ]);
+    let samples: [&[u8]; 3] = [&first, &second, &extended];
+    mutate(4, &samples, antiphon::rtp::fuzz::control);
 }
 
 #[test]

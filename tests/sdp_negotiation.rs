@@ -381,6 +381,9 @@ impl Case {
         if let Some(value) = self.setting("rtcp_mux") {
             capabilities.rtcp_mux = value;
         }
+        if let Some(value) = self.setting("voip_metrics") {
+            capabilities.voip_metrics = value;
+        }
         if let Some(names) = self.values("settings").get("codecs") {
             capabilities.codecs = names.split(' ').map(codec).collect();
         }
@@ -487,6 +490,7 @@ fn shown(agreed: &Agreed, key: &str) -> String {
         "rtp" => address(agreed.remote_rtp),
         "rtcp" => address(agreed.remote_rtcp),
         "rtcp_mux" => agreed.rtcp_mux.to_string(),
+        "voip_metrics" => agreed.voip_metrics.to_string(),
         "remote_hold" => agreed.remote_hold.to_string(),
         "audio_index" => agreed.audio_index.to_string(),
         "rejected" => {
@@ -513,8 +517,12 @@ fn cases(directory: &str) -> Vec<Case> {
     paths.iter().map(|path| Case::read(path)).collect()
 }
 
+/// Without VoIP metrics, which would be in every file.
 fn capabilities() -> Capabilities {
-    Capabilities::default()
+    Capabilities {
+        voip_metrics: false,
+        ..Capabilities::default()
+    }
 }
 
 fn local() -> Local {

@@ -33,6 +33,7 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
         remote_rtp: agreed.remote_rtp,
         remote_rtcp: agreed.remote_rtcp,
         rtcp_mux: agreed.rtcp_mux,
+        voip_metrics: agreed.voip_metrics,
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Media {
     pub port_rest: Duration,
     /// Whether digits are sought in the audio of peers that send no telephone events.
     pub inband_dtmf: bool,
+    /// Whether peers are asked for VoIP metrics (RFC 3611), and get ours.
+    pub rtcp_xr: bool,
 }
 
 /// `[recording]`: where recordings go and how long they get.
@@ -98,6 +100,7 @@ impl Media {
         let port_rest = Duration::from_secs(table.number("port_rest_seconds", 5, 0..=600));
         let inband_dtmf = table.boolean("inband_dtmf", true);
         let opus = codecs::read_opus(table.section("opus"));
+        let rtcp_xr = table.boolean("rtcp_xr", true);
         table.finish();
         Media {
             rtp_ports,
@@ -110,6 +113,7 @@ impl Media {
             timeout,
             port_rest,
             inband_dtmf,
+            rtcp_xr,
         }
     }
 
@@ -159,6 +163,11 @@ impl Media {
             "Whether digits are sought in the audio of peers that send no telephone events.",
         );
         codecs::print_opus(&self.opus, out);
+        out.key(
+            "rtcp_xr",
+            self.rtcp_xr,
+            "Whether peers are asked for VoIP metrics (RFC 3611), and get ours if they ask too.",
+        );
     }
 }
 

@@ -99,7 +99,7 @@ impl MediaThread {
         let counts = self.worker.counts();
         let idle = counts.legs + counts.bridges == 0;
         let wake = next_ms + if idle { IDLE_POLL_MS } else { POLL_MS };
-        let due = self.worker.next_due(next_ms).unwrap_or(wake);
+        let due = self.worker.next_due(ms + 1).unwrap_or(wake);
         let until = due.min(wake);
         sys::sleep_until(MediaTime::from_millis(until));
         self.sockets.clock = ClockMap::sample();
@@ -147,7 +147,8 @@ impl MediaThread {
     fn finish_slot(&mut self, began: MediaTime, ms: u64) {
         let stats = &self.stats;
         let set = |to: &std::sync::atomic::AtomicU64, value| to.store(value, Ordering::Relaxed);
-        stats.length.record(sys::monotonic_now().since(began));
+        let ended = sys::monotonic_now();
+        stats.ran(began, ended, self.worker.next_due(ms + 1));
         let counts = self.worker.counts();
         set(&stats.legs, u64::from(counts.legs));
         set(&stats.bridges, u64::from(counts.bridges));

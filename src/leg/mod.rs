@@ -13,6 +13,7 @@ mod phase;
 pub mod player;
 pub mod playout;
 mod receive;
+mod stats;
 pub mod tap;
 mod transmit;
 
@@ -21,20 +22,22 @@ pub use control::PeerReport;
 use dial::Dialled;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
+pub use stats::{LegCounts, LegStats};
 pub use transmit::Outgoing;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::audio::level::LevelMeter;
 use crate::audio::{FULLBAND, MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES, gain};
 use crate::codec::CodecError;
 use crate::dtmf::Digit;
+use crate::rtp::Ssrc;
 use crate::rtp::latch::Latch;
-use crate::rtp::session::{ReceiveStats, Receiver, SendStats};
+use crate::rtp::session::Receiver;
 use digits::Digits;
 use phase::ArrivalPhase;
 use player::{Play, PlayEnd, PlayStatus, Player};
-use playout::PlayoutStats;
 use tap::{Tap, TapStatus, TapStop};
 use transmit::{Format, Transmit};
 
@@ -99,42 +102,6 @@ pub trait MediaIo {
     }
 }
 
-/// Counts of what a leg refused, besides the RTP statistics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LegCounts {
-    /// Neither RTP nor RTCP, or malformed.
-    pub invalid: u64,
-    /// From an address that is not the peer's.
-    pub foreign: u64,
-    /// With a payload type that was not negotiated.
-    pub unknown_type: u64,
-    /// RTCP packets taken.
-    pub rtcp_received: u64,
-    /// Telephone-event packets.
-    pub telephone_events: u64,
-    /// Digits that were told.
-    pub digits: u64,
-    /// Digits that came faster than they could be told.
-    pub digits_dropped: u64,
-    /// The peer said goodbye in RTCP.
-    pub peer_bye: bool,
-}
-
-/// Everything that is known of a leg's quality.
-#[derive(Clone, Copy, Debug)]
-pub struct LegStats {
-    /// What came.
-    pub receive: ReceiveStats,
-    /// What went.
-    pub send: SendStats,
-    /// The jitter buffer's work.
-    pub playout: PlayoutStats,
-    /// What the peer reported of us.
-    pub peer: PeerReport,
-    /// What was refused.
-    pub counts: LegCounts,
-}
-
 /// What a tick of a leg had to tell.
 #[derive(Debug)]
 pub enum LegEvent {
@@ -155,6 +122,8 @@ pub enum LegEvent {
     Dialled(Box<Dial>, DialEnd),
     /// The party has pressed a digit.
     Digit(Digit),
+    /// What [`Leg::watch`] asked for.
+    Stats(Box<LegStats>),
 }
 
 /// One party's media.
@@ -190,7 +159,13 @@ pub struct Leg {
     /// What the party says is not let in.
     muted: bool,
     peer: PeerReport,
+    /// The peer's reference time that waits for its answer (RFC 3611 §4.5), and when it came.
+    reference: Option<(Ssrc, u32, MediaTime)>,
+    level: LevelMeter,
     statistics: LegCounts,
+    /// Where the statistics are to be told: that place.
+    watched: Option<Box<LegStats>>,
+    next_stats: MediaTime,
 }
 
 impl Leg {
@@ -228,7 +203,11 @@ impl Leg {
             rtcp_source: None,
             muted: false,
             peer: PeerReport::default(),
+            reference: None,
+            level: LevelMeter::new(NARROWBAND),
             statistics: LegCounts::default(),
+            watched: None,
+            next_stats: MediaTime::ZERO,
             params,
             settings,
         })
@@ -304,21 +283,6 @@ impl Leg {
         self.heard = now;
         self.timed_out = false;
         self.params = params;
-    }
-
-    /// The quality so far.
-    pub fn stats(&self) -> LegStats {
-        let counts = LegCounts {
-            digits_dropped: self.digits.dropped(),
-            ..self.statistics
-        };
-        LegStats {
-            receive: self.receiver.stats(),
-            send: self.transmit.sender().stats(),
-            playout: self.coding.playout.stats(),
-            peer: self.peer,
-            counts,
-        }
     }
 
     /// Starts a play; one that runs is replaced and handed back.
@@ -417,6 +381,7 @@ impl Leg {
         }
         self.coding.playout.pull(rx, now);
         self.mute(rx, now);
+        self.level.update(rx);
     }
 
     /// Lets nothing in from a party that has put us on hold (its music would be heard by a whole

@@ -55,6 +55,8 @@ pub struct LegParams {
     pub remote_rtcp: Option<SocketAddr>,
     /// RTP and RTCP share a port (RFC 5761).
     pub rtcp_mux: bool,
+    /// VoIP metrics go with our reports (RFC 3611 §4.7).
+    pub voip_metrics: bool,
 }
 
 impl LegParams {
@@ -76,6 +78,7 @@ impl LegParams {
             remote_rtp,
             remote_rtcp: remote_rtp.map(|a| SocketAddr::new(a.ip(), a.port().wrapping_add(1))),
             rtcp_mux: false,
+            voip_metrics: false,
         }
     }
 

@@ -211,6 +211,11 @@ impl Playout {
         self.pulls = before.pulls;
     }
 
+    /// Packets that came and were not in time to be heard.
+    pub fn discarded(&self) -> u64 {
+        self.stats.late + self.stats.overflow
+    }
+
     /// How much more delay there is than the history asks for, samples; negative: too little.
     fn excess(&mut self) -> i64 {
         let Some(summary) = self.history.summary() else {

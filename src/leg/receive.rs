@@ -84,7 +84,11 @@ impl Leg {
             {
                 self.arrivals.observe(arrival);
             }
+            let before = self.coding.playout.discarded();
             self.coding.playout.insert(&packet, codec, arrival);
+            if self.coding.playout.discarded() != before {
+                self.receiver.discarded(packet.seq);
+            }
         } else {
             self.coding.playout.comfort_noise(&packet, arrival);
         }

@@ -54,6 +54,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
                 codecs: config.media.codecs.clone(),
                 opus: config.media.opus,
                 ptime_ms: config.media.ptime_ms,
+                voip_metrics: config.media.rtcp_xr,
                 ..Capabilities::default()
             },
             external_address: config.sip.external_address,

@@ -13,6 +13,7 @@ mod files;
 mod log;
 mod reload;
 mod run;
+mod statistics;
 
 pub use apps::{BuildError, check, routes};
 pub use banner::banner;

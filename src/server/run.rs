@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::core::StartError;
+use super::statistics::{self, Statistics};
 use super::{Core, banner};
 use crate::call::EndReason;
 use crate::config::Config;
@@ -93,6 +94,9 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
     let mut core = Core::start(config.clone())?;
     print!("{}", banner(&config, core.started()));
     println!("ready");
+    let began = Instant::now();
+    let realtime = core.started().realtime.clone();
+    let mut statistics = Statistics::new(config.server.statistics, &realtime, began);
     loop {
         tokio::select! {
             () = core.step() => {}
@@ -101,12 +105,17 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
             _ = signals.hang_up.recv() => if let Some(path) = &path { core.reload(path.clone()) } else { warn!("SIGHUP: there is no configuration file to read again") },
         }
         core.take_events();
+        let now = Instant::now();
+        if statistics.is_due(now) {
+            statistics.take(&core.engine_stats(), now).log(&realtime);
+        }
         if !core.media_alive() {
             core.close_recordings();
             return Err(ServeError::MediaThread);
         }
     }
     stop(&mut core, &mut signals, shutdown).await;
+    statistics::log(&core.engine_stats(), began.elapsed(), "stopped");
     Ok(())
 }
 
@@ -143,10 +152,4 @@ async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
         core.finish(deadline).await;
     }
     core.close_recordings();
-    let stats = core.engine_stats();
-    info!(
-        skipped_ticks = stats.skipped_ticks,
-        lateness_p99_us = stats.lateness.quantile(0.99).as_micros() as u64,
-        "stopped"
-    );
 }

@@ -167,7 +167,7 @@ impl Switch {
             media_timeout_ms: self.settings.media_timeout_ms,
             inband_digits: self.settings.inband_digits,
         };
-        let leg = match Leg::new(id, params, settings) {
+        let mut leg = match Leg::new(id, params, settings) {
             Ok(leg) => Box::new(leg),
             Err(error) => {
                 self.leg_places[worker].give_back(index);
@@ -179,6 +179,7 @@ impl Switch {
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.leg = Some(LegPlace { worker, leg: id });
             entry.params = Some(params);
+            leg.watch(entry.watched.then(Box::default));
         }
         self.outputs.push_back(Output::Open {
             worker,

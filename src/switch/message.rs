@@ -289,6 +289,13 @@ pub enum Event {
         /// Why.
         error: String,
     },
+    /// The media's figures while the call runs, for who has asked by `Switch::watch_stats`.
+    Stats {
+        /// Our handle.
+        call: CallHandle,
+        /// The figures so far.
+        stats: Box<LegStats>,
+    },
     /// It is over.
     Ended(Box<Summary>),
     /// The library of a codec has refused: the call goes without media.

@@ -112,6 +112,8 @@ struct Entry {
     /// The files of the last play, for the event where one breaks off.
     playing: Vec<PathBuf>,
     party: String,
+    /// Somebody wants the media's figures while it runs.
+    watched: bool,
 }
 
 /// The whole signalling side.
@@ -375,6 +377,7 @@ impl Switch {
             mailbox_request: 0,
             message: None,
             playing: Vec::new(),
+            watched: false,
             party,
         };
         self.calls.insert(handle, entry);

@@ -4,7 +4,7 @@ use crate::bridge::{Bridge, Port};
 use crate::codec::CodecError;
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
-use crate::leg::{Coding, Dial, Leg, LegEvent, LegId, LegParams};
+use crate::leg::{Coding, Dial, Leg, LegEvent, LegId, LegParams, LegStats};
 
 use super::shared::SharedEncoder;
 
@@ -80,6 +80,9 @@ pub enum Command {
     Dial(LegId, Box<Dial>),
     /// Stops sending digits.
     StopDial(LegId),
+    /// Tells the leg's statistics once, with the next tick but not within a second of the last time;
+    /// they come back in the box, as [`LegEvent::Stats`]. Without a box: no longer.
+    WatchStats(LegId, Option<Box<LegStats>>),
 }
 
 impl Command {
@@ -108,6 +111,7 @@ impl Command {
             Command::Echo(_, on) => Command::Echo(id, on),
             Command::Dial(_, dial) => Command::Dial(id, dial),
             Command::StopDial(_) => Command::StopDial(id),
+            Command::WatchStats(_, room) => Command::WatchStats(id, room),
             other @ (Command::Open(_) | Command::CreateBridge(..) | Command::CloseBridge(_)) => {
                 other
             }
@@ -145,6 +149,8 @@ pub enum Freed {
     Recoding(Box<Recoding>),
     /// An encoder that a room had already, or has no more use for.
     Encoder(Box<SharedEncoder>),
+    /// Room for statistics that nobody wants any more.
+    Stats(Box<LegStats>),
     /// A leg that found its place taken: a bug of the control side, never of a peer.
     Leg(Box<Leg>),
     /// A bridge that found its place taken.

@@ -202,6 +202,15 @@ impl Worker {
                 let old = self.seat(id).and_then(|s| s.leg.stop_dial());
                 self.tell_dialled(id, old);
             }
+            Command::WatchStats(id, room) => {
+                let old = match self.seat(id) {
+                    Some(seat) => seat.leg.watch(room),
+                    None => room,
+                };
+                if let Some(room) = old {
+                    self.outbox.tell(Event::Freed(Freed::Stats(room)));
+                }
+            }
         }
     }
 
@@ -257,6 +266,7 @@ impl Worker {
             self.slots.hold(slot, HELD_SLOTS as usize, index);
         }
         self.outbox.tell_digit(leg, time.now);
+        self.outbox.tell_stats(leg, time.now);
         for event in recorded.into_iter().chain(ended.into_iter().flatten()) {
             self.outbox.tell(Event::Leg(id, event));
         }
@@ -332,6 +342,7 @@ impl Worker {
         seat.leg.tick_rx(rx, time, io);
         let id = seat.leg.id();
         self.outbox.tell_digit(&mut seat.leg, time.now);
+        self.outbox.tell_stats(&mut seat.leg, time.now);
         if let Some(event) = seat.leg.tick_record(rx, time.now) {
             self.outbox.tell(Event::Leg(id, event));
         }

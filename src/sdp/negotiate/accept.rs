@@ -56,6 +56,7 @@ pub fn accept(
             their.rtcp_address()
         },
         rtcp_mux,
+        voip_metrics: capabilities.voip_metrics && their.wants_voip_metrics(),
         remote_hold: is_hold(our.direction, their_direction),
         audio_index: index,
         rejected: format::others(&ours, index),

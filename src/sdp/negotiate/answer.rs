@@ -35,6 +35,7 @@ pub fn answer(
             ptime_ms: agreed.ptime_ms,
             direction: agreed.direction,
             rtcp_mux: agreed.rtcp_mux,
+            voip_metrics: capabilities.voip_metrics,
         };
         write::audio(&mut text, local, &audio);
     }
@@ -90,6 +91,7 @@ fn agree(
             media.rtcp_address()
         },
         rtcp_mux,
+        voip_metrics: capabilities.voip_metrics && media.wants_voip_metrics(),
         remote_hold: !theirs.receives(),
         audio_index: index,
         rejected: format::others(offer, index),

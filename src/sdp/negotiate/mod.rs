@@ -36,6 +36,8 @@ pub struct Capabilities {
     pub ptime_ms: u8,
     /// Whether RTP and RTCP may share a port (RFC 5761).
     pub rtcp_mux: bool,
+    /// Whether VoIP metrics in RTCP (RFC 3611 §4.7) are asked for.
+    pub voip_metrics: bool,
 }
 
 impl Default for Capabilities {
@@ -46,6 +48,7 @@ impl Default for Capabilities {
             telephone_event: true,
             ptime_ms: 20,
             rtcp_mux: true,
+            voip_metrics: true,
         }
     }
 }
@@ -91,6 +94,8 @@ pub struct Agreed {
     pub remote_rtcp: Option<SocketAddr>,
     /// Whether RTCP shares the RTP port.
     pub rtcp_mux: bool,
+    /// Whether the peer asks for VoIP metrics in RTCP, and we exchange them.
+    pub voip_metrics: bool,
     /// Whether the peer has put us on hold, in either style.
     pub remote_hold: bool,
     /// The place of the audio stream among the session's streams.

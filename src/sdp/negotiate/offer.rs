@@ -29,6 +29,7 @@ pub fn offer(
         ptime_ms: previous.map_or(capabilities.ptime_ms, |agreed| agreed.ptime_ms),
         direction,
         rtcp_mux: capabilities.rtcp_mux,
+        voip_metrics: capabilities.voip_metrics,
     };
     let mut text = write::session(local, (0, 0));
     let (before, after) = previous.map_or((&[][..], &[][..]), |agreed| {

@@ -21,6 +21,7 @@ pub(super) struct Audio<'a> {
     pub(super) ptime_ms: u8,
     pub(super) direction: Direction,
     pub(super) rtcp_mux: bool,
+    pub(super) voip_metrics: bool,
 }
 
 /// Everything above the first `m=` line. `time` is the offer's own in an answer.
@@ -98,5 +99,8 @@ pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
     }
     if audio.rtcp_mux {
         text.push_str("a=rtcp-mux\r\n");
+    }
+    if audio.voip_metrics {
+        text.push_str("a=rtcp-xr:voip-metrics\r\n");
     }
 }
