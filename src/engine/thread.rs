@@ -99,7 +99,7 @@ impl MediaThread {
         let counts = self.worker.counts();
         let idle = counts.legs + counts.bridges == 0;
         let wake = next_ms + if idle { IDLE_POLL_MS } else { POLL_MS };
-        let due = self.worker.next_due(ms + 1).unwrap_or(wake);
+        let due = self.worker.next_due(next_ms).unwrap_or(wake);
         let until = due.min(wake);
         sys::sleep_until(MediaTime::from_millis(until));
         self.sockets.clock = ClockMap::sample();
