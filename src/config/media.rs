@@ -162,12 +162,12 @@ impl Media {
             self.inband_dtmf,
             "Whether digits are sought in the audio of peers that send no telephone events.",
         );
-        codecs::print_opus(&self.opus, out);
         out.key(
             "rtcp_xr",
             self.rtcp_xr,
             "Whether peers are asked for VoIP metrics (RFC 3611), and get ours if they ask too.",
         );
+        codecs::print_opus(&self.opus, out);
     }
 }
 

@@ -49,6 +49,8 @@ pub struct LegCounts {
 pub struct LegStats {
     /// The codec that we send, by its RTP name.
     pub codec: Option<&'static str>,
+    /// Its sampling rate, Hz, which the playout counts in.
+    pub rate: u32,
     /// What came.
     pub receive: ReceiveStats,
     /// How its losses and discards lay.
@@ -74,7 +76,7 @@ pub struct LegStats {
 impl LegStats {
     /// The jitter buffer's depth now, its mean and its maximum, ms.
     pub fn buffer_ms(&self) -> (f32, f32, f32) {
-        let ms = |samples: f32| samples * 1000.0 / NARROWBAND as f32;
+        let ms = |samples: f32| samples * 1000.0 / self.rate.max(NARROWBAND) as f32;
         (
             ms(self.playout.depth_samples as f32),
             ms(self.playout.mean_depth_samples),
@@ -95,7 +97,7 @@ impl Leg {
         let loss = self.receiver.pattern();
         let ours = Duration::from_millis(u64::from(self.params.ptime_ms));
         let packet_time = self.receiver.packet_time().unwrap_or(ours);
-        let buffered = playout.mean_depth_samples / NARROWBAND as f32;
+        let buffered = playout.mean_depth_samples / self.rate() as f32;
         let network = self.peer.round_trip.unwrap_or_default() / 2;
         let delay = network + packet_time + Duration::from_secs_f32(buffered.max(0.0));
         let connection = Connection {
@@ -106,6 +108,7 @@ impl Leg {
         };
         LegStats {
             codec: Some(self.params.codec.name()),
+            rate: self.rate(),
             receive,
             loss,
             packet_time,
