@@ -8,6 +8,7 @@ use crate::codec::{Codec, OpusSettings};
 
 use super::codecs;
 use super::print::{Printer, seconds};
+use super::processing::Processing;
 use super::reader::{Table, integer, text};
 use super::signalling::{positive, to_i64};
 
@@ -36,6 +37,8 @@ pub struct Media {
     pub inband_dtmf: bool,
     /// Whether peers are asked for VoIP metrics (RFC 3611), and get ours.
     pub rtcp_xr: bool,
+    /// `[media.processing]`: what is done to each party's audio.
+    pub processing: Processing,
 }
 
 /// `[recording]`: where recordings go and how long they get.
@@ -101,6 +104,7 @@ impl Media {
         let inband_dtmf = table.boolean("inband_dtmf", true);
         let opus = codecs::read_opus(table.section("opus"));
         let rtcp_xr = table.boolean("rtcp_xr", true);
+        let processing = Processing::read(table.subsection("processing", "media.processing"));
         table.finish();
         Media {
             rtp_ports,
@@ -114,6 +118,7 @@ impl Media {
             port_rest,
             inband_dtmf,
             rtcp_xr,
+            processing,
         }
     }
 
@@ -168,6 +173,7 @@ impl Media {
             "Whether peers are asked for VoIP metrics (RFC 3611), and get ours if they ask too.",
         );
         codecs::print_opus(&self.opus, out);
+        self.processing.print(out);
     }
 }
 
