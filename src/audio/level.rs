@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::{NARROWBAND, TICK_MS, TICK_SAMPLES};
+
 /// What digital silence, and anything below it, is reported as (RFC 6464).
 pub const SILENCE_DBOV: f32 = -127.0;
 
@@ -144,42 +146,46 @@ impl Default for LevelStats {
     }
 }
 
-/// Energy and length of some audio.
+/// Some ticks of audio: the sum of their mean squares.
 #[derive(Clone, Copy, Debug, Default)]
 struct Passage {
     energy: f64,
-    samples: u64,
+    ticks: u64,
 }
 
 impl Passage {
     fn add(&mut self, other: Passage) {
         self.energy += other.energy;
-        self.samples += other.samples;
+        self.ticks += other.ticks;
     }
 
     fn dbov(self) -> f32 {
-        to_dbov((self.energy / self.samples.max(1) as f64) as f32)
+        to_dbov((self.energy / self.ticks.max(1) as f64) as f32)
     }
 }
 
-/// Measures speech, the noise between and talk time. Cheap enough for every tick.
+/// Measures speech, the noise between and talk time, tick by tick. The sampling rate may change.
 #[derive(Clone, Debug)]
 pub struct LevelMeter {
     spurt: TalkSpurt,
-    rate: u32,
     recent: f32,
     speech: Passage,
     noise: Passage,
-    /// Quiet frames behind a loud one: a pause within the talk-spurt, or its end.
+    /// Quiet ticks behind a loud one: a pause within the talk-spurt, or its end.
     pause: Passage,
 }
 
+impl Default for LevelMeter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl LevelMeter {
-    /// A meter for audio at `rate` Hz.
-    pub fn new(rate: u32) -> Self {
+    /// A meter that has heard nothing.
+    pub fn new() -> Self {
         Self {
-            spurt: TalkSpurt::new(TalkSpurtSettings::default(), rate),
-            rate: rate.max(1),
+            spurt: TalkSpurt::new(TalkSpurtSettings::default(), NARROWBAND),
             recent: 0.0,
             speech: Passage::default(),
             noise: Passage::default(),
@@ -187,17 +193,17 @@ impl LevelMeter {
         }
     }
 
-    /// Takes the next frame.
-    pub fn update(&mut self, frame: &[i16]) {
+    /// Takes the next tick, at any rate.
+    pub fn update(&mut self, tick: &[i16]) {
         // Most parties say nothing most of the time: finding that out costs a fifth of the sum.
-        let silent = frame.iter().fold(0, |any, sample| any | sample) == 0;
-        let square = if silent { 0.0 } else { mean_square(frame) };
+        let silent = tick.iter().fold(0, |any, sample| any | sample) == 0;
+        let square = if silent { 0.0 } else { mean_square(tick) };
         self.recent += 0.2 * (square - self.recent);
         let passage = Passage {
-            energy: f64::from(square) * frame.len() as f64,
-            samples: frame.len() as u64,
+            energy: square.into(),
+            ticks: 1,
         };
-        let talking = self.spurt.update_mean_square(square, frame.len());
+        let talking = self.spurt.update_mean_square(square, TICK_SAMPLES);
         if talking && square >= self.spurt.off {
             self.speech.add(std::mem::take(&mut self.pause));
             self.speech.add(passage);
@@ -218,7 +224,7 @@ impl LevelMeter {
             speech_dbov: self.speech.dbov(),
             noise_dbov: self.noise.dbov(),
             now_dbov: to_dbov(self.recent),
-            talked: Duration::from_micros(self.speech.samples * 1_000_000 / u64::from(self.rate)),
+            talked: Duration::from_millis(self.speech.ticks * u64::from(TICK_MS)),
         }
     }
 }
@@ -281,7 +287,7 @@ mod tests {
 
     #[test]
     fn the_meter_tells_speech_noise_and_talk_time() {
-        let mut meter = LevelMeter::new(8000);
+        let mut meter = LevelMeter::new();
         assert_eq!(meter.stats(), LevelStats::default());
         // Half a second of -20 dBov, a pause of 100 ms within, then a second of line noise.
         for frame in 0..30 {

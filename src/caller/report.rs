@@ -93,7 +93,7 @@ fn figures(value: &mut Value, s: &LegStats) {
         "mean_buffer_ms": tenths(mean),
         "max_buffer_ms": tenths(max),
         "late": s.playout.late,
-        "concealed_ms": s.playout.concealed_samples / 8,
+        "concealed_ms": s.concealed_ms(),
     });
     value["sent"] = json!({
         "packets": s.send.packets,
@@ -133,7 +133,7 @@ fn write_figures(f: &mut fmt::Formatter<'_>, s: &LegStats) -> fmt::Result {
         r.lost,
         100.0 * s.loss.loss_rate(),
         f64::from(r.jitter_us) / 1000.0,
-        s.playout.concealed_samples / 8
+        s.concealed_ms()
     )?;
     match s.loss.discarded {
         0 => writeln!(f)?,

@@ -204,7 +204,7 @@ impl Leg {
             muted: false,
             peer: PeerReport::default(),
             reference: None,
-            level: LevelMeter::new(NARROWBAND),
+            level: LevelMeter::new(),
             statistics: LegCounts::default(),
             watched: None,
             next_stats: MediaTime::ZERO,

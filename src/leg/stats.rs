@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Leg, PeerReport};
 use crate::audio::level::{LevelStats, SILENCE_DBOV};
 use crate::audio::tone::OVERLOAD_DBM0;
-use crate::audio::{MediaTime, NARROWBAND, TICK_MS};
+use crate::audio::{MediaTime, TICK_MS};
 use crate::codec::Codec;
 use crate::leg::playout::PlayoutStats;
 use crate::rtp::bursts::{self, GMIN, LossPattern};
@@ -49,7 +49,7 @@ pub struct LegCounts {
 pub struct LegStats {
     /// The codec that we send, by its RTP name.
     pub codec: Option<&'static str>,
-    /// Its sampling rate, Hz, which the playout counts in.
+    /// Its sampling rate, Hz: of all that is counted in samples.
     pub rate: u32,
     /// What came.
     pub receive: ReceiveStats,
@@ -76,12 +76,17 @@ pub struct LegStats {
 impl LegStats {
     /// The jitter buffer's depth now, its mean and its maximum, ms.
     pub fn buffer_ms(&self) -> (f32, f32, f32) {
-        let ms = |samples: f32| samples * 1000.0 / self.rate.max(NARROWBAND) as f32;
+        let ms = |samples: f32| samples * 1000.0 / self.rate.max(1) as f32;
         (
             ms(self.playout.depth_samples as f32),
             ms(self.playout.mean_depth_samples),
             ms(self.playout.max_depth_samples as f32),
         )
+    }
+
+    /// How much was made up for what was missing, ms.
+    pub fn concealed_ms(&self) -> u64 {
+        self.playout.concealed_samples * 1000 / u64::from(self.rate.max(1))
     }
 }
 
@@ -97,7 +102,8 @@ impl Leg {
         let loss = self.receiver.pattern();
         let ours = Duration::from_millis(u64::from(self.params.ptime_ms));
         let packet_time = self.receiver.packet_time().unwrap_or(ours);
-        let buffered = playout.mean_depth_samples / self.rate() as f32;
+        let rate = self.coding.rate();
+        let buffered = playout.mean_depth_samples / rate as f32;
         let network = self.peer.round_trip.unwrap_or_default() / 2;
         let delay = network + packet_time + Duration::from_secs_f32(buffered.max(0.0));
         let connection = Connection {
@@ -108,7 +114,7 @@ impl Leg {
         };
         LegStats {
             codec: Some(self.params.codec.name()),
-            rate: self.rate(),
+            rate,
             receive,
             loss,
             packet_time,

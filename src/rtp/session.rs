@@ -98,6 +98,9 @@ impl Receiver {
     /// Payloads of another clock rate, Hz, from now on.
     pub fn set_clock_rate(&mut self, clock_rate: u32) {
         self.clock_rate = clock_rate.max(1);
+        if let Some(source) = &mut self.source {
+            source.step = 0;
+        }
     }
 
     /// Takes in a packet that the latch admitted, with its kernel arrival time.

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::audio::level::SILENCE_DBOV;
 use crate::call::EndReason;
 use crate::config::LogFormat;
+use crate::leg::LegStats;
 use crate::rtp::bursts;
 use crate::switch::{Event, Summary};
 
@@ -109,6 +110,7 @@ fn ended(summary: &Summary) {
         buffer_mean_ms = s.map(|s| tenths(s.buffer_ms().1.into())),
         buffer_max_ms = s.map(|s| tenths(s.buffer_ms().2.into())),
         late = s.map(|s| s.playout.late),
+        concealed_ms = s.map(LegStats::concealed_ms),
         concealed_samples = s.map(|s| s.playout.concealed_samples),
         tx_packets = s.map(|s| s.send.packets),
         tx_lost = s.map(|s| s.peer.lost),
