@@ -67,7 +67,9 @@ impl Phones {
             let sockets: Vec<&UdpSocket> = legs[first..].iter().map(|l| &l.socket).collect();
             self.invite(&mut dialogs[first..], &sockets, shape);
             if read.elapsed() > READ_EVERY {
-                legs.iter_mut().for_each(|l| l.receive(&mut batch));
+                for leg in &mut legs {
+                    leg.receive(&mut batch);
+                }
                 read = Instant::now();
             }
         }

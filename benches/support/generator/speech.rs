@@ -65,7 +65,8 @@ struct Steady {
 impl Plan {
     /// The plan of room number `room` with so many members.
     pub fn new(speech: Speech, room: usize, members: usize) -> Self {
-        let step = (37..).find(|step| gcd(*step, members.max(1)) == 1);
+        // Among so many numbers in a row there is one without a factor in common.
+        let step = (37..37 + members.max(1)).find(|step| gcd(*step, members) == 1);
         Self {
             speech,
             members,
