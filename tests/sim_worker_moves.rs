@@ -145,6 +145,7 @@ impl Bench {
                 jitter_max_ms: 200,
                 media_timeout_ms: 0,
                 inband_digits: true,
+                process: Default::default(),
             };
             let params = LegParams::g711(Codec::Pcmu, Some(peer(party)));
             let leg = Box::new(Leg::new(bench.place(0), params, settings).unwrap());

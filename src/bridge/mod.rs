@@ -12,7 +12,7 @@ mod talker;
 
 pub use port::{IDLE_PEAK, Port};
 
-use crate::audio::limiter;
+use crate::audio::limiter::Limiter;
 use bands::{Bands, frame_of};
 use port::Phase;
 use talker::Dominant;
@@ -44,6 +44,8 @@ pub struct Bridge {
     bands: Bands,
     /// What silent parties hear, by band.
     common: [[i16; MAX_FRAME]; 3],
+    /// Of the common mixes.
+    limiters: [Limiter; 3],
     dominant: Dominant,
     talkers: usize,
 }
@@ -55,6 +57,7 @@ impl Bridge {
             ports: Vec::with_capacity(max_ports),
             bands: Bands::new(),
             common: [[0; MAX_FRAME]; 3],
+            limiters: [Limiter::default(); 3],
             dominant: Dominant::default(),
             talkers: 0,
         }
@@ -173,18 +176,19 @@ impl Bridge {
         }
         self.dominant.end(loudest);
         self.bands.distribute();
+        let before = self.limiters;
         for band in self.bands.in_use() {
-            limiter::limit_slice(self.bands.total(band), &mut self.common[band]);
+            self.limiters[band].limit(self.bands.total(band), &mut self.common[band]);
         }
-        for port in self.ports.iter_mut().filter(|port| port.own_mix) {
-            let (band, frame) = (port.band, frame_of(port.band));
-            if port.contributes {
-                let total = self.bands.total(band);
-                limiter::limit_without(total, &port.rx[..frame], &mut port.tx[..frame]);
-            } else {
-                port.tx[..frame].copy_from_slice(&self.common[band][..frame]);
+        for port in &mut self.ports {
+            let band = port.band;
+            let total = self.bands.total(band);
+            let common = &self.common[band][..total.len()];
+            if port.own_mix {
+                port.hear_own(total, common, before[band]);
+            } else if port.heard_own {
+                port.hear_common(total, common, self.limiters[band]);
             }
-            port.finish();
         }
     }
 

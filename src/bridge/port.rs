@@ -3,6 +3,7 @@
 use super::MAX_FRAME;
 use super::bands::{band_of, frame_of};
 use super::talker::Loudness;
+use crate::audio::limiter::{self, Limiter};
 
 /// Samples with a magnitude up to this are idle-channel noise: the smallest step of G.711
 /// (A-law has no zero at all, so a silent A-law party sends +-8).
@@ -42,6 +43,10 @@ pub struct Port {
     /// Says nothing in this tick: `rx` was not written.
     pub(super) silent: bool,
     pub(super) loudness: Loudness,
+    /// Of the mix of its own.
+    pub(super) limiter: Limiter,
+    /// Whether that was heard in the last tick.
+    pub(super) heard_own: bool,
     pub(super) rx: [i16; MAX_FRAME],
     pub(super) tx: [i16; MAX_FRAME],
 }
@@ -59,6 +64,8 @@ impl Port {
             postponed: false,
             silent: false,
             loudness: Loudness::default(),
+            limiter: Limiter::default(),
+            heard_own: false,
             rx: [0; MAX_FRAME],
             tx: [0; MAX_FRAME],
         }
@@ -96,6 +103,38 @@ impl Port {
         self.loudness.follow(peak);
         self.contributes = peak > IDLE_PEAK;
         self.own_mix = self.contributes || self.phase != Phase::Steady;
+    }
+
+    /// Writes the mix of its own: `total` without what it says. `before` is the limiter of the common
+    /// mix as it was before this tick, which it has heard so far.
+    pub(super) fn hear_own(&mut self, total: &[i32], common: &[i16], before: Limiter) {
+        let frame = total.len();
+        if !self.heard_own {
+            self.limiter = before;
+        }
+        self.heard_own = true;
+        if self.contributes {
+            let tx = &mut self.tx[..frame];
+            self.limiter.limit_without(total, &self.rx[..frame], tx);
+        } else if self.limiter == before {
+            self.tx[..frame].copy_from_slice(common);
+            self.heard_own = false;
+        } else {
+            self.limiter.limit(total, &mut self.tx[..frame]);
+        }
+        self.finish();
+    }
+
+    /// Goes back to the common mix: at once where nothing is limited, else in one frame's fade.
+    pub(super) fn hear_common(&mut self, total: &[i32], common: &[i16], limiter: Limiter) {
+        self.heard_own = false;
+        if self.limiter.gain() >= 1.0 && limiter.gain() >= 1.0 {
+            return;
+        }
+        let tx = &mut self.tx[..total.len()];
+        self.limiter.limit(total, tx);
+        limiter::cross_fade(tx, common);
+        self.own_mix = true;
     }
 
     /// The fades on what the party hears, then the next phase.

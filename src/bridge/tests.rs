@@ -293,3 +293,62 @@ fn the_dominant_party_is_who_was_clearly_louder_for_a_while() {
     b.remove(2);
     assert_eq!(b.dominant(), None);
 }
+
+/// The largest step between neighbours, and whether two of them are at the limit: a flat top.
+fn steps(samples: &[i16]) -> (i32, bool) {
+    let step = samples
+        .windows(2)
+        .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs())
+        .max()
+        .unwrap();
+    let at_limit = |s: &i16| s.unsigned_abs() >= 32_767;
+    (step, samples.windows(2).any(|w| w.iter().all(at_limit)))
+}
+
+#[test]
+fn a_loud_room_is_turned_down_and_not_clipped_also_for_who_begins_and_ceases_to_talk() {
+    let mut b = bridge(12);
+    let mut silent = Vec::new();
+    let mut sometimes = Vec::new();
+    for t in 0..150 {
+        let loud: Vec<i16> = sine(400.0, RATE, t).iter().map(|s| s * 3).collect();
+        for port in 0..10 {
+            b.rx(port).unwrap().copy_from_slice(&loud);
+        }
+        b.set_silent(10);
+        if (50..100).contains(&t) {
+            b.rx(11).unwrap().copy_from_slice(&sine(400.0, RATE, t));
+        } else {
+            b.set_silent(11);
+        }
+        b.mix();
+        if t >= 2 {
+            silent.extend_from_slice(heard(&b, 10));
+            sometimes.extend_from_slice(heard(&b, 11));
+        }
+    }
+    // A full-scale sine of 400 Hz moves by 10,300 at its steepest; clipped, it is at the limit.
+    for (who, samples) in [("silent", &silent), ("sometimes", &sometimes)] {
+        let (step, clipped) = steps(samples);
+        assert!(step < 11_000 && !clipped, "{who}: {step}");
+        let loudest = samples.iter().map(|s| s.unsigned_abs()).max().unwrap();
+        assert!(loudest > 28_000, "{who}: {loudest}");
+    }
+}
+
+#[test]
+fn two_ordinary_talkers_pass_bit_for_bit() {
+    let mut b = bridge(3);
+    for t in 0..20 {
+        let (one, two) = (sine(300.0, RATE, t), sine(500.0, RATE, t));
+        b.rx(0).unwrap().copy_from_slice(&one);
+        b.rx(1).unwrap().copy_from_slice(&two);
+        b.set_silent(2);
+        b.mix();
+        let sum: Vec<i16> = one.iter().zip(&two).map(|(a, b)| a + b).collect();
+        if t > 0 {
+            assert_eq!(heard(&b, 2), sum);
+            assert_eq!(heard(&b, 0), two);
+        }
+    }
+}

@@ -6,12 +6,44 @@ use super::playout::{Playout, PlayoutSettings};
 use super::transmit::MAX_PACKET;
 use crate::audio::NARROWBAND;
 use crate::audio::polyphase::Resampler;
+use crate::audio::process::{NoiseSuppression, ProcessSettings, Processing};
 use crate::codec::{Codec, CodecError, Encoder, OpusSettings};
 
 /// The longest packet time, ms.
 const MAX_PTIME_MS: u32 = 60;
 /// What can be waiting besides: one tick, ms.
 const TICK_MS: u32 = 20;
+
+/// What a party's audio is processed with; none where nothing is done to it.
+fn processing(settings: ProcessSettings, rate: u32) -> Option<Box<Processing>> {
+    (settings != ProcessSettings::default()).then(|| {
+        let mut processing = Box::new(Processing::new(rate));
+        processing.apply(settings, settings.noise_suppression(rate));
+        processing
+    })
+}
+
+/// Other processing for a leg whose samples have the rate that it was made for: the memory comes
+/// with it, and what is no longer in use goes back in it.
+#[derive(Debug)]
+pub struct Reprocessing {
+    pub(super) settings: ProcessSettings,
+    pub(super) rate: u32,
+    pub(super) processing: Option<Box<Processing>>,
+    pub(super) noise: Option<Box<NoiseSuppression>>,
+}
+
+impl Reprocessing {
+    /// Takes the memory for `settings` at `rate` Hz.
+    pub fn new(settings: ProcessSettings, rate: u32) -> Box<Self> {
+        Box::new(Self {
+            settings,
+            rate,
+            processing: Some(Box::new(Processing::new(rate))),
+            noise: settings.noise_suppression(rate),
+        })
+    }
+}
 
 /// Which encodings two legs can share: equal keys, equal payloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +90,17 @@ pub struct Coding {
     pub(super) down: Option<Box<Resampler>>,
     /// The same for what is recorded, which is without the digits.
     pub(super) record_down: Option<Box<Resampler>>,
+    /// What is done to the audio, where anything is.
+    pub(super) processing: Option<Box<Processing>>,
 }
 
 impl Coding {
     /// Takes all the memory for a leg with these parameters.
-    pub fn new(params: &LegParams, jitter_max_ms: u32) -> Result<Self, CodecError> {
+    pub fn new(
+        params: &LegParams,
+        jitter_max_ms: u32,
+        process: ProcessSettings,
+    ) -> Result<Self, CodecError> {
         let codec = params.codec;
         let rate = codec.sample_rate();
         let resampler = |from, to| (from != to).then(|| Box::new(Resampler::new(from, to)));
@@ -78,6 +116,7 @@ impl Coding {
             up: resampler(NARROWBAND, rate),
             down: resampler(rate, NARROWBAND),
             record_down: resampler(rate, NARROWBAND),
+            processing: processing(process, rate),
         })
     }
 

@@ -17,7 +17,7 @@ mod stats;
 pub mod tap;
 mod transmit;
 
-pub use coding::{Coding, EncodingKey};
+pub use coding::{Coding, EncodingKey, Reprocessing};
 pub use control::PeerReport;
 use dial::Dialled;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
@@ -177,7 +177,7 @@ impl Leg {
             latch: Latch::new(params.remote_rtp),
             connected: None,
             receiver: Receiver::new(params.codec.clock_rate()),
-            coding: Coding::new(&params, settings.jitter_max_ms)?,
+            coding: Coding::new(&params, settings.jitter_max_ms, settings.process)?,
             player: Player::new(),
             tap: None,
             echo: false,
@@ -285,6 +285,20 @@ impl Leg {
         self.params = params;
     }
 
+    /// Switches the processing of the audio; what is no longer in use is left in `to`. Another codec
+    /// may have come meanwhile: then nothing changes.
+    pub fn reprocess(&mut self, to: &mut Reprocessing) {
+        if to.rate != self.rate() {
+            return;
+        }
+        if self.coding.processing.is_none() {
+            self.coding.processing = to.processing.take();
+        }
+        if let Some(processing) = &mut self.coding.processing {
+            to.noise = processing.apply(to.settings, to.noise.take());
+        }
+    }
+
     /// Starts a play; one that runs is replaced and handed back.
     pub fn play(&mut self, play: Box<Play>) -> Option<(Box<Play>, PlayEnd)> {
         self.player.replace(play)
@@ -381,6 +395,9 @@ impl Leg {
         }
         self.coding.playout.pull(rx, now);
         self.mute(rx, now);
+        if let Some(processing) = &mut self.coding.processing {
+            processing.input(rx);
+        }
         self.level.update(rx);
     }
 
@@ -466,6 +483,19 @@ impl Leg {
         let mut held = false;
         let mut mixed = [0i16; MAX_TICK];
         let mut outgoing = base;
+        let mut processed = [0i16; MAX_TICK];
+        if let Some(processing) = self.coding.processing.as_mut()
+            && processing.changes_output()
+        {
+            let processed = &mut processed[..outgoing.samples.len()];
+            processed.copy_from_slice(outgoing.samples);
+            processing.output(processed);
+            outgoing = Outgoing {
+                samples: processed,
+                shared: None,
+                ..outgoing
+            };
+        }
         if !self.player.is_idle() {
             if let PlayStatus::Ended(play, end) = self.play_over(outgoing.samples, &mut mixed) {
                 ended = Some(LegEvent::PlayEnded(play, end));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::audio::process::ProcessSettings;
 use crate::codec::{Codec, OpusSettings};
 
 /// How many payload types with audio a leg can receive.
@@ -109,4 +110,6 @@ pub struct LegSettings {
     pub media_timeout_ms: u32,
     /// Where no telephone events were agreed on, digits are sought in the audio.
     pub inband_digits: bool,
+    /// What is done to the audio.
+    pub process: ProcessSettings,
 }

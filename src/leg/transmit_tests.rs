@@ -1,4 +1,5 @@
 use super::*;
+use crate::audio::process::ProcessSettings;
 use crate::codec::{Decoder, OpusSettings};
 use crate::leg::LegParams;
 
@@ -7,7 +8,7 @@ const PCMU: Codec = Codec::Pcmu;
 fn coding(codec: Codec) -> Coding {
     let mut params = LegParams::g711(codec, None);
     params.opus = OpusSettings::default();
-    Coding::new(&params, 200).unwrap()
+    Coding::new(&params, 200, ProcessSettings::default()).unwrap()
 }
 
 fn format(codec: Codec, ptime_ms: u8) -> Format {
@@ -220,7 +221,7 @@ fn a_pause_of_opus_sends_nothing_and_the_next_packet_has_the_marker() {
         dtx: true,
         ..OpusSettings::default()
     };
-    let mut coding = Coding::new(&params, 200).unwrap();
+    let mut coding = Coding::new(&params, 200, ProcessSettings::default()).unwrap();
     let mut t = Transmit::new(1, 100, 5000, Codec::Opus);
     let mut packets: Vec<(u64, Vec<u8>)> = Vec::new();
     for tick in 0..200u64 {

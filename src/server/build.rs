@@ -95,6 +95,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
             .timeout
             .map_or(0, |t| t.as_millis().min(u128::from(u32::MAX)) as u32),
         inband_digits: config.media.inband_dtmf,
+        process: config.media.processing.settings(),
     }
 }
 

@@ -6,9 +6,10 @@ use rand::Rng;
 
 use super::{Event, LegPlace, Output, Summary, Switch};
 use crate::app::AppSpec;
+use crate::audio::process::ProcessSettings;
 use crate::call::{self, CallHandle, EndReason};
 use crate::codec::CodecError;
-use crate::leg::{EncodingKey, Leg, LegId, LegParams, LegSettings};
+use crate::leg::{EncodingKey, Leg, LegId, LegParams, LegSettings, Reprocessing};
 use crate::sip::message::Request;
 use crate::sip::method::Method;
 use crate::sip::transport::Flow;
@@ -141,6 +142,7 @@ impl Switch {
         let Some(entry) = self.calls.get(&handle) else {
             return;
         };
+        let process = entry.process;
         let room = match entry.call.spec() {
             AppSpec::Conference(c) => Some((c.room.clone(), c.max_members)),
             _ => None,
@@ -166,6 +168,7 @@ impl Switch {
             jitter_max_ms: self.settings.jitter_max_ms,
             media_timeout_ms: self.settings.media_timeout_ms,
             inband_digits: self.settings.inband_digits,
+            process,
         };
         let mut leg = match Leg::new(id, params, settings) {
             Ok(leg) => Box::new(leg),
@@ -198,12 +201,26 @@ impl Switch {
             .params
             .is_some_and(|old| key(&old).is_served_like(key(&params)));
         entry.params = Some(params);
-        let recoding = (!same).then(|| Recoding::new(&params, self.settings.jitter_max_ms));
+        let process = entry.process;
+        let recoding =
+            (!same).then(|| Recoding::new(&params, self.settings.jitter_max_ms, process));
         match recoding.transpose() {
             Ok(recoding) => {
                 self.media(handle, |leg| Command::Configure(leg, params, recoding));
             }
             Err(error) => self.codec_failed(handle, &error),
+        }
+    }
+
+    /// Other processing of a call's audio, also while it runs.
+    pub fn process(&mut self, handle: CallHandle, settings: ProcessSettings) {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        entry.process = settings;
+        if let Some(params) = entry.params {
+            let to = Reprocessing::new(settings, params.codec.sample_rate());
+            self.media(handle, |leg| Command::Process(leg, to));
         }
     }
 

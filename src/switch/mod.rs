@@ -25,6 +25,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::app::PlayId;
+use crate::audio::process::ProcessSettings;
 use crate::call::{self, Call, CallHandle, EndReason, Originate};
 use crate::endpoint::{self, Endpoint};
 use crate::leg::LegId;
@@ -64,6 +65,8 @@ pub struct Settings {
     pub media_timeout_ms: u32,
     /// Where no telephone events were agreed on, digits are sought in the audio.
     pub inband_digits: bool,
+    /// What is done to each party's audio, unless its call says otherwise.
+    pub process: ProcessSettings,
 }
 
 /// Where a call's media runs.
@@ -98,6 +101,7 @@ struct Entry {
     leg: Option<LegPlace>,
     /// What the leg was told last.
     params: Option<LegParams>,
+    process: ProcessSettings,
     room: Option<String>,
     dialogs: Vec<DialogId>,
     invites: Vec<ServerId>,
@@ -367,6 +371,7 @@ impl Switch {
             call,
             leg: None,
             params: None,
+            process: self.settings.process,
             room: None,
             dialogs: Vec::new(),
             invites: Vec::new(),

@@ -1,10 +1,11 @@
 //! What goes into a worker and what comes out of it.
 
+use crate::audio::process::ProcessSettings;
 use crate::bridge::{Bridge, Port};
 use crate::codec::CodecError;
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
-use crate::leg::{Coding, Dial, Leg, LegEvent, LegId, LegParams, LegStats};
+use crate::leg::{Coding, Dial, Leg, LegEvent, LegId, LegParams, LegStats, Reprocessing};
 
 use super::shared::SharedEncoder;
 
@@ -28,9 +29,13 @@ pub struct Recoding {
 
 impl Recoding {
     /// All that a leg with these parameters needs.
-    pub fn new(params: &LegParams, jitter_max_ms: u32) -> Result<Box<Self>, CodecError> {
+    pub fn new(
+        params: &LegParams,
+        jitter_max_ms: u32,
+        process: ProcessSettings,
+    ) -> Result<Box<Self>, CodecError> {
         Ok(Box::new(Self {
-            coding: Coding::new(params, jitter_max_ms)?,
+            coding: Coding::new(params, jitter_max_ms, process)?,
             shared: SharedEncoder::new(params.codec, params.opus)?,
         }))
     }
@@ -49,6 +54,8 @@ pub enum Command {
     Detach(LegId),
     /// What a re-INVITE or UPDATE decided, and what another codec needs.
     Configure(LegId, LegParams, Option<Box<Recoding>>),
+    /// Other processing of the audio.
+    Process(LegId, Box<Reprocessing>),
     /// A new bridge.
     CreateBridge(BridgeId, Box<Bridge>),
     /// Ends a bridge; legs in it go on alone.
@@ -92,6 +99,7 @@ impl Command {
             Command::Close(_) => Command::Close(id),
             Command::Detach(_) => Command::Detach(id),
             Command::Configure(_, params, recoding) => Command::Configure(id, params, recoding),
+            Command::Process(_, to) => Command::Process(id, to),
             Command::Join {
                 bridge,
                 port,
@@ -147,6 +155,8 @@ pub enum Freed {
     Dial(Box<Dial>),
     /// What was in use before another codec.
     Recoding(Box<Recoding>),
+    /// Processing that is no longer in use.
+    Reprocessing(Box<Reprocessing>),
     /// An encoder that a room had already, or has no more use for.
     Encoder(Box<SharedEncoder>),
     /// Room for statistics that nobody wants any more.

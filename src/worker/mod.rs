@@ -158,6 +158,12 @@ impl Worker {
             Command::Configure(id, params, recoding) => {
                 self.configure(id, params, recoding, time);
             }
+            Command::Process(id, mut to) => {
+                if let Some(seat) = self.seat(id) {
+                    seat.leg.reprocess(&mut to);
+                }
+                self.outbox.tell(Event::Freed(Freed::Reprocessing(to)));
+            }
             Command::Play(id, play) => match self.seat(id) {
                 Some(seat) => {
                     if let Some((old, end)) = seat.leg.play(play) {

@@ -89,6 +89,7 @@ pub fn settings() -> switch::Settings {
         jitter_max_ms: 200,
         media_timeout_ms: 30_000,
         inband_digits: true,
+        process: Default::default(),
     }
 }
 
