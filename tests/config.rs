@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use antiphon::audio::process::ProcessSettings;
-use antiphon::codec::Codec;
+use antiphon::codec::{Codec, OpusSettings};
 use antiphon::config::{AppConfig, Config, ConfigError, LogFormat, Route};
 use proptest::prelude::*;
 
@@ -87,6 +87,28 @@ fn values_are_taken() {
         config.prompts.directory,
         Some(PathBuf::from("/srv/prompts"))
     );
+}
+
+#[test]
+fn every_codec_can_be_named_and_opus_set() {
+    let config = parse(
+        "[media]\ncodecs = [\"opus\", \"L16/48000\", \"G722\", \"l16/8000\", \"PCMA\"]\n\
+         [media.opus]\nbitrate = 24_000\ncomplexity = 10\nfec = false\ndtx = true\ncbr = true\n\
+         expected_loss = 0\nmax_playback_rate = 16000\n",
+    );
+    use Codec::{G722, L16Full, L16Narrow, Opus, Pcma};
+    assert_eq!(config.media.codecs, [Opus, L16Full, G722, L16Narrow, Pcma]);
+    let opus = OpusSettings {
+        bitrate: 24_000,
+        complexity: 10,
+        fec: false,
+        dtx: true,
+        cbr: true,
+        max_playback_rate: 16_000,
+        expected_loss: 0,
+    };
+    assert_eq!(config.media.opus, opus);
+    assert_eq!(parse(&config.to_toml_with_defaults()), config);
 }
 
 #[test]

@@ -21,6 +21,12 @@ const SDP: &[&[u8]] = &[
     b"v=0\no=x 2 3 IN IP6 ::1\ns= \nt=0 0\nm=video 9 RTP/AVP 96\na=rtpmap:96 H264/90000\n\
       m=audio 6000/2 RTP/SAVP 97 0\nc=IN IP6 2001:db8::1\na=rtpmap:97 pcma/8000/1\na=inactive\n\
       a=maxptime:60\nm=image 0 udptl t38\n",
+    b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+      m=audio 4000 RTP/AVP 111 63 9 98 110 126\r\na=rtpmap:111 opus/48000/2\r\n\
+      a=fmtp:111 minptime=10;useinbandfec=1;maxaveragebitrate=20000;usedtx=1\r\n\
+      a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtpmap:98 L16/16000\r\n\
+      a=rtpmap:110 telephone-event/48000\r\na=rtpmap:126 telephone-event/8000\r\n\
+      a=ptime:60\r\na=maxptime:40\r\n",
     b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n",
 ];
 
@@ -134,6 +140,14 @@ fn dtmf() {
         run.extend_from_slice(&packet);
     }
     mutate(6, &[&run, &[0x40; 4000]], antiphon::dtmf::fuzz::digits);
+}
+
+#[test]
+fn redundancy() {
+    let two = [
+        0xef, 0x0f, 0x00, 0x02, 0xe0, 0x1e, 0x00, 0x03, 111, 1, 2, 3, 4, 5, 6, 7,
+    ];
+    mutate(8, &[&two, &[8, 1, 2]], antiphon::rtp::fuzz::redundancy);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::latch::{Latch, Verdict};
 use super::packet::{HEADER_LEN, Header, Packet, is_rtcp, write_header};
+use super::redundancy::{MAX_BLOCKS, blocks};
 use super::rtcp::{self, Rtcp, write_compound};
 use super::session::Receiver;
 use super::xr;
@@ -59,6 +60,30 @@ pub fn packets(bytes: &[u8]) {
     assert!((0.0..=1.0).contains(&pattern.missing_rate()));
     assert!(pattern.burst_ratio.is_finite() && pattern.burst_packets.is_finite());
     assert!(stats.duplicates <= stats.packets, "counted once at most");
+}
+
+/// Reads `bytes` as redundant audio: the blocks lie behind each other in it, and one ends it.
+///
+/// # Panics
+/// Where they do not: that is a bug.
+pub fn redundancy(bytes: &[u8]) {
+    let Some(found) = blocks(bytes) else {
+        return;
+    };
+    let found: Vec<_> = found.collect();
+    assert!(found.len() <= MAX_BLOCKS);
+    let len: usize = found.iter().map(|block| block.payload.len()).sum();
+    assert!(len < bytes.len());
+    assert_eq!(
+        bytes[bytes.len() - len..],
+        found
+            .iter()
+            .map(|block| block.payload)
+            .collect::<Vec<_>>()
+            .concat()
+    );
+    assert!(found.iter().all(|block| block.payload_type.0 < 128));
+    assert!(found.iter().all(|block| block.timestamp_offset < 1 << 14));
 }
 
 /// Reads `bytes` as RTCP; a report that was read prints to what reads the same, plain and extended.

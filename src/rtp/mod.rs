@@ -9,6 +9,7 @@ pub mod fuzz;
 pub mod jitter;
 pub mod latch;
 pub mod packet;
+pub mod redundancy;
 pub mod rtcp;
 pub mod seq;
 pub mod session;

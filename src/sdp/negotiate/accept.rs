@@ -46,6 +46,10 @@ pub fn accept(
         opus: answered.opus,
         rx_payload_types: offered.payload_map(),
         telephone_event: common_event(&offered, &answered, codec),
+        redundancy: offered
+            .redundancy
+            .clone()
+            .filter(|_| answered.redundancy.is_some()),
         comfort_noise: offered.comfort_noise && answered.comfort_noise,
         ptime_ms: format::ptime_ms(their, codec, capabilities.ptime_ms),
         direction: our.direction.intersect(their_direction.reversed()),

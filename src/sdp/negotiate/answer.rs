@@ -31,6 +31,7 @@ pub fn answer(
             codecs: &formats.codecs,
             opus: &capabilities.opus,
             telephone_events: events.as_slice(),
+            redundancy: agreed.redundancy.as_ref(),
             comfort_noise: formats.comfort_noise,
             ptime_ms: agreed.ptime_ms,
             direction: agreed.direction,
@@ -81,6 +82,7 @@ fn agree(
                 clock_rate,
             }
         }),
+        redundancy: formats.redundancy.clone(),
         comfort_noise: formats.comfort_noise,
         ptime_ms: format::ptime_ms(media, codec, capabilities.ptime_ms),
         direction: theirs.reversed().intersect(wanted),

@@ -5,7 +5,9 @@ use crate::codec::{Codec, OpusSettings};
 use crate::sdp::description::{Address, Media};
 use crate::sdp::{Description, Direction};
 
-use super::{Capabilities, NegotiateError, PayloadMap, RejectedStream, opus};
+use super::{
+    Capabilities, NegotiateError, PayloadMap, Redundancy, RejectedStream, opus, redundancy,
+};
 
 /// The formats of a peer's audio stream that we know, by its numbers and in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub(super) struct Formats {
     pub(super) opus: OpusSettings,
     /// Number and clock rate, each rate at most once.
     pub(super) telephone_events: Vec<(u8, u32)>,
+    pub(super) redundancy: Option<Redundancy>,
     /// Beside a codec of 8 kHz alone.
     pub(super) comfort_noise: bool,
 }
@@ -64,6 +67,9 @@ impl Formats {
                 _ => {}
             }
         }
+        if capabilities.redundancy {
+            formats.redundancy = redundancy::find(media, &formats.codecs);
+        }
         formats.comfort_noise &= allow_comfort_noise(&formats.codecs);
         formats
     }
@@ -94,6 +100,7 @@ impl Formats {
         let numbers = self.codecs.iter().map(|(number, _)| *number);
         !numbers
             .chain(self.telephone_events.iter().map(|(number, _)| *number))
+            .chain(self.redundancy.iter().map(|red| red.payload_type))
             .any(|number| (64..=95).contains(&number))
     }
 }

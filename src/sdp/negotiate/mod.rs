@@ -10,6 +10,7 @@ mod error;
 mod format;
 mod offer;
 mod opus;
+mod redundancy;
 mod write;
 
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +23,7 @@ pub use accept::accept;
 pub use answer::{answer, reject};
 pub use error::NegotiateError;
 pub use offer::offer;
+pub use redundancy::Redundancy;
 
 /// What antiphon is willing to do in a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Capabilities {
     pub opus: OpusSettings,
     /// Whether digits as `telephone-event` (RFC 4733) are wanted.
     pub telephone_event: bool,
+    /// Whether redundant audio (RFC 2198) is taken where it is offered. It is not sent.
+    pub redundancy: bool,
     /// The packet time where the peer asks for none, ms.
     pub ptime_ms: u8,
     /// Whether RTP and RTCP may share a port (RFC 5761).
@@ -46,6 +50,7 @@ impl Default for Capabilities {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             opus: OpusSettings::default(),
             telephone_event: true,
+            redundancy: false,
             ptime_ms: 20,
             rtcp_mux: true,
             voip_metrics: true,
@@ -84,6 +89,8 @@ pub struct Agreed {
     pub telephone_event: Option<TelephoneEvent>,
     /// Whether the peer may send comfort noise (RFC 3389, payload type 13).
     pub comfort_noise: bool,
+    /// Redundant audio that the peer may send: `rtp::redundancy` takes it apart.
+    pub redundancy: Option<Redundancy>,
     /// The packet time that we send with, ms: one that the codec has ([`Codec::ptime_ms`]).
     pub ptime_ms: u8,
     /// Our direction.

@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::sdp::Direction;
 
-use super::{Agreed, Capabilities, Local, PayloadMap, format, write};
+use super::{Agreed, Capabilities, Local, PayloadMap, Redundancy, format, write};
 
 /// The text of our offer. With `previous` it is one within a session: payload numbers, the
 /// codec in use and the places of all streams are kept.
@@ -19,11 +19,13 @@ pub fn offer(
     } else {
         Vec::new()
     };
+    let redundancy = redundancy(&codecs, capabilities, previous);
     let audio = write::Audio {
         proto: "RTP/AVP",
         codecs: &codecs,
         opus: &capabilities.opus,
         telephone_events: &telephone_events,
+        redundancy,
         comfort_noise: previous.is_some_and(|agreed| agreed.comfort_noise)
             && format::allow_comfort_noise(&codecs),
         ptime_ms: previous.map_or(capabilities.ptime_ms, |agreed| agreed.ptime_ms),
@@ -53,6 +55,7 @@ fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec
     let event = previous
         .and_then(|agreed| agreed.telephone_event)
         .map(|event| event.rx);
+    let redundancy = redundancy_number(previous);
     let in_use = previous
         .map(|agreed| agreed.codec)
         .filter(|codec| capabilities.codecs.contains(codec));
@@ -66,6 +69,7 @@ fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec
         }
         let is_taken = |number: u8| {
             event == Some(number)
+                || redundancy == Some(number)
                 || known.get(number).is_some_and(|other| other != codec)
                 || offered.iter().any(|(other, _)| *other == number)
         };
@@ -96,6 +100,7 @@ fn event_formats(codecs: &[(u8, Codec)], previous: Option<&Agreed>) -> Vec<(u8, 
         let is_taken = |number: u8| {
             let mut numbers = codecs.iter().map(|(other, _)| *other);
             numbers.any(|other| other == number)
+                || redundancy_number(previous) == Some(number)
                 || events
                     .iter()
                     .chain(&kept)
@@ -106,6 +111,20 @@ fn event_formats(codecs: &[(u8, Codec)], previous: Option<&Agreed>) -> Vec<(u8, 
         events.extend(number.map(|number| (number, rate)));
     }
     events
+}
+
+/// What the peer may send of redundant audio it may go on sending; we ask nobody for it.
+fn redundancy<'a>(
+    codecs: &[(u8, Codec)],
+    capabilities: &Capabilities,
+    previous: Option<&'a Agreed>,
+) -> Option<&'a Redundancy> {
+    let kept = previous?.redundancy.as_ref()?;
+    (capabilities.redundancy && kept.holds_only(codecs)).then_some(kept)
+}
+
+fn redundancy_number(previous: Option<&Agreed>) -> Option<u8> {
+    Some(previous?.redundancy.as_ref()?.payload_type)
 }
 
 /// What nearly every phone uses; some take no other.

@@ -7,7 +7,7 @@ use crate::codec::{Codec, OpusSettings};
 use crate::sdp::Direction;
 
 use super::format::COMFORT_NOISE;
-use super::{Local, RejectedStream, opus};
+use super::{Local, Redundancy, RejectedStream, opus};
 
 /// Our audio stream.
 pub(super) struct Audio<'a> {
@@ -17,6 +17,7 @@ pub(super) struct Audio<'a> {
     pub(super) opus: &'a OpusSettings,
     /// Number and clock rate.
     pub(super) telephone_events: &'a [(u8, u32)],
+    pub(super) redundancy: Option<&'a Redundancy>,
     pub(super) comfort_noise: bool,
     pub(super) ptime_ms: u8,
     pub(super) direction: Direction,
@@ -61,6 +62,7 @@ pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
         .codecs
         .iter()
         .map(|(number, _)| *number)
+        .chain(audio.redundancy.map(|red| red.payload_type))
         .chain(audio.comfort_noise.then_some(COMFORT_NOISE))
         .chain(audio.telephone_events.iter().map(|(number, _)| *number));
     for number in numbers {
@@ -78,6 +80,9 @@ pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
             let parameters = opus::parameters(audio.opus);
             let _ = write!(text, "a=fmtp:{number} {parameters}\r\n");
         }
+    }
+    if let Some(redundancy) = audio.redundancy {
+        redundancy.write(text, audio.codecs);
     }
     if audio.comfort_noise {
         let _ = write!(text, "a=rtpmap:{COMFORT_NOISE} CN/8000\r\n");
