@@ -238,17 +238,22 @@ fn a_peak_at_the_very_start_is_cut_for_half_a_millisecond() {
     for rate in RATES {
         let frame = rate as usize / 50;
         let mut limiter = Limiter::default();
+        let mut loud = vec![60_000; frame];
+        loud[..frame / 20].fill(100_000);
         let mut out = vec![0; frame];
-        limiter.limit(&vec![100_000; frame], &mut out);
+        limiter.limit(&loud, &mut out);
+        let cut = &out[..frame / 40];
         assert!(
-            out.iter().all(|s| *s >= 32_000),
+            cut.iter().all(|s| *s >= 32_000),
             "neither wrapped nor too low"
         );
-        assert!(
-            out[frame / 40 + 1..]
-                .iter()
-                .all(|s| (*s - 32_767).abs() <= 1)
-        );
+        for (out, sum) in out.iter().zip(&loud).skip(frame / 40) {
+            let expected = *sum as f32 * 0.327_67;
+            assert!(
+                (f32::from(*out) - expected).abs() <= 1.0,
+                "{rate}: {sum} became {out}"
+            );
+        }
     }
 }
 
@@ -300,7 +305,7 @@ fn the_own_mix_is_that_of_the_others() {
 #[test]
 fn a_party_goes_between_the_common_and_its_own_mix_without_a_step() {
     // A loud room; the party itself adds a peak in frame 5, and is silent from frame 6 on.
-    let room = sine(100.0, 8000, 0.4)
+    let room = sine(110.0, 8000, 0.4)
         .iter()
         .map(|s| i32::from(*s) * 3)
         .collect::<Vec<_>>();
@@ -330,10 +335,11 @@ fn a_party_goes_between_the_common_and_its_own_mix_without_a_step() {
         }
         heard.extend(out);
     }
-    // 100 Hz at full scale moves by at most 2573 in a sample; the gain's own moves are small.
+    // 110 Hz at full scale moves by at most 2831 in a sample, and a frame ends near its peak; the
+    // gain's own moves are small.
     let steps = heard[160..]
         .windows(2)
         .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs());
     let largest = steps.max();
-    assert!(largest < Some(2700), "{largest:?}");
+    assert!(largest < Some(3000), "{largest:?}");
 }
