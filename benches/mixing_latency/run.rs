@@ -71,7 +71,7 @@ pub fn conference(args: &Args, shape: &Shape) -> f64 {
         );
     }
     if args.busy {
-        println!("  server's ticks: {}", told.lateness.join(", "));
+        println!("  server's ticks: {}", told.ticks.join(", "));
     }
     cost
 }

@@ -101,8 +101,8 @@ pub struct Told {
     pub skipped_ticks: u64,
     /// The bound under which 99 % of the slots' lateness lay, us.
     pub lateness_p99_us: u64,
-    /// All that its last line says of lateness, as `key=value`.
-    pub lateness: Vec<String>,
+    /// All that its last line says of ticks, as `key=value`.
+    pub ticks: Vec<String>,
 }
 
 /// What of the configuration depends on the load.
@@ -259,8 +259,12 @@ impl Told {
             } else if line.contains(" stopped ") {
                 told.skipped_ticks = value("skipped_ticks") as u64;
                 told.lateness_p99_us = value("lateness_p99_us") as u64;
-                let words = line.split(' ').filter(|w| w.starts_with("lateness_"));
-                told.lateness = words.map(str::to_owned).collect();
+                let is_tick = |w: &&str| {
+                    let names = ["lateness_", "length_", "overruns", "skipped_ticks"];
+                    names.iter().any(|name| w.starts_with(name))
+                };
+                let words = line.split(' ').filter(is_tick);
+                told.ticks = words.map(str::to_owned).collect();
             }
         }
         told

@@ -62,7 +62,7 @@ impl Format {
             Format::Pcma => "pcma",
             Format::G722 => "g722",
             Format::Opus => "opus",
-            Format::L16 => "l16",
+            Format::L16 => "l16/16000",
         }
     }
 
