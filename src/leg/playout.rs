@@ -194,6 +194,11 @@ impl Playout {
         self.refused = 0;
     }
 
+    /// The sender's timestamp that the next pull begins at.
+    pub fn next_timestamp(&self) -> u32 {
+        (self.buffer.start() as u32).wrapping_add(self.rebase)
+    }
+
     /// Counters and depth so far.
     pub fn stats(&self) -> PlayoutStats {
         let mut stats = self.stats;

@@ -1,0 +1,53 @@
+//! Speech over bad networks: `cargo bench --bench networks`. Spoken by espeak-ng, sent through
+//! codec, simulated network and playout in simulated time, and scored by PESQ against what was
+//! spoken; beside it the concealment of G.711 Appendix I on the same packets.
+//!
+//! Needs espeak-ng, sox, and Python with what builds `pesq` from PyPI; says what is missing.
+
+mod appendix;
+mod call;
+mod network;
+mod score;
+mod speech;
+mod table;
+mod tones;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// How speech sounds behind bad networks, and how much later it is.
+#[derive(Parser)]
+struct Args {
+    /// Runs of each network, each with other losses.
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Only codecs with this in their name.
+    #[arg(long, default_value = "")]
+    codec: String,
+    /// Only networks with this in their name, and the clean one.
+    #[arg(long, default_value = "")]
+    network: String,
+    /// What cargo passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let tones = tones::row();
+    if !speech::is_possible() {
+        return ExitCode::SUCCESS;
+    }
+    let Some(judge) = score::Judge::new() else {
+        return ExitCode::SUCCESS;
+    };
+    match table::print(judge, &args) {
+        Ok(met) if met && tones => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
