@@ -144,14 +144,16 @@ struct Newest {
 }
 
 impl Playout {
-    /// An empty playout: about 24 KiB at 8 kHz.
+    /// An empty playout: about 15 KiB at 8 kHz.
     pub fn new(settings: PlayoutSettings) -> Self {
         let rate = settings.rate.max(crate::audio::NARROWBAND);
         let settings = PlayoutSettings { rate, ..settings };
         let ms = rate as usize / 1000;
         Self {
             settings,
-            buffer: JitterBuffer::new(STORE_MS * ms),
+            buffer: JitterBuffer::new(
+                (settings.max_delay_ms as usize + BURST_MS).max(STORE_MS) * ms,
+            ),
             history: DelayHistory::new(),
             concealer: Concealer::new(settings.rate),
             noise: Noise::new(),
@@ -213,12 +215,9 @@ impl Playout {
         let Some(summary) = self.history.summary() else {
             return 0;
         };
-        let tick = i64::from(self.settings.rate / 50);
         let mut typical = i64::from(summary.typical);
-        // The network has recovered: all but one tick is given back at once, the last one
-        // when the history has forgotten.
-        if summary.recent != i32::MAX {
-            typical = typical.max(i64::from(summary.recent) - tick);
+        if summary.recovered {
+            typical = typical.max(i64::from(summary.recent));
         }
         let bound = i64::from(summary.best) - i64::from(self.max_delay());
         typical.max(bound) + self.line - self.buffer.start()
@@ -239,8 +238,10 @@ impl Playout {
     }
 }
 
-/// Room for a stall's burst, and for any delay that the settings may ask for.
-const STORE_MS: usize = 1000;
+/// Room for a stall's burst.
+const STORE_MS: usize = 500;
+/// The same above the most delay that the settings allow, which may be more.
+const BURST_MS: usize = 300;
 /// RFC 3551 §4.2: a receiver should take packets of up to 200 ms.
 const MAX_PACKET_MS: usize = 200;
 

@@ -176,7 +176,8 @@ impl Playout {
             0 => 0,
             jitter_us => (GUARD_JITTERS * jitter_us).clamp(MIN_GUARD_US, MAX_GUARD_US),
         };
-        let missed_us = difference_us(arrival, last) + guard_us - TICK_US;
+        let after_us = difference_us(arrival, last);
+        let missed_us = after_us + guard_us - TICK_US;
         let missed = if missed_us > 0 {
             (missed_us + TICK_US - 1) / TICK_US
         } else {
@@ -190,7 +191,9 @@ impl Playout {
         if headroom < -bound || headroom > self.buffer.capacity() as i64 {
             return;
         }
-        self.history.observe(early as i32, self.tick);
+        let late_us = (self.line - at) * 1000 / i64::from(self.settings.rate / 1000) + after_us;
+        let late_us = late_us.clamp(-MAX_LATE_US, MAX_LATE_US) as i32;
+        self.history.observe(early as i32, late_us, self.tick);
     }
 
     fn store(&mut self, packet: Newest) {
@@ -269,5 +272,7 @@ const GUARD_JITTERS: i64 = 3;
 /// At 200 ppm of drift, 1.5 s to build the delay up before the first packet is late.
 pub(super) const MIN_GUARD_US: i64 = 300;
 const MAX_GUARD_US: i64 = 2_000;
+/// More is as bad.
+const MAX_LATE_US: i64 = 100_000_000;
 /// A tick that was this late tells nothing about the network.
 const MAX_MISSED: i64 = 5;
