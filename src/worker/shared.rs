@@ -24,6 +24,13 @@ impl SharedEncodings {
         let i = match codec {
             Codec::Pcmu => 0,
             Codec::Pcma => 1,
+            // The others are encoded by the leg.
+            _ => {
+                return Encoded {
+                    codec,
+                    payload: &[],
+                };
+            }
         };
         if self.len[i] == 0 {
             self.len[i] = codec.encode(samples, &mut self.payload[i]);

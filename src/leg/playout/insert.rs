@@ -9,7 +9,7 @@ use crate::rtp::{Packet, SeqNo};
 impl Playout {
     /// Takes a packet in, in order of arrival. What does not fit is dropped and counted.
     pub fn insert(&mut self, packet: &Packet<'_>, codec: Codec, arrival: MediaTime) {
-        let len = codec.samples(packet.payload.len());
+        let len = codec.samples(packet.payload);
         if len == 0 {
             return;
         }
