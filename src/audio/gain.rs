@@ -63,6 +63,15 @@ fn scale(sample: i16, factor: f32) -> i16 {
     (scaled + 0.5f32.copysign(scaled)) as i16
 }
 
+/// The nearest sample, saturating.
+#[inline]
+pub fn to_sample(value: f32) -> i16 {
+    // So large that whole numbers are in the last bits: the sum rounds to one, and unlike `as`
+    // all of it vectorises.
+    const WHOLE: f32 = 12_582_912.0;
+    (value.clamp(-32_768.0, 32_767.0) + WHOLE).to_bits() as i16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +90,24 @@ mod tests {
         assert_eq!(samples, [i16::MIN, -1, 0, 1, i16::MAX]);
         assert_eq!(Gain::from_db(f32::NAN), Gain::MUTE);
         assert_eq!(Gain::from_linear(-2.0), Gain::MUTE);
+    }
+
+    #[test]
+    fn the_nearest_sample() {
+        for (value, expected) in [
+            (0.0, 0),
+            (-0.4, 0),
+            (0.6, 1),
+            (-1234.6, -1235),
+            (32_767.4, i16::MAX),
+            (1e30, i16::MAX),
+            (-1e30, i16::MIN),
+        ] {
+            assert_eq!(to_sample(value), expected, "{value}");
+        }
+        for sample in i16::MIN..=i16::MAX {
+            assert_eq!(to_sample(f32::from(sample)), sample);
+        }
     }
 
     #[test]

@@ -4,11 +4,14 @@ pub mod conceal;
 pub mod gain;
 pub mod level;
 pub mod limiter;
+pub mod polyphase;
 pub mod resample;
 pub mod source;
 pub mod stretch;
 pub mod tone;
 
+#[cfg(test)]
+pub(crate) mod testing;
 mod time;
 
 pub use time::MediaTime;
