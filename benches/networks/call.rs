@@ -1,8 +1,8 @@
 //! One way of a call: speech -> encoder -> network -> playout, in simulated time.
 
 use antiphon::audio::MediaTime;
-use antiphon::codec::Codec;
-use antiphon::leg::playout::{Playout, PlayoutSettings, PlayoutStats};
+use antiphon::codec::{Codec, CodecError, Encoder, MAX_PAYLOAD, OpusSettings};
+use antiphon::leg::playout::{Decoders, Playout, PlayoutSettings, PlayoutStats};
 use antiphon::rtp::{Packet, PayloadType, SeqNo, Ssrc, Timestamp};
 
 use super::appendix::{self, Appendix};
@@ -11,6 +11,17 @@ use super::network::Profile;
 const TICK_US: u64 = 20_000;
 /// How long before a tick a packet comes that the network does not delay.
 const BEFORE_US: u64 = 7_000;
+
+/// What a telephone sends that was told of 10 % of loss.
+const OPUS: OpusSettings = OpusSettings {
+    bitrate: 32_000,
+    complexity: 5,
+    fec: true,
+    dtx: false,
+    cbr: false,
+    max_playback_rate: 48_000,
+    expected_loss: 10,
+};
 
 /// What was heard.
 pub struct Call {
@@ -23,7 +34,7 @@ pub struct Call {
 }
 
 /// Sends `speech`, at the codec's sampling rate, in packets of 20 ms.
-pub fn call(codec: Codec, speech: &[i16], profile: Profile, seed: u64) -> Call {
+pub fn call(codec: Codec, speech: &[i16], profile: Profile, seed: u64) -> Result<Call, CodecError> {
     let rate = codec.sample_rate();
     let tick = rate as usize / 50;
     let frames: Vec<&[i16]> = speech.chunks_exact(tick).collect();
@@ -36,12 +47,13 @@ pub fn call(codec: Codec, speech: &[i16], profile: Profile, seed: u64) -> Call {
         .collect();
     arrivals.sort_unstable();
     let mut arrivals = arrivals.into_iter().peekable();
+    let mut encoder = Encoder::new(codec, &OPUS)?;
     let payloads: Vec<Vec<u8>> = frames
         .iter()
         .map(|frame| {
-            let mut payload = vec![0; 1500];
-            let len = codec.encode(frame, &mut payload);
-            payload.truncate(len.min(frame.len()));
+            let mut payload = vec![0; MAX_PAYLOAD];
+            let len = encoder.encode(frame, &mut payload);
+            payload.truncate(len);
             payload
         })
         .collect();
@@ -49,6 +61,7 @@ pub fn call(codec: Codec, speech: &[i16], profile: Profile, seed: u64) -> Call {
         rate,
         ..PlayoutSettings::default()
     });
+    playout.set_decoders(Decoders::new(&[codec], rate)?);
     let mut heard = vec![0; speech.len()];
     let mut added_ms = Vec::new();
     for (n, out) in heard.chunks_exact_mut(tick).enumerate() {
@@ -70,11 +83,11 @@ pub fn call(codec: Codec, speech: &[i16], profile: Profile, seed: u64) -> Call {
         let due = now as f64 / (1.0 + profile.drift());
         added_ms.push(((due - played) / 1e3) as f32);
     }
-    Call {
+    Ok(Call {
         heard,
         added_ms,
         stats: playout.stats(),
-    }
+    })
 }
 
 /// The same packets behind a buffer that waits for each as long as it takes, with the Appendix's

@@ -12,6 +12,7 @@ mod speech;
 mod table;
 mod tones;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,20 +35,24 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let tones = tones::row();
-    if !speech::is_possible() {
-        return ExitCode::SUCCESS;
-    }
-    let Some(judge) = score::Judge::new() else {
-        return ExitCode::SUCCESS;
-    };
-    match table::print(judge, &args) {
-        Ok(met) if met && tones => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether all bars that could be looked at are met.
+fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
+    let tones = tones::row()?;
+    if !speech::is_possible() {
+        return Ok(tones);
+    }
+    let Some(judge) = score::Judge::new() else {
+        return Ok(tones);
+    };
+    Ok(table::print(judge, args)? && tones)
 }

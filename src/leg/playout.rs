@@ -9,14 +9,23 @@
 //!                '--> DelayHistory --> pull: play | accelerate | expand | conceal | silence
 //! ```
 //!
+//! A codec with state, or of another rate, is not decoded on arrival: its payloads wait in the
+//! `Decoders`, and are decoded in order by the pull that needs them. There a loss is repaired by
+//! Opus' FEC if the next packet waits, or concealed by Opus itself.
+//!
 //! `line` advances by a tick with each pull, whatever happens. What is played lies `delay`
 //! samples behind it; a packet's earliness is its distance from the line at the tick that reads
 //! it. On a clean network all are equal, the delay stays as it began, and each packet is played
 //! on the tick after its arrival.
 
+mod decode;
+mod decoders;
 mod insert;
 mod noise;
 mod pull;
+mod store;
+
+pub use decoders::Decoders;
 
 use crate::audio::MediaTime;
 use crate::audio::conceal::Concealer;
@@ -75,15 +84,20 @@ pub struct PlayoutStats {
     pub expanded: u64,
     /// Samples removed by stretching.
     pub accelerated: u64,
+    /// Losses repaired by what a later packet carried of them.
+    pub repaired: u64,
+    /// Packets of a codec that there is no decoder for.
+    pub undecodable: u64,
     /// New time lines taken up: restarts, pauses that stopped the timestamp.
     pub restarts: u64,
 }
 
 /// The playout of one received stream. All memory is taken at construction.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Playout {
     settings: PlayoutSettings,
     buffer: JitterBuffer,
+    decoders: Option<Box<Decoders>>,
     history: DelayHistory,
     concealer: Concealer,
     noise: Noise,
@@ -95,6 +109,10 @@ pub struct Playout {
     line: i64,
     /// Where the present loss began: the position of the first sample not played as received.
     gap_start: Option<i64>,
+    /// What was counted as concealed of it.
+    gap_concealed: u64,
+    /// When a loss was repaired, or could have been, last.
+    repair_tick: Option<u32>,
     /// Whether any audio was played: before it, there is nothing to conceal.
     heard: bool,
     newest: Newest,
@@ -103,6 +121,8 @@ pub struct Playout {
     seen: u64,
     /// What is subtracted from timestamps since the last restart of the sender's line.
     rebase: u32,
+    /// The timestamps' rate, Hz.
+    clock: u32,
     ssrc: Option<Ssrc>,
     /// Consecutive packets out of time.
     strays: u8,
@@ -154,6 +174,7 @@ impl Playout {
             buffer: JitterBuffer::new(
                 (settings.max_delay_ms as usize + BURST_MS).max(STORE_MS) * ms,
             ),
+            decoders: None,
             history: DelayHistory::new(),
             concealer: Concealer::new(settings.rate),
             noise: Noise::new(),
@@ -162,11 +183,14 @@ impl Playout {
             state: State::Empty,
             line: 0,
             gap_start: None,
+            gap_concealed: 0,
+            repair_tick: None,
             heard: false,
             newest: Newest::default(),
             highest: SeqNo(0),
             seen: 0,
             rebase: 0,
+            clock: rate,
             ssrc: None,
             strays: 0,
             misfits: (0, 0),
@@ -187,6 +211,10 @@ impl Playout {
         self.buffer.restart(0);
         self.history.clear();
         self.noise.stop();
+        if let Some(decoders) = &mut self.decoders {
+            decoders.reset();
+        }
+        self.repair_tick = None;
         self.gap_start = None;
         self.rebase = 0;
         self.ssrc = None;
@@ -198,7 +226,12 @@ impl Playout {
 
     /// The sender's timestamp that the next pull begins at.
     pub fn next_timestamp(&self) -> u32 {
-        (self.buffer.start() as u32).wrapping_add(self.rebase)
+        (self.to_clock(self.buffer.start()) as u32).wrapping_add(self.rebase)
+    }
+
+    /// Samples to units of the timestamp.
+    fn to_clock(&self, samples: i64) -> i64 {
+        (samples * i64::from(self.clock)).div_euclid(i64::from(self.settings.rate))
     }
 
     /// Counters and depth so far.
@@ -219,6 +252,7 @@ impl Playout {
         if summary.recovered {
             typical = typical.max(i64::from(summary.recent));
         }
+        typical -= self.repair_delay();
         let bound = i64::from(summary.best) - i64::from(self.max_delay());
         typical.max(bound) + self.line - self.buffer.start()
     }
@@ -230,6 +264,9 @@ impl Playout {
     /// Goes to another place on the line, and forgets what was there.
     fn restart_at(&mut self, at: i64) {
         self.buffer.restart(at);
+        if let Some(decoders) = &mut self.decoders {
+            decoders.reset();
+        }
         self.history.clear();
         self.line = at;
         self.gap_start = self.gap_start.map(|_| at);
