@@ -16,6 +16,8 @@ pub struct Concealer {
     period_len: usize,
     /// Samples since the loss began; `None` outside a loss.
     lost: Option<usize>,
+    /// Something else has concealed since the loss began.
+    foreign: bool,
     /// The step between the last sample and the repeated one before it.
     step: f32,
     ms: usize,
@@ -30,6 +32,7 @@ impl Concealer {
             period: vec![0; MAX_PERIOD_MS * ms].into(),
             period_len: 0,
             lost: None,
+            foreign: false,
             step: 0.0,
             ms,
         }
@@ -43,6 +46,18 @@ impl Concealer {
     /// Whether the concealment has faded to silence.
     pub fn is_faded(&self) -> bool {
         self.lost.is_some_and(|lost| lost >= FADED_MS * self.ms)
+    }
+
+    /// How many samples were concealed since the last good one.
+    pub fn lost(&self) -> usize {
+        self.lost.unwrap_or(0)
+    }
+
+    /// Takes note of a loss that something else has concealed. Its end is left to that as well.
+    pub fn filled(&mut self, out: &[i16]) {
+        self.foreign = true;
+        self.lost = Some(self.lost().saturating_add(out.len()));
+        self.push(out);
     }
 
     /// Takes note of samples that were played.
@@ -61,6 +76,9 @@ impl Concealer {
         if self.is_faded() {
             out.fill(0);
         } else {
+            if std::mem::take(&mut self.foreign) {
+                self.lost = None;
+            }
             let begin = self.begin();
             for (n, sample) in out.iter_mut().enumerate() {
                 *sample = self.synthesised(begin + n);
@@ -78,6 +96,9 @@ impl Concealer {
         let Some(lost) = self.lost.take() else {
             return;
         };
+        if std::mem::take(&mut self.foreign) {
+            return;
+        }
         // Appendix I §I.2.7: the longer the loss, the longer the overlap, up to 10 ms.
         let overlap = (self.period_len / 4 + lost * 4 / 10).clamp(4 * self.ms, 10 * self.ms);
         let overlap = if lost >= FADED_MS * self.ms {

@@ -9,14 +9,23 @@
 //!                '--> DelayHistory --> pull: play | accelerate | expand | conceal | silence
 //! ```
 //!
+//! A codec with state, or of another rate, is not decoded on arrival: its payloads wait in the
+//! `Decoders`, and are decoded in order by the pull that needs them. There a loss is repaired by
+//! Opus' FEC if the next packet waits, or concealed by Opus itself.
+//!
 //! `line` advances by a tick with each pull, whatever happens. What is played lies `delay`
 //! samples behind it; a packet's earliness is its distance from the line at the tick that reads
 //! it. On a clean network all are equal, the delay stays as it began, and each packet is played
 //! on the tick after its arrival.
 
+mod decode;
+mod decoders;
 mod insert;
 mod noise;
 mod pull;
+mod store;
+
+pub use decoders::Decoders;
 
 use crate::audio::MediaTime;
 use crate::audio::conceal::Concealer;
@@ -75,15 +84,20 @@ pub struct PlayoutStats {
     pub expanded: u64,
     /// Samples removed by stretching.
     pub accelerated: u64,
+    /// Losses repaired by what a later packet carried of them.
+    pub repaired: u64,
+    /// Packets of a codec that there is no decoder for.
+    pub undecodable: u64,
     /// New time lines taken up: restarts, pauses that stopped the timestamp.
     pub restarts: u64,
 }
 
 /// The playout of one received stream. All memory is taken at construction.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Playout {
     settings: PlayoutSettings,
     buffer: JitterBuffer,
+    decoders: Option<Box<Decoders>>,
     history: DelayHistory,
     concealer: Concealer,
     noise: Noise,
@@ -95,6 +109,10 @@ pub struct Playout {
     line: i64,
     /// Where the present loss began: the position of the first sample not played as received.
     gap_start: Option<i64>,
+    /// What was counted as concealed of it.
+    gap_concealed: u64,
+    /// When a loss was repaired, or could have been, last.
+    repair_tick: Option<u32>,
     /// Whether any audio was played: before it, there is nothing to conceal.
     heard: bool,
     newest: Newest,
@@ -103,6 +121,8 @@ pub struct Playout {
     seen: u64,
     /// What is subtracted from timestamps since the last restart of the sender's line.
     rebase: u32,
+    /// The timestamps' rate, Hz.
+    clock: u32,
     ssrc: Option<Ssrc>,
     /// Consecutive packets out of time.
     strays: u8,
@@ -144,14 +164,17 @@ struct Newest {
 }
 
 impl Playout {
-    /// An empty playout: about 24 KiB at 8 kHz.
+    /// An empty playout: about 15 KiB at 8 kHz.
     pub fn new(settings: PlayoutSettings) -> Self {
         let rate = settings.rate.max(crate::audio::NARROWBAND);
         let settings = PlayoutSettings { rate, ..settings };
         let ms = rate as usize / 1000;
         Self {
             settings,
-            buffer: JitterBuffer::new(STORE_MS * ms),
+            buffer: JitterBuffer::new(
+                (settings.max_delay_ms as usize + BURST_MS).max(STORE_MS) * ms,
+            ),
+            decoders: None,
             history: DelayHistory::new(),
             concealer: Concealer::new(settings.rate),
             noise: Noise::new(),
@@ -160,11 +183,14 @@ impl Playout {
             state: State::Empty,
             line: 0,
             gap_start: None,
+            gap_concealed: 0,
+            repair_tick: None,
             heard: false,
             newest: Newest::default(),
             highest: SeqNo(0),
             seen: 0,
             rebase: 0,
+            clock: rate,
             ssrc: None,
             strays: 0,
             misfits: (0, 0),
@@ -185,6 +211,10 @@ impl Playout {
         self.buffer.restart(0);
         self.history.clear();
         self.noise.stop();
+        if let Some(decoders) = &mut self.decoders {
+            decoders.reset();
+        }
+        self.repair_tick = None;
         self.gap_start = None;
         self.rebase = 0;
         self.ssrc = None;
@@ -192,6 +222,16 @@ impl Playout {
         self.jitter_us = 0;
         self.stretch_wait = 0;
         self.refused = 0;
+    }
+
+    /// The sender's timestamp that the next pull begins at.
+    pub fn next_timestamp(&self) -> u32 {
+        (self.to_clock(self.buffer.start()) as u32).wrapping_add(self.rebase)
+    }
+
+    /// Samples to units of the timestamp.
+    fn to_clock(&self, samples: i64) -> i64 {
+        (samples * i64::from(self.clock)).div_euclid(i64::from(self.settings.rate))
     }
 
     /// Counters and depth so far.
@@ -221,13 +261,11 @@ impl Playout {
         let Some(summary) = self.history.summary() else {
             return 0;
         };
-        let tick = i64::from(self.settings.rate / 50);
         let mut typical = i64::from(summary.typical);
-        // The network has recovered: all but one tick is given back at once, the last one
-        // when the history has forgotten.
-        if summary.recent != i32::MAX {
-            typical = typical.max(i64::from(summary.recent) - tick);
+        if summary.recovered {
+            typical = typical.max(i64::from(summary.recent));
         }
+        typical -= self.repair_delay();
         let bound = i64::from(summary.best) - i64::from(self.max_delay());
         typical.max(bound) + self.line - self.buffer.start()
     }
@@ -239,6 +277,9 @@ impl Playout {
     /// Goes to another place on the line, and forgets what was there.
     fn restart_at(&mut self, at: i64) {
         self.buffer.restart(at);
+        if let Some(decoders) = &mut self.decoders {
+            decoders.reset();
+        }
         self.history.clear();
         self.line = at;
         self.gap_start = self.gap_start.map(|_| at);
@@ -247,8 +288,10 @@ impl Playout {
     }
 }
 
-/// Room for a stall's burst, and for any delay that the settings may ask for.
-const STORE_MS: usize = 1000;
+/// Room for a stall's burst.
+const STORE_MS: usize = 500;
+/// The same above the most delay that the settings allow, which may be more.
+const BURST_MS: usize = 300;
 /// RFC 3551 §4.2: a receiver should take packets of up to 200 ms.
 const MAX_PACKET_MS: usize = 200;
 

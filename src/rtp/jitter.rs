@@ -168,7 +168,8 @@ impl JitterBuffer {
 /// How early packets came, in samples against the tick that read them, over the last 20 s.
 ///
 /// The decision follows the 99.9th percentile of delay: of about 1,000 ticks, the worst event is
-/// left out. So a single stall costs nothing afterwards, and a second one within 20 s counts.
+/// left out. So a single stall costs nothing afterwards, and a second one within 20 s counts,
+/// until packets have come within less than half of that variation for 4 s.
 #[derive(Clone, Debug)]
 pub struct DelayHistory {
     buckets: [Bucket; BUCKETS],
@@ -185,24 +186,55 @@ pub struct DelayHistory {
 pub struct Summary {
     /// The earliness that 99.9 % reach.
     pub typical: i32,
-    /// The least of the last 5 s.
+    /// The least of the last 4 s.
     pub recent: i32,
     /// The greatest, but for the half second that had the best.
     pub best: i32,
+    /// Delay varied by less than half in the last 4 s: `recent` counts, and not `typical`.
+    pub recovered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    low: (i32, u32),
+    low: Low,
     /// The lowest that is no part of the event of `low`.
-    second: (i32, u32),
+    second: Low,
     high: i32,
+    /// The least and the greatest lateness, us.
+    span_us: (i32, i32),
+}
+
+/// A packet that came late.
+#[derive(Clone, Copy, Debug)]
+struct Low {
+    early: i32,
+    tick: u32,
+    late_us: i32,
+}
+
+impl Low {
+    const NONE: Low = Low {
+        early: i32::MAX,
+        tick: 0,
+        late_us: i32::MIN,
+    };
+
+    fn is_some(&self) -> bool {
+        self.early != i32::MAX
+    }
+
+    /// Whether the other is of another event.
+    fn is_apart(&self, other: &Low) -> bool {
+        let since = self.tick.wrapping_sub(other.tick);
+        since.min(since.wrapping_neg()) > EVENT_TICKS
+    }
 }
 
 const EMPTY: Bucket = Bucket {
-    low: (i32::MAX, 0),
-    second: (i32::MAX, 0),
+    low: Low::NONE,
+    second: Low::NONE,
     high: i32::MIN,
+    span_us: (i32::MAX, i32::MIN),
 };
 
 impl Default for DelayHistory {
@@ -235,18 +267,27 @@ impl DelayHistory {
     }
 
     /// Notes a packet that came `early` samples before it was due (negative: late) at `tick`.
-    pub fn observe(&mut self, early: i32, tick: u32) {
+    /// `late_us` is the same without ticks, on any scale that does not move: by how much later it
+    /// came than another.
+    pub fn observe(&mut self, early: i32, late_us: i32, tick: u32) {
         self.observed = self.observed.saturating_add(1);
         let bucket = &mut self.buckets[self.current];
-        let same_event = bucket.low.0 != i32::MAX && tick.wrapping_sub(bucket.low.1) <= EVENT_TICKS;
-        if early < bucket.low.0 {
+        let seen = Low {
+            early,
+            tick,
+            late_us,
+        };
+        let same_event = bucket.low.is_some() && !seen.is_apart(&bucket.low);
+        let (least, most) = bucket.span_us;
+        bucket.span_us = (least.min(late_us), most.max(late_us));
+        if early < bucket.low.early {
             if !same_event {
                 bucket.second = bucket.low;
             }
-            bucket.low = (early, tick);
+            bucket.low = seen;
             self.stale = true;
-        } else if !same_event && early < bucket.second.0 {
-            bucket.second = (early, tick);
+        } else if !same_event && early < bucket.second.early {
+            bucket.second = seen;
             self.stale = true;
         }
         if early > bucket.high {
@@ -276,51 +317,41 @@ impl DelayHistory {
     }
 
     fn summarise(&self) -> Summary {
-        let lows = || {
-            self.buckets
-                .iter()
-                .map(|b| b.low)
-                .filter(|low| low.0 != i32::MAX)
-        };
-        let Some(worst) = lows().min_by_key(|low| low.0) else {
+        let lows = || self.buckets.iter().map(|b| b.low).filter(Low::is_some);
+        let Some(worst) = lows().min_by_key(|low| low.early) else {
             return Summary {
                 typical: i32::MAX,
                 ..Summary::default()
             };
         };
-        let apart = |at: u32| {
-            at.wrapping_sub(worst.1) > EVENT_TICKS && worst.1.wrapping_sub(at) > EVENT_TICKS
-        };
-        let seconds = self
-            .buckets
-            .iter()
-            .map(|b| b.second)
-            .filter(|s| s.0 != i32::MAX);
+        let seconds = self.buckets.iter().map(|b| b.second).filter(Low::is_some);
         let typical = lows()
             .chain(seconds)
-            .filter(|low| apart(low.1))
-            .map(|low| low.0)
-            .min();
-        let recent = (0..RECENT_BUCKETS)
-            .map(|back| {
-                self.buckets[(self.current + BUCKETS - back) % BUCKETS]
-                    .low
-                    .0
-            })
-            .min();
+            .filter(|low| low.is_apart(&worst))
+            .min_by_key(|low| low.early)
+            .unwrap_or(Low::NONE);
+        let recent = || {
+            (0..RECENT_BUCKETS).map(|back| &self.buckets[(self.current + BUCKETS - back) % BUCKETS])
+        };
+        let joined = |a: (i32, i32), b: &Bucket| (a.0.min(b.span_us.0), a.1.max(b.span_us.1));
+        let all_us = self.buckets.iter().fold(EMPTY.span_us, joined);
+        let recent_us = recent().fold(EMPTY.span_us, joined);
+        let usual = typical.late_us.saturating_sub(all_us.0);
+        let lately = recent_us.1.saturating_sub(recent_us.0);
         // Without the best bucket: one stray packet must not push all others against the bound.
         let mut highs = (i32::MIN, i32::MIN);
         for high in self.buckets.iter().map(|b| b.high) {
             highs = (highs.0.max(high), highs.1.max(high.min(highs.0)));
         }
         Summary {
-            typical: typical.unwrap_or(i32::MAX),
-            recent: recent.unwrap_or(i32::MAX),
+            typical: typical.early,
+            recent: recent().map(|b| b.low.early).min().unwrap_or(i32::MAX),
             best: if highs.1 == i32::MIN {
                 highs.0
             } else {
                 highs.1
             },
+            recovered: recent_us.0 <= recent_us.1 && lately < usual / 2,
         }
     }
 }
@@ -328,8 +359,9 @@ impl DelayHistory {
 /// 40 buckets of half a second.
 const BUCKETS: usize = 40;
 const BUCKET_TICKS: u32 = 25;
-/// Half a second more than 5 s, since the current bucket may have just begun.
-const RECENT_BUCKETS: usize = 11;
+/// 4 s, and half a second less where the current bucket has just begun: what is left of 5 s is for
+/// giving the delay back.
+const RECENT_BUCKETS: usize = 8;
 /// Late packets within this many ticks have one cause.
 const EVENT_TICKS: u32 = 5;
 
@@ -368,7 +400,7 @@ mod tests {
         let mut tick = 0;
         let mut run = |history: &mut DelayHistory, early: i32, ticks: u32| {
             for _ in 0..ticks {
-                history.observe(early, tick);
+                history.observe(early, -early * 125, tick);
                 history.tick();
                 tick += 1;
             }
@@ -378,25 +410,24 @@ mod tests {
         run(&mut history, -800, 1);
         run(&mut history, -640, 1);
         run(&mut history, 0, 300);
-        assert_eq!(
-            history.summary().unwrap(),
-            Summary {
-                typical: 0,
-                recent: 0,
-                best: 0
-            }
-        );
+        let clean = Summary {
+            typical: 0,
+            recent: 0,
+            best: 0,
+            recovered: false,
+        };
+        assert_eq!(history.summary(), Some(clean));
         run(&mut history, -320, 1);
         assert_eq!(history.summary().unwrap().typical, -320);
-        run(&mut history, 0, 300);
-        assert_eq!(
-            history.summary().unwrap(),
-            Summary {
-                typical: -320,
-                recent: 0,
-                best: 0
-            }
-        );
+        run(&mut history, 0, 170);
+        assert!(!history.summary().unwrap().recovered);
+        run(&mut history, 0, 31);
+        let recovered = Summary {
+            typical: -320,
+            recovered: true,
+            ..clean
+        };
+        assert_eq!(history.summary(), Some(recovered));
         run(&mut history, 0, 1000);
         assert_eq!(history.summary().unwrap().typical, 0);
         for _ in 0..1000 {

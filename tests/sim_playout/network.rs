@@ -27,9 +27,9 @@ fn delay_is_given_back_after_the_jitter() {
         jitter(&mut packets[1000..1500], &mut random, 90_000);
         let run = play(packets, 60);
         let during = run.added_delay_ms(29);
-        let (soon, later) = (run.added_delay_ms(38), run.added_delay_ms(58));
-        assert!(soon <= 20.0, "seed {seed}: {during} ms, then {soon} ms");
-        assert!(later < 1.0, "seed {seed}: {later} ms");
+        // The last packet that was late came in second 30.
+        let soon = run.added_delay_ms(36);
+        assert!(soon < 1.0, "seed {seed}: {during} ms, then {soon} ms");
     }
 }
 
@@ -54,7 +54,7 @@ fn a_stall_and_its_burst_leave_no_delay_behind() {
                     }
                 }
                 let run = play(packets, 40);
-                let second = (end - FIRST_TICK_US) / 1_000_000 + 6;
+                let second = (end - FIRST_TICK_US).div_ceil(1_000_000) + 5;
                 let added = run.added_delay_ms(second);
                 let what = format!("{stall_ms} ms, phase {phase_ms}, gap {burst_gap_us}, {marker}");
                 assert!(added < 1.0, "{what}: {added} ms");
@@ -126,6 +126,7 @@ fn duplicates_change_nothing() {
 
 #[test]
 fn reordering_by_three_is_waited_for_if_it_goes_on() {
+    let mut late = 0;
     for seed in 0..10 {
         let mut random = random(seed);
         let mut packets = Sender::default().packets(120);
@@ -135,14 +136,12 @@ fn reordering_by_three_is_waited_for_if_it_goes_on() {
             }
         }
         let run = play(packets, 120);
-        assert!(
-            run.between(20, 118, |s| s.late) <= 3,
-            "seed {seed}: {:?}",
-            run.last()
-        );
+        late += run.between(20, 118, |s| s.late);
         let mean = run.last().mean_depth_samples / 8.0;
         assert!(mean <= 85.0, "seed {seed}: {mean}");
     }
+    // 99.9 %: where nothing was out of order for 4 s, the delay is given back, and needed again.
+    assert!(late <= 49, "{late} of 49,000 late");
 }
 
 #[test]

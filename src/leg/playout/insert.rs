@@ -1,6 +1,6 @@
 //! Packets into the buffer: time lines, lateness, and what they teach about the delay.
 
-use super::{Newest, Playout, State};
+use super::{Newest, Playout, State, decoders};
 use crate::audio::MediaTime;
 use crate::codec::Codec;
 use crate::rtp::jitter::Put;
@@ -8,8 +8,12 @@ use crate::rtp::{Packet, SeqNo};
 
 impl Playout {
     /// Takes a packet in, in order of arrival. What does not fit is dropped and counted.
+    ///
+    /// A codec with state, or of another sampling rate, must be among the decoders.
     pub fn insert(&mut self, packet: &Packet<'_>, codec: Codec, arrival: MediaTime) {
-        let len = codec.samples(packet.payload);
+        let decoded = codec.samples(packet.payload) as u64;
+        let len = decoded * u64::from(self.settings.rate) / u64::from(codec.sample_rate());
+        let len = len as usize;
         if len == 0 {
             return;
         }
@@ -17,27 +21,38 @@ impl Playout {
             self.stats.overflow += 1;
             return;
         }
+        let waits = decoders::is_needed(codec, self.settings.rate);
+        if waits && !self.decoders.as_ref().is_some_and(|d| d.has(codec)) {
+            self.stats.undecodable += 1;
+            return;
+        }
         if self.ssrc.is_some_and(|ssrc| ssrc != packet.ssrc) {
             self.reset();
         }
         if self.state == State::Empty {
-            self.begin(packet);
+            self.begin(packet, codec.clock_rate());
         }
         if self.is_duplicate(packet.seq) {
             self.stats.duplicates += 1;
             return;
         }
-        let len = codec.decode(packet.payload, &mut self.scratch[..len]);
+        if codec.clock_rate() != self.clock {
+            self.change_clock(packet, codec.clock_rate());
+        }
         let (at, plausible) = self.place(packet, len as i64, arrival);
         if plausible {
             self.observe(at, arrival);
         }
-        self.store(Newest {
+        if !waits {
+            codec.decode(packet.payload, &mut self.scratch[..len]);
+        }
+        let received = Newest {
             seq: packet.seq,
             at,
             len: len as i64,
             arrival,
-        });
+        };
+        self.store(received, waits.then_some((codec, packet.payload)));
     }
 
     /// Takes a comfort noise packet in (RFC 3389): instead of concealing, noise of its level is
@@ -54,18 +69,19 @@ impl Playout {
 
     fn fill_with_noise(&mut self, packet: &Packet<'_>, level: &[u8]) {
         self.noise.set(level);
-        self.noise_from = self.buffer.end();
+        self.noise_from = self.end();
         if self.ssrc == Some(packet.ssrc) && packet.seq.distance(self.newest.seq) > 0 {
             self.is_duplicate(packet.seq);
             self.newest.seq = packet.seq;
         }
     }
 
-    fn begin(&mut self, packet: &Packet<'_>) {
+    fn begin(&mut self, packet: &Packet<'_>, clock: u32) {
         self.state = State::Filled;
         self.ssrc = Some(packet.ssrc);
         self.rebase = 0;
-        let at = i64::from(packet.timestamp.0);
+        self.clock = clock;
+        let at = self.to_samples(i64::from(packet.timestamp.0));
         self.buffer.restart(at);
         self.line = at;
         self.newest = Newest {
@@ -73,6 +89,32 @@ impl Playout {
             at,
             ..Newest::default()
         };
+    }
+
+    /// The party goes on with a codec whose timestamps count otherwise: the packet follows the last
+    /// one.
+    fn change_clock(&mut self, packet: &Packet<'_>, clock: u32) {
+        let ahead = i64::from(packet.seq.distance(self.newest.seq).max(1));
+        let next = self.newest.at + ahead.min(MAX_AHEAD) * self.newest.len;
+        self.clock = clock;
+        self.rebase = 0;
+        self.rebase_to(next, packet.timestamp.0);
+        self.stats.restarts += 1;
+    }
+
+    /// Has `timestamp` mean `next`, or what is played next if that is later. Returns which.
+    fn rebase_to(&mut self, next: i64, timestamp: u32) -> i64 {
+        // A whole unit of the timestamp, so that the packets that follow agree.
+        let unit = i64::from((self.settings.rate / self.clock).max(1));
+        let next = next.max(self.buffer.start());
+        let next = next + (unit - next.rem_euclid(unit)) % unit;
+        self.rebase = timestamp.wrapping_sub(self.to_clock(next) as u32);
+        next
+    }
+
+    /// Units of the timestamp to samples.
+    fn to_samples(&self, units: i64) -> i64 {
+        (units * i64::from(self.settings.rate)).div_euclid(i64::from(self.clock))
     }
 
     /// Whether the number was seen among the last 64; notes it.
@@ -119,10 +161,8 @@ impl Playout {
             };
             let stopped = elapsed - gap > stopped_ms * per_ms;
             if stopped || gap <= 0 || gap - elapsed > JUMP_MS * per_ms {
-                let next = (self.newest.at + self.newest.len).max(self.buffer.start());
-                self.rebase = self.rebase.wrapping_add((at - next) as u32);
+                at = self.rebase_to(self.newest.at + self.newest.len, packet.timestamp.0);
                 self.stats.restarts += 1;
-                at = next;
                 if stopped {
                     // A burst may follow; the old line's packets must not keep its delay.
                     self.history.clear();
@@ -161,9 +201,9 @@ impl Playout {
 
     /// Extends a timestamp by its nearness to the buffer's start.
     fn position(&self, timestamp: u32) -> i64 {
-        let start = self.buffer.start();
+        let start = self.to_clock(self.buffer.start());
         let rebased = timestamp.wrapping_sub(self.rebase);
-        start + i64::from(rebased.wrapping_sub(start as u32) as i32)
+        self.to_samples(start + i64::from(rebased.wrapping_sub(start as u32) as i32))
     }
 
     /// Notes how early the packet came. One that came so close to the tick that it may as well
@@ -176,7 +216,8 @@ impl Playout {
             0 => 0,
             jitter_us => (GUARD_JITTERS * jitter_us).clamp(MIN_GUARD_US, MAX_GUARD_US),
         };
-        let missed_us = difference_us(arrival, last) + guard_us - TICK_US;
+        let after_us = difference_us(arrival, last);
+        let missed_us = after_us + guard_us - TICK_US;
         let missed = if missed_us > 0 {
             (missed_us + TICK_US - 1) / TICK_US
         } else {
@@ -190,21 +231,39 @@ impl Playout {
         if headroom < -bound || headroom > self.buffer.capacity() as i64 {
             return;
         }
-        self.history.observe(early as i32, self.tick);
+        let late_us = (self.line - at) * 1000 / i64::from(self.settings.rate / 1000) + after_us;
+        let late_us = late_us.clamp(-MAX_LATE_US, MAX_LATE_US) as i32;
+        self.history.observe(early as i32, late_us, self.tick);
     }
 
-    fn store(&mut self, packet: Newest) {
-        let Newest { at, len, .. } = packet;
+    /// `waits`: the payload, if it is to be decoded later; otherwise the samples are in `scratch`.
+    fn store(&mut self, packet: Newest, waits: Option<(Codec, &[u8])>) {
+        let Newest { at, .. } = packet;
         let lateness = self.buffer.start() - at;
         if lateness > 0 {
             self.reach_back(at, lateness);
         }
-        match self.buffer.put(at, &self.scratch[..len as usize]) {
+        match self.put(packet, waits) {
             Put::Stored => self.misfits.0 = 0,
             Put::Duplicate => self.stats.duplicates += 1,
-            Put::Late | Put::Overflow if self.misfit(packet) => {}
-            Put::Late => self.stats.late += 1,
-            Put::Overflow => self.stats.overflow += 1,
+            put @ (Put::Late | Put::Overflow) => {
+                if self.misfit(packet) {
+                    self.put(packet, waits);
+                } else if put == Put::Late {
+                    self.stats.late += 1;
+                } else {
+                    self.stats.overflow += 1;
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, packet: Newest, waits: Option<(Codec, &[u8])>) -> Put {
+        match waits {
+            Some((codec, payload)) => self.keep(packet, codec, payload),
+            None => self
+                .buffer
+                .put(packet.at, &self.scratch[..packet.len as usize]),
         }
     }
 
@@ -238,8 +297,6 @@ impl Playout {
             return false;
         }
         self.restart_at(packet.at);
-        self.buffer
-            .put(packet.at, &self.scratch[..packet.len as usize]);
         self.newest = packet;
         true
     }
@@ -258,6 +315,8 @@ const JUMP_MS: i64 = 200;
 const PAUSE_MS: i64 = 1000;
 /// The same for a packet whose marker says that a talk-spurt begins.
 const PAUSE_MARKED_MS: i64 = 100;
+/// Packets that may have been lost where the line changes.
+const MAX_AHEAD: i64 = 10;
 /// A number this far back is no late packet.
 const MAX_MISORDER: i16 = 1000;
 /// So many packets out of time in a row are right.
@@ -269,5 +328,7 @@ const GUARD_JITTERS: i64 = 3;
 /// At 200 ppm of drift, 1.5 s to build the delay up before the first packet is late.
 pub(super) const MIN_GUARD_US: i64 = 300;
 const MAX_GUARD_US: i64 = 2_000;
+/// More is as bad.
+const MAX_LATE_US: i64 = 100_000_000;
 /// A tick that was this late tells nothing about the network.
 const MAX_MISSED: i64 = 5;

@@ -52,7 +52,7 @@ impl Playout {
     /// as much as their times and the ticks do not divide.
     fn start(&mut self, tick: usize, now: MediaTime) {
         self.state = State::Playing;
-        let buffered = self.buffer.end() - self.buffer.start();
+        let buffered = self.end() - self.buffer.start();
         let surplus = buffered - tick.max(self.newest.len as usize) as i64;
         let surplus = surplus - i64::from(self.max_delay());
         if surplus > 0 {
@@ -73,7 +73,8 @@ impl Playout {
 
     fn fill(&mut self, out: &mut [i16]) -> Pulled {
         let start = self.buffer.start();
-        let (valid, run) = self.buffer.run(start, 2 * out.len());
+        self.decode_until(start + 2 * out.len() as i64);
+        let (valid, run) = self.run(2 * out.len());
         self.stretch_wait = self.stretch_wait.saturating_sub(1);
         if valid && run >= out.len() && !self.concealer.is_active() {
             if self.stretch_wait == 0 && self.stretch(out, run) {
@@ -94,7 +95,8 @@ impl Playout {
         let mut done = 0;
         while done < out.len() {
             let start = self.buffer.start();
-            let (valid, run) = self.buffer.run(start, self.buffer.capacity());
+            self.decode_until(start + 1);
+            let (valid, run) = self.run(self.buffer.capacity());
             let piece = run.min(out.len() - done);
             let piece_out = &mut out[done..done + piece];
             if valid {
@@ -105,6 +107,9 @@ impl Playout {
                 audio = true;
                 done += piece;
             } else {
+                if self.repair() {
+                    continue;
+                }
                 let excess = self.excess();
                 if self.gap_start.is_some() && self.leap(run, excess) {
                     continue;
@@ -133,7 +138,7 @@ impl Playout {
 
     /// In a gap that has been heard already, delay is given back by leaving out the rest of it.
     fn leap(&mut self, run: usize, excess: i64) -> bool {
-        let ahead = self.buffer.end() > self.buffer.start();
+        let ahead = self.end() > self.buffer.start();
         let free = ahead || self.concealer.is_faded();
         if !free || excess <= 0 || self.history.observed() < SETTLE_TICKS {
             return false;
@@ -146,12 +151,17 @@ impl Playout {
 
     /// Returns whether audible samples were made up.
     fn conceal(&mut self, out: &mut [i16]) -> bool {
-        self.gap_start.get_or_insert(self.buffer.start());
+        if self.gap_start.is_none() {
+            self.gap_start = Some(self.buffer.start());
+            self.gap_concealed = 0;
+        }
         let audible = self.heard && !self.concealer.is_faded();
-        if self.heard {
-            self.concealer.conceal(out);
-        } else {
+        if !self.heard {
             out.fill(0);
+        } else if self.conceal_by_codec(out) {
+            self.concealer.filled(out);
+        } else {
+            self.concealer.conceal(out);
         }
         if self.noise.is_on() {
             self.noise.add(out);
@@ -159,8 +169,19 @@ impl Playout {
         }
         if audible {
             self.stats.concealed_samples += out.len() as u64;
+            self.gap_concealed += out.len() as u64;
         }
         audible
+    }
+
+    /// Opus conceals by itself, and makes the noise of a pause; not for longer than it would be
+    /// without a sign of the sender.
+    fn conceal_by_codec(&mut self, out: &mut [i16]) -> bool {
+        let longest = CODEC_CONCEALS_MS * self.settings.rate as usize / 1000;
+        if self.state != State::Playing || self.concealer.lost() > longest {
+            return false;
+        }
+        self.decoders.as_mut().is_some_and(|d| d.conceal(out))
     }
 
     /// Passes a gap; where there is too little delay, without moving on.
@@ -228,7 +249,7 @@ impl Playout {
     }
 
     fn measure(&mut self) {
-        let depth = (self.buffer.end() - self.buffer.start()) as u32;
+        let depth = (self.end() - self.buffer.start()) as u32;
         self.stats.depth_samples = depth;
         self.stats.max_depth_samples = self.stats.max_depth_samples.max(depth);
         self.depth_sum += u64::from(depth);
@@ -255,6 +276,8 @@ fn lead(tick: i64, len: i64, age_us: i64) -> i64 {
 }
 
 const TICK_US: u64 = 20_000;
+/// Twice the time after which a sender that pauses tells of its noise (RFC 6716 §2.1.9: 400 ms).
+const CODEC_CONCEALS_MS: usize = 800;
 /// A longer pause is a leg that was at rest.
 const MAX_SKIP: u64 = 3000;
 /// Packets to see before the delay is changed.

@@ -192,5 +192,5 @@ fn memory_is_bounded_by_the_design() {
         + playout.scratch.len() * 2
         + (49 + 15) * 8 * 2;
     let all = heap + size_of::<Playout>();
-    assert!(all <= 24 * 1024, "{all}");
+    assert!(all <= 20 * 1024, "{all}");
 }
