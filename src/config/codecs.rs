@@ -11,7 +11,7 @@ const NAMES: &str =
 
 /// Reads the list; an empty or refused one gives PCMU.
 pub(super) fn read(table: &mut Table<'_, '_>) -> Vec<Codec> {
-    let default = vec![Codec::Pcmu, Codec::Pcma];
+    let default = vec![Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma];
     let mut codecs = table.list("codecs", default, NAMES, codec);
     if codecs.is_empty()
         && let Some(value) = table.find("codecs")

@@ -2,7 +2,7 @@
 //! exchanged as a whole when another codec is agreed on.
 
 use super::LegParams;
-use super::playout::{Playout, PlayoutSettings};
+use super::playout::{Decoders, Playout, PlayoutSettings};
 use super::transmit::MAX_PACKET;
 use crate::audio::NARROWBAND;
 use crate::audio::polyphase::Resampler;
@@ -69,16 +69,48 @@ impl EncodingKey {
     }
 
     /// Whether a leg can change between these two with the memory that it has.
-    pub fn is_served_like(self, other: Self) -> bool {
+    fn is_served_like(self, other: Self) -> bool {
         let stateless = self.codec.is_stateless() && other.codec.is_stateless();
         self == other || stateless && self.codec.sample_rate() == other.codec.sample_rate()
     }
 }
 
+/// What memory a leg's parameters ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodingNeeds {
+    key: EncodingKey,
+    /// What may come and needs a decoder, a bit for each of [`Codec::ALL`].
+    decoders: u8,
+}
+
+impl CodingNeeds {
+    /// The needs of these parameters.
+    pub fn of(params: &LegParams) -> Self {
+        let rate = params.codec.sample_rate();
+        let needed = |codec: Codec| !codec.is_stateless() || codec.sample_rate() != rate;
+        let bits = Codec::ALL.iter().zip(0u8..).filter(|(codec, _)| {
+            needed(**codec) && receivable(params).any(|may_come| may_come == **codec)
+        });
+        Self {
+            key: EncodingKey::new(params.codec, params.opus),
+            decoders: bits.map(|(_, bit)| 1 << bit).sum(),
+        }
+    }
+
+    /// Whether the memory for these serves others as well.
+    pub fn serve(&self, others: &CodingNeeds) -> bool {
+        self.key.is_served_like(others.key) && others.decoders & !self.decoders == 0
+    }
+}
+
+fn receivable(params: &LegParams) -> impl Iterator<Item = Codec> + '_ {
+    params.rx_types.iter().flatten().map(|&(_, codec)| codec)
+}
+
 /// A leg's codec with all the memory that it needs.
 #[derive(Debug)]
 pub struct Coding {
-    pub(super) key: EncodingKey,
+    needs: CodingNeeds,
     pub(super) encoder: Encoder,
     pub(super) playout: Playout,
     /// Samples that wait until a packet is full.
@@ -104,13 +136,16 @@ impl Coding {
         let codec = params.codec;
         let rate = codec.sample_rate();
         let resampler = |from, to| (from != to).then(|| Box::new(Resampler::new(from, to)));
+        let mut playout = Playout::new(PlayoutSettings {
+            max_delay_ms: jitter_max_ms,
+            rate,
+        });
+        let codecs: Vec<Codec> = receivable(params).collect();
+        playout.set_decoders(Decoders::new(&codecs, rate)?);
         Ok(Self {
-            key: EncodingKey::new(codec, params.opus),
+            needs: CodingNeeds::of(params),
             encoder: Encoder::new(codec, &params.opus)?,
-            playout: Playout::new(PlayoutSettings {
-                max_delay_ms: jitter_max_ms,
-                rate,
-            }),
+            playout,
             pending: vec![0; codec.frame_samples(MAX_PTIME_MS + TICK_MS)].into(),
             held: vec![0; MAX_PACKET].into(),
             up: resampler(NARROWBAND, rate),
@@ -122,7 +157,8 @@ impl Coding {
 
     /// Whether these serve a leg with other parameters as well.
     pub fn serves(&self, params: &LegParams) -> bool {
-        self.key
+        self.needs
+            .key
             .is_served_like(EncodingKey::new(params.codec, params.opus))
     }
 
@@ -147,11 +183,11 @@ impl Coding {
 
     /// Samples of a tick.
     pub(super) fn tick(&self) -> usize {
-        self.key.codec.frame_samples(TICK_MS)
+        self.needs.key.codec.frame_samples(TICK_MS)
     }
 
     /// The sampling rate, Hz.
     pub(super) fn rate(&self) -> u32 {
-        self.key.codec.sample_rate()
+        self.needs.key.codec.sample_rate()
     }
 }

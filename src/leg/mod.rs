@@ -17,7 +17,7 @@ mod stats;
 pub mod tap;
 mod transmit;
 
-pub use coding::{Coding, EncodingKey, Reprocessing};
+pub use coding::{Coding, CodingNeeds, EncodingKey, Reprocessing};
 pub use control::PeerReport;
 use dial::Dialled;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};

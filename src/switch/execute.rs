@@ -9,7 +9,7 @@ use crate::app::AppSpec;
 use crate::audio::process::ProcessSettings;
 use crate::call::{self, CallHandle, EndReason};
 use crate::codec::CodecError;
-use crate::leg::{EncodingKey, Leg, LegId, LegParams, LegSettings, Reprocessing};
+use crate::leg::{CodingNeeds, Leg, LegId, LegParams, LegSettings, Reprocessing};
 use crate::sip::message::Request;
 use crate::sip::method::Method;
 use crate::sip::transport::Flow;
@@ -196,10 +196,10 @@ impl Switch {
         let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };
-        let key = |p: &LegParams| EncodingKey::new(p.codec, p.opus);
+        let needs = CodingNeeds::of(&params);
         let same = entry
             .params
-            .is_some_and(|old| key(&old).is_served_like(key(&params)));
+            .is_some_and(|old| CodingNeeds::of(&old).serve(&needs));
         entry.params = Some(params);
         let process = entry.process;
         let recoding =
