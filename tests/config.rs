@@ -39,7 +39,10 @@ fn nothing_configured_gives_the_defaults() {
     assert_eq!(config.sip.external_address, None);
     assert_eq!(config.limits.calls, None);
     assert_eq!(config.media.rtp_ports, 10_000..=19_999);
-    assert_eq!(config.media.codecs, [Codec::Pcmu, Codec::Pcma]);
+    assert_eq!(
+        config.media.codecs,
+        [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma]
+    );
     assert_eq!(config.media.workers, None);
     assert_eq!(
         config.media.processing.settings(),

@@ -15,11 +15,11 @@ pub mod playout;
 mod receive;
 mod stats;
 pub mod tap;
+mod tick;
 mod transmit;
 
 pub use coding::{Coding, CodingNeeds, EncodingKey, Reprocessing};
 pub use control::PeerReport;
-use dial::Dialled;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use stats::{LegCounts, LegStats};
@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::audio::level::LevelMeter;
-use crate::audio::{FULLBAND, MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES, gain};
+use crate::audio::{FULLBAND, MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES};
 use crate::codec::CodecError;
 use crate::dtmf::Digit;
 use crate::rtp::Ssrc;
@@ -37,16 +37,12 @@ use crate::rtp::latch::Latch;
 use crate::rtp::session::Receiver;
 use digits::Digits;
 use phase::ArrivalPhase;
-use player::{Play, PlayEnd, PlayStatus, Player};
-use tap::{Tap, TapStatus, TapStop};
-use transmit::{Format, Transmit};
+use player::{Play, PlayEnd, Player};
+use tap::{Tap, TapStop};
+use transmit::Transmit;
 
 /// Samples of a tick at the highest rate.
 pub const MAX_TICK: usize = FULLBAND as usize / 50;
-/// A fade takes this part of a tick: 5 ms.
-const FADE_PART: usize = 4;
-/// The same for digits, of which as little as possible is to be heard: 2 ms.
-const DIGIT_FADE_PART: usize = 10;
 
 /// Which of a leg's two sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -372,233 +368,6 @@ impl Leg {
     /// bridges.
     pub fn arrival_deadline_us(&self) -> Option<u32> {
         self.arrivals.deadline_us()
-    }
-
-    /// rx half of a tick: drains the sockets and writes what the party says in this tick.
-    pub fn tick_rx<I: MediaIo>(&mut self, rx: &mut [i16], time: TickTime, io: &mut I) {
-        let now = time.now;
-        if self.begun.is_none() {
-            self.begin(now);
-        }
-        self.advance(now);
-        self.ticks += 1;
-        let index = self.id.index;
-        self.update_filter(now, io);
-        io.receive(index, Channel::Rtp, &mut |data, from, arrival| {
-            self.on_datagram(data, from, arrival, time);
-        });
-        // RTCP is rare: its own socket is read twice a second.
-        if !self.params.rtcp_mux && self.ticks.is_multiple_of(25) {
-            io.receive(index, Channel::Rtcp, &mut |data, from, arrival| {
-                self.on_rtcp_from(data, from, arrival, time);
-            });
-        }
-        self.coding.playout.pull(rx, now);
-        self.mute(rx, now);
-        if let Some(processing) = &mut self.coding.processing {
-            processing.input(rx);
-        }
-        self.level.update(rx);
-    }
-
-    /// Lets nothing in from a party that has put us on hold (its music would be heard by a whole
-    /// conference), or that may not send, nor the sound of its digits. Fades where that begins and
-    /// ends.
-    fn mute(&mut self, rx: &mut [i16], now: MediaTime) {
-        let inband = self.settings.inband_digits && self.params.events.is_none();
-        let suspect = inband && self.params.receive && self.listen(rx);
-        let digit = self.digits.is_sounding(now) || suspect;
-        let muted = digit || self.params.held || !self.params.receive;
-        let part = if digit { DIGIT_FADE_PART } else { FADE_PART };
-        let (edge, rest) = rx.split_at_mut(rx.len() / part);
-        match (self.muted, muted) {
-            (false, false) => {}
-            (true, false) => gain::ramp(edge, 0.0, 1.0),
-            (false, true) => {
-                gain::ramp(edge, 1.0, 0.0);
-                rest.fill(0);
-            }
-            (true, true) => rx.fill(0),
-        }
-        self.muted = muted;
-    }
-
-    /// Seeks digits in the audio, at 8 kHz.
-    fn listen(&mut self, rx: &[i16]) -> bool {
-        let Some(down) = &mut self.coding.down else {
-            return self.digits.listen(rx);
-        };
-        let mut narrow = [0i16; TICK_SAMPLES];
-        down.process(rx, &mut narrow);
-        self.digits.listen(&narrow)
-    }
-
-    /// The events that came of the rx half: the recording's end and the media time-out. `rx` is
-    /// what [`Leg::tick_rx`] wrote.
-    pub fn tick_record(&mut self, rx: &[i16], now: MediaTime) -> Option<LegEvent> {
-        // The leg's own line and not the clock: moving to another slot must not tear a frame.
-        let line = self.line();
-        let mut narrow = [0i16; TICK_SAMPLES];
-        let rx = match &mut self.coding.record_down {
-            Some(down) if self.tap.is_some() => {
-                down.process(rx, &mut narrow);
-                &narrow
-            }
-            _ => rx,
-        };
-        if let Some(tap) = &mut self.tap
-            && let TapStatus::Stopped(reason) = tap.push(rx, line)
-        {
-            let event = LegEvent::RecordingStopped {
-                recording: tap.recording(),
-                reason: Some(reason),
-                samples: tap.end_position(),
-            };
-            self.tap = None;
-            return Some(event);
-        }
-        let limit = u64::from(self.settings.media_timeout_ms);
-        if limit > 0
-            && !self.timed_out
-            && !self.params.held
-            && now.since(self.heard).as_millis() as u64 >= limit
-        {
-            self.timed_out = true;
-            return Some(LegEvent::MediaTimeout);
-        }
-        None
-    }
-
-    /// tx half of a tick: sends `base` (the bridge's or the echo's audio, silence where there is
-    /// neither) with the player's on top, or the digit that is being dialled. Returns whether a
-    /// packet is held for ten slots later, the play that ended and the dial that ended.
-    pub fn tick_tx<I: MediaIo>(
-        &mut self,
-        base: Outgoing<'_>,
-        time: TickTime,
-        io: &mut I,
-    ) -> (bool, [Option<LegEvent>; 2]) {
-        let mut ended = None;
-        let mut dialled = None;
-        let mut held = false;
-        let mut mixed = [0i16; MAX_TICK];
-        let mut outgoing = base;
-        let mut processed = [0i16; MAX_TICK];
-        if let Some(processing) = self.coding.processing.as_mut()
-            && processing.changes_output()
-        {
-            let processed = &mut processed[..outgoing.samples.len()];
-            processed.copy_from_slice(outgoing.samples);
-            processing.output(processed);
-            outgoing = Outgoing {
-                samples: processed,
-                shared: None,
-                ..outgoing
-            };
-        }
-        if !self.player.is_idle() {
-            if let PlayStatus::Ended(play, end) = self.play_over(outgoing.samples, &mut mixed) {
-                ended = Some(LegEvent::PlayEnded(play, end));
-            }
-            let samples = &mixed[..outgoing.samples.len()];
-            outgoing = Outgoing {
-                samples,
-                shared: None,
-                ..outgoing
-            };
-        }
-        if self.params.send
-            && let Some(to) = self.latch.remote()
-        {
-            let index = self.id.index;
-            let mut tone = [0i16; MAX_TICK];
-            let mut send = |p: &[u8]| io.send(index, Channel::Rtp, to, p);
-            let tick = outgoing.samples.len();
-            let audio = match self.dial_tick(&mut tone[..tick], &mut send) {
-                Dialled::Audio => true,
-                Dialled::Reports { audio, .. } => audio,
-                Dialled::Tone => {
-                    outgoing = Outgoing {
-                        samples: &tone[..tick],
-                        shared: None,
-                        ..outgoing
-                    };
-                    true
-                }
-                Dialled::Over(end) => {
-                    dialled = self.dial.take().map(|dial| LegEvent::Dialled(dial, end));
-                    true
-                }
-            };
-            if audio {
-                let format = Format {
-                    codec: self.params.codec,
-                    payload_type: self.params.tx_payload_type,
-                    ptime_ms: self.params.codec.ptime_ms(self.params.ptime_ms),
-                };
-                let position = self.position;
-                held = self
-                    .transmit
-                    .push(outgoing, position, format, &mut self.coding, send);
-            }
-        }
-        if self.report_due(time.now) {
-            self.send_report(time, false, io);
-        }
-        (held, [ended, dialled])
-    }
-
-    /// What plays, on top of `base`.
-    fn play_over(&mut self, base: &[i16], out: &mut [i16]) -> PlayStatus {
-        let mut narrow = [0i16; TICK_SAMPLES];
-        let status = self.player.fill(&mut narrow);
-        let out = &mut out[..base.len()];
-        match &mut self.coding.up {
-            Some(up) => up.process(&narrow, out),
-            None => out.copy_from_slice(&narrow[..base.len().min(TICK_SAMPLES)]),
-        }
-        for (out, &base) in out.iter_mut().zip(base) {
-            *out = out.saturating_add(base);
-        }
-        status
-    }
-
-    /// The tick of the dial that is under way; its reports are sent.
-    fn dial_tick(&mut self, tone: &mut [i16], send: &mut impl FnMut(&[u8])) -> Dialled {
-        let Some(dial) = &mut self.dial else {
-            return Dialled::Audio;
-        };
-        let events = self.params.events;
-        let mut narrow = [0i16; TICK_SAMPLES];
-        let boundary = self.transmit.is_at_boundary();
-        let dialled = dial.tick(self.position, boundary, events, &mut narrow);
-        if matches!(dialled, Dialled::Tone) {
-            match &mut self.coding.up {
-                Some(up) => up.process(&narrow, tone),
-                None => tone.copy_from_slice(&narrow),
-            }
-        }
-        if let (Dialled::Reports { reports, audio }, Some(format)) = (&dialled, events) {
-            for report in reports.iter().flatten() {
-                self.transmit
-                    .push_event(report, format.tx, &self.coding, &mut *send);
-            }
-            if !audio {
-                // The audio behind the digit begins a talk-spurt of its own.
-                self.transmit.restart();
-            }
-        }
-        dialled
-    }
-
-    /// Sends the packet that was held for this slot.
-    pub fn tick_held<I: MediaIo>(&mut self, io: &mut I) {
-        let index = self.id.index;
-        if let Some(to) = self.latch.remote() {
-            self.transmit.flush_held(&self.coding, &mut |p: &[u8]| {
-                io.send(index, Channel::Rtp, to, p)
-            });
-        }
     }
 
     /// Says goodbye (RFC 3550 §6.6); the leg is taken apart afterwards. Ends what still runs.
