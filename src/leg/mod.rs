@@ -367,7 +367,7 @@ impl Leg {
     /// Until when in each 20 ms the party's packets are there, us; see the worker's placing of
     /// bridges.
     pub fn arrival_deadline_us(&self) -> Option<u32> {
-        self.arrivals.deadline_us()
+        self.arrivals.deadline_us(self.coding.playout.guard_us())
     }
 
     /// Says goodbye (RFC 3550 §6.6); the leg is taken apart afterwards. Ends what still runs.

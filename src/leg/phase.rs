@@ -42,13 +42,15 @@ impl ArrivalPhase {
         *self = Self::default();
     }
 
-    /// Until when in the tick 99.9 % of the packets are there, and at least 1 ms behind their mean;
-    /// us, 0 to 19,999. None while too little is known, and where jitter leaves no phase.
-    pub fn deadline_us(&self) -> Option<u32> {
+    /// Until when in the tick 99.9 % of the packets have been there for `guard_us`, and at least 1 ms
+    /// behind their mean; us, 0 to 19,999. None while too little is known, and where jitter leaves no
+    /// phase.
+    pub fn deadline_us(&self, guard_us: i32) -> Option<u32> {
         if self.packets < MIN_PACKETS || self.late_us > MAX_LATE_US {
             return None;
         }
-        let deadline = self.phase_us + self.late_us.max(MIN_MARGIN_US);
+        let late_us = self.late_us + i64::from(guard_us);
+        let deadline = self.phase_us + late_us.max(MIN_MARGIN_US);
         Some(deadline.rem_euclid(TICK_US) as u32)
     }
 }
@@ -81,17 +83,17 @@ mod tests {
     #[test]
     fn steady_packets_give_their_phase_and_a_millisecond() {
         for start in [0, 700, 7_300, 19_500] {
-            let deadline = run(1_000_000 + start, 10, |_| 0).deadline_us().unwrap();
+            let deadline = run(1_000_000 + start, 10, |_| 0).deadline_us(0).unwrap();
             assert_eq!(u64::from(deadline), (start + 1000) % 20_000);
         }
-        assert_eq!(run(0, 2, |_| 0).deadline_us(), None);
+        assert_eq!(run(0, 2, |_| 0).deadline_us(0), None);
     }
 
     #[test]
     fn the_margin_is_what_one_in_a_thousand_exceeds() {
         // 0 to 3 ms of jitter, evenly spread, around the end of a tick.
         let jittered = |n: u64| (n * 7919) % 3000;
-        let deadline = i64::from(run(18_000, 5_000, jittered).deadline_us().unwrap());
+        let deadline = i64::from(run(18_000, 5_000, jittered).deadline_us(0).unwrap());
         let behind_the_latest = wrap(deadline - (18_000 + 3000));
         assert!(
             (-300..=700).contains(&behind_the_latest),
@@ -99,8 +101,8 @@ mod tests {
         );
         // One stall in the past moves it by no more than a step.
         let stalled = run(5_000, 200, |n| if n == 100 { 9_000 } else { 0 });
-        assert!(stalled.deadline_us().unwrap() <= 6_300);
-        assert_eq!(run(0, 1000, |n| (n * 7919) % 19_000).deadline_us(), None);
+        assert!(stalled.deadline_us(0).unwrap() <= 6_300);
+        assert_eq!(run(0, 1000, |n| (n * 7919) % 19_000).deadline_us(0), None);
     }
 
     #[test]
@@ -112,7 +114,7 @@ mod tests {
                 at = 5_000_000 + n * 20_000 + n * 20_000 * ppm / 1_000_000;
                 phase.observe(MediaTime::from_micros(at as u64));
                 if n > 100 {
-                    let ahead = wrap(i64::from(phase.deadline_us().unwrap()) - at % TICK_US);
+                    let ahead = wrap(i64::from(phase.deadline_us(0).unwrap()) - at % TICK_US);
                     assert!((800..1400).contains(&ahead), "{ahead} us at {n}");
                 }
             }

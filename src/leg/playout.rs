@@ -29,7 +29,7 @@ pub use decoders::Decoders;
 
 use crate::audio::MediaTime;
 use crate::audio::conceal::Concealer;
-use crate::rtp::jitter::{DelayHistory, JitterBuffer};
+use crate::rtp::jitter::{DelayHistory, JitterBuffer, Scale};
 use crate::rtp::{SeqNo, Ssrc};
 use noise::Noise;
 
@@ -132,6 +132,8 @@ pub struct Playout {
     jitter_us: i64,
     tick: u32,
     last_pull: Option<MediaTime>,
+    /// By how much the ticks have moved later since the first, us.
+    moved_us: i64,
     /// Ticks until the next stretch may be made, and ticks that the last wish was refused.
     stretch_wait: u32,
     refused: u32,
@@ -175,7 +177,11 @@ impl Playout {
                 (settings.max_delay_ms as usize + BURST_MS).max(STORE_MS) * ms,
             ),
             decoders: None,
-            history: DelayHistory::new(),
+            history: DelayHistory::new(Scale {
+                tick: (rate / 50) as i32,
+                moved_us: 0,
+                guard_us: 0,
+            }),
             concealer: Concealer::new(settings.rate),
             noise: Noise::new(),
             noise_from: 0,
@@ -197,6 +203,7 @@ impl Playout {
             jitter_us: 0,
             tick: 0,
             last_pull: None,
+            moved_us: 0,
             stretch_wait: 0,
             refused: 0,
             depth_sum: 0,

@@ -177,8 +177,43 @@ pub struct DelayHistory {
     /// Ticks until the current bucket is full.
     left: u32,
     observed: u32,
+    scale: Scale,
     summary: Summary,
     stale: bool,
+}
+
+/// How lateness counts in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// Samples of a tick, which are 20 ms.
+    pub tick: i32,
+    /// By how much the ticks have moved later since the beginning, us.
+    pub moved_us: i32,
+    /// How long before its tick a packet must be there to count as in time, us.
+    pub guard_us: i32,
+}
+
+impl Scale {
+    /// By how many samples a packet is early (negative: late) for the tick that reads it.
+    fn early(&self, packet: &Lateness) -> i32 {
+        let behind_us = packet.late_us - self.moved_us + self.guard_us;
+        let missed = behind_us
+            .saturating_sub(TICK_US)
+            .saturating_add(TICK_US - 1);
+        packet.offset - missed.div_euclid(TICK_US).saturating_mul(self.tick)
+    }
+}
+
+const TICK_US: i32 = 20_000;
+
+/// When a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lateness {
+    /// How much later than the tick before the one that reads it without delay, on the scale of
+    /// ticks that have not moved, us.
+    pub late_us: i32,
+    /// How far into that tick it begins, samples.
+    pub offset: i32,
 }
 
 /// What the history says, in samples of earliness; larger is earlier.
@@ -199,7 +234,8 @@ struct Bucket {
     low: Low,
     /// The lowest that is no part of the event of `low`.
     second: Low,
-    high: i32,
+    /// The earliest.
+    high: Option<Lateness>,
     /// The least and the greatest lateness, us.
     span_us: (i32, i32),
 }
@@ -207,20 +243,22 @@ struct Bucket {
 /// A packet that came late.
 #[derive(Clone, Copy, Debug)]
 struct Low {
-    early: i32,
+    packet: Option<Lateness>,
     tick: u32,
-    late_us: i32,
 }
 
 impl Low {
     const NONE: Low = Low {
-        early: i32::MAX,
+        packet: None,
         tick: 0,
-        late_us: i32::MIN,
     };
 
     fn is_some(&self) -> bool {
-        self.early != i32::MAX
+        self.packet.is_some()
+    }
+
+    fn early(&self, scale: &Scale) -> i32 {
+        self.packet.map_or(i32::MAX, |packet| scale.early(&packet))
     }
 
     /// Whether the other is of another event.
@@ -233,24 +271,19 @@ impl Low {
 const EMPTY: Bucket = Bucket {
     low: Low::NONE,
     second: Low::NONE,
-    high: i32::MIN,
+    high: None,
     span_us: (i32::MAX, i32::MIN),
 };
 
-impl Default for DelayHistory {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl DelayHistory {
     /// An empty history.
-    pub fn new() -> Self {
+    pub fn new(scale: Scale) -> Self {
         Self {
             buckets: [EMPTY; BUCKETS],
             current: 0,
             left: BUCKET_TICKS,
             observed: 0,
+            scale,
             summary: Summary::default(),
             stale: false,
         }
@@ -258,7 +291,21 @@ impl DelayHistory {
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        *self = Self::new();
+        *self = Self::new(self.scale);
+    }
+
+    /// By how much the ticks have moved later since the beginning, us.
+    pub fn move_to(&mut self, moved_us: i32) {
+        self.scale.moved_us = moved_us;
+        self.stale = true;
+    }
+
+    /// The guard is another. Small changes do not count.
+    pub fn set_guard(&mut self, guard_us: i32) {
+        if self.scale.guard_us.abs_diff(guard_us) > GUARD_STEP_US {
+            self.scale.guard_us = guard_us;
+            self.stale = true;
+        }
     }
 
     /// How many packets were observed since it was empty.
@@ -266,32 +313,31 @@ impl DelayHistory {
         self.observed
     }
 
-    /// Notes a packet that came `early` samples before it was due (negative: late) at `tick`.
-    /// `late_us` is the same without ticks, on any scale that does not move: by how much later it
-    /// came than another.
-    pub fn observe(&mut self, early: i32, late_us: i32, tick: u32) {
+    /// Notes a packet that was there at `tick`.
+    pub fn observe(&mut self, packet: Lateness, tick: u32) {
         self.observed = self.observed.saturating_add(1);
+        let scale = self.scale;
         let bucket = &mut self.buckets[self.current];
+        let early = scale.early(&packet);
         let seen = Low {
-            early,
+            packet: Some(packet),
             tick,
-            late_us,
         };
         let same_event = bucket.low.is_some() && !seen.is_apart(&bucket.low);
         let (least, most) = bucket.span_us;
-        bucket.span_us = (least.min(late_us), most.max(late_us));
-        if early < bucket.low.early {
+        bucket.span_us = (least.min(packet.late_us), most.max(packet.late_us));
+        if early < bucket.low.early(&scale) {
             if !same_event {
                 bucket.second = bucket.low;
             }
             bucket.low = seen;
             self.stale = true;
-        } else if !same_event && early < bucket.second.early {
+        } else if !same_event && early < bucket.second.early(&scale) {
             bucket.second = seen;
             self.stale = true;
         }
-        if early > bucket.high {
-            bucket.high = early;
+        if bucket.high.is_none_or(|high| early > scale.early(&high)) {
+            bucket.high = Some(packet);
             self.stale = true;
         }
     }
@@ -317,8 +363,9 @@ impl DelayHistory {
     }
 
     fn summarise(&self) -> Summary {
+        let scale = &self.scale;
         let lows = || self.buckets.iter().map(|b| b.low).filter(Low::is_some);
-        let Some(worst) = lows().min_by_key(|low| low.early) else {
+        let Some(worst) = lows().min_by_key(|low| low.early(scale)) else {
             return Summary {
                 typical: i32::MAX,
                 ..Summary::default()
@@ -328,7 +375,7 @@ impl DelayHistory {
         let typical = lows()
             .chain(seconds)
             .filter(|low| low.is_apart(&worst))
-            .min_by_key(|low| low.early)
+            .min_by_key(|low| low.early(scale))
             .unwrap_or(Low::NONE);
         let recent = || {
             (0..RECENT_BUCKETS).map(|back| &self.buckets[(self.current + BUCKETS - back) % BUCKETS])
@@ -336,16 +383,23 @@ impl DelayHistory {
         let joined = |a: (i32, i32), b: &Bucket| (a.0.min(b.span_us.0), a.1.max(b.span_us.1));
         let all_us = self.buckets.iter().fold(EMPTY.span_us, joined);
         let recent_us = recent().fold(EMPTY.span_us, joined);
-        let usual = typical.late_us.saturating_sub(all_us.0);
+        let usual = typical
+            .packet
+            .map_or(i32::MIN, |packet| packet.late_us)
+            .saturating_sub(all_us.0);
         let lately = recent_us.1.saturating_sub(recent_us.0);
         // Without the best bucket: one stray packet must not push all others against the bound.
         let mut highs = (i32::MIN, i32::MIN);
-        for high in self.buckets.iter().map(|b| b.high) {
-            highs = (highs.0.max(high), highs.1.max(high.min(highs.0)));
+        for high in self.buckets.iter().filter_map(|b| b.high) {
+            let early = scale.early(&high);
+            highs = (highs.0.max(early), highs.1.max(early.min(highs.0)));
         }
         Summary {
-            typical: typical.early,
-            recent: recent().map(|b| b.low.early).min().unwrap_or(i32::MAX),
+            typical: typical.early(scale),
+            recent: recent()
+                .map(|b| b.low.early(scale))
+                .min()
+                .unwrap_or(i32::MAX),
             best: if highs.1 == i32::MIN {
                 highs.0
             } else {
@@ -356,6 +410,8 @@ impl DelayHistory {
     }
 }
 
+/// So much more or less guard changes nothing.
+const GUARD_STEP_US: u32 = 200;
 /// 40 buckets of half a second.
 const BUCKETS: usize = 40;
 const BUCKET_TICKS: u32 = 25;
@@ -396,11 +452,17 @@ mod tests {
 
     #[test]
     fn one_late_event_is_forgiven_and_two_are_not() {
-        let mut history = DelayHistory::new();
+        let scale = Scale {
+            tick: 160,
+            moved_us: 0,
+            guard_us: 0,
+        };
+        let mut history = DelayHistory::new(scale);
         let mut tick = 0;
         let mut run = |history: &mut DelayHistory, early: i32, ticks: u32| {
             for _ in 0..ticks {
-                history.observe(early, -early * 125, tick);
+                let late_us = 10_000 - early * 125;
+                history.observe(Lateness { late_us, offset: 0 }, tick);
                 history.tick();
                 tick += 1;
             }
@@ -434,5 +496,34 @@ mod tests {
             history.tick();
         }
         assert_eq!(history.summary(), None);
+    }
+
+    #[test]
+    fn what_was_learnt_holds_when_the_ticks_move() {
+        let scale = Scale {
+            tick: 160,
+            moved_us: 0,
+            guard_us: 500,
+        };
+        let mut history = DelayHistory::new(scale);
+        // Packets come 19 ms behind a tick, so 1 ms before the next.
+        for tick in 0..200 {
+            let packet = Lateness {
+                late_us: 19_000,
+                offset: 0,
+            };
+            history.observe(packet, tick);
+            history.tick();
+        }
+        let typical = |history: &mut DelayHistory| history.summary().unwrap().typical;
+        assert_eq!(typical(&mut history), 0);
+        history.move_to(-1000);
+        assert_eq!(typical(&mut history), -160, "1 ms earlier, they miss it");
+        history.move_to(-18_000);
+        assert_eq!(typical(&mut history), -160);
+        history.move_to(0);
+        assert_eq!(typical(&mut history), 0, "and are in time again");
+        history.set_guard(1500);
+        assert_eq!(typical(&mut history), -160);
     }
 }

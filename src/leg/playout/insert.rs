@@ -3,7 +3,7 @@
 use super::{Newest, Playout, State, decoders};
 use crate::audio::MediaTime;
 use crate::codec::Codec;
-use crate::rtp::jitter::Put;
+use crate::rtp::jitter::{Lateness, Put};
 use crate::rtp::{Packet, SeqNo};
 
 impl Playout {
@@ -212,28 +212,31 @@ impl Playout {
         let (State::Playing, Some(last)) = (self.state, self.last_pull) else {
             return;
         };
-        let guard_us = match self.jitter_us {
-            0 => 0,
-            jitter_us => (GUARD_JITTERS * jitter_us).clamp(MIN_GUARD_US, MAX_GUARD_US),
-        };
-        let after_us = difference_us(arrival, last);
-        let missed_us = after_us + guard_us - TICK_US;
-        let missed = if missed_us > 0 {
-            (missed_us + TICK_US - 1) / TICK_US
-        } else {
-            0
-        };
-        let tick = i64::from(self.settings.rate / 50);
-        let early = at - self.line - missed.min(MAX_MISSED) * tick;
         // What no permissible delay would save, or is another line, teaches nothing.
         let bound = i64::from(self.max_delay());
         let headroom = at - self.buffer.start();
         if headroom < -bound || headroom > self.buffer.capacity() as i64 {
             return;
         }
-        let late_us = (self.line - at) * 1000 / i64::from(self.settings.rate / 1000) + after_us;
-        let late_us = late_us.clamp(-MAX_LATE_US, MAX_LATE_US) as i32;
-        self.history.observe(early as i32, late_us, self.tick);
+        let tick = i64::from(self.settings.rate / 50);
+        let ahead = at - self.line;
+        let offset = ahead.rem_euclid(tick);
+        let late_us = difference_us(arrival, last) - (ahead - offset) / tick * TICK_US;
+        let late_us = late_us.clamp(-MAX_LATE_US, MAX_LATE_US) + self.moved_us;
+        let packet = Lateness {
+            late_us: late_us as i32,
+            offset: offset as i32,
+        };
+        self.history.set_guard(self.guard_us());
+        self.history.observe(packet, self.tick);
+    }
+
+    /// How long before the tick a packet must be there to count as in time, us.
+    pub fn guard_us(&self) -> i32 {
+        match self.jitter_us {
+            0 => 0,
+            jitter_us => (GUARD_JITTERS * jitter_us).clamp(MIN_GUARD_US, MAX_GUARD_US) as i32,
+        }
     }
 
     /// `waits`: the payload, if it is to be decoded later; otherwise the samples are in `scratch`.
@@ -330,5 +333,3 @@ pub(super) const MIN_GUARD_US: i64 = 300;
 const MAX_GUARD_US: i64 = 2_000;
 /// More is as bad.
 const MAX_LATE_US: i64 = 100_000_000;
-/// A tick that was this late tells nothing about the network.
-const MAX_MISSED: i64 = 5;

@@ -32,12 +32,17 @@ impl Playout {
         pulled
     }
 
-    /// Ticks that were left out since the last pull.
-    fn skipped(&self, now: MediaTime) -> usize {
+    /// Ticks that were left out since the last pull. What is no whole number of them is a move.
+    fn skipped(&mut self, now: MediaTime) -> usize {
         let Some(last) = self.last_pull else { return 0 };
         let elapsed_us = now.since(last).as_micros() as u64;
-        // Half a tick of tolerance, for a tick may be moved.
-        ((elapsed_us + TICK_US / 2) / TICK_US).clamp(1, MAX_SKIP) as usize - 1
+        let ticks = ((elapsed_us + TICK_US / 2) / TICK_US).clamp(1, MAX_SKIP);
+        let moved_us = elapsed_us as i64 - (ticks * TICK_US) as i64;
+        if moved_us != 0 && moved_us.unsigned_abs() < TICK_US {
+            self.moved_us = (self.moved_us + moved_us).clamp(-MAX_MOVED_US, MAX_MOVED_US);
+            self.history.move_to(self.moved_us as i32);
+        }
+        ticks as usize - 1
     }
 
     fn idle(&mut self, out: &mut [i16]) -> Pulled {
@@ -278,6 +283,8 @@ fn lead(tick: i64, len: i64, age_us: i64) -> i64 {
 const TICK_US: u64 = 20_000;
 /// Twice the time after which a sender that pauses tells of its noise (RFC 6716 §2.1.9: 400 ms).
 const CODEC_CONCEALS_MS: usize = 800;
+/// Ten seconds: a bridge's ticks stay within one of the clock, a leg's may be put off many times.
+const MAX_MOVED_US: i64 = 10_000_000;
 /// A longer pause is a leg that was at rest.
 const MAX_SKIP: u64 = 3000;
 /// Packets to see before the delay is changed.
