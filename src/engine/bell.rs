@@ -7,6 +7,8 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::net::sys::{self, SendCounters};
+
 /// Rings at the other end; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bell(Arc<Inner>);
@@ -33,8 +35,9 @@ impl Bell {
     pub fn ring(&self) {
         if !self.0.rung.swap(true, Ordering::AcqRel) {
             // The line has room: there is at most one datagram on it. Where nobody is left to
-            // hear, nothing is lost.
-            let _ = self.0.line.send(&[0]);
+            // hear, nothing is lost. By the call that media threads may use: `std` would write.
+            let mut counters = SendCounters::default();
+            sys::send(&self.0.line, &[0], None, &mut counters);
         }
     }
 
