@@ -36,9 +36,10 @@ fn the_log_tells_every_figure() {
         .set("server", "log_format", "\"json\"")
         .set("server", "statistics_seconds", 1)
         .start();
-    let ended = call("500", server.udp(), &["--seconds", "4", "--json"]).wait();
+    let ended = call("500", server.udp(), &["--seconds", "10", "--json"]).wait();
     assert_eq!(ended.status, Some(0), "{ended:?}");
     assert_eq!(ended.err, "", "no progress line where there is no terminal");
+    // Long enough for two reports of each side, which a round trip takes.
     // Both ends are ours, and ask for the other's metrics: what one says, the other hears.
     let json = ended.json();
     assert!(json["peer"]["mos_cq"].as_f64().unwrap() >= 1.0, "{json}");
@@ -78,7 +79,7 @@ fn the_log_tells_every_figure() {
     ] {
         assert!(number(name) >= 0.0, "{name}");
     }
-    assert!((3.9..6.0).contains(&number("talked_s")), "{line:?}");
+    assert!((9.9..15.0).contains(&number("talked_s")), "{line:?}");
     assert!(number("rx_packets") > 150.0 && number("tx_packets") > 150.0);
     assert!(number("gap_ms") > 100.0 && number("delay_ms") >= 20.0);
     assert!(number("r_factor") > 1.0 && number("peer_r_factor") > 1.0);

@@ -85,7 +85,8 @@ fn each_loss_and_each_discard_is_counted_where_it_was() {
         let came = expected.received + expected.discarded;
         assert_eq!(stats.receive.packets, came, "seed {seed}");
         assert_eq!(stats.packet_time.as_millis(), 20, "seed {seed}");
-        world.run(10_000);
+        // Until the last transaction is forgotten: 64*T1.
+        world.run(40_000);
         world.check_empty();
     }
 }
@@ -258,7 +259,7 @@ fn who_watches_is_told_once_a_second_and_nobody_else() {
     for &phone in &phones {
         world.hang_up(phone);
     }
-    world.run(10_000);
+    world.run(40_000);
     world.check_empty();
 }
 

@@ -32,6 +32,11 @@ pub struct PeerReport {
 }
 
 impl Leg {
+    /// The loss of packets that the peer reports, percent.
+    pub fn expected_loss(&self) -> u8 {
+        (u32::from(self.peer.fraction_lost) * 100).div_ceil(256) as u8
+    }
+
     /// Takes an RTCP packet from the peer. Whether it is one.
     pub(super) fn on_rtcp(&mut self, data: &[u8], arrival: MediaTime, ntp: u64) -> bool {
         let our_ssrc = self.settings.ssrc;

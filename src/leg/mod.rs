@@ -8,6 +8,7 @@ mod coding;
 mod control;
 mod dial;
 mod digits;
+mod io;
 mod params;
 mod phase;
 pub mod player;
@@ -21,9 +22,10 @@ mod transmit;
 pub use coding::{Coding, CodingNeeds, EncodingKey, Reprocessing};
 pub use control::PeerReport;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
+pub use io::{Channel, MediaIo, TickTime};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use stats::{LegCounts, LegStats};
-pub use transmit::Outgoing;
+pub use transmit::{HELD_SLOTS, Outgoing};
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,60 +45,6 @@ use transmit::Transmit;
 
 /// Samples of a tick at the highest rate.
 pub const MAX_TICK: usize = FULLBAND as usize / 50;
-
-/// Which of a leg's two sockets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channel {
-    /// The even port: RTP, and RTCP where it is muxed.
-    Rtp,
-    /// The next port: RTCP.
-    Rtcp,
-}
-
-/// The clocks of one tick.
-#[derive(Clone, Copy, Debug)]
-pub struct TickTime {
-    /// When the tick is due: the media time line.
-    pub now: MediaTime,
-    /// The wall clock as a 64-bit NTP timestamp, for reports.
-    pub ntp: u64,
-}
-
-impl TickTime {
-    /// The wall clock when something arrived: it may have waited for this tick.
-    fn ntp_at(&self, arrival: MediaTime) -> u64 {
-        let units = |d: Duration| ((d.as_micros() as u64) << 32) / 1_000_000;
-        let before = units(self.now.since(arrival).min(MAX_WAIT));
-        let after = units(arrival.since(self.now).min(MAX_WAIT));
-        self.ntp.wrapping_sub(before).wrapping_add(after)
-    }
-}
-
-/// Nothing waits longer than this between arrival and tick; more is a clock gone wrong.
-const MAX_WAIT: Duration = Duration::from_secs(2);
-
-/// Where a leg's packets go; the engine's sockets, or a simulated network.
-pub trait MediaIo {
-    /// Drains what has arrived for a leg (at most 32 packets a call).
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    );
-    /// Sends one packet; it may be held back until [`MediaIo::flush`].
-    fn send(&mut self, leg: u32, channel: Channel, to: SocketAddr, packet: &[u8]);
-    /// Lets only this peer in on the RTP socket (and makes sending cheaper), or everybody.
-    fn connect(&mut self, leg: u32, peer: Option<SocketAddr>);
-    /// The leg is closed: its sockets are let go of, before [`crate::leg`]'s owner hears of it.
-    fn closed(&mut self, leg: u32);
-    /// Everything of this tick has been sent.
-    fn flush(&mut self);
-    /// How long the present tick has run; a simulated one takes no time.
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-}
 
 /// What a tick of a leg had to tell.
 #[derive(Debug)]
@@ -239,11 +187,6 @@ impl Leg {
     /// What it shares encodings by.
     pub fn encoding_key(&self) -> EncodingKey {
         EncodingKey::new(self.params.codec, self.params.opus)
-    }
-
-    /// The loss of packets that the peer reports, percent.
-    pub fn expected_loss(&self) -> u8 {
-        (u32::from(self.peer.fraction_lost) * 100).div_ceil(256) as u8
     }
 
     /// Takes what a re-INVITE or UPDATE decided. The timestamp line goes on. Another codec needs a
@@ -420,6 +363,3 @@ impl Leg {
 /// How far the media line may be from the clock, samples: what a bridge's moves may add up to, and
 /// half a tick that joining it may take.
 const MAX_ASTRAY: u64 = TICK_SAMPLES as u64 * 2;
-
-/// The packet-time bound in ticks: how long a packet can wait for its due slot.
-pub const HELD_SLOTS: u64 = TICK_MS as u64 / 2;

@@ -17,6 +17,8 @@ use crate::rtp::packet::{HEADER_LEN, write_header};
 use crate::rtp::session::Sender;
 use crate::rtp::{PayloadType, Ssrc};
 
+/// The packet-time bound in ticks: how long a packet can wait for its due slot.
+pub const HELD_SLOTS: u64 = crate::audio::TICK_MS as u64 / 2;
 /// Header and the longest payload.
 pub(super) const MAX_PACKET: usize = HEADER_LEN + MAX_PAYLOAD;
 /// A frame with no sample above this is quiet enough to change encoders in.

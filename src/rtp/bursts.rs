@@ -32,10 +32,10 @@ pub struct Bursts {
     /// From a missing packet to another, never `GMIN` received ones between: a burst, if it has two.
     open: Stretch,
     /// All bursts that are over.
-    bursts: Stretch,
+    inside: Stretch,
     burst_count: u64,
     /// All gaps, but for the present run.
-    gaps: Stretch,
+    between: Stretch,
     gap_count: u64,
     /// Whether the gap that is under way has a packet.
     in_gap: bool,
@@ -128,8 +128,8 @@ impl Bursts {
     /// What was open is a burst, or one missing packet in a gap; the run behind it is gap.
     fn close(&mut self) {
         if self.open.missing > 1 {
-            self.bursts.packets += self.open.packets;
-            self.bursts.missing += self.open.missing;
+            self.inside.packets += self.open.packets;
+            self.inside.missing += self.open.missing;
             self.burst_count += 1;
             self.in_gap = false;
         } else {
@@ -151,8 +151,8 @@ impl Bursts {
             self.in_gap = true;
             self.gap_count += 1;
         }
-        self.gaps.packets += stretch.packets;
-        self.gaps.missing += stretch.missing;
+        self.between.packets += stretch.packets;
+        self.between.missing += stretch.missing;
     }
 
     /// The pattern so far: as if nothing but received packets followed (RFC 3611 §4.7.2).
@@ -170,10 +170,10 @@ impl Bursts {
             lost: all.lost,
             discarded: all.discarded,
             bursts: all.burst_count,
-            burst_density: ratio(all.bursts.missing, all.bursts.packets),
-            gap_density: ratio(all.gaps.missing, all.gaps.packets),
-            burst_packets: ratio(all.bursts.packets, all.burst_count),
-            gap_packets: ratio(all.gaps.packets, all.gap_count),
+            burst_density: ratio(all.inside.missing, all.inside.packets),
+            gap_density: ratio(all.between.missing, all.between.packets),
+            burst_packets: ratio(all.inside.packets, all.burst_count),
+            gap_packets: ratio(all.between.packets, all.gap_count),
             // Below 1, loss is more regular than chance: the model knows no benefit of that.
             burst_ratio: burst_ratio.max(1.0),
         }
