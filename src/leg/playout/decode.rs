@@ -129,5 +129,5 @@ impl Playout {
 /// The longest loss that Opus fills at once, and the step of lengths, samples at 48 kHz.
 const REPAIR_MAX_MS: usize = 120;
 const REPAIR_STEP: usize = 120;
-/// How long a loss that could be repaired keeps the delay up: 4 s.
-const REPAIR_TICKS: u32 = 200;
+/// How long a loss that could be repaired keeps the delay up: 3.5 s.
+const REPAIR_TICKS: u32 = 175;
