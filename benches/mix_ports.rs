@@ -46,9 +46,9 @@ fn main() {
 }
 
 fn least(ports: usize, talkers: usize, rounds: u32) -> f64 {
-    let mut bridge = Bridge::new(RATE, ports);
+    let mut bridge = Bridge::new(ports);
     for owner in 0..ports {
-        let joined = bridge.join(Box::new(Port::new(owner as u32)));
+        let joined = bridge.join(Box::new(Port::new(owner as u32, RATE)));
         joined.expect("it has room for all");
     }
     for port in 0..ports.min(talkers) {

@@ -1,23 +1,25 @@
 //! `antiphon call`: places one call with the server's own parts, and reports on it.
 
-use std::fmt;
+mod progress;
+mod report;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{AppSpec, ScriptDigits, ScriptSpec};
 use crate::call::{CallHandle, EndReason};
 use crate::codec::Codec;
 use crate::config::Config;
-use crate::leg::LegStats;
 use crate::server::{Core, StartError};
 use crate::sip::transport::Transport;
 use crate::sip::uri::{Host, Uri, UriError};
 use crate::store::prompts::{PromptError, Prompts};
 use crate::switch::{Event, Summary};
+use progress::Progress;
+pub use report::Report;
 
 /// How long the other side may take to answer before we give up.
 const ANSWER_TIME: Duration = Duration::from_secs(120);
@@ -40,6 +42,8 @@ pub struct CallOptions {
     pub seconds: Option<u64>,
     /// The one codec to offer; none: both.
     pub codec: Option<Codec>,
+    /// Show how it goes while it runs, on standard error, if that is a terminal.
+    pub progress: bool,
 }
 
 /// Why there was no call at all.
@@ -74,22 +78,6 @@ pub enum CallError {
     Signals(#[from] std::io::Error),
 }
 
-/// How the call went.
-#[derive(Debug)]
-pub struct Report {
-    /// Answered, and ended as planned.
-    pub success: bool,
-    uri: String,
-    reason: EndReason,
-    set_up: Option<Duration>,
-    talked: Duration,
-    codec: Option<&'static str>,
-    stats: Option<LegStats>,
-    trouble: Vec<String>,
-    /// What the other side has pressed.
-    digits: String,
-}
-
 /// Places the call and waits for its end.
 pub async fn run(options: CallOptions) -> Result<Report, CallError> {
     let uri: Uri = options
@@ -104,6 +92,8 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         .net
         .flow_to(transport, remote)
         .map_err(|e| CallError::Route(remote, e))?;
+    let mut progress = Progress::new(options.progress);
+    progress.calling(&options.uri);
     let plays = options.play.is_some();
     let spec = AppSpec::Script(ScriptSpec {
         play: options.play,
@@ -115,6 +105,7 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
     let handle = core
         .switch
         .originate(options.uri.clone(), "antiphon".into(), flow, spec, now);
+    core.switch.watch_stats(handle, progress.is_shown());
     core.carry_out(now);
     let listens = options.seconds.is_none() && !plays;
     let Waited {
@@ -122,7 +113,8 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         trouble,
         digits,
         interrupted,
-    } = wait(&mut core, handle).await?;
+    } = wait(&mut core, handle, &mut progress).await?;
+    drop(progress);
     core.finish(Instant::now() + BYE_TIME).await;
     core.close_recordings();
     let planned = match summary.reason {
@@ -153,7 +145,11 @@ struct Waited {
     interrupted: bool,
 }
 
-async fn wait(core: &mut Core, handle: CallHandle) -> Result<Waited, CallError> {
+async fn wait(
+    core: &mut Core,
+    handle: CallHandle,
+    progress: &mut Progress,
+) -> Result<Waited, CallError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let give_up = Instant::now() + ANSWER_TIME;
@@ -186,7 +182,11 @@ async fn wait(core: &mut Core, handle: CallHandle) -> Result<Waited, CallError> 
                 Event::DigitsNotSent { error, .. } => {
                     trouble.push(format!("--dtmf: {error}"));
                 }
-                Event::Answered { .. } => answered = true,
+                Event::Answered { .. } => {
+                    answered = true;
+                    progress.answered(Instant::now());
+                }
+                Event::Stats { stats, .. } => progress.show(&stats, Instant::now()),
                 Event::PlayFailed { error, .. } | Event::RecordingFailed { error, .. } => {
                     trouble.push(error);
                 }
@@ -262,108 +262,4 @@ fn caller_config(options: &CallOptions, remote: SocketAddr) -> Config {
         config.media.codecs = vec![codec];
     }
     config
-}
-
-impl Report {
-    /// For programs: one object; times in milliseconds where the name says so.
-    pub fn to_json(&self) -> String {
-        let (status, phrase) = match &self.reason {
-            EndReason::Rejected(status, phrase) => (Some(*status), Some(phrase.as_str())),
-            _ => (None, None),
-        };
-        let mut value = json!({
-            "uri": self.uri,
-            "success": self.success,
-            "answered": self.set_up.is_some(),
-            "ended": self.reason.word(),
-            "status": status,
-            "phrase": phrase,
-            "set_up_ms": self.set_up.map(milliseconds),
-            "talked_ms": milliseconds(self.talked),
-            "codec": self.codec,
-            "trouble": self.trouble,
-            "digits": self.digits,
-        });
-        if let Some(s) = &self.stats {
-            value["received"] = json!({
-                "packets": s.receive.packets,
-                "lost": s.receive.lost,
-                "duplicates": s.receive.duplicates,
-                "reordered": s.receive.reordered,
-                "jitter_ms": f64::from(s.receive.jitter_us) / 1000.0,
-                "late": s.playout.late,
-                "concealed_ms": s.playout.concealed_samples / 8,
-            });
-            value["sent"] = json!({
-                "packets": s.send.packets,
-                "lost": s.peer.lost,
-                "round_trip_ms": s.peer.round_trip.map(milliseconds),
-            });
-        }
-        value.to_string()
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.set_up, &self.reason) {
-            (Some(set_up), _) => {
-                writeln!(f, "answered    after {:.0} ms", milliseconds(set_up))?;
-                writeln!(f, "talked      {:.1} s", self.talked.as_secs_f64())?;
-                writeln!(f, "ended       {}", describe(&self.reason))?;
-            }
-            (None, reason) => writeln!(f, "no answer   {}", describe(reason))?,
-        }
-        if let (Some(s), Some(codec)) = (&self.stats, self.codec) {
-            let r = &s.receive;
-            let expected = r.packets as f64 + r.lost as f64;
-            let percent = if expected > 0.0 {
-                100.0 * r.lost as f64 / expected
-            } else {
-                0.0
-            };
-            writeln!(f, "codec       {codec}")?;
-            writeln!(
-                f,
-                "received    {} packets, {} lost ({percent:.1} %), jitter {:.1} ms, {} ms concealed",
-                r.packets,
-                r.lost,
-                f64::from(r.jitter_us) / 1000.0,
-                s.playout.concealed_samples / 8
-            )?;
-            write!(f, "sent        {} packets", s.send.packets)?;
-            match s.peer.round_trip {
-                Some(rtt) => writeln!(
-                    f,
-                    ", {} lost, round trip {:.1} ms",
-                    s.peer.lost,
-                    milliseconds(rtt)
-                )?,
-                None => writeln!(f)?,
-            }
-        }
-        if !self.digits.is_empty() {
-            writeln!(f, "pressed     {}", self.digits)?;
-        }
-        for trouble in &self.trouble {
-            writeln!(f, "trouble     {trouble}")?;
-        }
-        Ok(())
-    }
-}
-
-fn milliseconds(d: Duration) -> f64 {
-    (d.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-fn describe(reason: &EndReason) -> String {
-    match reason {
-        EndReason::HungUp => "we hung up".into(),
-        EndReason::RemoteHungUp => "the other side hung up".into(),
-        EndReason::Rejected(status, phrase) => format!("{status} {phrase}"),
-        EndReason::NoAnswer => "nobody answered in time".into(),
-        EndReason::TransportFailed => "nothing listens there".into(),
-        EndReason::MediaTimeout => "no media for too long".into(),
-        other => other.word().into(),
-    }
 }

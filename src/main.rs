@@ -89,7 +89,10 @@ struct CallArgs {
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
-    /// Log what happens (to standard error).
+    /// No progress line. There is none either where standard error is no terminal.
+    #[arg(long)]
+    quiet: bool,
+    /// Log what happens (to standard error), in place of the progress line.
     #[arg(long)]
     verbose: bool,
 }
@@ -192,6 +195,7 @@ fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
             CodecName::Pcmu => Codec::Pcmu,
             CodecName::Pcma => Codec::Pcma,
         }),
+        progress: !args.quiet && !args.verbose,
     };
     let report = runtime()?.block_on(caller::run(options))?;
     if args.json {

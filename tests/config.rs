@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use antiphon::codec::Codec;
+use antiphon::audio::process::ProcessSettings;
+use antiphon::codec::{Codec, OpusSettings};
 use antiphon::config::{AppConfig, Config, ConfigError, LogFormat, Route};
 use proptest::prelude::*;
 
@@ -40,6 +41,10 @@ fn nothing_configured_gives_the_defaults() {
     assert_eq!(config.media.rtp_ports, 10_000..=19_999);
     assert_eq!(config.media.codecs, [Codec::Pcmu, Codec::Pcma]);
     assert_eq!(config.media.workers, None);
+    assert_eq!(
+        config.media.processing.settings(),
+        ProcessSettings::default()
+    );
     assert_eq!(config.recording.directory, PathBuf::from("recordings"));
     assert_eq!(config.recording.silence, None);
     assert!(config.builtin_routes && config.routes.is_empty());
@@ -51,7 +56,9 @@ fn values_are_taken() {
         "builtin_routes = false\n[sip]\nudp = [\"192.0.2.1:5062\"]\ntcp = []\n\
          external_address = \"2001:db8::1\"\nsession_expires_seconds = 0\n\
          [limits]\ncalls = 1_000\n[media]\nrtp_ports = \"40000-40001\"\ncodecs = [\"pcma\"]\n\
-         realtime_priority = 0\nptime_ms = 0x1e\n[prompts]\ndirectory = \"/srv/prompts\"\n",
+         realtime_priority = 0\nptime_ms = 0x1e\n\
+         [media.processing]\ngain_in_db = -3\nagc = true\nagc_target_dbov = -18\n\
+         noise_suppression = true\nsilence_gate = true\ncomfort_noise_dbov = -70\n[prompts]\ndirectory = \"/srv/prompts\"\n",
     );
     assert!(!config.builtin_routes && config.effective_routes().is_empty());
     assert_eq!(config.sip.udp[0].port(), 5062);
@@ -66,9 +73,42 @@ fn values_are_taken() {
     assert_eq!(config.media.realtime_priority, None);
     assert_eq!(config.media.ptime_ms, 30);
     assert_eq!(
+        config.media.processing.settings(),
+        ProcessSettings {
+            gain_in_db: -3,
+            gain_out_db: 0,
+            agc_dbov: Some(-18),
+            noise_suppression: true,
+            gate_dbov: Some(-50),
+            comfort_noise_dbov: None,
+        }
+    );
+    assert_eq!(
         config.prompts.directory,
         Some(PathBuf::from("/srv/prompts"))
     );
+}
+
+#[test]
+fn every_codec_can_be_named_and_opus_set() {
+    let config = parse(
+        "[media]\ncodecs = [\"opus\", \"L16/48000\", \"G722\", \"l16/8000\", \"PCMA\"]\n\
+         [media.opus]\nbitrate = 24_000\ncomplexity = 10\nfec = false\ndtx = true\ncbr = true\n\
+         expected_loss = 0\nmax_playback_rate = 16000\n",
+    );
+    use Codec::{G722, L16Full, L16Narrow, Opus, Pcma};
+    assert_eq!(config.media.codecs, [Opus, L16Full, G722, L16Narrow, Pcma]);
+    let opus = OpusSettings {
+        bitrate: 24_000,
+        complexity: 10,
+        fec: false,
+        dtx: true,
+        cbr: true,
+        max_playback_rate: 16_000,
+        expected_loss: 0,
+    };
+    assert_eq!(config.media.opus, opus);
+    assert_eq!(parse(&config.to_toml_with_defaults()), config);
 }
 
 #[test]

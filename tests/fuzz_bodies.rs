@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use antiphon::rtp::packet::{Header, write_header};
 use antiphon::rtp::rtcp::{ReportBlock, SenderInfo, write_compound};
+use antiphon::rtp::xr::{DelaySince, VoipMetrics};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -20,6 +21,12 @@ const SDP: &[&[u8]] = &[
     b"v=0\no=x 2 3 IN IP6 ::1\ns= \nt=0 0\nm=video 9 RTP/AVP 96\na=rtpmap:96 H264/90000\n\
       m=audio 6000/2 RTP/SAVP 97 0\nc=IN IP6 2001:db8::1\na=rtpmap:97 pcma/8000/1\na=inactive\n\
       a=maxptime:60\nm=image 0 udptl t38\n",
+    b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+      m=audio 4000 RTP/AVP 111 63 9 98 110 126\r\na=rtpmap:111 opus/48000/2\r\n\
+      a=fmtp:111 minptime=10;useinbandfec=1;maxaveragebitrate=20000;usedtx=1\r\n\
+      a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtpmap:98 L16/16000\r\n\
+      a=rtpmap:110 telephone-event/48000\r\na=rtpmap:126 telephone-event/8000\r\n\
+      a=ptime:60\r\na=maxptime:40\r\n",
     b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n",
 ];
 
@@ -69,7 +76,17 @@ fn rtcp() {
         buffer[..len].to_vec()
     };
     let (first, second) = (sample(Some(&info)), sample(None));
-    mutate(4, &[&first, &second], antiphon::rtp::fuzz::control);
+    let mut extended = second.clone();
+    let mut buffer = [0; 128];
+    let metrics = VoipMetrics::default();
+    let answer = DelaySince::default();
+    let len = antiphon::rtp::xr::write(&mut buffer, Ssrc(1), Some(&metrics), Some(&answer));
+    extended.extend_from_slice(&buffer[..len]);
+    extended.extend_from_slice(&[
+        0x80, 207, 0, 4, 0, 0, 0, 1, 4, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 6,
+    ]);
+    let samples: [&[u8]; 3] = [&first, &second, &extended];
+    mutate(4, &samples, antiphon::rtp::fuzz::control);
 }
 
 #[test]
@@ -123,6 +140,50 @@ fn dtmf() {
         run.extend_from_slice(&packet);
     }
     mutate(6, &[&run, &[0x40; 4000]], antiphon::dtmf::fuzz::digits);
+}
+
+#[test]
+fn redundancy() {
+    let two = [
+        0xef, 0x0f, 0x00, 0x02, 0xe0, 0x1e, 0x00, 0x03, 111, 1, 2, 3, 4, 5, 6, 7,
+    ];
+    mutate(8, &[&two, &[8, 1, 2]], antiphon::rtp::fuzz::redundancy);
+}
+
+#[test]
+fn codec() {
+    use antiphon::codec::{Codec, Encoder, OpusSettings};
+    let runs = [
+        (Codec::Opus, 16_000),
+        (Codec::Opus, 40_000),
+        (Codec::G722, 0),
+    ]
+    .map(|(codec, bitrate)| {
+        let settings = OpusSettings {
+            bitrate: bitrate.max(6000),
+            expected_loss: 20,
+            ..OpusSettings::default()
+        };
+        let mut encoder = Encoder::new(codec, &settings).unwrap();
+        let mut run = Vec::new();
+        for frame in 0..6usize {
+            let ms = [10, 20, 40][frame % 3];
+            let pcm: Vec<i16> = (0..codec.frame_samples(ms))
+                .map(|n| ((n * n / 97 % 200) as i16 - 100) * 60)
+                .collect();
+            let mut payload = [0; 255];
+            let len = encoder.encode(&pcm, &mut payload);
+            run.push(len as u8);
+            run.extend_from_slice(&payload[..len]);
+        }
+        run
+    });
+    // Counts, padding and lengths of frames (RFC 6716 §3.2.5).
+    let counted = [
+        9, 0x83, 0xc3, 1, 2, 2, 1, 2, 3, 0, 6, 0x0b, 0x83, 1, 1, 9, 9,
+    ];
+    let samples = [&runs[0][..], &runs[1], &runs[2], &counted];
+    mutate(7, &samples, antiphon::codec::fuzz::payloads);
 }
 
 /// Calls `body` with the samples as they are, then with mutations until the time is up.

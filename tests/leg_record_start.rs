@@ -39,7 +39,8 @@ fn positions(ticks: u64) -> Vec<u64> {
         },
         params,
         settings,
-    );
+    )
+    .unwrap();
     let (frames, heard) = bounded(8);
     let settings = TapSettings {
         recording: 1,

@@ -94,6 +94,8 @@ fn a_worker_leaves_the_heap_alone() {
         ("digits", told.digits),
         ("digits dialled", told.dialled),
         ("dials stopped", told.dials_stopped),
+        ("figures told", told.figures),
+        ("metrics sent", told.metrics_sent),
         ("packets received / 10000", told.packets_received / 10_000),
         ("packets sent / 10000", told.packets_sent / 10_000),
         ("reports received", told.reports_received),

@@ -82,6 +82,40 @@ fn an_offer_within_a_session_keeps_numbers_order_and_places() {
 }
 
 #[test]
+fn our_own_dynamic_numbers_last_for_the_call() {
+    let ours = offer(&every_codec(), &local(), Direction::SendRecv, None);
+    let formats = &streams(&ours)[0].3;
+    assert_eq!(
+        formats.join(" "),
+        "0 8 9 96 97 98 99 101 102 103",
+        "events at 8, 48 and 16 kHz"
+    );
+    // The peer takes Opus under a number of its own, and events beside it.
+    let theirs = "v=0\r\no=- 1 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n\
+        m=audio 49170 RTP/AVP 120 121\r\na=rtpmap:120 opus/48000/2\r\n\
+        a=rtpmap:121 telephone-event/48000\r\n";
+    let agreed = accept(&ours, theirs.as_bytes(), &every_codec()).expect("an answer");
+    assert_eq!((agreed.codec, agreed.tx_payload_type), (Codec::Opus, 120));
+    let later = offer(&every_codec(), &local(), Direction::SendRecv, Some(&agreed));
+    let maps = |text: &str| -> std::collections::BTreeSet<String> {
+        let lines = text.lines().filter(|line| line.starts_with("a=rtpmap:"));
+        lines.map(str::to_owned).collect()
+    };
+    // In another order: the codec in use comes first.
+    assert_eq!(streams(&later)[0].3[0], "96");
+    let named = |text: &str| {
+        maps(text)
+            .into_iter()
+            .filter(|line| !line.contains("telephone-event"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(named(&later), named(&ours));
+    assert!(maps(&later).contains("a=rtpmap:102 telephone-event/48000"));
+    let events = |text: &str| maps(text).iter().filter(|l| l.contains("event")).count();
+    assert_eq!((events(&ours), events(&later)), (3, 3));
+}
+
+#[test]
 fn a_number_taken_by_the_peer_is_not_given_twice() {
     // The peer uses 8 for PCMU and 96 for events: our PCMA has to keep off both.
     let theirs = "v=0\r\no=- 1 1 IN IP4 198.51.100.7\r\ns=-\r\nt=0 0\r\n\
@@ -189,7 +223,14 @@ fn a_warning_can_stand_between_quotes() {
 
 /// Pieces of real descriptions, in any combination.
 fn offer_lines() -> impl Strategy<Value = String> {
-    let format = prop_oneof![Just(0u8), Just(8), Just(13), Just(101), any::<u8>()];
+    let format = prop_oneof![
+        Just(0u8),
+        Just(8),
+        Just(9),
+        Just(13),
+        96u8..102,
+        any::<u8>()
+    ];
     let name = prop_oneof![
         Just("PCMU/8000"),
         Just("PCMA/8000"),
@@ -198,11 +239,21 @@ fn offer_lines() -> impl Strategy<Value = String> {
         Just("telephone-event/48000"),
         Just("CN/8000"),
         Just("opus/48000/2"),
+        Just("G722/8000"),
+        Just("L16/16000"),
+        Just("L16/48000/1"),
+        Just("red/48000/2"),
+        Just("red/8000"),
         Just("PCMU"),
     ];
     let attribute = prop_oneof![
         (any::<u8>(), name.clone()).prop_map(|(number, name)| format!("a=rtpmap:{number} {name}")),
         (96u8..100, name).prop_map(|(number, name)| format!("a=rtpmap:{number} {name}")),
+        (96u8..100, "[ -~]{0,20}").prop_map(|(number, text)| format!("a=fmtp:{number} {text}")),
+        (96u8..100, 0u8..128, 0u8..128).prop_map(|(red, a, b)| format!("a=fmtp:{red} {a}/{b}")),
+        (96u8..100, any::<u32>()).prop_map(|(number, value)| {
+            format!("a=fmtp:{number} maxaveragebitrate={value};maxplaybackrate={value}")
+        }),
         Just("a=rtcp-mux".to_owned()),
         Just("a=sendonly".to_owned()),
         Just("a=inactive".to_owned()),
@@ -257,7 +308,7 @@ proptest! {
     #[test]
     fn nothing_is_answered_that_was_not_offered(text in offer_lines()) {
         let Ok((ours, agreed)) =
-            answer(text.as_bytes(), &capabilities(), &local(), Direction::SendRecv)
+            answer(text.as_bytes(), &every_codec(), &local(), Direction::SendRecv)
         else {
             return Ok(());
         };
@@ -274,36 +325,51 @@ proptest! {
         prop_assert_eq!(served, 1);
         prop_assert!(!ours.contains("rtcp-mux") || text.contains("rtcp-mux"));
         prop_assert_eq!(agreed.rx_payload_types.get(agreed.tx_payload_type), Some(agreed.codec));
-        prop_assert!((10..=60).contains(&agreed.ptime_ms) && agreed.ptime_ms % 10 == 0);
+        prop_assert_eq!(agreed.codec.ptime_ms(agreed.ptime_ms), agreed.ptime_ms);
+        prop_assert_eq!(agreed.opus.clamped(), agreed.opus);
+        prop_assert!(agreed.opus.bitrate <= every_codec().opus.bitrate);
+        if let Some(red) = &agreed.redundancy {
+            prop_assert!(agreed.rx_payload_types.get(red.payload_type).is_none());
+            let held = |number: &u8| agreed.rx_payload_types.get(*number);
+            let is_ours = |number| held(number).is_some_and(|c| c.clock_rate() == red.clock_rate);
+            prop_assert!(!red.formats.is_empty() && red.formats.iter().all(is_ours));
+        }
         // What we wrote is SDP that we would take ourselves.
-        let back = answer(ours.as_bytes(), &capabilities(), &local(), Direction::SendRecv);
+        let back = answer(ours.as_bytes(), &every_codec(), &local(), Direction::SendRecv);
         prop_assert_eq!(back.map(|(_, agreed)| agreed.codec), Ok(agreed.codec));
     }
 
     #[test]
     fn an_agreement_can_always_be_offered_again(text in offer_lines()) {
         let Ok((_, agreed)) =
-            answer(text.as_bytes(), &capabilities(), &local(), Direction::SendRecv)
+            answer(text.as_bytes(), &every_codec(), &local(), Direction::SendRecv)
         else {
             return Ok(());
         };
-        let ours = offer(&capabilities(), &local(), Direction::SendRecv, Some(&agreed));
+        let ours = offer(&every_codec(), &local(), Direction::SendRecv, Some(&agreed));
         prop_assert_eq!(streams(&ours).len(), streams(&text).len());
         let numbers = &streams(&ours)[agreed.audio_index].3;
         let distinct: std::collections::BTreeSet<_> = numbers.iter().collect();
         prop_assert_eq!(distinct.len(), numbers.len(), "a number given twice: {}", ours);
         let (answer, _) =
-            answer(ours.as_bytes(), &capabilities(), &local(), Direction::SendRecv).expect("ours");
-        let again = accept(&ours, answer.as_bytes(), &capabilities()).expect("our own answer");
+            answer(ours.as_bytes(), &every_codec(), &local(), Direction::SendRecv).expect("ours");
+        let again = accept(&ours, answer.as_bytes(), &every_codec()).expect("our own answer");
         prop_assert_eq!(again.codec, agreed.codec);
         prop_assert_eq!(again.tx_payload_type, agreed.tx_payload_type);
+        prop_assert_eq!(&again.redundancy, &agreed.redundancy);
+        // Numbers keep their meaning (RFC 3264 §8.3.2), and so from here on for ever.
+        for (number, codec) in agreed.rx_payload_types.iter() {
+            prop_assert_eq!(again.rx_payload_types.get(number), Some(codec));
+        }
+        let third = offer(&every_codec(), &local(), Direction::SendRecv, Some(&again));
+        prop_assert_eq!(third, ours);
     }
 
     #[test]
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        let _ = answer(&bytes, &capabilities(), &local(), Direction::SendRecv);
-        let ours = offer(&capabilities(), &local(), Direction::SendRecv, None);
-        let _ = accept(&ours, &bytes, &capabilities());
+        let _ = answer(&bytes, &every_codec(), &local(), Direction::SendRecv);
+        let ours = offer(&every_codec(), &local(), Direction::SendRecv, None);
+        let _ = accept(&ours, &bytes, &every_codec());
     }
 
     #[test]
@@ -313,7 +379,7 @@ proptest! {
             let place = usize::from(place) % bytes.len();
             bytes[place] = value;
         }
-        let _ = answer(&bytes, &capabilities(), &local(), Direction::SendRecv);
+        let _ = answer(&bytes, &every_codec(), &local(), Direction::SendRecv);
         let _ = reject(&bytes, &local());
     }
 }
@@ -381,8 +447,26 @@ impl Case {
         if let Some(value) = self.setting("rtcp_mux") {
             capabilities.rtcp_mux = value;
         }
-        if self.values("settings").get("codecs") == Some(&"pcma") {
-            capabilities.codecs = vec![Codec::Pcma];
+        if let Some(value) = self.setting("voip_metrics") {
+            capabilities.voip_metrics = value;
+        }
+        if let Some(names) = self.values("settings").get("codecs") {
+            capabilities.codecs = names.split(' ').map(codec).collect();
+        }
+        if let Some(value) = self.setting("redundancy") {
+            capabilities.redundancy = value;
+        }
+        if let Some(value) = self.setting("dtx") {
+            capabilities.opus.dtx = value;
+        }
+        if let Some(value) = self.setting("cbr") {
+            capabilities.opus.cbr = value;
+        }
+        if let Some(value) = self.setting("max_playback_rate") {
+            capabilities.opus.max_playback_rate = value;
+        }
+        if let Some(value) = self.setting("ptime_ms") {
+            capabilities.ptime_ms = value;
         }
         capabilities
     }
@@ -423,16 +507,41 @@ impl Case {
     }
 }
 
+/// A codec by its `rtpmap` without the channels.
+fn codec(name: &str) -> Codec {
+    let mut all = Codec::ALL.into_iter();
+    all.find(|codec| format!("{}/{}", codec.name(), codec.clock_rate()) == name)
+        .unwrap_or_else(|| panic!("no codec {name}"))
+}
+
+/// The same, names of 8 kHz alone without their rate.
+fn codec_shown(codec: Codec) -> String {
+    match codec.clock_rate() {
+        8000 => codec.name().to_owned(),
+        rate => format!("{}/{rate}", codec.name()),
+    }
+}
+
 fn shown(agreed: &Agreed, key: &str) -> String {
     let address = |address: Option<SocketAddr>| {
         address.map_or("none".to_owned(), |address| address.to_string())
     };
     match key {
-        "codec" => format!("{} {}", agreed.codec.name(), agreed.tx_payload_type),
+        "codec" => format!("{} {}", codec_shown(agreed.codec), agreed.tx_payload_type),
+        "opus" => {
+            let opus = agreed.opus;
+            let mut text = format!("{} {}", opus.bitrate, opus.max_playback_rate);
+            for (is_on, name) in [(opus.fec, "fec"), (opus.dtx, "dtx"), (opus.cbr, "cbr")] {
+                if is_on {
+                    text = format!("{text} {name}");
+                }
+            }
+            text
+        }
         "rx" => {
             let entries = agreed.rx_payload_types.iter();
             let entries: Vec<_> = entries
-                .map(|(number, codec)| format!("{number}={}", codec.name()))
+                .map(|(number, codec)| format!("{number}={}", codec_shown(codec)))
                 .collect();
             entries.join(" ")
         }
@@ -444,12 +553,22 @@ fn shown(agreed: &Agreed, key: &str) -> String {
                     rate => format!("{} {} at {rate}", event.tx, event.rx),
                 })
         }
+        "redundancy" => agreed.redundancy.as_ref().map_or("none".to_owned(), |red| {
+            let formats: Vec<_> = red.formats.iter().map(u8::to_string).collect();
+            format!(
+                "{} {} at {}",
+                red.payload_type,
+                formats.join("/"),
+                red.clock_rate
+            )
+        }),
         "comfort_noise" => agreed.comfort_noise.to_string(),
         "ptime_ms" => agreed.ptime_ms.to_string(),
         "direction" => agreed.direction.to_string(),
         "rtp" => address(agreed.remote_rtp),
         "rtcp" => address(agreed.remote_rtcp),
         "rtcp_mux" => agreed.rtcp_mux.to_string(),
+        "voip_metrics" => agreed.voip_metrics.to_string(),
         "remote_hold" => agreed.remote_hold.to_string(),
         "audio_index" => agreed.audio_index.to_string(),
         "rejected" => {
@@ -476,8 +595,21 @@ fn cases(directory: &str) -> Vec<Case> {
     paths.iter().map(|path| Case::read(path)).collect()
 }
 
+/// Without VoIP metrics, which would be in every file.
 fn capabilities() -> Capabilities {
-    Capabilities::default()
+    Capabilities {
+        voip_metrics: false,
+        ..Capabilities::default()
+    }
+}
+
+/// All that we can do.
+fn every_codec() -> Capabilities {
+    Capabilities {
+        codecs: Codec::ALL.to_vec(),
+        redundancy: true,
+        ..Capabilities::default()
+    }
 }
 
 fn local() -> Local {

@@ -122,15 +122,13 @@ impl Bench {
         };
         let params = LegParams::g711(Codec::Pcmu, Some(peer(index)));
         self.says.insert(index, level);
-        self.apply(Command::Open(Box::new(Leg::new(
-            id(index),
-            params,
-            settings,
-        ))));
+        self.apply(Command::Open(Box::new(
+            Leg::new(id(index), params, settings).unwrap(),
+        )));
     }
 
     fn create(&mut self, index: u32, ports: usize) {
-        let bridge_box = Box::new(Bridge::new(NARROWBAND, ports));
+        let bridge_box = Box::new(Bridge::new(ports));
         self.apply(Command::CreateBridge(bridge(index), bridge_box));
     }
 
@@ -138,7 +136,8 @@ impl Bench {
         self.apply(Command::Join {
             leg: id(leg),
             bridge: bridge(to),
-            port: Box::new(Port::new(leg)),
+            port: Box::new(Port::new(leg, NARROWBAND)),
+            encoder: None,
         });
     }
 

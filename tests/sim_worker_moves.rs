@@ -125,7 +125,7 @@ impl Bench {
                 index,
                 generation: 0,
             };
-            let bridge = Box::new(Bridge::new(NARROWBAND, 1));
+            let bridge = Box::new(Bridge::new(1));
             bench.apply(1, Command::CreateBridge(id, bridge));
         }
         for worker in 0..2 {
@@ -133,7 +133,7 @@ impl Bench {
                 index: 0,
                 generation: 0,
             };
-            let bridge = Box::new(Bridge::new(NARROWBAND, LEGS));
+            let bridge = Box::new(Bridge::new(LEGS));
             bench.apply(worker, Command::CreateBridge(id, bridge));
         }
         for party in 0..LEGS {
@@ -147,7 +147,7 @@ impl Bench {
                 inband_digits: true,
             };
             let params = LegParams::g711(Codec::Pcmu, Some(peer(party)));
-            let leg = Box::new(Leg::new(bench.place(0), params, settings));
+            let leg = Box::new(Leg::new(bench.place(0), params, settings).unwrap());
             bench.homes.push(Home {
                 worker: 0,
                 id: leg.id(),
@@ -189,7 +189,8 @@ impl Bench {
                     index: 0,
                     generation: 0,
                 },
-                port: Box::new(Port::new(id.index)),
+                port: Box::new(Port::new(id.index, NARROWBAND)),
+                encoder: None,
             },
         );
     }

@@ -5,13 +5,14 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
+use antiphon::net::sys;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::support::server::Process;
 
 /// The argument that makes this program the reflector.
-pub const FLAG: &str = "--reflect";
+const FLAG: &str = "--reflect";
 
 /// A running reflector; killed when dropped.
 #[derive(Debug)]
@@ -51,8 +52,9 @@ impl Drop for Reflector {
     }
 }
 
-/// Reflects until killed.
+/// Reflects until killed, at the real-time priority of the server's media threads, where permitted.
 pub fn run(legs: usize) -> io::Result<()> {
+    let _ = sys::set_fifo(20);
     let mut poll = Poll::new()?;
     let mut sockets = Vec::new();
     let mut out = io::stdout().lock();

@@ -2,11 +2,31 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub mod generator;
+pub mod phones;
 pub mod server;
 pub mod sip;
 pub mod stats;
 
 use std::process::Command;
+use std::thread;
+
+use antiphon::net::sys;
+
+/// The real-time priority of a load generator's thread: it must not be what delays the server's
+/// media threads, which have 20.
+pub const GENERATOR_PRIORITY: u8 = 10;
+
+/// Lifts the limit on descriptors, and says whether generators get their priority here; tried on a
+/// thread that ends, since what a thread starts inherits its priority.
+pub fn generator_priority() -> String {
+    let _ = sys::raise_nofile();
+    let tried = thread::spawn(|| sys::set_fifo(GENERATOR_PRIORITY)).join();
+    match tried.expect("it does not panic") {
+        Ok(()) => format!("real-time priority {GENERATOR_PRIORITY}"),
+        Err(error) => format!("normal priority ({error}): expect its own delays in the figures"),
+    }
+}
 
 /// One line that says on what a figure was measured.
 pub fn machine() -> String {

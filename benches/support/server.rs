@@ -1,5 +1,6 @@
 //! The server under test: the real binary, as a process of its own on free ports.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -51,13 +52,13 @@ impl Process {
         cpu
     }
 
-    /// Resident memory, kB.
+    /// Resident memory, kB: counted page by page, since the figure in `status` lags by some pages
+    /// per thread.
     pub fn rss_kb(self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
-        status
-            .lines()
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0)).unwrap_or_default();
+        text.lines()
             .find_map(|l| {
-                l.strip_prefix("VmRSS:")?
+                l.strip_prefix("Rss:")?
                     .trim()
                     .strip_suffix(" kB")?
                     .parse()
@@ -80,7 +81,7 @@ pub struct Server {
 }
 
 /// What the server's own log says, over all calls.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Told {
     /// Calls that ended.
     pub calls: u64,
@@ -100,6 +101,29 @@ pub struct Told {
     pub skipped_ticks: u64,
     /// The bound under which 99 % of the slots' lateness lay, us.
     pub lateness_p99_us: u64,
+    /// All that its last line says of lateness, as `key=value`.
+    pub lateness: Vec<String>,
+}
+
+/// What of the configuration depends on the load.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `media.codecs`; empty for the built-in ones.
+    pub codecs: Vec<&'static str>,
+    /// Calls at a time.
+    pub calls: usize,
+    /// Members of a room.
+    pub members: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            codecs: Vec::new(),
+            calls: 1000,
+            members: 1000,
+        }
+    }
 }
 
 impl Server {
@@ -112,15 +136,21 @@ impl Server {
     /// The same with more of a configuration, which may refer to files that it writes into the
     /// server's directory.
     pub fn start_with(more: impl FnOnce(&Path) -> String) -> Server {
+        Self::start_for(&Settings::default(), more)
+    }
+
+    /// The same for a load.
+    pub fn start_for(settings: &Settings, more: impl FnOnce(&Path) -> String) -> Server {
         let directory = TempDir::with_prefix("antiphon-bench").expect("a directory");
         let config = directory.path().join("antiphon.toml");
         let recordings = directory.path().join("recordings");
         let text = format!(
             "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n\
              [limits]\ncalls_per_second_per_source = 100000\ntransactions = 100000\n\
-             [conference]\nlone_prompt = false\n\
+             {}\
              [recording]\ndirectory = '{}'\n\
              [voicemail]\ndirectory = '{}'\n{}",
+            settings.text(),
             recordings.display(),
             directory.path().join("voicemail").display(),
             more(directory.path())
@@ -189,6 +219,26 @@ impl Drop for Server {
     }
 }
 
+impl Settings {
+    fn text(&self) -> String {
+        // As much as is needed and not more: a room's memory grows with its limit.
+        let members = self.members.max(2000);
+        // On a busy machine the first legs wait long for the last ones to be in.
+        let mut text = format!(
+            "[conference]\nlone_prompt = false\nmax_rooms = 100000\nmax_members = {members}\n\
+             [media]\ntimeout_seconds = 600\n"
+        );
+        if !self.codecs.is_empty() {
+            let _ = writeln!(text, "codecs = {:?}", self.codecs);
+        }
+        // The built-in range has 5,000 pairs, of which some rest.
+        if self.calls > 4000 {
+            text.push_str("rtp_ports = \"10000-29999\"\n");
+        }
+        text
+    }
+}
+
 impl Told {
     fn read(log: &str) -> Told {
         let mut told = Told::default();
@@ -209,6 +259,8 @@ impl Told {
             } else if line.contains(" stopped ") {
                 told.skipped_ticks = value("skipped_ticks") as u64;
                 told.lateness_p99_us = value("lateness_p99_us") as u64;
+                let words = line.split(' ').filter(|w| w.starts_with("lateness_"));
+                told.lateness = words.map(str::to_owned).collect();
             }
         }
         told

@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::generator::format::Format;
+
 /// What a caller must keep of a call.
 #[derive(Clone, Debug)]
 pub struct Dialog {
     /// The number in the Call-ID.
     pub number: usize,
     /// What was dialled.
-    pub user: &'static str,
+    pub user: String,
     /// The caller's SIP address.
     pub local: SocketAddr,
     /// The server.
@@ -34,10 +36,15 @@ pub struct Response<'a> {
 
 impl Dialog {
     /// A call that is about to be made.
-    pub fn new(number: usize, user: &'static str, local: SocketAddr, server: SocketAddr) -> Self {
+    pub fn new(
+        number: usize,
+        user: impl Into<String>,
+        local: SocketAddr,
+        server: SocketAddr,
+    ) -> Self {
         Self {
             number,
-            user,
+            user: user.into(),
             local,
             server,
             tag: String::new(),
@@ -47,21 +54,29 @@ impl Dialog {
 
     /// The INVITE, offering PCMU at `media`.
     pub fn invite(&self, media: SocketAddr) -> String {
-        self.offer(media, "", "")
+        self.invite_in(Format::Pcmu, media)
     }
 
-    /// The same with telephone events as payload type 101.
+    /// The INVITE, offering one format at `media`.
+    pub fn invite_in(&self, format: Format, media: SocketAddr) -> String {
+        self.offer(format, media, "", "")
+    }
+
+    /// PCMU with telephone events as payload type 101.
     pub fn invite_with_events(&self, media: SocketAddr) -> String {
-        self.offer(media, " 101", "a=rtpmap:101 telephone-event/8000\r\n")
+        let events = "a=rtpmap:101 telephone-event/8000\r\n";
+        self.offer(Format::Pcmu, media, " 101", events)
     }
 
-    fn offer(&self, media: SocketAddr, types: &str, maps: &str) -> String {
+    fn offer(&self, format: Format, media: SocketAddr, types: &str, maps: &str) -> String {
         let (ip, port) = (media.ip(), media.port());
         let sdp = format!(
             "v=0\r\no=- {} 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 0{types}\r\na=rtpmap:0 PCMU/8000\r\n{maps}a=ptime:20\r\n\
+             m=audio {port} RTP/AVP {pt}{types}\r\na=rtpmap:{pt} {}\r\n{maps}a=ptime:20\r\n\
              a=rtcp-mux\r\n",
-            self.number
+            self.number,
+            format.rtpmap(),
+            pt = format.payload_type(),
         );
         let body = format!(
             "Contact: <sip:bench@{}>\r\nContent-Type: application/sdp\r\n",

@@ -6,7 +6,7 @@ use std::f64::consts::TAU;
 
 /// 0 dBm0 below a full-scale sine: G.711's overload point is +3.14 dBm0 (A-law).
 #[allow(clippy::approx_constant)] // ITU-T G.711 §4, not pi
-const OVERLOAD_DBM0: f32 = 3.14;
+pub const OVERLOAD_DBM0: f32 = 3.14;
 
 /// The length of a click-free edge, milliseconds.
 pub const EDGE_MS: u32 = 5;

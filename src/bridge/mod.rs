@@ -1,19 +1,24 @@
 //! The mixing bridge: every party hears the sum of all the others.
 //!
 //! Sits between the legs' decoders and encoders; knows neither SIP nor RTP. The worker fills each
-//! port's `rx`, calls [`Bridge::mix`] once per tick, and takes each port's `tx`. The sum is exact
+//! port's `rx`, calls [`Bridge::mix`] once per tick, and takes each port's `tx`. Each party has its
+//! own rate (8, 16 or 48 kHz) and hears the others as far as that reaches. The sum is exact
 //! in `i32`, a party's own audio is subtracted from it, and only then is it limited to 16 bits.
 //! Joins and leaves happen between ticks and fade over 5 ms, so nobody hears a click.
 
+mod bands;
 mod port;
+mod talker;
 
 pub use port::{IDLE_PEAK, Port};
 
 use crate::audio::limiter;
+use bands::{Bands, frame_of};
 use port::Phase;
+use talker::Dominant;
 
-/// Samples of the longest frame: 20 ms at 8 kHz. Grows with the first wideband codec.
-pub const MAX_FRAME: usize = 160;
+/// Samples of the longest frame: 20 ms at 48 kHz.
+pub const MAX_FRAME: usize = 960;
 
 /// What one port hears in this tick.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,29 +41,23 @@ pub struct Bridge {
         reason = "a port comes and goes boxed: nothing is freed here"
     )]
     ports: Vec<Box<Port>>,
-    sum: [i32; MAX_FRAME],
-    common: [i16; MAX_FRAME],
-    frame: usize,
-    rate: u32,
+    bands: Bands,
+    /// What silent parties hear, by band.
+    common: [[i16; MAX_FRAME]; 3],
+    dominant: Dominant,
+    talkers: usize,
 }
 
 impl Bridge {
-    /// A bridge at `rate` Hz for at most `max_ports` parties. All its memory is allocated here.
-    pub fn new(rate: u32, max_ports: usize) -> Self {
-        let frame = rate as usize / 50;
-        assert!(frame <= MAX_FRAME, "the rate fits the frame buffers");
+    /// A bridge for at most `max_ports` parties. All its memory is allocated here.
+    pub fn new(max_ports: usize) -> Self {
         Self {
             ports: Vec::with_capacity(max_ports),
-            sum: [0; MAX_FRAME],
-            common: [0; MAX_FRAME],
-            frame,
-            rate,
+            bands: Bands::new(),
+            common: [[0; MAX_FRAME]; 3],
+            dominant: Dominant::default(),
+            talkers: 0,
         }
-    }
-
-    /// Samples per tick.
-    pub fn frame(&self) -> usize {
-        self.frame
     }
 
     /// How many parties are in, those that are fading out included.
@@ -77,6 +76,7 @@ impl Bridge {
         if self.ports.len() == self.ports.capacity() {
             return Err(Full(port));
         }
+        self.bands.enter(port.band);
         self.ports.push(port);
         Ok(self.ports.len() - 1)
     }
@@ -105,7 +105,27 @@ impl Bridge {
             return None;
         }
         let removed = self.ports.swap_remove(port);
+        self.bands.exit(removed.band);
+        self.dominant.forget(removed.owner);
         Some((removed, self.ports.get(port).map(|p| p.owner)))
+    }
+
+    /// The party's samples have another rate, Hz, from now on: it fades in anew.
+    pub fn set_rate(&mut self, port: usize, rate: u32) {
+        let Some(p) = self.ports.get_mut(port) else {
+            return;
+        };
+        let band = bands::band_of(rate);
+        if p.band == band {
+            return;
+        }
+        self.bands.exit(p.band);
+        self.bands.enter(band);
+        p.band = band;
+        p.rx.fill(0);
+        if p.phase == Phase::Steady {
+            p.phase = Phase::Joining;
+        }
     }
 
     /// The port's owner.
@@ -113,10 +133,19 @@ impl Bridge {
         self.ports.get(port).map(|p| p.owner)
     }
 
-    /// Where the worker writes what the party says, one frame.
+    /// Where the worker writes what the party says, one frame of the party's rate.
     pub fn rx(&mut self, port: usize) -> Option<&mut [i16]> {
-        let frame = self.frame;
-        self.ports.get_mut(port).map(|p| &mut p.rx[..frame])
+        self.ports.get_mut(port).map(|p| {
+            p.silent = false;
+            &mut p.rx[..frame_of(p.band)]
+        })
+    }
+
+    /// The party says nothing in this tick; in place of writing zeroes to [`Bridge::rx`].
+    pub fn set_silent(&mut self, port: usize) {
+        if let Some(p) = self.ports.get_mut(port) {
+            p.silent = true;
+        }
     }
 
     /// Leaves a party out of the next mix, or no longer: it neither speaks nor hears, and a fade
@@ -127,44 +156,67 @@ impl Bridge {
         }
     }
 
-    /// Mixes one tick: once around for the sum, once around for everybody's share of it.
+    /// Mixes one tick: once around for the sums, once around for everybody's share of them.
     pub fn mix(&mut self) {
-        let frame = self.frame;
-        let sum = &mut self.sum[..frame];
-        sum.fill(0);
+        self.bands.clear();
+        self.dominant.begin();
+        self.talkers = 0;
+        let mut loudest = None;
         for port in &mut self.ports {
-            port.prepare(frame, self.rate);
+            port.prepare();
             if port.contributes {
-                limiter::accumulate(sum, &port.rx[..frame]);
+                self.talkers += 1;
+                self.bands
+                    .accumulate(port.band, &port.rx[..frame_of(port.band)]);
+                self.dominant.hear(port, &mut loudest);
             }
         }
-        limiter::limit_slice(sum, &mut self.common[..frame]);
-        for port in &mut self.ports {
-            if !port.own_mix {
-                continue;
-            }
+        self.dominant.end(loudest);
+        self.bands.distribute();
+        for band in self.bands.in_use() {
+            limiter::limit_slice(self.bands.total(band), &mut self.common[band]);
+        }
+        for port in self.ports.iter_mut().filter(|port| port.own_mix) {
+            let (band, frame) = (port.band, frame_of(port.band));
             if port.contributes {
-                limiter::limit_without(sum, &port.rx[..frame], &mut port.tx[..frame]);
+                let total = self.bands.total(band);
+                limiter::limit_without(total, &port.rx[..frame], &mut port.tx[..frame]);
             } else {
-                port.tx[..frame].copy_from_slice(&self.common[..frame]);
+                port.tx[..frame].copy_from_slice(&self.common[band][..frame]);
             }
-            port.finish(frame, self.rate);
+            port.finish();
         }
     }
 
     /// What the party hears after [`Bridge::mix`]; nothing where it was left out.
     pub fn tx(&self, port: usize) -> Option<Tx<'_>> {
         let p = self.ports.get(port).filter(|p| !p.postponed)?;
+        let frame = frame_of(p.band);
         Some(if p.own_mix {
-            Tx::Own(&p.tx[..self.frame])
+            Tx::Own(&p.tx[..frame])
         } else {
-            Tx::Common(&self.common[..self.frame])
+            Tx::Common(&self.common[p.band][..frame])
         })
     }
 
     /// How many parties were heard in the last mix.
     pub fn talkers(&self) -> usize {
-        self.ports.iter().filter(|p| p.contributes).count()
+        self.talkers
+    }
+
+    /// The owner of the dominant party: who was clearly the loudest last.
+    pub fn dominant(&self) -> Option<u32> {
+        self.dominant.owner()
+    }
+
+    /// Whether nobody was heard in the last two mixes.
+    pub fn is_quiet(&self) -> bool {
+        self.dominant.is_quiet()
+    }
+
+    /// Whether somebody other than the dominant party was heard in the last mix.
+    pub fn others_talk(&self) -> bool {
+        self.dominant.others_talk()
     }
 }
 

@@ -1,14 +1,16 @@
 //! One party's place in a bridge. rx is what the party says, tx is what it hears.
 
 use super::MAX_FRAME;
+use super::bands::{band_of, frame_of};
+use super::talker::Loudness;
 
 /// Samples with a magnitude up to this are idle-channel noise: the smallest step of G.711
 /// (A-law has no zero at all, so a silent A-law party sends +-8).
 pub const IDLE_PEAK: i16 = 8;
 
-/// Length of the fade at a join and a leave, in milliseconds: short enough to lose no syllable,
-/// long enough not to click.
-const FADE_MS: usize = 5;
+/// A fade at a join and a leave takes this part of the frame, 5 ms: short enough to lose no
+/// syllable, long enough not to click.
+const FADE_PART: usize = 4;
 
 /// ```text
 /// Joining --mix--> Steady --leave()--> Leaving --mix--> Left
@@ -30,28 +32,41 @@ pub(super) enum Phase {
 pub struct Port {
     /// Whose port this is; the bridge only hands it back.
     pub owner: u32,
-    /// What the party says in this tick; the worker fills it before the mix.
-    pub rx: [i16; MAX_FRAME],
-    pub(super) tx: [i16; MAX_FRAME],
+    /// Which partial sum it belongs to.
+    pub(super) band: usize,
     pub(super) phase: Phase,
     pub(super) contributes: bool,
     pub(super) own_mix: bool,
     /// Left out of the next mix.
     pub(super) postponed: bool,
+    /// Says nothing in this tick: `rx` was not written.
+    pub(super) silent: bool,
+    pub(super) loudness: Loudness,
+    pub(super) rx: [i16; MAX_FRAME],
+    pub(super) tx: [i16; MAX_FRAME],
 }
 
 impl Port {
-    /// A port for `owner` that joins with its first frame.
-    pub fn new(owner: u32) -> Self {
+    /// A port for `owner`, whose samples have the rate `rate` Hz (8000, 16000 or 48000), that joins
+    /// with its first frame.
+    pub fn new(owner: u32, rate: u32) -> Self {
         Self {
             owner,
-            rx: [0; MAX_FRAME],
-            tx: [0; MAX_FRAME],
+            band: band_of(rate),
             phase: Phase::Joining,
             contributes: false,
             own_mix: false,
             postponed: false,
+            silent: false,
+            loudness: Loudness::default(),
+            rx: [0; MAX_FRAME],
+            tx: [0; MAX_FRAME],
         }
+    }
+
+    /// Samples of a tick.
+    pub fn frame(&self) -> usize {
+        frame_of(self.band)
     }
 
     /// Whether the party has been heard in the last mix.
@@ -61,33 +76,38 @@ impl Port {
 
     /// Applies the fades of a join or leave to what the party says, and finds out whether it
     /// says anything.
-    pub(super) fn prepare(&mut self, frame: usize, rate: u32) {
+    pub(super) fn prepare(&mut self) {
         if self.postponed {
             self.contributes = false;
             self.own_mix = false;
             return;
         }
-        let rx = &mut self.rx[..frame];
-        match self.phase {
-            Phase::Joining => fade_in(rx, rate),
-            Phase::Leaving => fade_out(rx, rate),
-            Phase::Left => rx.fill(0),
-            Phase::Steady => {}
-        }
-        self.contributes = peak(rx) > IDLE_PEAK;
+        let peak = if self.silent || self.phase == Phase::Left {
+            0
+        } else {
+            let rx = &mut self.rx[..frame_of(self.band)];
+            match self.phase {
+                Phase::Joining => fade_in(rx),
+                Phase::Leaving => fade_out(rx),
+                Phase::Left | Phase::Steady => {}
+            }
+            peak(rx)
+        };
+        self.loudness.follow(peak);
+        self.contributes = peak > IDLE_PEAK;
         self.own_mix = self.contributes || self.phase != Phase::Steady;
     }
 
     /// The fades on what the party hears, then the next phase.
-    pub(super) fn finish(&mut self, frame: usize, rate: u32) {
-        let tx = &mut self.tx[..frame];
+    pub(super) fn finish(&mut self) {
+        let tx = &mut self.tx[..frame_of(self.band)];
         self.phase = match self.phase {
             Phase::Joining => {
-                fade_in(tx, rate);
+                fade_in(tx);
                 Phase::Steady
             }
             Phase::Leaving => {
-                fade_out(tx, rate);
+                fade_out(tx);
                 Phase::Left
             }
             Phase::Left => {
@@ -106,15 +126,15 @@ fn peak(frame: &[i16]) -> i16 {
         .fold(0, |peak, &s| peak.max(s.saturating_abs()))
 }
 
-fn fade_in(frame: &mut [i16], rate: u32) {
-    let n = FADE_MS * rate as usize / 1000;
+fn fade_in(frame: &mut [i16]) {
+    let n = frame.len() / FADE_PART;
     for (i, s) in frame.iter_mut().take(n).enumerate() {
         *s = (*s as i32 * i as i32 / n as i32) as i16;
     }
 }
 
-fn fade_out(frame: &mut [i16], rate: u32) {
-    let n = (FADE_MS * rate as usize / 1000).min(frame.len());
+fn fade_out(frame: &mut [i16]) {
+    let n = frame.len() / FADE_PART;
     for (i, s) in frame.iter_mut().enumerate() {
         *s = if i < n {
             (*s as i32 * (n - i) as i32 / n as i32) as i16

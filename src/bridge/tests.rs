@@ -3,9 +3,11 @@ use super::*;
 const RATE: u32 = 8000;
 
 fn bridge(parties: usize) -> Bridge {
-    let mut bridge = Bridge::new(RATE, parties);
+    let mut bridge = Bridge::new(parties);
     for owner in 0..parties {
-        bridge.join(Box::new(Port::new(owner as u32))).unwrap();
+        bridge
+            .join(Box::new(Port::new(owner as u32, RATE)))
+            .unwrap();
     }
     bridge
 }
@@ -70,10 +72,10 @@ fn idle_channel_noise_is_not_summed() {
 
 #[test]
 fn joining_and_leaving_make_no_step() {
-    let mut b = Bridge::new(RATE, 2);
-    b.join(Box::new(Port::new(0))).unwrap();
+    let mut b = Bridge::new(2);
+    b.join(Box::new(Port::new(0, RATE))).unwrap();
     tick(&mut b, &[0]);
-    b.join(Box::new(Port::new(1))).unwrap();
+    b.join(Box::new(Port::new(1, RATE))).unwrap();
     let mut out = Vec::new();
     for round in 0..4 {
         if round == 2 {
@@ -96,10 +98,10 @@ fn joining_and_leaving_make_no_step() {
 fn who_leaves_before_its_first_frame_is_never_heard() {
     let mut b = bridge(2);
     tick(&mut b, &[0; 2]);
-    let mut b2 = Bridge::new(RATE, 2);
-    b2.join(Box::new(Port::new(0))).unwrap();
+    let mut b2 = Bridge::new(2);
+    b2.join(Box::new(Port::new(0, RATE))).unwrap();
     tick(&mut b2, &[0]);
-    b2.join(Box::new(Port::new(1))).unwrap();
+    b2.join(Box::new(Port::new(1, RATE))).unwrap();
     b2.leave(1);
     tick(&mut b2, &[0, 8000]);
     assert_eq!(heard(&b2, 0), [0; 160]);
@@ -119,6 +121,175 @@ fn a_removed_port_gives_its_number_to_the_last() {
 #[test]
 fn a_full_bridge_hands_the_port_back() {
     let mut b = bridge(2);
-    let back = b.join(Box::new(Port::new(7))).unwrap_err();
+    let back = b.join(Box::new(Port::new(7, RATE))).unwrap_err();
     assert_eq!(back.0.owner, 7);
+}
+
+/// 20 ms of a sine at `rate`, `tick` ticks into it.
+fn sine(hz: f32, rate: u32, tick: usize) -> Vec<i16> {
+    let frame = rate as usize / 50;
+    let at = |i: usize| (tick * frame + i) as f64 / f64::from(rate);
+    (0..frame)
+        .map(|i| (8000.0 * (std::f64::consts::TAU * f64::from(hz) * at(i)).sin()).round() as i16)
+        .collect()
+}
+
+/// The amplitude of `hz` in `samples`.
+fn amplitude(samples: &[i16], hz: f32, rate: u32) -> f32 {
+    let (mut re, mut im) = (0.0, 0.0);
+    for (i, &s) in samples.iter().enumerate() {
+        let phase = std::f32::consts::TAU * hz * i as f32 / rate as f32;
+        re += f32::from(s) * phase.cos();
+        im += f32::from(s) * phase.sin();
+    }
+    2.0 * f32::hypot(re, im) / samples.len() as f32
+}
+
+const BANDS: [u32; 3] = [8000, 16_000, 48_000];
+
+/// A bridge with a talker (port 0) at `from` and listeners at each rate (ports 1 to 3), 50 ticks;
+/// what each listener hears of the last 40.
+fn across(from: u32, hz: f32) -> [Vec<i16>; 3] {
+    let mut b = Bridge::new(4);
+    b.join(Box::new(Port::new(0, from))).unwrap();
+    for (i, rate) in BANDS.into_iter().enumerate() {
+        b.join(Box::new(Port::new(i as u32 + 1, rate))).unwrap();
+    }
+    let mut out: [Vec<i16>; 3] = Default::default();
+    for tick in 0..50 {
+        b.rx(0).unwrap().copy_from_slice(&sine(hz, from, tick));
+        for port in 1..4 {
+            b.set_silent(port);
+        }
+        b.mix();
+        if tick >= 10 {
+            for (i, out) in out.iter_mut().enumerate() {
+                out.extend_from_slice(heard(&b, i + 1));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn parties_of_all_rates_hear_each_other_as_far_as_their_rate_reaches() {
+    for from in BANDS {
+        for hz in [1000.0, 3000.0, 6000.0, 15_000.0f32] {
+            if hz > 0.425 * from as f32 {
+                continue;
+            }
+            for (rate, samples) in BANDS.into_iter().zip(across(from, hz)) {
+                let level = amplitude(&samples, hz, rate);
+                if hz < 0.425 * rate as f32 {
+                    assert!(
+                        (level - 8000.0).abs() < 350.0,
+                        "{hz} Hz, {from} -> {rate}: {level}"
+                    );
+                } else {
+                    let loudest = samples.iter().map(|s| s.unsigned_abs()).max().unwrap();
+                    assert!(loudest < 20, "{hz} Hz, {from} -> {rate}: {loudest}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn within_a_rate_nothing_is_filtered_and_nobody_hears_itself_from_another_rate() {
+    let mut b = Bridge::new(3);
+    for (owner, rate) in [(0, 16_000), (1, 16_000), (2, 48_000)] {
+        b.join(Box::new(Port::new(owner, rate))).unwrap();
+    }
+    for tick in 0..20 {
+        let said = sine(1000.0, 16_000, tick);
+        b.rx(0).unwrap().copy_from_slice(&said);
+        b.set_silent(1);
+        b.set_silent(2);
+        b.mix();
+        if tick > 0 {
+            assert_eq!(heard(&b, 1), said);
+            assert_eq!(heard(&b, 0), [0; 320]);
+        }
+    }
+}
+
+#[test]
+fn rates_come_and_go_without_a_click() {
+    let mut b = Bridge::new(8);
+    b.join(Box::new(Port::new(0, 8000))).unwrap();
+    b.join(Box::new(Port::new(1, 8000))).unwrap();
+    let mut narrow = Vec::new();
+    let mut wide = Vec::new();
+    for tick in 0..100 {
+        if tick == 20 {
+            b.join(Box::new(Port::new(2, 48_000))).unwrap();
+        }
+        if tick == 70 {
+            b.leave(2);
+        }
+        if tick == 71 {
+            assert!(b.has_left(2));
+            b.remove(2);
+        }
+        b.rx(0).unwrap().copy_from_slice(&sine(300.0, 8000, tick));
+        b.set_silent(1);
+        if (20..71).contains(&tick) {
+            b.rx(2).unwrap().copy_from_slice(&sine(200.0, 48_000, tick));
+        }
+        b.mix();
+        narrow.extend_from_slice(heard(&b, 1));
+        if (20..71).contains(&tick) {
+            wide.extend_from_slice(heard(&b, 2));
+        }
+    }
+    let step = |samples: &[i16]| {
+        let steps = samples
+            .windows(2)
+            .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs());
+        steps.max().unwrap()
+    };
+    // The steepest that both sines can be together, and the fade's part.
+    let steepest = std::f32::consts::TAU * 8000.0 * (300.0 + 200.0) / 8000.0 + 200.0;
+    assert!(
+        step(&narrow[160..]) <= steepest as i32,
+        "{}",
+        step(&narrow[160..])
+    );
+    let steepest = std::f32::consts::TAU * 8000.0 * 300.0 / 48_000.0 + 40.0;
+    assert!(step(&wide) <= steepest as i32, "{}", step(&wide));
+    assert!(amplitude(&narrow[40 * 160..60 * 160], 200.0, 8000) > 7500.0);
+}
+
+#[test]
+fn the_dominant_party_is_who_was_clearly_louder_for_a_while() {
+    let mut b = bridge(3);
+    tick(&mut b, &[0; 3]);
+    assert_eq!(b.dominant(), None);
+    tick(&mut b, &[8000, 0, 0]);
+    assert_eq!(b.dominant(), Some(0));
+    for _ in 0..10 {
+        tick(&mut b, &[8000, 9000, 0]);
+    }
+    assert_eq!(b.dominant(), Some(0), "a little louder is not enough");
+    assert!(b.others_talk());
+    tick(&mut b, &[0, 20_000, 0]);
+    tick(&mut b, &[8000, 0, 0]);
+    assert_eq!(b.dominant(), Some(0), "a click changes nothing");
+    for _ in 0..30 {
+        tick(&mut b, &[0, 0, 0]);
+    }
+    assert_eq!(
+        b.dominant(),
+        Some(0),
+        "who fell silent stays until another talks"
+    );
+    assert!(b.is_quiet());
+    for _ in 0..3 {
+        tick(&mut b, &[0, 0, 6000]);
+    }
+    assert_eq!(b.dominant(), Some(2));
+    b.leave(2);
+    tick(&mut b, &[0; 3]);
+    b.remove(2);
+    assert_eq!(b.dominant(), None);
 }

@@ -17,6 +17,7 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
     }
     LegParams {
         codec: agreed.codec,
+        opus: agreed.opus,
         tx_payload_type: agreed.tx_payload_type,
         rx_types,
         events: agreed.telephone_event.map(|t| EventFormat {
@@ -32,6 +33,7 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
         remote_rtp: agreed.remote_rtp,
         remote_rtcp: agreed.remote_rtcp,
         rtcp_mux: agreed.rtcp_mux,
+        voip_metrics: agreed.voip_metrics,
     }
 }
 

@@ -4,9 +4,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::codec::Codec;
+use crate::codec::{Codec, OpusSettings};
 
+use super::codecs;
 use super::print::{Printer, seconds};
+use super::processing::Processing;
 use super::reader::{Table, integer, text};
 use super::signalling::{positive, to_i64};
 
@@ -21,6 +23,8 @@ pub struct Media {
     pub realtime_priority: Option<u8>,
     /// The codecs, preferred first.
     pub codecs: Vec<Codec>,
+    /// `[media.opus]`: how Opus is sent, and asked for.
+    pub opus: OpusSettings,
     /// The packet time where the peer asks for none, ms.
     pub ptime_ms: u8,
     /// The most delay that the jitter buffer adds, ms.
@@ -31,6 +35,10 @@ pub struct Media {
     pub port_rest: Duration,
     /// Whether digits are sought in the audio of peers that send no telephone events.
     pub inband_dtmf: bool,
+    /// Whether peers are asked for VoIP metrics (RFC 3611), and get ours.
+    pub rtcp_xr: bool,
+    /// `[media.processing]`: what is done to each party's audio.
+    pub processing: Processing,
 }
 
 /// `[recording]`: where recordings go and how long they get.
@@ -85,21 +93,7 @@ impl Media {
         );
         let workers = table.number("workers", 0usize, 0..=64);
         let realtime_priority = table.number("realtime_priority", 20u8, 0..=99);
-        let default = vec![Codec::Pcmu, Codec::Pcma];
-        let mut codecs = table.list("codecs", default, "\"pcmu\" or \"pcma\"", codec);
-        if codecs.is_empty()
-            && let Some(value) = table.find("codecs")
-        {
-            // An entry that was refused has been reported, and left the list short.
-            if value
-                .get_ref()
-                .as_array()
-                .is_some_and(|list| list.is_empty())
-            {
-                table.refuse("codecs", value, "at least one of \"pcmu\", \"pcma\"");
-            }
-            codecs.push(Codec::Pcmu);
-        }
+        let codecs = codecs::read(&mut table);
         let ptime_ms = table.value("ptime_ms", 20, "10, 20, 30, 40, 50 or 60", |value| {
             let number = u8::try_from(integer(value)?).ok()?;
             ((10..=60).contains(&number) && number % 10 == 0).then_some(number)
@@ -108,17 +102,23 @@ impl Media {
         let timeout = positive(table.number("timeout_seconds", 60, 0..=86_400));
         let port_rest = Duration::from_secs(table.number("port_rest_seconds", 5, 0..=600));
         let inband_dtmf = table.boolean("inband_dtmf", true);
+        let opus = codecs::read_opus(table.section("opus"));
+        let rtcp_xr = table.boolean("rtcp_xr", true);
+        let processing = Processing::read(table.subsection("processing", "media.processing"));
         table.finish();
         Media {
             rtp_ports,
             workers: (workers > 0).then_some(workers),
             realtime_priority: (realtime_priority > 0).then_some(realtime_priority),
             codecs,
+            opus,
             ptime_ms,
             jitter_max_ms,
             timeout,
             port_rest,
             inband_dtmf,
+            rtcp_xr,
+            processing,
         }
     }
 
@@ -140,7 +140,7 @@ impl Media {
             i64::from(self.realtime_priority.unwrap_or(0)),
             "The SCHED_FIFO priority of the media threads, where permitted; 0: off.",
         );
-        let codecs: Vec<String> = self.codecs.iter().map(|codec| codec_key(*codec)).collect();
+        let codecs: Vec<String> = self.codecs.iter().copied().map(codecs::key).collect();
         out.list("codecs", &codecs, "The codecs, preferred first.");
         out.key(
             "ptime_ms",
@@ -167,6 +167,13 @@ impl Media {
             self.inband_dtmf,
             "Whether digits are sought in the audio of peers that send no telephone events.",
         );
+        out.key(
+            "rtcp_xr",
+            self.rtcp_xr,
+            "Whether peers are asked for VoIP metrics (RFC 3611), and get ours if they ask too.",
+        );
+        codecs::print_opus(&self.opus, out);
+        self.processing.print(out);
     }
 }
 
@@ -278,16 +285,6 @@ fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
     let last: u16 = last.trim().parse().ok()?;
     let is_good = first > 0 && first < last && first.is_multiple_of(2) && !last.is_multiple_of(2);
     is_good.then_some(first..=last)
-}
-
-fn codec(text: &str) -> Option<Codec> {
-    [Codec::Pcmu, Codec::Pcma]
-        .into_iter()
-        .find(|codec| codec_key(*codec) == text)
-}
-
-fn codec_key(codec: Codec) -> String {
-    codec.name().to_ascii_lowercase()
 }
 
 fn is_language(tag: &str) -> bool {

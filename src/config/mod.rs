@@ -4,12 +4,14 @@
 //! them. What is not known or not allowed is refused with file, line and key ([`ConfigError`]).
 
 mod apps;
+mod codecs;
 mod digits;
 mod error;
 pub mod fuzz;
 mod media;
 mod menus;
 mod print;
+mod processing;
 mod reader;
 mod routes;
 mod signalling;
@@ -24,6 +26,7 @@ pub use digits::Digits;
 pub use error::{ConfigError, Fault, Place, Problem};
 pub use media::{Conference, Media, Prompts, Recording};
 pub use menus::{ChoiceConfig, MenuConfig};
+pub use processing::Processing;
 pub use routes::{Route, builtin_routes};
 pub use signalling::{Limits, LogFormat, Server, Sip};
 pub use voicemail::{Announcement, MailboxConfig, Voicemail};

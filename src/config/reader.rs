@@ -138,6 +138,15 @@ pub(super) struct Table<'r, 'd> {
 impl<'r, 'd> Table<'r, 'd> {
     /// Reads a sub-table; an absent one gives every default.
     pub(super) fn section(&mut self, name: &'static str) -> Table<'_, 'd> {
+        self.subsection(name, name)
+    }
+
+    /// The same below a section; `section` is its whole name.
+    pub(super) fn subsection(
+        &mut self,
+        name: &'static str,
+        section: &'static str,
+    ) -> Table<'_, 'd> {
         let value = self.find(name);
         let table = value.and_then(|value| value.get_ref().as_table());
         if let (Some(value), None) = (value, table) {
@@ -148,7 +157,7 @@ impl<'r, 'd> Table<'r, 'd> {
             path: join(&self.path, name),
             reader: self.reader,
             entries: table,
-            section: name,
+            section,
             known: Vec::new(),
         }
     }

@@ -14,6 +14,8 @@ pub struct Server {
     pub log: String,
     /// How it is written.
     pub log_format: LogFormat,
+    /// How often the media threads' figures are logged while there are calls; none: at the end.
+    pub statistics: Option<Duration>,
     /// How long a shutdown waits for calls to end before it hangs up.
     pub shutdown: Duration,
 }
@@ -89,11 +91,13 @@ impl Server {
                 _ => None,
             },
         );
+        let statistics = table.number("statistics_seconds", 60, 0..=86_400);
         let shutdown = Duration::from_secs(table.number("shutdown_seconds", 10, 0..=86_400));
         table.finish();
         Server {
             log,
             log_format,
+            statistics: (statistics > 0).then(|| Duration::from_secs(statistics)),
             shutdown,
         }
     }
@@ -110,6 +114,12 @@ impl Server {
             LogFormat::Json => "json",
         };
         out.key("log_format", format, "text for people, json for programs.");
+        out.key(
+            "statistics_seconds",
+            self.statistics.map_or(0, seconds),
+            "How often the media threads' figures are logged while there are calls; 0: only at the \
+             end.",
+        );
         out.key(
             "shutdown_seconds",
             seconds(self.shutdown),

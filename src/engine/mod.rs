@@ -1,14 +1,18 @@
 //! Media threads: each drives one worker by the clock.
 //!
-//! Commands go in and events come out by bounded channels that are polled on both sides, so that no
-//! system call is spent on waking anybody. A thread sleeps until the next slot with work (absolute
-//! time, so that being late once does not shift what follows); a tick that is late by more than a
-//! whole period is counted and skipped.
+//! Commands go in and events come out by bounded channels. The threads look at the commands when the
+//! clock wakes them, so that no system call is spent on waking them; a [`Bell`] tells the control
+//! side of events. A thread sleeps until the next slot with work (absolute time, so that being late
+//! once does not shift what follows); a tick that is late by more than a whole period is counted
+//! and skipped.
 
+mod bell;
+mod drain;
 mod sockets;
 mod stats;
 mod thread;
 
+pub use bell::Bell;
 pub use stats::{EngineStats, Histogram, HistogramSnapshot};
 
 use std::collections::VecDeque;
@@ -22,8 +26,9 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use crate::leg::Leg;
 use crate::net::media::SocketPair;
 use crate::worker::{Command, Event, Worker, event_capacity};
+use sockets::Sockets;
 use stats::ThreadStats;
-use thread::MediaThread;
+use thread::{MediaThread, Told};
 
 /// Commands that fit between two polls of a media thread; what does not fit waits on the control
 /// side.
@@ -82,15 +87,15 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the media threads.
-    pub fn start(settings: Settings) -> io::Result<Engine> {
-        Self::start_confined(settings, || {})
+    /// Starts the media threads. They ring the bell when there is something to [`Engine::poll`].
+    pub fn start(settings: Settings, bell: &Bell) -> io::Result<Engine> {
+        Self::start_confined(settings, bell, || {})
     }
 
     /// The same; each thread calls `confine` on itself before its first tick, when all that it
     /// asks of the system besides the clock and its sockets is behind it. It is the place to take
     /// away rights from the thread: tests put a seccomp filter there.
-    pub fn start_confined(settings: Settings, confine: fn()) -> io::Result<Engine> {
+    pub fn start_confined(settings: Settings, bell: &Bell, confine: fn()) -> io::Result<Engine> {
         let mut handles = Vec::with_capacity(settings.workers);
         let mut realtime = RealTime::Off;
         for index in 0..settings.workers {
@@ -101,9 +106,11 @@ impl Engine {
             let worker = Worker::new(
                 settings.legs_per_worker,
                 settings.bridges_per_worker,
-                event_tx,
+                event_tx.clone(),
             );
-            let media = MediaThread::new(worker, input_rx, stats.clone(), settings.legs_per_worker);
+            let told = Told::new(event_tx, bell.clone());
+            let sockets = Sockets::new(settings.legs_per_worker);
+            let media = MediaThread::new(worker, input_rx, told, sockets, stats.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("media-{index}"))
                 .spawn(move || media.run(settings.realtime_priority, &started_tx, confine))?;
@@ -129,6 +136,11 @@ impl Engine {
         self.handles.iter().all(|h| h.backlog.len() < MAX_BACKLOG)
     }
 
+    /// Whether something waits for room with a media thread, which rings no bell when it has some.
+    pub fn is_behind(&self) -> bool {
+        self.handles.iter().any(|h| !h.backlog.is_empty())
+    }
+
     /// Whether all threads run: one that has ended has met a bug.
     pub fn is_alive(&self) -> bool {
         let ended = |h: &Handle| h.thread.as_ref().is_none_or(JoinHandle::is_finished);
@@ -144,7 +156,7 @@ impl Engine {
     }
 
     /// Takes what the media threads have told, and hands over what waited for them. To be called
-    /// every 2 ms or so.
+    /// when the bell has rung, and every 2 ms or so while the engine [is behind](Self::is_behind).
     pub fn poll(&mut self, mut each: impl FnMut(usize, Event)) {
         for (worker, handle) in self.handles.iter_mut().enumerate() {
             handle.flush();

@@ -2,15 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::drain::{Drain, sequence};
 use crate::audio::MediaTime;
 use crate::leg::{Channel, MediaIo};
 use crate::net::media::{self, Batch, ClockMap, SendCounters, SocketPair};
+use crate::net::sys;
 
 #[derive(Debug)]
 struct LegSockets {
     pair: Arc<SocketPair>,
     connected: Option<SocketAddr>,
+    drain: Drain,
 }
 
 /// The sockets of all legs of a thread, by the legs' places.
@@ -36,8 +40,42 @@ impl Sockets {
             *place = Some(LegSockets {
                 pair,
                 connected: None,
+                drain: Drain::default(),
             });
         }
+    }
+}
+
+impl LegSockets {
+    fn receive_rtp(
+        &mut self,
+        batch: &mut Batch,
+        clock: &ClockMap,
+        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
+    ) {
+        let began = sys::monotonic_now();
+        let socket = &self.pair.rtp;
+        let mut packets = 0;
+        let mut last = None;
+        if self.drain.is_even() {
+            // What came from elsewhere before the socket was connected was read long ago.
+            let peer = self.connected;
+            if let Some((bytes, from, arrival)) = media::receive_one(socket, batch, clock, peer) {
+                packets = 1;
+                last = sequence(bytes);
+                let enough = self.drain.is_enough(bytes, arrival, began);
+                sink(bytes, from, arrival.unwrap_or(clock.now()));
+                if enough {
+                    self.drain.done(began, packets, last);
+                    return;
+                }
+            }
+        }
+        packets += media::receive(socket, batch, clock, |bytes, from, arrival| {
+            last = sequence(bytes);
+            sink(bytes, from, arrival);
+        });
+        self.drain.done(began, packets, last);
     }
 }
 
@@ -48,14 +86,15 @@ impl MediaIo for Sockets {
         channel: Channel,
         sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
     ) {
-        let Some(Some(sockets)) = self.legs.get(leg as usize) else {
+        let Some(Some(sockets)) = self.legs.get_mut(leg as usize) else {
             return;
         };
-        let socket = match channel {
-            Channel::Rtp => &sockets.pair.rtp,
-            Channel::Rtcp => &sockets.pair.rtcp,
-        };
-        media::receive(socket, &mut self.batch, &self.clock, sink);
+        match channel {
+            Channel::Rtp => sockets.receive_rtp(&mut self.batch, &self.clock, sink),
+            Channel::Rtcp => {
+                media::receive(&sockets.pair.rtcp, &mut self.batch, &self.clock, sink);
+            }
+        }
     }
 
     fn send(&mut self, leg: u32, channel: Channel, to: SocketAddr, packet: &[u8]) {
@@ -77,6 +116,7 @@ impl MediaIo for Sockets {
         let Some(Some(sockets)) = self.legs.get_mut(leg as usize) else {
             return;
         };
+        sockets.drain = Drain::default();
         // A socket that cannot be connected still works: each packet then names its peer.
         sockets.connected = if let Some(peer) = peer {
             media::connect(&sockets.pair.rtp, peer)
@@ -97,4 +137,8 @@ impl MediaIo for Sockets {
     }
 
     fn flush(&mut self) {}
+
+    fn elapsed(&self) -> Duration {
+        sys::monotonic_now().since(self.clock.now())
+    }
 }

@@ -8,37 +8,71 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::sockets::Sockets;
 use super::stats::ThreadStats;
-use super::{Input, RealTime};
+use super::{Bell, Input, RealTime};
 use crate::audio::MediaTime;
 use crate::leg::TickTime;
 use crate::net::media::ClockMap;
 use crate::net::sys;
-use crate::worker::{Command, SLOTS, Worker};
+use crate::worker::{Command, Event, SLOTS, Worker};
 
 /// Commands taken at one wake-up: a flood of them must not delay a tick.
 const COMMANDS_PER_WAKE: usize = 128;
 /// The longest sleep without a look at the commands, ms.
 const POLL_MS: u64 = 5;
+/// The same without a leg or bridge: the first call of an idle server is heard a tick later.
+const IDLE_POLL_MS: u64 = SLOTS as u64;
+/// How often the CPU time is read, which is a system call, ms.
+const CPU_TIME_MS: u64 = 100;
 
 pub(super) struct MediaThread {
     worker: Worker,
     inputs: Receiver<Input>,
+    told: Told,
     sockets: Sockets,
     stats: Arc<ThreadStats>,
+    next_cpu_time: u64,
+}
+
+/// Rings for what the worker has told.
+pub(super) struct Told {
+    events: Sender<Event>,
+    bell: Bell,
+}
+
+impl Told {
+    pub fn new(events: Sender<Event>, bell: Bell) -> Self {
+        Self { events, bell }
+    }
+
+    fn ring(&self) {
+        if !self.events.is_empty() {
+            self.bell.ring();
+        }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // The thread is ending: should it not, somebody has to look.
+        self.bell.ring();
+    }
 }
 
 impl MediaThread {
     pub fn new(
         worker: Worker,
         inputs: Receiver<Input>,
+        told: Told,
+        sockets: Sockets,
         stats: Arc<ThreadStats>,
-        max_legs: usize,
     ) -> Self {
         Self {
             worker,
             inputs,
-            sockets: Sockets::new(max_legs),
+            told,
+            sockets,
             stats,
+            next_cpu_time: 0,
         }
     }
 
@@ -55,13 +89,16 @@ impl MediaThread {
         confine();
         while !self.stats.stop.load(Ordering::Relaxed) {
             next_ms = self.step(next_ms);
+            self.told.ring();
         }
         // What the worker still owns is freed here: the loop is over, no tick waits for it.
     }
 
     /// Sleeps until the next slot with work (or the next look at the commands) and runs it.
     fn step(&mut self, next_ms: u64) -> u64 {
-        let wake = next_ms + POLL_MS;
+        let counts = self.worker.counts();
+        let idle = counts.legs + counts.bridges == 0;
+        let wake = next_ms + if idle { IDLE_POLL_MS } else { POLL_MS };
         let due = self.worker.next_due(next_ms).unwrap_or(wake);
         let until = due.min(wake);
         sys::sleep_until(MediaTime::from_millis(until));
@@ -81,7 +118,7 @@ impl MediaThread {
         }
         let ntp = self.sockets.clock.ntp();
         self.worker.run(due, ntp, &mut self.sockets);
-        self.finish_slot(now);
+        self.finish_slot(now, due);
         due + 1
     }
 
@@ -107,10 +144,11 @@ impl MediaThread {
         }
     }
 
-    fn finish_slot(&self, began: MediaTime) {
+    fn finish_slot(&mut self, began: MediaTime, ms: u64) {
         let stats = &self.stats;
         let set = |to: &std::sync::atomic::AtomicU64, value| to.store(value, Ordering::Relaxed);
-        stats.length.record(sys::monotonic_now().since(began));
+        let ended = sys::monotonic_now();
+        stats.ran(began, ended, self.worker.next_due(ms + 1));
         let counts = self.worker.counts();
         set(&stats.legs, u64::from(counts.legs));
         set(&stats.bridges, u64::from(counts.bridges));
@@ -118,7 +156,10 @@ impl MediaThread {
         set(&stats.lost_events, counts.lost_events);
         let sends = self.sockets.sends;
         set(&stats.send_failures, sends.would_block + sends.failed);
-        let cpu: Duration = sys::thread_cpu_time();
-        set(&stats.cpu_us, cpu.as_micros() as u64);
+        if ms >= self.next_cpu_time {
+            self.next_cpu_time = ms + CPU_TIME_MS;
+            let cpu: Duration = sys::thread_cpu_time();
+            set(&stats.cpu_us, cpu.as_micros() as u64);
+        }
     }
 }

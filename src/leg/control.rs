@@ -1,14 +1,17 @@
-//! A leg's RTCP: when a report is due, what is in it, what the peer's says.
+//! A leg's RTCP: when a report is due, what is in it, what the peer's says; extended reports where
+//! both want them.
 
 use std::time::Duration;
 
 use super::Leg;
 use crate::audio::MediaTime;
+use crate::rtp::Ssrc;
 use crate::rtp::rtcp::{self, Rtcp};
+use crate::rtp::xr::{self, DelaySince, VoipMetrics};
 
 /// RFC 3550 §6.2: at least 5 s between reports, drawn from half to one and a half of it.
 const INTERVAL_MS: u64 = 5000;
-/// A compound of SR with one block, SDES and BYE fits many times over.
+/// A compound of SR with one block, SDES, XR and BYE fits twice over.
 pub(super) const MAX_RTCP: usize = 512;
 
 /// What the peer's reports told.
@@ -22,6 +25,10 @@ pub struct PeerReport {
     pub jitter: u32,
     /// Round-trip time of the last report.
     pub round_trip: Option<Duration>,
+    /// The longest of all reports.
+    pub max_round_trip: Option<Duration>,
+    /// How well the peer hears us, by itself (RFC 3611 §4.7): the last that it told.
+    pub voip: Option<VoipMetrics>,
 }
 
 impl Leg {
@@ -32,6 +39,7 @@ impl Leg {
             receiver,
             peer,
             statistics,
+            reference,
             ..
         } = self;
         let mut bye = false;
@@ -46,9 +54,21 @@ impl Leg {
                         rtcp::round_trip(block.last_sender_report, block.delay_since, ntp)
                     {
                         peer.round_trip = Some(rtt);
+                        peer.max_round_trip = peer.max_round_trip.max(Some(rtt));
                     }
                 }
             }
+            Rtcp::VoipMetrics { metrics, .. } => {
+                if metrics.ssrc.0 == our_ssrc {
+                    peer.voip = Some(metrics);
+                    statistics.xr_received += 1;
+                }
+            }
+            Rtcp::ReferenceTime { from, ntp } => {
+                *reference = Some((from, (ntp >> 16) as u32, arrival));
+            }
+            // We send no reference time.
+            Rtcp::DelaySince { .. } => {}
             Rtcp::Bye { .. } => bye = true,
         });
         match &parsed {
@@ -96,13 +116,29 @@ impl Leg {
         let line = MediaTime::from_micros(self.position() * 125);
         let sender =
             (stats.packets > sent_before).then(|| self.transmit.sender_mut().report(line, ntp));
-        rtcp::write_compound(
-            out,
-            crate::rtp::Ssrc(self.settings.ssrc),
-            sender.as_ref(),
-            block.as_slice(),
-            &self.settings.cname,
-            bye,
-        )
+        let ssrc = Ssrc(self.settings.ssrc);
+        let (block, cname) = (block.as_slice(), &self.settings.cname);
+        let mut len = rtcp::write_compound(out, ssrc, sender.as_ref(), block, cname, false);
+        len += self.write_extended(&mut out[len..], now);
+        if bye {
+            len += rtcp::write_bye(&mut out[len..], ssrc);
+        }
+        len
+    }
+
+    fn write_extended(&mut self, out: &mut [u8], now: MediaTime) -> usize {
+        let metrics = self.voip_metrics();
+        let answer = self.reference.take().map(|(ssrc, time, arrival)| {
+            let us = now.since(arrival).as_micros() as u64;
+            DelaySince {
+                ssrc,
+                last_reference: time,
+                delay: (us * 65_536 / 1_000_000) as u32,
+            }
+        });
+        let ssrc = Ssrc(self.settings.ssrc);
+        let len = xr::write(out, ssrc, metrics.as_ref(), answer.as_ref());
+        self.statistics.xr_sent += u64::from(len > 0 && metrics.is_some());
+        len
     }
 }

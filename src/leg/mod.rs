@@ -4,39 +4,49 @@
 //! tapped for the recording. tx: bridge, echo or player -> encoder -> packet. Owned by one media
 //! worker; everything here after [`Leg::new`] runs on the media thread and allocates nothing.
 
+mod coding;
 mod control;
 mod dial;
 mod digits;
 mod params;
+mod phase;
 pub mod player;
 pub mod playout;
 mod receive;
+mod stats;
 pub mod tap;
 mod transmit;
 
+pub use coding::{Coding, EncodingKey};
 pub use control::PeerReport;
 use dial::Dialled;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
-pub use transmit::{Encoded, Outgoing};
+pub use stats::{LegCounts, LegStats};
+pub use transmit::Outgoing;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::audio::{MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES, gain};
+use crate::audio::level::LevelMeter;
+use crate::audio::{FULLBAND, MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES, gain};
+use crate::codec::CodecError;
 use crate::dtmf::Digit;
+use crate::rtp::Ssrc;
 use crate::rtp::latch::Latch;
-use crate::rtp::session::{ReceiveStats, Receiver, SendStats};
+use crate::rtp::session::Receiver;
 use digits::Digits;
+use phase::ArrivalPhase;
 use player::{Play, PlayEnd, PlayStatus, Player};
-use playout::{Playout, PlayoutSettings, PlayoutStats};
 use tap::{Tap, TapStatus, TapStop};
-use transmit::Transmit;
+use transmit::{Format, Transmit};
 
-/// 5 ms, in samples.
-const FADE: usize = NARROWBAND as usize / 200;
-/// 2 ms: of a digit as little as possible is to be heard.
-const DIGIT_FADE: usize = NARROWBAND as usize / 500;
+/// Samples of a tick at the highest rate.
+pub const MAX_TICK: usize = FULLBAND as usize / 50;
+/// A fade takes this part of a tick: 5 ms.
+const FADE_PART: usize = 4;
+/// The same for digits, of which as little as possible is to be heard: 2 ms.
+const DIGIT_FADE_PART: usize = 10;
 
 /// Which of a leg's two sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,42 +96,10 @@ pub trait MediaIo {
     fn closed(&mut self, leg: u32);
     /// Everything of this tick has been sent.
     fn flush(&mut self);
-}
-
-/// Counts of what a leg refused, besides the RTP statistics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LegCounts {
-    /// Neither RTP nor RTCP, or malformed.
-    pub invalid: u64,
-    /// From an address that is not the peer's.
-    pub foreign: u64,
-    /// With a payload type that was not negotiated.
-    pub unknown_type: u64,
-    /// RTCP packets taken.
-    pub rtcp_received: u64,
-    /// Telephone-event packets.
-    pub telephone_events: u64,
-    /// Digits that were told.
-    pub digits: u64,
-    /// Digits that came faster than they could be told.
-    pub digits_dropped: u64,
-    /// The peer said goodbye in RTCP.
-    pub peer_bye: bool,
-}
-
-/// Everything that is known of a leg's quality.
-#[derive(Clone, Copy, Debug)]
-pub struct LegStats {
-    /// What came.
-    pub receive: ReceiveStats,
-    /// What went.
-    pub send: SendStats,
-    /// The jitter buffer's work.
-    pub playout: PlayoutStats,
-    /// What the peer reported of us.
-    pub peer: PeerReport,
-    /// What was refused.
-    pub counts: LegCounts,
+    /// How long the present tick has run; a simulated one takes no time.
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// What a tick of a leg had to tell.
@@ -144,6 +122,8 @@ pub enum LegEvent {
     Dialled(Box<Dial>, DialEnd),
     /// The party has pressed a digit.
     Digit(Digit),
+    /// What [`Leg::watch`] asked for.
+    Stats(Box<LegStats>),
 }
 
 /// One party's media.
@@ -155,7 +135,7 @@ pub struct Leg {
     latch: Latch,
     connected: Option<SocketAddr>,
     receiver: Receiver,
-    playout: Playout,
+    coding: Coding,
     player: Player,
     tap: Option<Tap>,
     echo: bool,
@@ -165,6 +145,10 @@ pub struct Leg {
     /// Samples of the media line that have passed, advanced by whole ticks.
     position: u64,
     begun: Option<MediaTime>,
+    last_tick: MediaTime,
+    /// The slot is another since the last tick: the line is brought back to the clock.
+    moved: bool,
+    arrivals: ArrivalPhase,
     heard: MediaTime,
     timed_out: bool,
     next_report: MediaTime,
@@ -175,21 +159,25 @@ pub struct Leg {
     /// What the party says is not let in.
     muted: bool,
     peer: PeerReport,
+    /// The peer's reference time that waits for its answer (RFC 3611 §4.5), and when it came.
+    reference: Option<(Ssrc, u32, MediaTime)>,
+    level: LevelMeter,
     statistics: LegCounts,
+    /// Where the statistics are to be told: that place.
+    watched: Option<Box<LegStats>>,
+    next_stats: MediaTime,
 }
 
 impl Leg {
-    /// Makes a leg, with all the memory that it will ever need.
-    pub fn new(id: LegId, params: LegParams, settings: LegSettings) -> Self {
-        Self {
+    /// Makes a leg, with all the memory that it needs until another codec is agreed on. Fails where
+    /// the codec's library does.
+    pub fn new(id: LegId, params: LegParams, settings: LegSettings) -> Result<Self, CodecError> {
+        Ok(Self {
             id,
             latch: Latch::new(params.remote_rtp),
             connected: None,
             receiver: Receiver::new(params.codec.clock_rate()),
-            playout: Playout::new(PlayoutSettings {
-                max_delay_ms: settings.jitter_max_ms,
-                rate: NARROWBAND,
-            }),
+            coding: Coding::new(&params, settings.jitter_max_ms)?,
             player: Player::new(),
             tap: None,
             echo: false,
@@ -199,9 +187,13 @@ impl Leg {
                 settings.ssrc,
                 settings.first_sequence,
                 settings.first_timestamp,
+                params.codec,
             ),
             position: 0,
             begun: None,
+            last_tick: MediaTime::ZERO,
+            moved: false,
+            arrivals: ArrivalPhase::default(),
             heard: MediaTime::ZERO,
             timed_out: false,
             next_report: MediaTime::ZERO,
@@ -211,10 +203,14 @@ impl Leg {
             rtcp_source: None,
             muted: false,
             peer: PeerReport::default(),
+            reference: None,
+            level: LevelMeter::new(),
             statistics: LegCounts::default(),
+            watched: None,
+            next_stats: MediaTime::ZERO,
             params,
             settings,
-        }
+        })
     }
 
     /// The leg's handle.
@@ -226,6 +222,7 @@ impl Leg {
     pub fn rehome(&mut self, id: LegId) {
         self.id = id;
         self.connected = None;
+        self.moved = true;
     }
 
     /// What signalling has decided.
@@ -233,8 +230,39 @@ impl Leg {
         &self.params
     }
 
-    /// Takes what a re-INVITE or UPDATE decided. The timestamp line goes on.
-    pub fn configure(&mut self, params: LegParams, now: MediaTime) {
+    /// The leg's sampling rate, Hz.
+    pub fn rate(&self) -> u32 {
+        self.coding.rate()
+    }
+
+    /// Samples of a tick.
+    pub fn tick_samples(&self) -> usize {
+        self.coding.tick()
+    }
+
+    /// What it shares encodings by.
+    pub fn encoding_key(&self) -> EncodingKey {
+        EncodingKey::new(self.params.codec, self.params.opus)
+    }
+
+    /// The loss of packets that the peer reports, percent.
+    pub fn expected_loss(&self) -> u8 {
+        (u32::from(self.peer.fraction_lost) * 100).div_ceil(256) as u8
+    }
+
+    /// Takes what a re-INVITE or UPDATE decided. The timestamp line goes on. Another codec needs a
+    /// `coding` for it; what is no longer in use is left in its place.
+    pub fn configure(&mut self, params: LegParams, coding: Option<&mut Coding>, now: MediaTime) {
+        if let Some(coding) = coding.filter(|coding| coding.serves(&params)) {
+            std::mem::swap(&mut self.coding, coding);
+            self.coding.playout.continue_from(&coding.playout);
+            self.transmit.recode(params.codec);
+            self.receiver.set_clock_rate(params.codec.clock_rate());
+            self.arrivals.reset();
+        } else if !self.coding.serves(&params) {
+            // Nothing to encode with: a bug of the control side. The old agreement stays.
+            return;
+        }
         if params.remote_rtp != self.params.remote_rtp {
             self.latch.signalled(params.remote_rtp, now);
             self.rtcp_source = None;
@@ -249,27 +277,12 @@ impl Leg {
             self.transmit.restart();
         }
         if params.receive != self.params.receive {
-            self.playout.reset();
+            self.coding.playout.reset();
         }
         // A hold ends now, or begins: either way the peer gets its full time again.
         self.heard = now;
         self.timed_out = false;
         self.params = params;
-    }
-
-    /// The quality so far.
-    pub fn stats(&self) -> LegStats {
-        let counts = LegCounts {
-            digits_dropped: self.digits.dropped(),
-            ..self.statistics
-        };
-        LegStats {
-            receive: self.receiver.stats(),
-            send: self.transmit.sender().stats(),
-            playout: self.playout.stats(),
-            peer: self.peer,
-            counts,
-        }
     }
 
     /// Starts a play; one that runs is replaced and handed back.
@@ -325,14 +338,26 @@ impl Leg {
     }
 
     /// Whether a tick at `now` would run ahead of the clock by more than half of one, as after a
-    /// move into a slot that comes sooner: it is to be left out.
+    /// move into a slot that comes sooner: it is to be left out. A bridge that moves is no such thing.
     pub fn is_early(&self, now: MediaTime) -> bool {
         let Some(begun) = self.begun.filter(|_| self.ticks > 0) else {
             return false;
         };
-        let elapsed = (MediaTime::ZERO + now.since(begun)).samples(NARROWBAND);
         let tick = TICK_SAMPLES as u64;
-        self.position + tick > elapsed + tick / 2
+        let ahead = if self.moved { tick / 2 } else { MAX_ASTRAY };
+        let elapsed = (MediaTime::ZERO + now.since(begun)).samples(NARROWBAND);
+        self.position + tick > elapsed + ahead
+    }
+
+    /// The leg's ticks are in another slot from now on.
+    pub fn moved(&mut self) {
+        self.moved = true;
+    }
+
+    /// Until when in each 20 ms the party's packets are there, us; see the worker's placing of
+    /// bridges.
+    pub fn arrival_deadline_us(&self) -> Option<u32> {
+        self.arrivals.deadline_us()
     }
 
     /// rx half of a tick: drains the sockets and writes what the party says in this tick.
@@ -354,8 +379,9 @@ impl Leg {
                 self.on_rtcp_from(data, from, arrival, time);
             });
         }
-        self.playout.pull(rx, now);
+        self.coding.playout.pull(rx, now);
         self.mute(rx, now);
+        self.level.update(rx);
     }
 
     /// Lets nothing in from a party that has put us on hold (its music would be heard by a whole
@@ -363,11 +389,11 @@ impl Leg {
     /// ends.
     fn mute(&mut self, rx: &mut [i16], now: MediaTime) {
         let inband = self.settings.inband_digits && self.params.events.is_none();
-        let suspect = inband && self.params.receive && self.digits.listen(rx);
+        let suspect = inband && self.params.receive && self.listen(rx);
         let digit = self.digits.is_sounding(now) || suspect;
         let muted = digit || self.params.held || !self.params.receive;
-        let fade = if digit { DIGIT_FADE } else { FADE };
-        let (edge, rest) = rx.split_at_mut(rx.len().min(fade));
+        let part = if digit { DIGIT_FADE_PART } else { FADE_PART };
+        let (edge, rest) = rx.split_at_mut(rx.len() / part);
         match (self.muted, muted) {
             (false, false) => {}
             (true, false) => gain::ramp(edge, 0.0, 1.0),
@@ -380,11 +406,29 @@ impl Leg {
         self.muted = muted;
     }
 
+    /// Seeks digits in the audio, at 8 kHz.
+    fn listen(&mut self, rx: &[i16]) -> bool {
+        let Some(down) = &mut self.coding.down else {
+            return self.digits.listen(rx);
+        };
+        let mut narrow = [0i16; TICK_SAMPLES];
+        down.process(rx, &mut narrow);
+        self.digits.listen(&narrow)
+    }
+
     /// The events that came of the rx half: the recording's end and the media time-out. `rx` is
     /// what [`Leg::tick_rx`] wrote.
     pub fn tick_record(&mut self, rx: &[i16], now: MediaTime) -> Option<LegEvent> {
         // The leg's own line and not the clock: moving to another slot must not tear a frame.
         let line = self.line();
+        let mut narrow = [0i16; TICK_SAMPLES];
+        let rx = match &mut self.coding.record_down {
+            Some(down) if self.tap.is_some() => {
+                down.process(rx, &mut narrow);
+                &narrow
+            }
+            _ => rx,
+        };
         if let Some(tap) = &mut self.tap
             && let TapStatus::Stopped(reason) = tap.push(rx, line)
         {
@@ -417,33 +461,38 @@ impl Leg {
         time: TickTime,
         io: &mut I,
     ) -> (bool, [Option<LegEvent>; 2]) {
-        let mut mixed = [0i16; TICK_SAMPLES];
         let mut ended = None;
-        let mut outgoing = match self.player.fill(&mut mixed) {
-            PlayStatus::Idle => base,
-            status => {
-                if let PlayStatus::Ended(play, end) = status {
-                    ended = Some(LegEvent::PlayEnded(play, end));
-                }
-                for (m, &b) in mixed.iter_mut().zip(base.samples()) {
-                    *m = m.saturating_add(b);
-                }
-                Outgoing::Samples(&mixed)
-            }
-        };
-        let mut held = false;
         let mut dialled = None;
-        let index = self.id.index;
+        let mut held = false;
+        let mut mixed = [0i16; MAX_TICK];
+        let mut outgoing = base;
+        if !self.player.is_idle() {
+            if let PlayStatus::Ended(play, end) = self.play_over(outgoing.samples, &mut mixed) {
+                ended = Some(LegEvent::PlayEnded(play, end));
+            }
+            let samples = &mixed[..outgoing.samples.len()];
+            outgoing = Outgoing {
+                samples,
+                shared: None,
+                ..outgoing
+            };
+        }
         if self.params.send
             && let Some(to) = self.latch.remote()
         {
-            let mut tone = [0i16; TICK_SAMPLES];
+            let index = self.id.index;
+            let mut tone = [0i16; MAX_TICK];
             let mut send = |p: &[u8]| io.send(index, Channel::Rtp, to, p);
-            let audio = match self.dial_tick(&mut tone, &mut send) {
+            let tick = outgoing.samples.len();
+            let audio = match self.dial_tick(&mut tone[..tick], &mut send) {
                 Dialled::Audio => true,
                 Dialled::Reports { audio, .. } => audio,
                 Dialled::Tone => {
-                    outgoing = Outgoing::Samples(&tone);
+                    outgoing = Outgoing {
+                        samples: &tone[..tick],
+                        shared: None,
+                        ..outgoing
+                    };
                     true
                 }
                 Dialled::Over(end) => {
@@ -452,14 +501,15 @@ impl Leg {
                 }
             };
             if audio {
-                held = self.transmit.push(
-                    &outgoing,
-                    self.position,
-                    self.params.codec,
-                    self.params.tx_payload_type,
-                    usize::from(self.params.ptime_ms) * 8,
-                    send,
-                );
+                let format = Format {
+                    codec: self.params.codec,
+                    payload_type: self.params.tx_payload_type,
+                    ptime_ms: self.params.codec.ptime_ms(self.params.ptime_ms),
+                };
+                let position = self.position;
+                held = self
+                    .transmit
+                    .push(outgoing, position, format, &mut self.coding, send);
             }
         }
         if self.report_due(time.now) {
@@ -468,16 +518,40 @@ impl Leg {
         (held, [ended, dialled])
     }
 
+    /// What plays, on top of `base`.
+    fn play_over(&mut self, base: &[i16], out: &mut [i16]) -> PlayStatus {
+        let mut narrow = [0i16; TICK_SAMPLES];
+        let status = self.player.fill(&mut narrow);
+        let out = &mut out[..base.len()];
+        match &mut self.coding.up {
+            Some(up) => up.process(&narrow, out),
+            None => out.copy_from_slice(&narrow[..base.len().min(TICK_SAMPLES)]),
+        }
+        for (out, &base) in out.iter_mut().zip(base) {
+            *out = out.saturating_add(base);
+        }
+        status
+    }
+
     /// The tick of the dial that is under way; its reports are sent.
     fn dial_tick(&mut self, tone: &mut [i16], send: &mut impl FnMut(&[u8])) -> Dialled {
         let Some(dial) = &mut self.dial else {
             return Dialled::Audio;
         };
         let events = self.params.events;
-        let dialled = dial.tick(self.position, self.transmit.is_at_boundary(), events, tone);
+        let mut narrow = [0i16; TICK_SAMPLES];
+        let boundary = self.transmit.is_at_boundary();
+        let dialled = dial.tick(self.position, boundary, events, &mut narrow);
+        if matches!(dialled, Dialled::Tone) {
+            match &mut self.coding.up {
+                Some(up) => up.process(&narrow, tone),
+                None => tone.copy_from_slice(&narrow),
+            }
+        }
         if let (Dialled::Reports { reports, audio }, Some(format)) = (&dialled, events) {
             for report in reports.iter().flatten() {
-                self.transmit.push_event(report, format.tx, &mut *send);
+                self.transmit
+                    .push_event(report, format.tx, &self.coding, &mut *send);
             }
             if !audio {
                 // The audio behind the digit begins a talk-spurt of its own.
@@ -491,8 +565,9 @@ impl Leg {
     pub fn tick_held<I: MediaIo>(&mut self, io: &mut I) {
         let index = self.id.index;
         if let Some(to) = self.latch.remote() {
-            self.transmit
-                .flush_held(&mut |p: &[u8]| io.send(index, Channel::Rtp, to, p));
+            self.transmit.flush_held(&self.coding, &mut |p: &[u8]| {
+                io.send(index, Channel::Rtp, to, p)
+            });
         }
     }
 
@@ -521,18 +596,31 @@ impl Leg {
         self.begun.unwrap_or_default() + Duration::from_micros(self.position * 125)
     }
 
-    /// Moves the media line to this tick: by one tick, and past any that were skipped.
+    /// Moves the media line to this tick: by one tick, and past any that were skipped. A tick that
+    /// is some milliseconds off since its bridge moved is one tick; the line follows the clock to
+    /// within two.
     fn advance(&mut self, now: MediaTime) {
         let Some(begun) = self.begun else { return };
         let tick = TICK_SAMPLES as u64;
-        if self.ticks > 0 {
+        if self.ticks > 0 && self.moved {
             self.position += tick;
+        } else if self.ticks > 0 {
+            let since = (MediaTime::ZERO + now.since(self.last_tick)).samples(NARROWBAND);
+            self.position += ((since + tick / 2) / tick).max(1) * tick;
         }
-        let elapsed = MediaTime::ZERO + now.since(begun);
-        let behind = elapsed.samples(NARROWBAND).saturating_sub(self.position);
-        self.position += behind / tick * tick;
+        self.last_tick = now;
+        let elapsed = (MediaTime::ZERO + now.since(begun)).samples(NARROWBAND);
+        let behind = elapsed.saturating_sub(self.position);
+        if self.moved || behind > MAX_ASTRAY {
+            self.position += behind / tick * tick;
+        }
+        self.moved = false;
     }
 }
+
+/// How far the media line may be from the clock, samples: what a bridge's moves may add up to, and
+/// half a tick that joining it may take.
+const MAX_ASTRAY: u64 = TICK_SAMPLES as u64 * 2;
 
 /// The packet-time bound in ticks: how long a packet can wait for its due slot.
 pub const HELD_SLOTS: u64 = TICK_MS as u64 / 2;

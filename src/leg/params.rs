@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::codec::Codec;
+use crate::codec::{Codec, OpusSettings};
 
 /// How many payload types with audio a leg can receive.
 pub const MAX_RX_TYPES: usize = 8;
@@ -33,13 +33,15 @@ pub struct EventFormat {
 pub struct LegParams {
     /// What we send.
     pub codec: Codec,
+    /// How we send it where it is Opus.
+    pub opus: OpusSettings,
     /// The payload type we send it with.
     pub tx_payload_type: u8,
     /// What may come, by payload type.
     pub rx_types: [Option<(u8, Codec)>; MAX_RX_TYPES],
     /// Digits as telephone events (RFC 4733), where both sides take them.
     pub events: Option<EventFormat>,
-    /// Packet time that we send, ms: a multiple of 10 from 10 to 60.
+    /// Packet time that we send, ms: one that the codec has ([`Codec::ptime_ms`]).
     pub ptime_ms: u8,
     /// Whether the direction lets us send.
     pub send: bool,
@@ -53,6 +55,8 @@ pub struct LegParams {
     pub remote_rtcp: Option<SocketAddr>,
     /// RTP and RTCP share a port (RFC 5761).
     pub rtcp_mux: bool,
+    /// VoIP metrics go with our reports (RFC 3611 §4.7).
+    pub voip_metrics: bool,
 }
 
 impl LegParams {
@@ -63,6 +67,7 @@ impl LegParams {
         rx_types[0] = Some((payload_type, codec));
         Self {
             codec,
+            opus: OpusSettings::default(),
             tx_payload_type: payload_type,
             rx_types,
             events: None,
@@ -73,6 +78,7 @@ impl LegParams {
             remote_rtp,
             remote_rtcp: remote_rtp.map(|a| SocketAddr::new(a.ip(), a.port().wrapping_add(1))),
             rtcp_mux: false,
+            voip_metrics: false,
         }
     }
 

@@ -120,6 +120,11 @@ impl Player {
         self.running.as_ref().map(|running| running.play.id)
     }
 
+    /// Whether nothing plays and nothing is left of what did.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_none() && self.tail_samples == 0
+    }
+
     /// Overwrites `out`, with silence where nothing plays.
     pub fn fill(&mut self, out: &mut [i16]) -> PlayStatus {
         let status = match &mut self.running {

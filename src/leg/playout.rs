@@ -243,6 +243,19 @@ impl Playout {
         stats
     }
 
+    /// Goes on counting where another has stopped.
+    pub fn continue_from(&mut self, before: &Playout) {
+        self.stats = before.stats;
+        self.stats.depth_samples = 0;
+        self.depth_sum = before.depth_sum;
+        self.pulls = before.pulls;
+    }
+
+    /// Packets that came and were not in time to be heard.
+    pub fn discarded(&self) -> u64 {
+        self.stats.late + self.stats.overflow
+    }
+
     /// How much more delay there is than the history asks for, samples; negative: too little.
     fn excess(&mut self) -> i64 {
         let Some(summary) = self.history.summary() else {

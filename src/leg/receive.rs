@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::control::MAX_RTCP;
 use super::{Channel, Leg, MediaIo, TickTime};
-use crate::audio::MediaTime;
+use crate::audio::{MediaTime, TICK_MS};
 use crate::rtp::latch::Verdict;
 use crate::rtp::packet::{self, Packet};
 use crate::rtp::session::Accept;
@@ -56,7 +56,10 @@ impl Leg {
         self.heard = arrival;
         match self.receiver.on_packet(&packet, arrival) {
             Accept::Duplicate | Accept::Probation => return,
-            Accept::SourceChanged => self.playout.reset(),
+            Accept::SourceChanged => {
+                self.coding.playout.reset();
+                self.arrivals.reset();
+            }
             Accept::New => {}
         }
         if !self.params.receive {
@@ -64,19 +67,30 @@ impl Leg {
         }
         if event {
             self.statistics.telephone_events += 1;
-            let depth_us = u64::from(self.playout.stats().depth_samples) * 125;
+            let depth_us = u64::from(self.coding.playout.stats().depth_samples) * 1_000_000
+                / u64::from(self.coding.rate());
             let depth = Duration::from_micros(depth_us);
             self.digits.on_event(&packet, arrival, time.now, depth);
-            self.playout.silence(&packet);
+            self.coding.playout.silence(&packet);
             return;
         }
         if self.params.events.is_some() {
             self.digits.on_audio(&packet, arrival);
         }
         if let Some(codec) = codec {
-            self.playout.insert(&packet, codec, arrival);
+            if codec
+                .samples(packet.payload)
+                .is_multiple_of(codec.frame_samples(TICK_MS))
+            {
+                self.arrivals.observe(arrival);
+            }
+            let before = self.coding.playout.discarded();
+            self.coding.playout.insert(&packet, codec, arrival);
+            if self.coding.playout.discarded() != before {
+                self.receiver.discarded(packet.seq);
+            }
         } else {
-            self.playout.comfort_noise(&packet, arrival);
+            self.coding.playout.comfort_noise(&packet, arrival);
         }
     }
 

@@ -3,44 +3,46 @@
 //! One continuous timestamp line per SSRC: the timestamp is the media time of the packet's first
 //! sample, whatever is playing. Packet times of 10, 30 and 50 ms keep their own due slots: a packet
 //! that is due in the second half of a tick is held and sent ten slots later.
+//!
+//! Where many hear the same, they share one encoding. With a codec that has state, a party that
+//! begins to talk goes on from there with an encoder of its own, and comes back where it is quiet,
+//! so that the change of encoders is not heard.
 
+use super::coding::Coding;
 use super::dial::Report;
-use crate::codec::Codec;
+use crate::audio::NARROWBAND;
+use crate::codec::{Codec, Encoder, MAX_PAYLOAD};
 use crate::dtmf::event::EVENT_LEN;
 use crate::rtp::packet::{HEADER_LEN, write_header};
 use crate::rtp::session::Sender;
 use crate::rtp::{PayloadType, Ssrc};
 
-/// The longest packet time, 60 ms, at 8 kHz.
-const MAX_PACKET_SAMPLES: usize = 480;
-/// What can be waiting besides: one tick.
-const PENDING: usize = MAX_PACKET_SAMPLES + 160;
-/// Header and 60 ms of G.711.
-pub(super) const MAX_PACKET: usize = HEADER_LEN + MAX_PACKET_SAMPLES;
-
-/// One encoded frame that several legs may send: the common mix, in one codec.
-#[derive(Clone, Copy, Debug)]
-pub struct Encoded<'a> {
-    /// Which codec it is in.
-    pub codec: Codec,
-    /// The payload of one tick.
-    pub payload: &'a [u8],
-}
+/// Header and the longest payload.
+pub(super) const MAX_PACKET: usize = HEADER_LEN + MAX_PAYLOAD;
+/// A frame with no sample above this is quiet enough to change encoders in.
+const QUIET_PEAK: u16 = 64;
+/// Ticks after which encoders change also where it is never quiet: 2 s.
+const LINGER_TICKS: u8 = 100;
 
 /// What a leg is to send in this tick.
-#[derive(Clone, Copy, Debug)]
-pub enum Outgoing<'a> {
-    /// Samples of its own.
-    Samples(&'a [i16]),
-    /// The common frame with its encoding, made once for all.
-    Shared(&'a [i16], Encoded<'a>),
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// The audio, one tick at the leg's rate.
+    pub samples: &'a [i16],
+    /// The same as a packet that others send too: room for the header, then the payload. Empty: the
+    /// encoder had nothing to send. None: these are samples of the leg's own.
+    pub shared: Option<&'a mut [u8]>,
+    /// The encoder of what is shared, as it was before this tick.
+    pub encoder: Option<&'a Encoder>,
 }
 
 impl<'a> Outgoing<'a> {
-    /// The samples in either case.
-    pub fn samples(&self) -> &'a [i16] {
-        match self {
-            Outgoing::Samples(s) | Outgoing::Shared(s, _) => s,
+    /// Samples of the leg's own.
+    pub fn own(samples: &'a [i16]) -> Self {
+        Self {
+            samples,
+            shared: None,
+            encoder: None,
         }
     }
 }
@@ -49,29 +51,41 @@ impl<'a> Outgoing<'a> {
 #[derive(Debug)]
 pub(super) struct Transmit {
     sender: Sender,
-    pending: [i16; PENDING],
+    /// How much of the coding's `pending` is filled.
     len: usize,
-    /// Media position of `pending[0]`, samples since the leg began.
+    /// Media position of `pending[0]`, 8 kHz samples since the leg began.
     position: u64,
     marker: bool,
-    held: [u8; MAX_PACKET],
     held_len: usize,
+    /// The peer's decoder has followed the shared encoder.
+    follows_shared: bool,
+    /// Ticks until the shared encoder may be taken up again at any loudness.
+    linger: u8,
+}
+
+/// How packets are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Format {
+    pub codec: Codec,
+    pub payload_type: u8,
+    pub ptime_ms: u8,
 }
 
 impl Transmit {
-    pub fn new(ssrc: u32, first_sequence: u16, first_timestamp: u32) -> Self {
+    pub fn new(ssrc: u32, first_sequence: u16, first_timestamp: u32, codec: Codec) -> Self {
         Self {
             sender: Sender::new(
                 Ssrc(ssrc),
                 crate::rtp::SeqNo(first_sequence),
                 crate::rtp::Timestamp(first_timestamp),
-            ),
-            pending: [0; PENDING],
+            )
+            .with_clock_rate(codec.clock_rate()),
             len: 0,
             position: 0,
             marker: true,
-            held: [0; MAX_PACKET],
             held_len: 0,
+            follows_shared: false,
+            linger: 0,
         }
     }
 
@@ -86,59 +100,127 @@ impl Transmit {
         self.marker = true;
     }
 
+    /// Another codec from now on, with an encoder that has not begun.
+    pub fn recode(&mut self, codec: Codec) {
+        self.restart();
+        self.held_len = 0;
+        self.follows_shared = false;
+        self.linger = 0;
+        self.sender.set_clock_rate(codec.clock_rate());
+    }
+
     /// Takes one tick of audio that begins at media position `position`, and hands each packet that
     /// is due now to `send`. Returns whether one is held for ten slots later.
     pub fn push(
         &mut self,
-        outgoing: &Outgoing<'_>,
+        outgoing: Outgoing<'_>,
         position: u64,
-        codec: Codec,
-        payload_type: u8,
-        packet_samples: usize,
+        format: Format,
+        coding: &mut Coding,
         mut send: impl FnMut(&[u8]),
     ) -> bool {
-        self.flush_held(&mut send);
-        if self.len > 0 && self.position + self.len as u64 != position {
+        self.flush_held(coding, &mut send);
+        let factor = u64::from(coding.rate() / NARROWBAND);
+        let collected = self.len as u64 / factor;
+        if self.len > 0 && self.position + collected != position {
             // A tick was skipped: a packet must not span the gap.
             self.len = 0;
         }
         if self.len == 0 {
             self.position = position;
-            if let Outgoing::Shared(samples, encoded) = outgoing
-                && encoded.codec == codec
-                && samples.len() == packet_samples
-            {
-                let mut packet = [0u8; MAX_PACKET];
-                let n = self.header(&mut packet, payload_type);
-                let end = n + encoded.payload.len();
-                packet[n..end].copy_from_slice(encoded.payload);
-                self.sender.sent(encoded.payload.len());
-                send(&packet[..end]);
-                return false;
-            }
         }
-        let samples = outgoing.samples();
-        self.pending[self.len..self.len + samples.len()].copy_from_slice(samples);
+        let samples = outgoing.samples;
+        let packet_samples = format.codec.frame_samples(u32::from(format.ptime_ms));
+        let whole = self.len == 0 && packet_samples == samples.len();
+        let shared = outgoing.shared.filter(|_| whole);
+        if let Some(packet) = shared
+            && self.may_share(format.codec, samples)
+        {
+            self.follows_shared = true;
+            self.send_packet(packet, format, &mut send);
+            return false;
+        }
+        self.take_over(format.codec, outgoing.encoder, coding);
+        let mut packet = [0u8; MAX_PACKET];
+        if whole {
+            let len = coding.encode(format.codec, samples, &mut packet[HEADER_LEN..]);
+            self.send_packet(&mut packet[..HEADER_LEN + len], format, &mut send);
+            return false;
+        }
+        let room = coding.pending.len().saturating_sub(self.len);
+        let samples = &samples[..samples.len().min(room)];
+        coding.pending[self.len..self.len + samples.len()].copy_from_slice(samples);
         self.len += samples.len();
-        let tick_end = position + samples.len() as u64;
-        while self.len >= packet_samples {
+        let tick_end = position * factor + samples.len() as u64;
+        while packet_samples > 0 && self.len >= packet_samples {
+            let packet_end = self.position * factor + packet_samples as u64;
             let in_second_half = !packet_samples.is_multiple_of(samples.len())
-                && self.position + packet_samples as u64 + samples.len() as u64 / 2 > tick_end;
-            let mut packet = [0u8; MAX_PACKET];
-            let n = self.header(&mut packet, payload_type);
-            let payload = codec.encode(&self.pending[..packet_samples], &mut packet[n..]);
-            self.sender.sent(payload);
+                && packet_end + samples.len() as u64 / 2 > tick_end;
+            let len =
+                coding.encode_pending(format.codec, packet_samples, &mut packet[HEADER_LEN..]);
+            let packet = &mut packet[..HEADER_LEN + len];
             if in_second_half {
-                self.held = packet;
-                self.held_len = n + payload;
+                let held = &mut coding.held;
+                let mut kept = 0;
+                self.send_packet(packet, format, &mut |bytes: &[u8]| {
+                    held[..bytes.len()].copy_from_slice(bytes);
+                    kept = bytes.len();
+                });
+                self.held_len = kept;
             } else {
-                send(&packet[..n + payload]);
+                self.send_packet(packet, format, &mut send);
             }
-            self.pending.copy_within(packet_samples..self.len, 0);
+            coding.pending.copy_within(packet_samples..self.len, 0);
             self.len -= packet_samples;
-            self.position += packet_samples as u64;
+            self.position += packet_samples as u64 / factor;
         }
         self.held_len > 0
+    }
+
+    /// Whether the shared encoding is to be sent in this tick.
+    fn may_share(&mut self, codec: Codec, samples: &[i16]) -> bool {
+        if codec.is_stateless() || self.linger == 0 {
+            return true;
+        }
+        self.linger -= 1;
+        if samples.iter().all(|s| s.unsigned_abs() <= QUIET_PEAK) {
+            self.linger = 0;
+        }
+        self.linger == 0
+    }
+
+    /// The leg's own encoder goes on from where the shared one was.
+    fn take_over(&mut self, codec: Codec, shared: Option<&Encoder>, coding: &mut Coding) {
+        if codec.is_stateless() {
+            return;
+        }
+        if self.follows_shared && !shared.is_some_and(|from| coding.encoder.copy_state(from)) {
+            coding.encoder.reset();
+        }
+        if self.linger == 0 || self.follows_shared {
+            self.linger = LINGER_TICKS;
+        }
+        self.follows_shared = false;
+    }
+
+    /// Sends a packet whose payload is in its place; one without payload is left out (DTX), and the
+    /// next one begins a talk-spurt.
+    fn send_packet(&mut self, packet: &mut [u8], format: Format, send: &mut impl FnMut(&[u8])) {
+        let payload = packet.len().saturating_sub(HEADER_LEN);
+        if payload == 0 {
+            self.marker = true;
+            return;
+        }
+        let clock = u64::from(format.codec.clock_rate() / NARROWBAND);
+        let header = self.sender.header(
+            PayloadType(format.payload_type),
+            self.position * clock,
+            self.marker,
+        );
+        self.marker = false;
+        write_header(packet, &header);
+        self.sender.sent(payload);
+        send(packet);
     }
 
     /// Whether no packet is half full.
@@ -147,8 +229,14 @@ impl Transmit {
     }
 
     /// Sends a telephone-event packet in place of audio, or beside it.
-    pub fn push_event(&mut self, report: &Report, payload_type: u8, mut send: impl FnMut(&[u8])) {
-        self.flush_held(&mut send);
+    pub fn push_event(
+        &mut self,
+        report: &Report,
+        payload_type: u8,
+        coding: &Coding,
+        mut send: impl FnMut(&[u8]),
+    ) {
+        self.flush_held(coding, &mut send);
         let payload = report.event.to_bytes();
         let mut packet = [0u8; HEADER_LEN + EVENT_LEN];
         let header = self
@@ -161,19 +249,11 @@ impl Transmit {
     }
 
     /// Sends the held packet, if there is one.
-    pub fn flush_held(&mut self, send: &mut impl FnMut(&[u8])) {
+    pub fn flush_held(&mut self, coding: &Coding, send: &mut impl FnMut(&[u8])) {
         if self.held_len > 0 {
-            send(&self.held[..self.held_len]);
+            send(&coding.held[..self.held_len]);
             self.held_len = 0;
         }
-    }
-
-    fn header(&mut self, packet: &mut [u8], payload_type: u8) -> usize {
-        let header = self
-            .sender
-            .header(PayloadType(payload_type), self.position, self.marker);
-        self.marker = false;
-        write_header(packet, &header)
     }
 
     /// What a sender report says (RFC 3550 §6.4.1), if anything was sent.
@@ -183,103 +263,5 @@ impl Transmit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Ticks a transmitter and returns (tick, held, bytes) per packet.
-    fn run(ptime_ms: usize, ticks: u64) -> Vec<(u64, bool, Vec<u8>)> {
-        let mut t = Transmit::new(1, 100, 5000);
-        let mut out: Vec<(u64, bool, Vec<u8>)> = Vec::new();
-        for tick in 0..ticks {
-            let samples = [tick as i16 * 100; 160];
-            let mut now = Vec::new();
-            let held = t.push(
-                &Outgoing::Samples(&samples),
-                tick * 160,
-                Codec::Pcmu,
-                0,
-                ptime_ms * 8,
-                |p| now.push(p.to_vec()),
-            );
-            out.extend(now.into_iter().map(|p| (tick, false, p)));
-            if held {
-                t.flush_held(&mut |p: &[u8]| out.push((tick, true, p.to_vec())));
-            }
-        }
-        out
-    }
-
-    fn due_ms(packet: &(u64, bool, Vec<u8>)) -> u64 {
-        packet.0 * 20 + if packet.1 { 10 } else { 0 }
-    }
-
-    #[test]
-    fn each_packet_time_keeps_its_own_spacing() {
-        for ptime in [10, 20, 30, 40, 50, 60] {
-            let packets = run(ptime, 60);
-            assert_eq!(packets.len(), 1200 / ptime, "one packet per {ptime} ms");
-            for pair in packets.windows(2) {
-                assert_eq!(due_ms(&pair[1]) - due_ms(&pair[0]), ptime as u64);
-                let timestamp = |p: &[u8]| u32::from_be_bytes([p[4], p[5], p[6], p[7]]);
-                assert_eq!(
-                    timestamp(&pair[1].2) - timestamp(&pair[0].2),
-                    ptime as u32 * 8
-                );
-                assert_eq!(pair[0].2.len(), 12 + ptime * 8);
-            }
-        }
-    }
-
-    #[test]
-    fn only_the_first_packet_has_the_marker() {
-        let packets = run(20, 5);
-        let markers: Vec<bool> = packets.iter().map(|p| p.2[1] & 0x80 != 0).collect();
-        assert_eq!(markers, [true, false, false, false, false]);
-    }
-
-    #[test]
-    fn a_skipped_tick_advances_the_timestamp_and_not_the_sequence() {
-        let mut t = Transmit::new(1, 100, 5000);
-        let mut packets = Vec::new();
-        for tick in [0u64, 1, 4] {
-            t.push(
-                &Outgoing::Samples(&[0; 160]),
-                tick * 160,
-                Codec::Pcma,
-                8,
-                160,
-                |p| packets.push(p.to_vec()),
-            );
-        }
-        assert_eq!(packets[2][2..4], 102u16.to_be_bytes());
-        assert_eq!(packets[2][4..8], (5000 + 4 * 160u32).to_be_bytes());
-    }
-
-    #[test]
-    fn the_shared_encoding_is_sent_as_it_is() {
-        let mut t = Transmit::new(1, 100, 5000);
-        let payload = [0x5a; 160];
-        let samples = [0; 160];
-        let mut sent = Vec::new();
-        let shared = Outgoing::Shared(
-            &samples,
-            Encoded {
-                codec: Codec::Pcmu,
-                payload: &payload,
-            },
-        );
-        t.push(&shared, 0, Codec::Pcmu, 0, 160, |p| {
-            sent.extend_from_slice(p);
-        });
-        assert_eq!(sent[12..], payload);
-        sent.clear();
-        t.push(&shared, 160, Codec::Pcma, 8, 160, |p| {
-            sent.extend_from_slice(p);
-        });
-        assert_ne!(
-            sent[12..],
-            payload,
-            "another codec encodes the samples itself"
-        );
-    }
-}
+#[path = "transmit_tests.rs"]
+mod tests;

@@ -70,6 +70,21 @@ pub fn receive(
     count
 }
 
+/// Takes one packet from a socket, if one waits, with its source and its time of arrival, which is
+/// missing where the kernel did not stamp it. With `peer`, the one that the socket is connected to,
+/// the kernel is not asked for the source. Never blocks or allocates.
+pub fn receive_one<'a>(
+    socket: &UdpSocket,
+    batch: &'a mut Batch,
+    clock: &ClockMap,
+    peer: Option<SocketAddr>,
+) -> Option<(&'a [u8], SocketAddr, Option<MediaTime>)> {
+    sys::recv_one(socket, batch, peer);
+    let packet = batch.packets().next()?;
+    let arrival = packet.stamp.map(|stamp| clock.media_time(stamp));
+    Some((packet.bytes, packet.from, arrival))
+}
+
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(address),

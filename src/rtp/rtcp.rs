@@ -1,4 +1,5 @@
-//! RTCP (RFC 3550 §6): compound packets written by hand, parsed by `rtcp-types`.
+//! RTCP (RFC 3550 §6): compound packets written by hand, parsed by `rtcp-types`; extended reports by
+//! `xr`.
 //!
 //! Neither allocates: both run on the media thread.
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 use rtcp_types::{Bye, Compound, ReceiverReport, RtcpPacketParser, SenderReport};
 
 use super::seq::{Ssrc, Timestamp};
+use super::xr::{self, DelaySince, VoipMetrics, XR};
 
 /// One reception report (RFC 3550 §6.4.1), as sent or as received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +64,27 @@ pub enum Rtcp {
         /// Which.
         ssrc: Ssrc,
     },
+    /// How well `from` hears; us if `metrics.ssrc` is ours (RFC 3611 §4.7).
+    VoipMetrics {
+        /// Who reports.
+        from: Ssrc,
+        /// What it says.
+        metrics: VoipMetrics,
+    },
+    /// The clock of a receiver that sends no reports of its own sending (RFC 3611 §4.4).
+    ReferenceTime {
+        /// Whose.
+        from: Ssrc,
+        /// NTP time, 32.32 fixed point.
+        ntp: u64,
+    },
+    /// The answer to a reference time; to ours if `answer.ssrc` is ours (RFC 3611 §4.5).
+    DelaySince {
+        /// Who answers.
+        from: Ssrc,
+        /// What.
+        answer: DelaySince,
+    },
 }
 
 /// Why a datagram is not RTCP.
@@ -84,7 +107,11 @@ pub fn parse(datagram: &[u8], mut on_item: impl FnMut(Rtcp)) -> Result<(), RtcpE
         let Some((packet, behind)) = rest.split_at_checked(len) else {
             return Err(RtcpError::Malformed);
         };
-        parse_packet(kind, packet, &mut on_item).map_err(|_| RtcpError::Malformed)?;
+        if kind == XR {
+            xr::parse(packet, &mut on_item)?;
+        } else {
+            parse_packet(kind, packet, &mut on_item).map_err(|_| RtcpError::Malformed)?;
+        }
         rest = behind;
     }
     Ok(())
@@ -156,7 +183,7 @@ pub fn write_compound(
 ) -> usize {
     let blocks = &blocks[..blocks.len().min(MAX_BLOCKS)];
     let cname = &cname.as_bytes()[..cname.len().min(255)];
-    let mut out = Writer { buf, len: 0 };
+    let mut out = Writer::new(buf);
 
     let info_words = if sender.is_some() { 5 } else { 0 };
     let kind = if sender.is_some() { SR } else { RR };
@@ -191,7 +218,15 @@ pub fn write_compound(
         out.head(1, BYE, 1);
         out.word(ssrc.0);
     }
-    if out.len <= out.buf.len() { out.len } else { 0 }
+    out.finish()
+}
+
+/// Writes a BYE by itself, for the end of a compound. Returns the length, or 0 if `buf` is too short.
+pub fn write_bye(buf: &mut [u8], ssrc: Ssrc) -> usize {
+    let mut out = Writer::new(buf);
+    out.head(1, BYE, 1);
+    out.word(ssrc.0);
+    out.finish()
 }
 
 /// The round trip that a report block tells (RFC 3550 §6.4.1); `now_ntp` is 32.32 fixed point.
@@ -212,21 +247,34 @@ pub fn round_trip(last_sender_report: u32, delay_since: u32, now_ntp: u64) -> Op
 }
 
 /// Counts past the end of the buffer without writing, so that one check at the end suffices.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     buf: &'a mut [u8],
     len: usize,
 }
 
-impl Writer<'_> {
-    fn head(&mut self, count: usize, kind: u8, words: usize) {
+impl<'a> Writer<'a> {
+    pub(super) fn new(buf: &'a mut [u8]) -> Self {
+        Self { buf, len: 0 }
+    }
+
+    /// The length; 0 if it did not fit.
+    pub(super) fn finish(self) -> usize {
+        if self.len <= self.buf.len() {
+            self.len
+        } else {
+            0
+        }
+    }
+
+    pub(super) fn head(&mut self, count: usize, kind: u8, words: usize) {
         self.word(0x8000_0000 | (count as u32) << 24 | u32::from(kind) << 16 | words as u32);
     }
 
-    fn word(&mut self, word: u32) {
+    pub(super) fn word(&mut self, word: u32) {
         self.bytes(&word.to_be_bytes());
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
         if let Some(space) = self.buf.get_mut(self.len..end) {
             space.copy_from_slice(bytes);

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::bursts::{Bursts, Fate, LossPattern};
 use super::packet::{Header, Packet};
 use super::rtcp::{ReportBlock, SenderInfo};
 use super::seq::{PayloadType, SeqNo, Ssrc, Timestamp};
@@ -54,6 +55,8 @@ pub struct Receiver {
     changed: Option<MediaTime>,
     /// Totals without the current source's loss.
     totals: ReceiveStats,
+    /// The fates of packets that no late one can change any more.
+    bursts: Bursts,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +67,10 @@ struct Source {
     highest: u32,
     /// Bit n: `highest - n` was received.
     window: u128,
+    /// Bit n: `highest - n` was received too late to be heard.
+    discarded: u128,
+    /// The time from one packet to the next in sequence, timestamp units.
+    step: u32,
     received: u32,
     unique: u32,
     expected_prior: u32,
@@ -84,6 +91,15 @@ impl Receiver {
             candidate: None,
             changed: None,
             totals: ReceiveStats::default(),
+            bursts: Bursts::default(),
+        }
+    }
+
+    /// Payloads of another clock rate, Hz, from now on.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        self.clock_rate = clock_rate.max(1);
+        if let Some(source) = &mut self.source {
+            source.step = 0;
         }
     }
 
@@ -105,8 +121,7 @@ impl Receiver {
         self.totals.bytes += packet.payload.len() as u64;
         source.received = source.received.wrapping_add(1);
         if delta > 0 {
-            source.highest = source.highest.wrapping_add(delta as u32);
-            source.window = source.window.checked_shl(delta as u32).unwrap_or(0) | 1;
+            source.advance(delta as u32, packet.timestamp, &mut self.bursts);
         } else {
             let bit = 1u128 << u32::from(delta.unsigned_abs());
             if source.window & bit != 0 {
@@ -121,6 +136,33 @@ impl Receiver {
         let jitter = source.jitter_us();
         self.totals.max_jitter_us = self.totals.max_jitter_us.max(jitter);
         Accept::New
+    }
+
+    /// A packet that [`Receiver::on_packet`] took came too late, or too early, to be heard.
+    pub fn discarded(&mut self, seq: SeqNo) {
+        let Some(source) = &mut self.source else {
+            return;
+        };
+        let behind = SeqNo(source.highest as u16).distance(seq);
+        if let Ok(behind) = u32::try_from(behind) {
+            source.discarded |= 1u128.checked_shl(behind).unwrap_or(0);
+        }
+    }
+
+    /// How the losses lay, up to the packet with the highest number.
+    pub fn pattern(&self) -> LossPattern {
+        let mut bursts = self.bursts;
+        if let Some(source) = &self.source {
+            source.settle(0, &mut bursts);
+        }
+        bursts.pattern()
+    }
+
+    /// The packet time that the peer sends with, as far as it can be told.
+    pub fn packet_time(&self) -> Option<Duration> {
+        let step = self.source.as_ref()?.step;
+        let us = u64::from(step) * 1_000_000 / u64::from(self.clock_rate);
+        (step > 0).then_some(Duration::from_micros(us))
     }
 
     /// Notes a sender report of the current source, for the next report block.
@@ -204,6 +246,7 @@ impl Receiver {
     fn start(&mut self, packet: &Packet<'_>, arrival: MediaTime) {
         if let Some(old) = &self.source {
             self.totals.lost += old.lost();
+            old.settle(0, &mut self.bursts);
             self.changed = Some(arrival);
         }
         self.candidate = None;
@@ -216,6 +259,8 @@ impl Receiver {
             highest: base,
             // What came before the first packet counts neither as lost nor as new.
             window: u128::MAX,
+            discarded: 0,
+            step: 0,
             received: 1,
             unique: 1,
             expected_prior: 0,
@@ -235,6 +280,37 @@ impl Source {
 
     fn lost(&self) -> i64 {
         i64::from(self.expected()) - i64::from(self.unique)
+    }
+
+    /// Moves on to the packet `delta` behind the highest. What leaves the window is settled.
+    fn advance(&mut self, delta: u32, timestamp: Timestamp, bursts: &mut Bursts) {
+        self.settle(WINDOW.saturating_sub(delta), bursts);
+        let beyond = delta.saturating_sub(WINDOW);
+        bursts.push_many(Fate::Lost, u64::from(beyond));
+        self.highest = self.highest.wrapping_add(delta);
+        self.window = self.window.checked_shl(delta).unwrap_or(0) | 1;
+        self.discarded = self.discarded.checked_shl(delta).unwrap_or(0);
+        if delta == 1
+            && let step @ 1.. = timestamp.distance(self.timestamp)
+            && step <= MAX_STEP
+        {
+            self.step = step as u32;
+        }
+    }
+
+    /// Tells the fates of those in the window that are `from` or more behind the highest.
+    fn settle(&self, from: u32, bursts: &mut Bursts) {
+        let known = self.expected().min(WINDOW);
+        for behind in (from..known).rev() {
+            let bit = 1u128 << behind;
+            bursts.push(if self.window & bit == 0 {
+                Fate::Lost
+            } else if self.discarded & bit != 0 {
+                Fate::Discarded
+            } else {
+                Fate::Received
+            });
+        }
     }
 
     fn jitter_us(&self) -> u32 {
@@ -294,6 +370,11 @@ impl Sender {
         self
     }
 
+    /// Another payload format from now on, with a clock of its own.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        self.clock_rate = clock_rate;
+    }
+
     /// Our source.
     pub fn ssrc(&self) -> Ssrc {
         self.ssrc
@@ -345,6 +426,10 @@ impl Sender {
 // RFC 3550 A.1.
 const MAX_DROPOUT: i16 = 3000;
 const MAX_MISORDER: i16 = 100;
+/// Packets whose fate is open: those that a late one may still fill in, and more.
+const WINDOW: u32 = u128::BITS;
+/// 200 ms at 48 kHz, the longest packet: more is a pause.
+const MAX_STEP: i32 = 9600;
 /// A transit time that changes by more is a new time line.
 const MAX_TRANSIT_STEP_US: u64 = 2_000_000;
 /// How long a change of source keeps a further one on probation.

@@ -169,3 +169,54 @@ fn the_sender_numbers_one_line() {
         }
     );
 }
+
+#[test]
+fn the_pattern_of_losses_has_each_packet_once() {
+    let mut receiver = Receiver::new(8000);
+    let (mut lost, mut discarded) = (0, 0);
+    for seq in 0..5000u16 {
+        match seq % 100 {
+            // A late one comes behind its successor and is found too late by the jitter buffer.
+            40 => feed(&mut receiver, &[seq + 1, seq]),
+            41 => Vec::new(),
+            70..73 => {
+                lost += 1;
+                continue;
+            }
+            _ => feed(&mut receiver, &[seq]),
+        };
+        if seq % 100 == 40 {
+            receiver.discarded(SeqNo(seq));
+            discarded += 1;
+        }
+    }
+    // A hole that is longer than the window.
+    feed(&mut receiver, &[5400]);
+    lost += 400;
+    let pattern = receiver.pattern();
+    assert_eq!((pattern.lost, pattern.discarded), (lost, discarded));
+    assert_eq!(pattern.received, 5401 - lost - discarded);
+    assert_eq!(receiver.stats().lost, lost as i64);
+    assert_eq!(pattern.bursts, 51, "{pattern:?}");
+    // Another source goes on where this one ended.
+    receiver.on_packet(&packet(2, 7), ms(200_000));
+    receiver.on_packet(&packet(2, 9), ms(200_000));
+    let after = receiver.pattern();
+    assert_eq!(after.lost, lost + 1);
+    assert_eq!(after.received, pattern.received + 2);
+    assert_eq!(receiver.stats().lost, lost as i64 + 1);
+}
+
+#[test]
+fn the_packet_time_is_that_of_packets_in_sequence() {
+    let mut receiver = Receiver::new(8000);
+    assert_eq!(receiver.packet_time(), None);
+    feed(&mut receiver, &[1, 3]);
+    assert_eq!(receiver.packet_time(), None, "a loss tells nothing");
+    receiver.on_packet(&at(1, 4, 3 * 160 + 240), ms(90));
+    assert_eq!(receiver.packet_time(), Some(Duration::from_millis(30)));
+    // A pause, and a timestamp that stands still.
+    receiver.on_packet(&at(1, 5, 90_000), ms(9000));
+    receiver.on_packet(&at(1, 6, 90_000), ms(9000));
+    assert_eq!(receiver.packet_time(), Some(Duration::from_millis(30)));
+}

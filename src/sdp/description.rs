@@ -150,6 +150,15 @@ impl Media {
             .any(|attribute| attribute.attribute.eq_ignore_ascii_case(name))
     }
 
+    /// Whether the author asks for VoIP metrics in RTCP (RFC 3611 §5.1).
+    pub fn wants_voip_metrics(&self) -> bool {
+        self.attribute("rtcp-xr").is_some_and(|formats| {
+            formats
+                .split_ascii_whitespace()
+                .any(|format| format.eq_ignore_ascii_case("voip-metrics"))
+        })
+    }
+
     /// The `rtpmap` of a payload type (RFC 4566 §6).
     pub fn rtpmap(&self, payload_type: u8) -> Option<RtpMap<'_>> {
         let mut maps = self.attributes.iter().filter_map(|attribute| {
@@ -174,6 +183,23 @@ impl Media {
                 channels,
             })
         })
+    }
+
+    /// The parameters of a payload type, `fmtp` (RFC 4566 §6).
+    pub fn fmtp(&self, payload_type: u8) -> Option<&str> {
+        self.attributes
+            .iter()
+            .filter(|attribute| attribute.attribute.eq_ignore_ascii_case("fmtp"))
+            .filter_map(|attribute| {
+                attribute
+                    .value
+                    .as_deref()?
+                    .trim()
+                    .split_once(char::is_whitespace)
+            })
+            .find_map(|(number, rest)| {
+                (number.parse::<u8>().ok()? == payload_type).then(|| rest.trim())
+            })
     }
 
     /// The packet time that the author wants to receive, ms, as a number whatever its size.

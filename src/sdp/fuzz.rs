@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::codec::Codec;
+
 use super::{Capabilities, Description, Direction, Local, accept, answer, offer, reject};
 
 /// Reads `bytes` as an offer and as an answer to ours; what we answer can be read, and has as
@@ -10,7 +12,16 @@ use super::{Capabilities, Description, Direction, Local, accept, answer, offer, 
 /// # Panics
 /// Where it does not: that is a bug.
 pub fn description(bytes: &[u8]) {
-    let capabilities = Capabilities::default();
+    check(bytes, &Capabilities::default());
+    let everything = Capabilities {
+        codecs: Codec::ALL.to_vec(),
+        redundancy: true,
+        ..Capabilities::default()
+    };
+    check(bytes, &everything);
+}
+
+fn check(bytes: &[u8], capabilities: &Capabilities) {
     let local = Local {
         address: Ipv4Addr::LOCALHOST.into(),
         rtp_port: 10_000,
@@ -29,16 +40,16 @@ pub fn description(bytes: &[u8]) {
             );
         }
     };
-    if let Ok((text, _)) = answer(bytes, &capabilities, &local, Direction::SendRecv) {
+    if let Ok((text, _)) = answer(bytes, capabilities, &local, Direction::SendRecv) {
         whole(&text);
     }
     if let Ok(text) = reject(bytes, &local) {
         whole(&text);
     }
-    let ours = offer(&capabilities, &local, Direction::SendRecv, None);
-    let agreed = accept(&ours, bytes, &capabilities);
+    let ours = offer(capabilities, &local, Direction::SendRecv, None);
+    let agreed = accept(&ours, bytes, capabilities);
     if let Ok(agreed) = agreed {
-        let again = offer(&capabilities, &local, agreed.direction, Some(&agreed));
+        let again = offer(capabilities, &local, agreed.direction, Some(&agreed));
         assert!(
             Description::parse(again.as_bytes()).is_ok(),
             "our next offer can be read"

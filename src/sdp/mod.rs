@@ -11,6 +11,6 @@ pub mod negotiate;
 pub use description::{Description, SdpError};
 pub use direction::Direction;
 pub use negotiate::{
-    Agreed, Capabilities, Local, NegotiateError, PayloadMap, RejectedStream, TelephoneEvent,
-    accept, answer, offer, reject,
+    Agreed, Capabilities, Local, NegotiateError, PayloadMap, Redundancy, RejectedStream,
+    TelephoneEvent, accept, answer, offer, reject,
 };

@@ -94,8 +94,8 @@ pub fn banner(config: &Config, started: &Started) -> String {
         RealTime::Off => format!("{threads} thread{plural}, normal priority (as configured)"),
         RealTime::Refused(why) => format!(
             "{threads} thread{plural}, normal priority: {why}. Audio may stutter on a busy \
-             machine; grant it with: sudo setcap cap_sys_nice+ep {}",
-            std::env::current_exe().map_or_else(|_| "antiphon".into(), |p| p.display().to_string())
+             machine; grant it with: {}",
+            super::statistics::grant()
         ),
     };
     add(&mut out, format_args!("  media       {line}"));

@@ -52,7 +52,9 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
         call: call::Settings {
             capabilities: Capabilities {
                 codecs: config.media.codecs.clone(),
+                opus: config.media.opus,
                 ptime_ms: config.media.ptime_ms,
+                voip_metrics: config.media.rtcp_xr,
                 ..Capabilities::default()
             },
             external_address: config.sip.external_address,

@@ -11,12 +11,13 @@ use tracing::warn;
 
 use super::apps::{self, BuildError};
 use super::build;
+use super::ear::Ear;
 use super::files::{Done, Recorded, Wanted};
 use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
 use crate::endpoint;
-use crate::engine::{self, Engine, RealTime};
+use crate::engine::{self, Bell, Engine, RealTime};
 use crate::leg::Leg;
 use crate::net::media::{PortPool, SocketPair};
 use crate::net::sip::{Net, NetError, NetEvent};
@@ -74,7 +75,8 @@ pub struct Core {
     pub(super) net_events: mpsc::Receiver<NetEvent>,
     pub(super) done_rx: mpsc::UnboundedReceiver<Done>,
     pub(super) done: mpsc::UnboundedSender<Done>,
-    engine: Engine,
+    pub(super) engine: Engine,
+    pub(super) ear: Ear,
     pool: PortPool,
     sockets: HashMap<CallHandle, Arc<SocketPair>>,
     pub(super) recorder: Arc<Recorder>,
@@ -109,11 +111,14 @@ impl Core {
         let max_calls = build::max_calls(&config, descriptors, pool.capacity());
         let (net_tx, net_events) = mpsc::channel(NET_EVENTS);
         let net = Net::bind(build::net_settings(&config), net_tx)?;
-        let engine = Engine::start(build::engine_settings(&config, max_calls))?;
-        let recorder = Recorder::start(RecorderSettings {
+        let (bell, line) = Bell::new()?;
+        let engine = Engine::start(build::engine_settings(&config, max_calls), &bell)?;
+        let ear = Ear::new(bell.clone(), line)?;
+        let settings = RecorderSettings {
             space: super::files::space_limit(&config),
             ..RecorderSettings::default()
-        })?;
+        };
+        let recorder = Recorder::start_telling(settings, move || bell.ring())?;
         let (done, done_rx) = mpsc::unbounded_channel();
         let started = Started {
             listening: net.listening(),
@@ -133,6 +138,7 @@ impl Core {
             done_rx,
             done,
             engine,
+            ear,
             pool,
             sockets: HashMap::new(),
             recorder: Arc::new(recorder),
@@ -179,7 +185,7 @@ impl Core {
         self.carry_out(now);
     }
 
-    /// Looks at what the media threads and the writer have told; every 2 ms while there are calls.
+    /// Looks at what the media threads and the writer have told.
     pub fn poll_media(&mut self, now: Instant) {
         let Core { engine, switch, .. } = self;
         engine.poll(|worker, event| switch.handle(Input::Media { worker, event }, now));

@@ -1,10 +1,15 @@
 //! The log: one structured line per thing that happened, the Call-ID on each.
 
+use std::time::Duration;
+
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::audio::level::SILENCE_DBOV;
 use crate::call::EndReason;
 use crate::config::LogFormat;
+use crate::leg::LegStats;
+use crate::rtp::bursts;
 use crate::switch::{Event, Summary};
 
 /// Starts logging to standard error. `RUST_LOG` overrides the filter.
@@ -35,8 +40,8 @@ pub(super) fn event(event: &Event) {
         } => info!(call_id, party, peer = %flow.remote, transport = %flow.transport, app, "call"),
         Event::Answered { call_id, .. } => info!(call_id, "answered"),
         Event::Ended(summary) => ended(summary),
-        // It may be part of a PIN.
-        Event::Digit { .. } => {}
+        // A digit may be part of a PIN; who watches the figures has them.
+        Event::Digit { .. } | Event::Stats { .. } => {}
         Event::PinRefused {
             call_id,
             flow,
@@ -46,6 +51,9 @@ pub(super) fn event(event: &Event) {
             warn!(call_id, peer = %flow.remote, mailbox, failures, "PIN refused");
         }
         Event::DigitsNotSent { call_id, error } => warn!(call_id, error, "cannot send digits"),
+        Event::MediaFailed { call_id, error } => {
+            warn!(call_id, error, "cannot encode or decode what was agreed on");
+        }
         Event::PlayFailed { call_id, error } => warn!(call_id, error, "cannot play"),
         Event::RecordingFailed { call_id, error } => warn!(call_id, error, "cannot record"),
         Event::Refused { flow, status, user } => {
@@ -70,34 +78,85 @@ fn ended(summary: &Summary) {
         EndReason::Rejected(status, _) => *status,
         _ => 0,
     };
-    let receive = stats.map(|s| s.receive).unwrap_or_default();
-    let send = stats.map(|s| s.send).unwrap_or_default();
-    let playout = stats.map(|s| s.playout).unwrap_or_default();
-    let peer = stats.map(|s| s.peer).unwrap_or_default();
-    let counts = stats.map(|s| s.counts).unwrap_or_default();
+    // What is not known is left out.
+    let s = stats.as_ref();
+    let voip = s.and_then(|s| s.peer.voip);
+    let rating = s.and_then(|s| s.rating);
     info!(
         call_id,
         party,
         app,
         reason = reason.word(),
         status,
-        set_up_ms = set_up.map_or(0, |d| d.as_millis() as u64),
-        talked_s = talked.as_secs_f64(),
+        set_up_ms = set_up.map(ms),
+        talked_s = tenths(talked.as_secs_f64()),
         codec = codec.unwrap_or("-"),
-        rx_packets = receive.packets,
-        rx_lost = receive.lost,
-        rx_duplicates = receive.duplicates,
-        rx_reordered = receive.reordered,
-        rx_jitter_us = receive.jitter_us,
-        rx_foreign = counts.foreign,
-        rx_invalid = counts.invalid,
-        concealed_samples = playout.concealed_samples,
-        late = playout.late,
-        digits = counts.digits,
-        depth_ms = playout.mean_depth_samples / 8.0,
-        tx_packets = send.packets,
-        tx_lost = peer.lost,
-        rtt_ms = peer.round_trip.map_or(0, |d| d.as_millis() as u64),
+        rx_packets = s.map(|s| s.receive.packets),
+        rx_lost = s.map(|s| s.receive.lost),
+        rx_loss_percent = s.map(|s| percent(s.loss.loss_rate())),
+        rx_discarded = s.map(|s| s.loss.discarded),
+        rx_duplicates = s.map(|s| s.receive.duplicates),
+        rx_reordered = s.map(|s| s.receive.reordered),
+        rx_foreign = s.map(|s| s.counts.foreign),
+        rx_invalid = s.map(|s| s.counts.invalid),
+        rx_jitter_ms = s.map(|s| us(s.receive.jitter_us)),
+        rx_jitter_max_ms = s.map(|s| us(s.receive.max_jitter_us)),
+        bursts = s.map(|s| s.loss.bursts),
+        burst_density_percent = s.map(|s| percent(s.loss.burst_density)),
+        burst_ms = s.map(|s| ms(bursts::duration(s.loss.burst_packets, s.packet_time))),
+        gap_density_percent = s.map(|s| percent(s.loss.gap_density)),
+        gap_ms = s.map(|s| ms(bursts::duration(s.loss.gap_packets, s.packet_time))),
+        buffer_ms = s.map(|s| tenths(s.buffer_ms().0.into())),
+        buffer_mean_ms = s.map(|s| tenths(s.buffer_ms().1.into())),
+        buffer_max_ms = s.map(|s| tenths(s.buffer_ms().2.into())),
+        late = s.map(|s| s.playout.late),
+        concealed_ms = s.map(LegStats::concealed_ms),
+        concealed_samples = s.map(|s| s.playout.concealed_samples),
+        tx_packets = s.map(|s| s.send.packets),
+        tx_lost = s.map(|s| s.peer.lost),
+        rtt_ms = s.and_then(|s| s.peer.round_trip).map(ms),
+        rtt_max_ms = s.and_then(|s| s.peer.max_round_trip).map(ms),
+        delay_ms = s.map(|s| ms(s.delay)),
+        r_factor = rating.map(|r| tenths(r.r_factor.into())),
+        mos_lq = rating.map(|r| hundredths(r.mos_lq.into())),
+        mos_cq = rating.map(|r| hundredths(r.mos_cq.into())),
+        speech_dbov = s.and_then(|s| level(s.level.speech_dbov)),
+        noise_dbov = s.and_then(|s| level(s.level.noise_dbov)),
+        talk_s = s.map(|s| tenths(s.level.talked.as_secs_f64())),
+        digits = s.map(|s| s.counts.digits),
+        xr_sent = s.map(|s| s.counts.xr_sent),
+        xr_received = s.map(|s| s.counts.xr_received),
+        peer_loss_percent = voip.map(|v| percent(f32::from(v.loss_rate) / 256.0)),
+        peer_discard_percent = voip.map(|v| percent(f32::from(v.discard_rate) / 256.0)),
+        peer_buffer_ms = voip.map(|v| v.buffer_nominal_ms),
+        peer_delay_ms = voip.map(|v| v.end_system_delay_ms),
+        peer_r_factor = voip.and_then(|v| v.r_factor),
+        peer_mos_lq = voip.and_then(|v| v.mos_lq).map(|m| f64::from(m) / 10.0),
+        peer_mos_cq = voip.and_then(|v| v.mos_cq).map(|m| f64::from(m) / 10.0),
         "ended"
     );
+}
+
+fn ms(duration: Duration) -> f64 {
+    tenths(duration.as_secs_f64() * 1000.0)
+}
+
+fn us(us: u32) -> f64 {
+    tenths(f64::from(us) / 1000.0)
+}
+
+fn percent(share: f32) -> f64 {
+    hundredths(f64::from(share) * 100.0)
+}
+
+fn level(dbov: f32) -> Option<f64> {
+    (dbov > SILENCE_DBOV).then(|| tenths(dbov.into()))
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }

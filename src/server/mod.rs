@@ -8,10 +8,12 @@ mod apps;
 mod banner;
 mod build;
 mod core;
+mod ear;
 mod files;
 mod log;
 mod reload;
 mod run;
+mod statistics;
 
 pub use apps::{BuildError, check, routes};
 pub use banner::banner;

@@ -8,14 +8,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::core::StartError;
+use super::statistics::{self, Statistics};
 use super::{Core, banner};
 use crate::call::EndReason;
 use crate::config::Config;
 
-/// How often the media threads are looked at while there are calls.
-const POLL: Duration = Duration::from_millis(2);
-/// The same while there are none.
-const IDLE_POLL: Duration = Duration::from_millis(50);
+/// How often a media thread that has no room for more commands is tried again.
+const RETRY: Duration = Duration::from_millis(2);
+/// How often the threads are looked at although no bell has rung: whether they still run.
+const LOOK: Duration = Duration::from_millis(100);
 /// Messages taken in one go.
 const BURST: usize = 64;
 /// How long a hang-up of everything may take.
@@ -38,11 +39,7 @@ pub enum ServeError {
 impl Core {
     /// Waits for the next thing and deals with it.
     pub async fn step(&mut self) {
-        let poll = if self.switch.calls() == 0 {
-            IDLE_POLL
-        } else {
-            POLL
-        };
+        let poll = if self.engine.is_behind() { RETRY } else { LOOK };
         let poll_at = Instant::now() + poll;
         let wake = self
             .switch
@@ -57,6 +54,7 @@ impl Core {
                 }
             }
             Some(done) = self.done_rx.recv() => self.on_done(done, Instant::now()),
+            () = self.ear.heard() => {}
             () = tokio::time::sleep_until(wake.into()) => {}
         }
         let now = Instant::now();
@@ -96,6 +94,9 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
     let mut core = Core::start(config.clone())?;
     print!("{}", banner(&config, core.started()));
     println!("ready");
+    let began = Instant::now();
+    let realtime = core.started().realtime.clone();
+    let mut statistics = Statistics::new(config.server.statistics, &realtime, began);
     loop {
         tokio::select! {
             () = core.step() => {}
@@ -104,12 +105,17 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
             _ = signals.hang_up.recv() => if let Some(path) = &path { core.reload(path.clone()) } else { warn!("SIGHUP: there is no configuration file to read again") },
         }
         core.take_events();
+        let now = Instant::now();
+        if statistics.is_due(now) {
+            statistics.take(&core.engine_stats(), now).log(&realtime);
+        }
         if !core.media_alive() {
             core.close_recordings();
             return Err(ServeError::MediaThread);
         }
     }
     stop(&mut core, &mut signals, shutdown).await;
+    statistics::log(&core.engine_stats(), began.elapsed(), "stopped");
     Ok(())
 }
 
@@ -146,10 +152,4 @@ async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
         core.finish(deadline).await;
     }
     core.close_recordings();
-    let stats = core.engine_stats();
-    info!(
-        skipped_ticks = stats.skipped_ticks,
-        lateness_p99_us = stats.lateness.quantile(0.99).as_micros() as u64,
-        "stopped"
-    );
 }

@@ -7,11 +7,12 @@ use rand::Rng;
 use super::{Event, LegPlace, Output, Summary, Switch};
 use crate::app::AppSpec;
 use crate::call::{self, CallHandle, EndReason};
-use crate::leg::{Leg, LegId, LegParams, LegSettings};
+use crate::codec::CodecError;
+use crate::leg::{EncodingKey, Leg, LegId, LegParams, LegSettings};
 use crate::sip::message::Request;
 use crate::sip::method::Method;
 use crate::sip::transport::Flow;
-use crate::worker::Command;
+use crate::worker::{Command, Recoding};
 
 impl Switch {
     pub(super) fn execute(&mut self, handle: CallHandle, output: call::Output, now: Instant) {
@@ -56,9 +57,7 @@ impl Switch {
                 }
             }
             Out::OpenLeg(params) => self.open_leg(handle, params),
-            Out::ConfigureLeg(params) => {
-                self.media(handle, |leg| Command::Configure(leg, params));
-            }
+            Out::ConfigureLeg(params) => self.configure_leg(handle, params),
             Out::CloseLeg => {
                 self.media(handle, Command::Close);
             }
@@ -158,7 +157,7 @@ impl Switch {
             self.refuse_media(handle);
             return;
         };
-        let leg = LegId { index, generation };
+        let id = LegId { index, generation };
         let settings = LegSettings {
             ssrc: self.rng.random(),
             first_sequence: self.rng.random(),
@@ -168,15 +167,54 @@ impl Switch {
             media_timeout_ms: self.settings.media_timeout_ms,
             inband_digits: self.settings.inband_digits,
         };
-        self.legs.insert((worker, leg), handle);
+        let mut leg = match Leg::new(id, params, settings) {
+            Ok(leg) => Box::new(leg),
+            Err(error) => {
+                self.leg_places[worker].give_back(index);
+                self.codec_failed(handle, &error);
+                return;
+            }
+        };
+        self.legs.insert((worker, id), handle);
         if let Some(entry) = self.calls.get_mut(&handle) {
-            entry.leg = Some(LegPlace { worker, leg });
+            entry.leg = Some(LegPlace { worker, leg: id });
+            entry.params = Some(params);
+            leg.watch(entry.watched.then(Box::default));
         }
         self.outputs.push_back(Output::Open {
             worker,
             call: handle,
-            leg: Box::new(Leg::new(leg, params, settings)),
+            leg,
         });
+    }
+
+    /// What a re-INVITE or UPDATE decided; another codec brings its memory along.
+    fn configure_leg(&mut self, handle: CallHandle, params: LegParams) {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let key = |p: &LegParams| EncodingKey::new(p.codec, p.opus);
+        let same = entry
+            .params
+            .is_some_and(|old| key(&old).is_served_like(key(&params)));
+        entry.params = Some(params);
+        let recoding = (!same).then(|| Recoding::new(&params, self.settings.jitter_max_ms));
+        match recoding.transpose() {
+            Ok(recoding) => {
+                self.media(handle, |leg| Command::Configure(leg, params, recoding));
+            }
+            Err(error) => self.codec_failed(handle, &error),
+        }
+    }
+
+    fn codec_failed(&mut self, handle: CallHandle, error: &CodecError) {
+        if let Some(entry) = self.calls.get(&handle) {
+            self.outputs.push_back(Output::Event(Event::MediaFailed {
+                call_id: entry.call.call_id().to_owned(),
+                error: error.to_string(),
+            }));
+        }
+        self.refuse_media(handle);
     }
 
     fn refuse_media(&mut self, handle: CallHandle) {

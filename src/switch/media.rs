@@ -7,7 +7,7 @@ use crate::app::{Happened, PlayId, PlayOutcome, RecordOutcome};
 use crate::call::{Call, CallHandle, Way};
 use crate::leg::player::PlayEndReason;
 use crate::leg::tap::TapStop;
-use crate::leg::{Leg, LegEvent, LegId};
+use crate::leg::{Leg, LegEvent, LegId, LegStats};
 use crate::worker::{self, Command};
 
 impl Switch {
@@ -75,6 +75,25 @@ impl Switch {
                 self.with_call(handle, |c| c.digit(digit, Way::Media, now));
             }
             LegEvent::Dialled(_, end) => self.dialled(handle, end, now),
+            LegEvent::Stats(stats) => self.stats_told(handle, stats),
+        }
+    }
+
+    /// Tells the figures of a call's media, once a second while it runs, or no longer.
+    pub fn watch_stats(&mut self, call: CallHandle, on: bool) {
+        if let Some(entry) = self.calls.get_mut(&call) {
+            entry.watched = on;
+            self.media(call, |leg| Command::WatchStats(leg, on.then(Box::default)));
+        }
+    }
+
+    fn stats_told(&mut self, call: CallHandle, stats: Box<LegStats>) {
+        let watched = self.calls.get(&call).is_some_and(|entry| entry.watched);
+        if watched {
+            // Room for the next ones.
+            self.media(call, |leg| Command::WatchStats(leg, Some(Box::default())));
+            self.outputs
+                .push_back(Output::Event(Event::Stats { call, stats }));
         }
     }
 

@@ -289,8 +289,22 @@ pub enum Event {
         /// Why.
         error: String,
     },
+    /// The media's figures while the call runs, for who has asked by `Switch::watch_stats`.
+    Stats {
+        /// Our handle.
+        call: CallHandle,
+        /// The figures so far.
+        stats: Box<LegStats>,
+    },
     /// It is over.
     Ended(Box<Summary>),
+    /// The library of a codec has refused: the call goes without media.
+    MediaFailed {
+        /// Which call.
+        call_id: String,
+        /// What it said.
+        error: String,
+    },
     /// Something could not be played.
     PlayFailed {
         /// Its Call-ID.

@@ -28,6 +28,7 @@ use crate::app::PlayId;
 use crate::call::{self, Call, CallHandle, EndReason, Originate};
 use crate::endpoint::{self, Endpoint};
 use crate::leg::LegId;
+use crate::leg::LegParams;
 use crate::room::Room;
 use crate::sip::dialog::DialogId;
 use crate::sip::method::Method;
@@ -95,6 +96,8 @@ struct Recording {
 struct Entry {
     call: Call,
     leg: Option<LegPlace>,
+    /// What the leg was told last.
+    params: Option<LegParams>,
     room: Option<String>,
     dialogs: Vec<DialogId>,
     invites: Vec<ServerId>,
@@ -109,6 +112,8 @@ struct Entry {
     /// The files of the last play, for the event where one breaks off.
     playing: Vec<PathBuf>,
     party: String,
+    /// Somebody wants the media's figures while it runs.
+    watched: bool,
 }
 
 /// The whole signalling side.
@@ -361,6 +366,7 @@ impl Switch {
         let entry = Entry {
             call,
             leg: None,
+            params: None,
             room: None,
             dialogs: Vec::new(),
             invites: Vec::new(),
@@ -371,6 +377,7 @@ impl Switch {
             mailbox_request: 0,
             message: None,
             playing: Vec::new(),
+            watched: false,
             party,
         };
         self.calls.insert(handle, entry);

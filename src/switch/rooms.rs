@@ -13,9 +13,10 @@ use super::{LegPlace, Moving, Output, Switch};
 use crate::app::Happened;
 use crate::bridge::{Bridge, Port};
 use crate::call::CallHandle;
+use crate::codec::Codec;
 use crate::leg::{Leg, LegId};
 use crate::room::{Change, Room};
-use crate::worker::{BridgeId, Command};
+use crate::worker::{BridgeId, Command, SharedEncoder};
 
 impl Switch {
     /// Keeps a place in a room, which begins to exist with its first caller, on the worker `near`
@@ -34,7 +35,7 @@ impl Switch {
             let (index, generation) = self.bridge_places[near].take()?;
             let id = BridgeId { index, generation };
             let capacity = max_members.min(self.settings.legs_per_worker);
-            let bridge = Box::new(Bridge::new(crate::audio::NARROWBAND, capacity));
+            let bridge = Box::new(Bridge::new(capacity));
             self.outputs.push_back(Output::Media {
                 worker: near,
                 command: Command::CreateBridge(id, bridge),
@@ -100,10 +101,15 @@ impl Switch {
         };
         let bridge = room.bridge;
         let change = room.enter(handle);
+        let params = self.calls.get(&handle).and_then(|e| e.params);
+        let codec = params.map_or(Codec::Pcmu, |p| p.codec);
+        // Without it the leg encodes for itself.
+        let encoder = params.and_then(|p| SharedEncoder::new(p.codec, p.opus).ok().flatten());
         self.media(handle, |_| Command::Join {
             leg,
             bridge,
-            port: Box::new(Port::new(leg.index)),
+            port: Box::new(Port::new(leg.index, codec.sample_rate())),
+            encoder,
         });
         self.announce(change, now);
     }

@@ -1,9 +1,12 @@
 //! What goes into a worker and what comes out of it.
 
 use crate::bridge::{Bridge, Port};
+use crate::codec::CodecError;
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
-use crate::leg::{Dial, Leg, LegEvent, LegId, LegParams};
+use crate::leg::{Coding, Dial, Leg, LegEvent, LegId, LegParams, LegStats};
+
+use super::shared::SharedEncoder;
 
 /// A bridge's handle: its place in a worker, and how often that was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,6 +15,25 @@ pub struct BridgeId {
     pub index: u32,
     /// How many bridges had the place before.
     pub generation: u32,
+}
+
+/// The memory that another codec needs.
+#[derive(Debug)]
+pub struct Recoding {
+    /// The leg's own.
+    pub coding: Coding,
+    /// For its room, where that has none like it.
+    pub shared: Option<Box<SharedEncoder>>,
+}
+
+impl Recoding {
+    /// All that a leg with these parameters needs.
+    pub fn new(params: &LegParams, jitter_max_ms: u32) -> Result<Box<Self>, CodecError> {
+        Ok(Box::new(Self {
+            coding: Coding::new(params, jitter_max_ms)?,
+            shared: SharedEncoder::new(params.codec, params.opus)?,
+        }))
+    }
 }
 
 /// A change to the media, applied between two ticks. Whatever owns memory is boxed by the control
@@ -25,8 +47,8 @@ pub enum Command {
     /// Takes a leg out of this worker (out of a bridge: after its fade), to go on in another. Comes
     /// back as [`Event::Detached`].
     Detach(LegId),
-    /// What a re-INVITE or UPDATE decided.
-    Configure(LegId, LegParams),
+    /// What a re-INVITE or UPDATE decided, and what another codec needs.
+    Configure(LegId, LegParams, Option<Box<Recoding>>),
     /// A new bridge.
     CreateBridge(BridgeId, Box<Bridge>),
     /// Ends a bridge; legs in it go on alone.
@@ -39,6 +61,8 @@ pub enum Command {
         bridge: BridgeId,
         /// Its place in there.
         port: Box<Port>,
+        /// An encoder for the room, where that has none like it; see [`SharedEncoder`].
+        encoder: Option<Box<SharedEncoder>>,
     },
     /// Moves a leg out of its bridge.
     Leave(LegId),
@@ -56,6 +80,9 @@ pub enum Command {
     Dial(LegId, Box<Dial>),
     /// Stops sending digits.
     StopDial(LegId),
+    /// Tells the leg's statistics once, with the next tick but not within a second of the last time;
+    /// they come back in the box, as [`LegEvent::Stats`]. Without a box: no longer.
+    WatchStats(LegId, Option<Box<LegStats>>),
 }
 
 impl Command {
@@ -64,11 +91,17 @@ impl Command {
         match self {
             Command::Close(_) => Command::Close(id),
             Command::Detach(_) => Command::Detach(id),
-            Command::Configure(_, params) => Command::Configure(id, params),
-            Command::Join { bridge, port, .. } => Command::Join {
+            Command::Configure(_, params, recoding) => Command::Configure(id, params, recoding),
+            Command::Join {
+                bridge,
+                port,
+                encoder,
+                ..
+            } => Command::Join {
                 leg: id,
                 bridge,
                 port,
+                encoder,
             },
             Command::Leave(_) => Command::Leave(id),
             Command::Play(_, play) => Command::Play(id, play),
@@ -78,6 +111,7 @@ impl Command {
             Command::Echo(_, on) => Command::Echo(id, on),
             Command::Dial(_, dial) => Command::Dial(id, dial),
             Command::StopDial(_) => Command::StopDial(id),
+            Command::WatchStats(_, room) => Command::WatchStats(id, room),
             other @ (Command::Open(_) | Command::CreateBridge(..) | Command::CloseBridge(_)) => {
                 other
             }
@@ -111,6 +145,12 @@ pub enum Freed {
     Play(Box<Play>),
     /// Digits for a leg that is gone.
     Dial(Box<Dial>),
+    /// What was in use before another codec.
+    Recoding(Box<Recoding>),
+    /// An encoder that a room had already, or has no more use for.
+    Encoder(Box<SharedEncoder>),
+    /// Room for statistics that nobody wants any more.
+    Stats(Box<LegStats>),
     /// A leg that found its place taken: a bug of the control side, never of a peer.
     Leg(Box<Leg>),
     /// A bridge that found its place taken.

@@ -6,21 +6,26 @@
 
 mod message;
 mod outbox;
+mod placement;
 mod places;
 mod shared;
 mod slots;
 
-pub use message::{BridgeId, Command, Event, Freed};
+pub use message::{BridgeId, Command, Event, Freed, Recoding};
 pub use outbox::event_capacity;
+pub use shared::SharedEncoder;
 pub use slots::SLOTS;
 
 use crossbeam_channel::Sender;
 
-use crate::audio::{MediaTime, TICK_SAMPLES};
+use crate::audio::MediaTime;
 use crate::bridge::{Bridge, Port, Tx};
-use crate::leg::{Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MediaIo, Outgoing, TickTime};
+use crate::leg::{
+    Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MAX_TICK, MediaIo, Outgoing, TickTime,
+};
 use outbox::Outbox;
-use shared::SharedEncodings;
+use placement::Phase;
+use shared::{RoomEncoders, SharedEncodings};
 use slots::Slots;
 
 /// Where a leg runs.
@@ -49,14 +54,23 @@ struct Seat {
     leg: Box<Leg>,
     place: Place,
     /// The join that follows the fade out of another bridge.
-    next: Option<(BridgeId, Box<Port>)>,
+    next: Option<(BridgeId, Entry)>,
+}
+
+/// What a leg brings along into a bridge.
+#[derive(Debug)]
+struct Entry {
+    port: Box<Port>,
+    encoder: Option<Box<SharedEncoder>>,
 }
 
 #[derive(Debug)]
 struct Room {
     id: BridgeId,
     bridge: Box<Bridge>,
+    encoders: RoomEncoders,
     slot: usize,
+    phase: Phase,
     closing: bool,
 }
 
@@ -71,6 +85,8 @@ pub struct WorkerCounts {
     pub stale_commands: u64,
     /// Events that found no room: a bug, since room is reserved.
     pub lost_events: u64,
+    /// Steps that bridges took towards their talkers.
+    pub moves: u64,
 }
 
 /// All legs and bridges of one media thread.
@@ -81,7 +97,9 @@ pub struct Worker {
     slots: Slots,
     outbox: Outbox,
     /// Joins that wait until the bridge that is being left is back in its place.
-    rejoins: Vec<(LegId, BridgeId, Box<Port>)>,
+    rejoins: Vec<(LegId, BridgeId, Entry)>,
+    /// Of the bridge that runs.
+    shared: Option<Box<SharedEncodings>>,
     counts: WorkerCounts,
 }
 
@@ -94,6 +112,7 @@ impl Worker {
             slots: Slots::new(max_legs, max_bridges),
             outbox: Outbox::new(events, max_legs),
             rejoins: Vec::with_capacity(max_legs),
+            shared: Some(Box::new(SharedEncodings::new())),
             counts: WorkerCounts::default(),
         }
     }
@@ -129,12 +148,15 @@ impl Worker {
             Command::Detach(id) => self.detach(id, io),
             Command::CreateBridge(id, bridge) => self.create_bridge(id, bridge),
             Command::CloseBridge(id) => self.close_bridge(id),
-            Command::Join { leg, bridge, port } => self.join(leg, bridge, port),
+            Command::Join {
+                leg,
+                bridge,
+                port,
+                encoder,
+            } => self.join(leg, bridge, Entry { port, encoder }),
             Command::Leave(id) => self.leave(id),
-            Command::Configure(id, params) => {
-                if let Some(seat) = self.seat(id) {
-                    seat.leg.configure(params, time.now);
-                }
+            Command::Configure(id, params, recoding) => {
+                self.configure(id, params, recoding, time);
             }
             Command::Play(id, play) => match self.seat(id) {
                 Some(seat) => {
@@ -180,6 +202,15 @@ impl Worker {
                 let old = self.seat(id).and_then(|s| s.leg.stop_dial());
                 self.tell_dialled(id, old);
             }
+            Command::WatchStats(id, room) => {
+                let old = match self.seat(id) {
+                    Some(seat) => seat.leg.watch(room),
+                    None => room,
+                };
+                if let Some(room) = old {
+                    self.outbox.tell(Event::Freed(Freed::Stats(room)));
+                }
+            }
         }
     }
 
@@ -198,8 +229,8 @@ impl Worker {
         }
         let mut i = 0;
         while let Some(&bridge) = self.slots.get(slot).bridges.get(i) {
-            self.run_bridge(bridge, slot, time, io);
-            // A bridge that closed has given its place in the list to another.
+            self.run_bridge(bridge, ms, time, io);
+            // A bridge that closed or moved has given its place in the list to another.
             if self.slots.get(slot).bridges.get(i) == Some(&bridge) {
                 i += 1;
             }
@@ -225,43 +256,74 @@ impl Worker {
             return;
         }
         let id = leg.id();
-        let mut rx = [0i16; TICK_SAMPLES];
-        leg.tick_rx(&mut rx, time, io);
-        let recorded = leg.tick_record(&rx, time.now);
-        let base = leg.solo(&rx, &SILENCE);
-        let (held, ended) = leg.tick_tx(Outgoing::Samples(base), time, io);
+        let mut rx = [0i16; MAX_TICK];
+        let rx = &mut rx[..leg.tick_samples()];
+        leg.tick_rx(rx, time, io);
+        let recorded = leg.tick_record(rx, time.now);
+        let base = leg.solo(rx, &SILENCE[..rx.len()]);
+        let (held, ended) = leg.tick_tx(Outgoing::own(base), time, io);
         if held {
             self.slots.hold(slot, HELD_SLOTS as usize, index);
         }
         self.outbox.tell_digit(leg, time.now);
+        self.outbox.tell_stats(leg, time.now);
         for event in recorded.into_iter().chain(ended.into_iter().flatten()) {
             self.outbox.tell(Event::Leg(id, event));
         }
     }
 
-    fn run_bridge<I: MediaIo>(&mut self, bridge: u32, slot: usize, time: TickTime, io: &mut I) {
-        let Some(Some(mut room)) = self.rooms.get_mut(bridge as usize).map(Option::take) else {
+    fn run_bridge<I: MediaIo>(&mut self, bridge: u32, ms: u64, time: TickTime, io: &mut I) {
+        let place = self.rooms.get_mut(bridge as usize);
+        let Some(mut room) = place.and_then(|r| r.take_if(|room| room.phase.is_due(ms))) else {
             return;
         };
-        for port in 0..room.bridge.len() {
-            self.bridge_rx(&mut room, port, time, io);
-        }
+        self.fetch(&mut room, time, io);
         room.bridge.mix();
-        let mut shared = SharedEncodings::default();
-        for port in 0..room.bridge.len() {
-            self.bridge_tx(&room, port, slot, &mut shared, time, io);
+        if let Some(mut shared) = self.shared.take() {
+            shared.begin(&mut room.encoders);
+            for port in 0..room.bridge.len() {
+                self.bridge_tx(&mut room, port, &mut shared, time, io);
+            }
+            self.shared = Some(shared);
         }
+        let slot = room.slot;
         // Back in its place before the sweep: who has faded out may come in again.
         self.rooms[bridge as usize] = Some(room);
         self.sweep(bridge, time, io);
         let ended = |room: &mut Room| room.closing && room.bridge.is_empty();
-        if let Some(room) = self.rooms[bridge as usize].take_if(ended) {
+        if let Some(mut room) = self.rooms[bridge as usize].take_if(ended) {
+            while let Some(encoder) = room.encoders.take() {
+                self.outbox.tell(Event::Freed(Freed::Encoder(encoder)));
+            }
             self.slots.remove_bridge(slot, bridge);
             self.counts.bridges -= 1;
             self.outbox.tell(Event::BridgeClosed(room.id, room.bridge));
         }
-        while let Some((leg, bridge, port)) = self.rejoins.pop() {
-            self.join(leg, bridge, port);
+        while let Some((leg, bridge, entry)) = self.rejoins.pop() {
+            self.join(leg, bridge, entry);
+        }
+        self.place(bridge);
+    }
+
+    /// Fetches what all say. The dominant party comes last: its packet has the most time to be there.
+    fn fetch<I: MediaIo>(&mut self, room: &mut Room, time: TickTime, io: &mut I) {
+        let began = io.elapsed();
+        let last = room.bridge.dominant().and_then(|owner| self.port_of(owner));
+        for port in 0..room.bridge.len() {
+            if Some(port) != last {
+                self.bridge_rx(room, port, time, io);
+            }
+        }
+        if let Some(port) = last {
+            room.phase.fetched_in(io.elapsed().saturating_sub(began));
+            self.bridge_rx(room, port, time, io);
+        }
+    }
+
+    fn port_of(&self, owner: u32) -> Option<usize> {
+        match self.seats.get(owner as usize)?.as_ref()?.place {
+            Place::Bridged { port, .. } => Some(port),
+            Place::Solo { .. } => None,
         }
     }
 
@@ -280,6 +342,7 @@ impl Worker {
         seat.leg.tick_rx(rx, time, io);
         let id = seat.leg.id();
         self.outbox.tell_digit(&mut seat.leg, time.now);
+        self.outbox.tell_stats(&mut seat.leg, time.now);
         if let Some(event) = seat.leg.tick_record(rx, time.now) {
             self.outbox.tell(Event::Leg(id, event));
         }
@@ -287,9 +350,8 @@ impl Worker {
 
     fn bridge_tx<I: MediaIo>(
         &mut self,
-        room: &Room,
+        room: &mut Room,
         port: usize,
-        slot: usize,
         shared: &mut SharedEncodings,
         time: TickTime,
         io: &mut I,
@@ -302,15 +364,17 @@ impl Worker {
         };
         let leg = &mut seat.leg;
         let id = leg.id();
+        let key = leg.encoding_key();
         let outgoing = match tx {
-            Tx::Own(samples) => Outgoing::Samples(samples),
+            Tx::Own(samples) => SharedEncodings::own(&mut room.encoders, key, samples),
             Tx::Common(samples) => {
-                Outgoing::Shared(samples, shared.get(leg.params().codec, samples))
+                let loss = leg.expected_loss();
+                shared.common(&mut room.encoders, key, loss, samples)
             }
         };
         let (held, ended) = leg.tick_tx(outgoing, time, io);
         if held {
-            self.slots.hold(slot, HELD_SLOTS as usize, owner);
+            self.slots.hold(room.slot, HELD_SLOTS as usize, owner);
         }
         for event in ended.into_iter().flatten() {
             self.outbox.tell(Event::Leg(id, event));
@@ -372,4 +436,4 @@ impl Worker {
     }
 }
 
-static SILENCE: [i16; TICK_SAMPLES] = [0; TICK_SAMPLES];
+static SILENCE: [i16; MAX_TICK] = [0; MAX_TICK];

@@ -13,8 +13,8 @@ use crate::audio::MediaTime;
 use crate::leg::{Leg, LegEvent};
 
 /// Events that can be waiting for each leg: a play's end, a recording's, a dial's, the time-out, a
-/// refused join, freed memory, the move and the close.
-const EVENTS_PER_LEG: usize = 10;
+/// refused join, freed memory (ports, encoders, codecs), the statistics, the move and the close.
+const EVENTS_PER_LEG: usize = 15;
 /// Digits on top of these, per leg.
 const DIGITS_PER_LEG: usize = 2;
 /// For bridges.
@@ -70,6 +70,14 @@ impl Outbox {
         if let Some(digit) = leg.take_digit(now) {
             self.digits -= 1;
             self.tell(Event::Leg(leg.id(), LegEvent::Digit(digit)));
+        }
+    }
+
+    /// Tells the leg's statistics, where that is wanted. Their box is one of the leg's places: without
+    /// another from the control side there is no second event.
+    pub fn tell_stats(&mut self, leg: &mut Leg, now: MediaTime) {
+        if let Some(stats) = leg.take_stats(now) {
+            self.tell(Event::Leg(leg.id(), LegEvent::Stats(stats)));
         }
     }
 

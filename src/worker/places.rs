@@ -1,8 +1,10 @@
 //! Who runs where: legs and bridges come and go, join, leave and move.
 
-use super::{BridgeId, Event, Freed, Place, Room, Seat, Then, Worker};
-use crate::bridge::{Bridge, Port};
-use crate::leg::{Leg, LegId, MediaIo, TickTime};
+use super::placement::Phase;
+use super::shared::{RoomEncoders, SharedEncoder};
+use super::{BridgeId, Entry, Event, Freed, Place, Recoding, Room, Seat, Then, Worker};
+use crate::bridge::Bridge;
+use crate::leg::{Leg, LegId, LegParams, MediaIo, TickTime};
 
 impl Worker {
     /// What a leg does after it has left a bridge.
@@ -16,8 +18,8 @@ impl Worker {
         let id = seat.leg.id();
         let next = seat.next.take();
         if matches!(then, Then::Close | Then::Detach) {
-            if let Some((_, port)) = next {
-                self.outbox.tell(Event::Freed(Freed::Port(port)));
+            if let Some((_, entry)) = next {
+                self.free(entry);
             }
             if then == Then::Close {
                 self.finish(index, time, io);
@@ -26,13 +28,14 @@ impl Worker {
             }
             return;
         }
-        let slot = self.slots.quietest();
+        let slot = self.slots.for_leg();
         if let Some(Some(seat)) = self.seats.get_mut(index as usize) {
             seat.place = Place::Solo { slot };
+            seat.leg.moved();
         }
         self.slots.add_leg(slot, index);
-        if let Some((bridge, port)) = next {
-            self.rejoins.push((id, bridge, port));
+        if let Some((bridge, entry)) = next {
+            self.rejoins.push((id, bridge, entry));
         }
     }
 
@@ -40,7 +43,7 @@ impl Worker {
         let index = leg.id().index;
         match self.seats.get_mut(index as usize) {
             Some(place @ None) => {
-                let slot = self.slots.quietest();
+                let slot = self.slots.for_leg();
                 *place = Some(Seat {
                     leg,
                     place: Place::Solo { slot },
@@ -97,8 +100,8 @@ impl Worker {
         io.connect(index, None);
         io.closed(index);
         self.counts.legs -= 1;
-        if let Some((_, port)) = seat.next {
-            self.outbox.tell(Event::Freed(Freed::Port(port)));
+        if let Some((_, entry)) = seat.next {
+            self.free(entry);
         }
         self.outbox.tell(Event::Detached(seat.leg));
     }
@@ -110,8 +113,8 @@ impl Worker {
         seat.leg.close(time, io);
         io.closed(index);
         self.counts.legs -= 1;
-        if let Some((_, port)) = seat.next {
-            self.outbox.tell(Event::Freed(Freed::Port(port)));
+        if let Some((_, entry)) = seat.next {
+            self.free(entry);
         }
         self.outbox.tell(Event::Closed(seat.leg));
     }
@@ -123,7 +126,9 @@ impl Worker {
                 *place = Some(Room {
                     id,
                     bridge,
+                    encoders: RoomEncoders::default(),
                     slot,
+                    phase: Phase::default(),
                     closing: false,
                 });
                 self.slots.add_bridge(slot, id.index);
@@ -156,33 +161,73 @@ impl Worker {
         }
     }
 
-    pub(super) fn join(&mut self, id: LegId, bridge: BridgeId, port: Box<Port>) {
+    /// What was brought along for a bridge goes back.
+    fn free(&mut self, entry: Entry) {
+        self.outbox.tell(Event::Freed(Freed::Port(entry.port)));
+        self.free_encoder(entry.encoder);
+    }
+
+    fn free_encoder(&mut self, encoder: Option<Box<SharedEncoder>>) {
+        if let Some(encoder) = encoder {
+            self.outbox.tell(Event::Freed(Freed::Encoder(encoder)));
+        }
+    }
+
+    /// What a re-INVITE or UPDATE decided. In a bridge, another rate is another place in the sums.
+    pub(super) fn configure(
+        &mut self,
+        id: LegId,
+        params: LegParams,
+        mut recoding: Option<Box<Recoding>>,
+        time: TickTime,
+    ) {
+        if let Some(seat) = self.seat(id) {
+            let coding = recoding.as_mut().map(|recoding| &mut recoding.coding);
+            seat.leg.configure(params, coding, time.now);
+            let rate = seat.leg.rate();
+            if let Place::Bridged { bridge, port, .. } = seat.place
+                && let Some(Some(room)) = self.rooms.get_mut(bridge as usize)
+            {
+                room.bridge.set_rate(port, rate);
+                let encoder = recoding.as_mut().and_then(|r| r.shared.take());
+                let unused = encoder.and_then(|encoder| room.encoders.add(encoder));
+                self.free_encoder(unused);
+            }
+        }
+        if let Some(recoding) = recoding {
+            self.outbox.tell(Event::Freed(Freed::Recoding(recoding)));
+        }
+    }
+
+    pub(super) fn join(&mut self, id: LegId, bridge: BridgeId, entry: Entry) {
         let Some(seat) = self.seat(id) else {
-            self.outbox.tell(Event::Freed(Freed::Port(port)));
+            self.free(entry);
             return;
         };
         match &mut seat.place {
             Place::Solo { slot } => {
                 let slot = *slot;
-                self.join_solo(id, slot, bridge, port);
+                self.join_solo(id, slot, bridge, entry);
             }
             Place::Bridged { then, .. } => {
                 if !matches!(then, Then::Close | Then::Detach) {
                     *then = Then::Solo;
                 }
-                if let Some((_, old)) = seat.next.replace((bridge, port)) {
-                    self.outbox.tell(Event::Freed(Freed::Port(old)));
+                if let Some((_, old)) = seat.next.replace((bridge, entry)) {
+                    self.free(old);
                 }
                 self.fade_out(id);
             }
         }
     }
 
-    fn join_solo(&mut self, id: LegId, slot: usize, bridge: BridgeId, mut port: Box<Port>) {
+    fn join_solo(&mut self, id: LegId, slot: usize, bridge: BridgeId, entry: Entry) {
+        let Entry { mut port, encoder } = entry;
         port.owner = id.index;
         let room = match self.rooms.get_mut(bridge.index as usize) {
             Some(Some(room)) if room.id == bridge && !room.closing => room,
             _ => {
+                self.free_encoder(encoder);
                 self.outbox.tell(Event::JoinRefused(id, port));
                 return;
             }
@@ -190,6 +235,8 @@ impl Worker {
         match room.bridge.join(port) {
             Ok(at) => {
                 let room_slot = room.slot;
+                let unused = encoder.and_then(|encoder| room.encoders.add(encoder));
+                self.free_encoder(unused);
                 self.slots.remove_leg(slot, id.index);
                 self.slots.weigh(room_slot, true);
                 if let Some(seat) = self.seat(id) {
@@ -198,9 +245,13 @@ impl Worker {
                         port: at,
                         then: Then::Stay,
                     };
+                    seat.leg.moved();
                 }
             }
-            Err(full) => self.outbox.tell(Event::JoinRefused(id, full.0)),
+            Err(full) => {
+                self.free_encoder(encoder);
+                self.outbox.tell(Event::JoinRefused(id, full.0));
+            }
         }
     }
 
@@ -213,8 +264,8 @@ impl Worker {
             *then = Then::Solo;
         }
         // A join that was to follow is taken back.
-        if let Some((_, port)) = seat.next.take() {
-            self.outbox.tell(Event::Freed(Freed::Port(port)));
+        if let Some((_, entry)) = seat.next.take() {
+            self.free(entry);
         }
         self.fade_out(id);
     }

@@ -1,43 +1,170 @@
-//! Encodings of a bridge's common frame, shared by all that hear it.
+//! Encodings of a bridge's common frame, shared by all that hear it: one encoding serves a room.
+//!
+//! Codecs without state are encoded into buffers of the worker. One with state needs an encoder
+//! that goes along with the room: it comes with the first leg that can use it.
 
-use crate::audio::TICK_SAMPLES;
-use crate::codec::Codec;
-use crate::leg::Encoded;
+use crate::codec::{Codec, CodecError, Encoder, MAX_PAYLOAD, OpusSettings};
+use crate::leg::{EncodingKey, Outgoing};
+use crate::rtp::packet::HEADER_LEN;
 
-/// The common frame, encoded at most once per codec.
-pub(super) struct SharedEncodings {
-    payload: [[u8; TICK_SAMPLES]; 2],
-    len: [usize; 2],
+/// A packet's bytes: room for each listener's header, then the payload.
+const BYTES: usize = HEADER_LEN + MAX_PAYLOAD;
+/// Encoders with state in a room: more different parameters than this, and a leg encodes for itself.
+pub(super) const MAX_ENCODERS: usize = 8;
+
+/// An encoder for all in a room that have the same codec with the same parameters. Made on the
+/// control side, where it also goes back to.
+#[derive(Debug)]
+pub struct SharedEncoder {
+    key: EncodingKey,
+    encoder: Encoder,
+    /// As `encoder` was before this tick, for those that leave it.
+    before: Encoder,
+    packet: [u8; BYTES],
+    len: usize,
+    /// Whether this tick's frame is encoded.
+    done: bool,
+    /// The expected loss in force, and the worst that its listeners report.
+    loss: u8,
+    worst_loss: u8,
 }
 
-impl Default for SharedEncodings {
-    fn default() -> Self {
-        Self {
-            payload: [[0; TICK_SAMPLES]; 2],
-            len: [0; 2],
+impl SharedEncoder {
+    /// An encoder for `codec`; none for a codec without state, which needs none.
+    pub fn new(codec: Codec, opus: OpusSettings) -> Result<Option<Box<Self>>, CodecError> {
+        if codec.is_stateless() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Self {
+            key: EncodingKey::new(codec, opus),
+            encoder: Encoder::new(codec, &opus)?,
+            before: Encoder::new(codec, &opus)?,
+            packet: [0; BYTES],
+            len: 0,
+            done: false,
+            loss: opus.expected_loss,
+            worst_loss: 0,
+        })))
+    }
+
+    /// A tick begins: what its listeners reported takes effect.
+    fn begin(&mut self) {
+        if self.done && self.worst_loss != self.loss {
+            self.loss = self.worst_loss;
+            self.encoder.set_expected_loss(self.loss);
+        }
+        self.worst_loss = 0;
+        self.done = false;
+    }
+
+    fn packet(&mut self, samples: &[i16], expected_loss: u8) -> (&mut [u8], &Encoder) {
+        self.worst_loss = self.worst_loss.max(expected_loss);
+        if !self.done {
+            self.before.copy_state(&self.encoder);
+            self.len = self.encoder.encode(samples, &mut self.packet[HEADER_LEN..]);
+            self.done = true;
+        }
+        (&mut self.packet[..HEADER_LEN + self.len], &self.before)
+    }
+
+    fn state(&self) -> &Encoder {
+        if self.done {
+            &self.before
+        } else {
+            &self.encoder
         }
     }
 }
 
+/// The encoders with state of a room.
+#[derive(Debug, Default)]
+pub(super) struct RoomEncoders([Option<Box<SharedEncoder>>; MAX_ENCODERS]);
+
+impl RoomEncoders {
+    /// Keeps an encoder, or hands it back where there is one like it, or no room.
+    pub fn add(&mut self, encoder: Box<SharedEncoder>) -> Option<Box<SharedEncoder>> {
+        if self.find(encoder.key).is_some() {
+            return Some(encoder);
+        }
+        match self.0.iter_mut().find(|place| place.is_none()) {
+            Some(place) => place.replace(encoder),
+            None => Some(encoder),
+        }
+    }
+
+    /// Takes the encoders out, one by one.
+    pub fn take(&mut self) -> Option<Box<SharedEncoder>> {
+        self.0.iter_mut().find_map(Option::take)
+    }
+
+    fn find(&mut self, key: EncodingKey) -> Option<&mut SharedEncoder> {
+        self.0
+            .iter_mut()
+            .flatten()
+            .map(|encoder| &mut **encoder)
+            .find(|encoder| encoder.key == key)
+    }
+}
+
+/// The codecs whose payloads stand by themselves and fit a tick into a packet.
+const STATELESS: [Codec; 4] = [Codec::Pcmu, Codec::Pcma, Codec::L16Narrow, Codec::L16Wide];
+
+/// What a tick of one bridge is encoded to, each at most once.
+#[derive(Debug)]
+pub(super) struct SharedEncodings {
+    packets: [[u8; BYTES]; STATELESS.len()],
+    len: [usize; STATELESS.len()],
+}
+
 impl SharedEncodings {
-    pub fn get(&mut self, codec: Codec, samples: &[i16]) -> Encoded<'_> {
-        let i = match codec {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 1,
-            // The others are encoded by the leg.
-            _ => {
-                return Encoded {
-                    codec,
-                    payload: &[],
-                };
+    pub fn new() -> Self {
+        Self {
+            packets: [[0; BYTES]; STATELESS.len()],
+            len: [0; STATELESS.len()],
+        }
+    }
+
+    /// A bridge's tick begins.
+    pub fn begin(&mut self, room: &mut RoomEncoders) {
+        self.len = [0; STATELESS.len()];
+        for encoder in room.0.iter_mut().flatten() {
+            encoder.begin();
+        }
+    }
+
+    /// The common frame for a leg with this key.
+    pub fn common<'a>(
+        &'a mut self,
+        room: &'a mut RoomEncoders,
+        key: EncodingKey,
+        expected_loss: u8,
+        samples: &'a [i16],
+    ) -> Outgoing<'a> {
+        let mut outgoing = Outgoing::own(samples);
+        if let Some(i) = STATELESS.iter().position(|&codec| codec == key.codec) {
+            let packet = &mut self.packets[i];
+            if self.len[i] == 0 {
+                self.len[i] = key.codec.encode(samples, &mut packet[HEADER_LEN..]);
             }
-        };
-        if self.len[i] == 0 {
-            self.len[i] = codec.encode(samples, &mut self.payload[i]);
+            outgoing.shared = Some(&mut packet[..HEADER_LEN + self.len[i]]);
+        } else if let Some(encoder) = room.find(key) {
+            let (packet, before) = encoder.packet(samples, expected_loss);
+            outgoing.shared = Some(packet);
+            outgoing.encoder = Some(before);
         }
-        Encoded {
-            codec,
-            payload: &self.payload[i][..self.len[i]],
+        outgoing
+    }
+
+    /// A frame of the leg's own, with the encoder that it may have followed.
+    pub fn own<'a>(
+        room: &'a mut RoomEncoders,
+        key: EncodingKey,
+        samples: &'a [i16],
+    ) -> Outgoing<'a> {
+        let mut outgoing = Outgoing::own(samples);
+        if !key.codec.is_stateless() {
+            outgoing.encoder = room.find(key).map(|encoder| encoder.state());
         }
+        outgoing
     }
 }

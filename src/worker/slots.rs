@@ -2,6 +2,11 @@
 
 /// Slots per tick.
 pub const SLOTS: usize = 20;
+/// About what a core does in a slot's millisecond; more run on into the next one's.
+const PARTIES_PER_SLOT: u32 = 150;
+/// Parties that a slot takes before legs without a bridge open another one: each slot in use is a
+/// wake-up per tick, which costs as much as a leg, and so many legs run for a third of a slot.
+const SOLO_LEGS: u32 = 32;
 
 /// Who starts in one slot. All lists have room for everybody from the start.
 #[derive(Debug)]
@@ -41,9 +46,26 @@ impl Slots {
         &mut self.slots[slot]
     }
 
-    /// The slot with the fewest parties.
+    /// The slot with the fewest parties, those included that spill over from the slots before it.
     pub fn quietest(&self) -> usize {
-        (0..SLOTS).min_by_key(|&s| self.load[s]).unwrap_or(0)
+        let mut spill = 0;
+        let mut booked = [0; SLOTS];
+        // Twice around, so that what spills over the last slot is met again at the first.
+        for slot in (0..SLOTS).chain(0..SLOTS) {
+            booked[slot] = self.load[slot] + spill;
+            spill = booked[slot].saturating_sub(PARTIES_PER_SLOT);
+        }
+        (0..SLOTS).min_by_key(|&s| booked[s]).unwrap_or(0)
+    }
+
+    /// The slot for a leg without a bridge: the fullest that still has room for one, else the
+    /// quietest.
+    pub fn for_leg(&self) -> usize {
+        let in_use = |&s: &usize| (1..SOLO_LEGS).contains(&self.load[s]);
+        (0..SLOTS)
+            .filter(in_use)
+            .max_by_key(|&s| self.load[s])
+            .unwrap_or_else(|| self.quietest())
     }
 
     pub fn add_leg(&mut self, slot: usize, leg: u32) {
@@ -72,6 +94,14 @@ impl Slots {
         }
     }
 
+    /// A bridge of so many parties goes to another slot.
+    pub fn move_bridge(&mut self, bridge: u32, from: usize, to: usize, parties: u32) {
+        self.remove_bridge(from, bridge);
+        self.add_bridge(to, bridge);
+        self.load[from] = self.load[from].saturating_sub(parties);
+        self.load[to] += parties;
+    }
+
     /// A party more (or less) in a bridge of this slot.
     pub fn weigh(&mut self, slot: usize, joined: bool) {
         let load = &mut self.load[slot];
@@ -96,5 +126,41 @@ impl Slots {
             let s = &self.slots[(slot + d) % SLOTS];
             !(s.legs.is_empty() && s.bridges.is_empty() && s.held.is_empty())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Places a leg; returns its slot.
+    fn place(slots: &mut Slots, leg: u32) -> usize {
+        let slot = slots.for_leg();
+        slots.add_leg(slot, leg);
+        slot
+    }
+
+    #[test]
+    fn legs_fill_a_slot_before_they_open_another() {
+        let mut slots = Slots::new(1000, 10);
+        let first = place(&mut slots, 0);
+        assert!((1..SOLO_LEGS).all(|leg| place(&mut slots, leg) == first));
+        let second = place(&mut slots, SOLO_LEGS);
+        assert_ne!(second, first);
+        slots.remove_leg(first, 0);
+        assert_eq!(place(&mut slots, 0), first, "the fuller of the two");
+        assert_eq!(place(&mut slots, 40), second);
+        let bridges = slots.quietest();
+        assert!(bridges != first && bridges != second);
+    }
+
+    #[test]
+    fn beyond_that_they_spread() {
+        let mut slots = Slots::new(1000, 10);
+        let mut legs = [0u32; SLOTS];
+        for leg in 0..1000 {
+            legs[place(&mut slots, leg)] += 1;
+        }
+        assert!(legs.iter().all(|&n| n == 50), "{legs:?}");
     }
 }

@@ -44,6 +44,8 @@ pub struct Tellings {
     pub digits: u64,
     pub dialled: u64,
     pub dials_stopped: u64,
+    pub figures: u64,
+    pub metrics_sent: u64,
     pub packets_received: u64,
     pub packets_sent: u64,
     pub reports_received: u64,
@@ -101,7 +103,8 @@ impl Director {
             6..30 => Command::Join {
                 leg,
                 bridge: self.bridge(),
-                port: Box::new(Port::new(0)),
+                port: Box::new(Port::new(0, NARROWBAND)),
+                encoder: None,
             },
             30..36 => Command::Leave(leg),
             36..56 => Command::Play(leg, self.play()),
@@ -112,7 +115,11 @@ impl Director {
             80..85 => Command::Dial(leg, self.dial()),
             85..86 => Command::StopDial(leg),
             86..89 => Command::Detach(leg),
-            89..94 => Command::Configure(leg, self.params(peer(index))),
+            89..92 => Command::Configure(leg, self.params(peer(index)), None),
+            92..94 => {
+                let room = (self.random.below(5) > 0).then(Box::default);
+                Command::WatchStats(leg, room)
+            }
             94..98 => self.create_bridge()?,
             _ => self.close_bridge()?,
         })
@@ -148,6 +155,7 @@ impl Director {
                 told.packets_received += stats.receive.packets;
                 told.packets_sent += stats.send.packets;
                 told.reports_received += stats.counts.rtcp_received;
+                told.metrics_sent += stats.counts.xr_sent;
                 let seat = &mut self.legs[leg.id().index as usize];
                 assert_eq!(seat.0, leg.id().generation);
                 *seat = (seat.0 + 1, false);
@@ -161,6 +169,7 @@ impl Director {
             Event::Leg(_, LegEvent::Digit(_)) => told.digits += 1,
             Event::Leg(_, LegEvent::Dialled(_, DialEnd::Stopped)) => told.dials_stopped += 1,
             Event::Leg(_, LegEvent::Dialled(..)) => told.dialled += 1,
+            Event::Leg(_, LegEvent::Stats(_)) => told.figures += 1,
             Event::BridgeClosed(id, _) => {
                 told.bridges_closed += 1;
                 self.bridges[id.index as usize] = (id.generation + 1, false);
@@ -223,7 +232,7 @@ impl Director {
             inband_digits: true,
         };
         let params = self.params(peer);
-        Command::Open(Box::new(Leg::new(id, params, settings)))
+        Command::Open(Box::new(Leg::new(id, params, settings).unwrap()))
     }
 
     fn params(&mut self, peer: SocketAddr) -> LegParams {
@@ -245,6 +254,7 @@ impl Director {
         params.send = self.random.below(8) > 0;
         params.receive = !held;
         params.rtcp_mux = self.random.below(2) == 0;
+        params.voip_metrics = self.random.below(2) == 0;
         params
     }
 
@@ -313,7 +323,7 @@ impl Director {
             return None;
         }
         let ports = self.random.pick(&[2, 8, 32]);
-        let bridge = Box::new(Bridge::new(NARROWBAND, ports));
+        let bridge = Box::new(Bridge::new(ports));
         Some(Command::CreateBridge(id, bridge))
     }
 

@@ -20,7 +20,7 @@ const FRAMES: usize = 24;
 const ALLOWED: &[libc::c_long] = &[
     libc::SYS_clock_nanosleep,
     libc::SYS_clock_gettime,
-    libc::SYS_recvmmsg,
+    libc::SYS_recvmsg,
     libc::SYS_sendto,
     libc::SYS_sendmmsg,
     libc::SYS_connect,
@@ -208,11 +208,11 @@ const NAMES: &[(i64, &str)] = &[
     (libc::SYS_socket, "socket"),
     (
         libc::SYS_recvfrom,
-        "recvfrom: a socket read by other means than recvmmsg",
+        "recvfrom: a socket read by other means than recvmsg",
     ),
     (
-        libc::SYS_recvmsg,
-        "recvmsg: a socket read by other means than recvmmsg",
+        libc::SYS_recvmmsg,
+        "recvmmsg: a socket read by other means than recvmsg",
     ),
     (
         libc::SYS_sendmsg,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use antiphon::engine::{Engine, Input, Settings};
+use antiphon::engine::{Bell, Engine, Input, Settings};
 use antiphon::leg::Channel;
 use antiphon::net::media::{PortPool, SocketPair};
 use antiphon::net::sys;
@@ -43,6 +43,8 @@ pub fn run(seconds: u64) -> (Tellings, u64) {
     filter::watch();
     let folder = tempfile::tempdir().expect("a folder");
     let recorder = Recorder::start(RecorderSettings::default()).expect("a recorder");
+    let (bell, line) = Bell::new().expect("a bell");
+    let mut rings = 0;
     let mut engine = Engine::start_confined(
         Settings {
             workers: 1,
@@ -50,6 +52,7 @@ pub fn run(seconds: u64) -> (Tellings, u64) {
             bridges_per_worker: BRIDGES,
             realtime_priority: None,
         },
+        &bell,
         confine,
     )
     .expect("an engine");
@@ -69,6 +72,10 @@ pub fn run(seconds: u64) -> (Tellings, u64) {
                 continue;
             };
             engine.send(0, input(command, &mut pool, &mut calls, &recorder, &folder));
+        }
+        if line.recv(&mut [0]).is_ok() {
+            rings += 1;
+            bell.heard();
         }
         engine.poll(|_, event| {
             if let Event::Leg(
@@ -106,6 +113,7 @@ pub fn run(seconds: u64) -> (Tellings, u64) {
     tally.assert_untouched();
     assert_eq!(stats.lost_events, 0);
     assert!(stats.lateness.count() > 0, "slots have run");
+    assert!(rings > 100, "the thread has rung: {rings}");
     let received = calls.iter().map(|call| call.received).sum();
     (director.told, received)
 }

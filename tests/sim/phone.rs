@@ -258,6 +258,7 @@ impl Phone {
         let types = match self.voice.codec {
             Codec::Pcmu => "0 8",
             Codec::Pcma => "8 0",
+            other => panic!("the phone does not speak {}", other.name()),
         };
         let (ip, port) = (self.rtp.ip(), self.rtp.port());
         let (number, map) = if self.events {

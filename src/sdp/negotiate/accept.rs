@@ -43,14 +43,15 @@ pub fn accept(
     Ok(Agreed {
         codec,
         tx_payload_type,
+        opus: answered.opus,
         rx_payload_types: offered.payload_map(),
-        telephone_event: offered
-            .telephone_event
-            .zip(answered.telephone_event)
-            .filter(|((_, ours), (_, theirs))| ours == theirs)
-            .map(|((rx, clock_rate), (tx, _))| TelephoneEvent { tx, rx, clock_rate }),
+        telephone_event: common_event(&offered, &answered, codec),
+        redundancy: offered
+            .redundancy
+            .clone()
+            .filter(|_| answered.redundancy.is_some()),
         comfort_noise: offered.comfort_noise && answered.comfort_noise,
-        ptime_ms: format::ptime_ms(their, capabilities.ptime_ms),
+        ptime_ms: format::ptime_ms(their, codec, capabilities.ptime_ms),
         direction: our.direction.intersect(their_direction.reversed()),
         remote_rtp,
         remote_rtcp: if rtcp_mux {
@@ -59,6 +60,7 @@ pub fn accept(
             their.rtcp_address()
         },
         rtcp_mux,
+        voip_metrics: capabilities.voip_metrics && their.wants_voip_metrics(),
         remote_hold: is_hold(our.direction, their_direction),
         audio_index: index,
         rejected: format::others(&ours, index),
@@ -88,6 +90,21 @@ fn first_common(offered: &Formats, answered: &Formats) -> Option<(u8, Codec)> {
         .iter()
         .find(|(_, codec)| offered.codecs.iter().any(|(_, other)| other == codec))
         .copied()
+}
+
+/// The telephone events to use beside a codec, of those that both sides have.
+fn common_event(offered: &Formats, answered: &Formats, codec: Codec) -> Option<TelephoneEvent> {
+    let number_of = |rate: u32| {
+        let mut ours = offered.telephone_events.iter();
+        ours.find_map(|(number, other)| (*other == rate).then_some(*number))
+    };
+    let mut common = answered.clone();
+    common
+        .telephone_events
+        .retain(|(_, rate)| number_of(*rate).is_some());
+    let (tx, clock_rate) = common.telephone_event(codec)?;
+    let rx = number_of(clock_rate)?;
+    Some(TelephoneEvent { tx, rx, clock_rate })
 }
 
 /// An answer that does not take what we offered to send. Where we did not offer to send, its

@@ -25,14 +25,18 @@ pub fn answer(
             write::rejected(&mut text, &RejectedStream::from(media));
             continue;
         }
+        let events = formats.telephone_event(agreed.codec);
         let audio = write::Audio {
             proto: &media.proto,
             codecs: &formats.codecs,
-            telephone_event: formats.telephone_event,
+            opus: &capabilities.opus,
+            telephone_events: events.as_slice(),
+            redundancy: agreed.redundancy.as_ref(),
             comfort_noise: formats.comfort_noise,
             ptime_ms: agreed.ptime_ms,
             direction: agreed.direction,
             rtcp_mux: agreed.rtcp_mux,
+            voip_metrics: capabilities.voip_metrics,
         };
         write::audio(&mut text, local, &audio);
     }
@@ -69,16 +73,18 @@ fn agree(
     Ok(Agreed {
         codec,
         tx_payload_type,
+        opus: formats.opus,
         rx_payload_types: formats.payload_map(),
-        telephone_event: formats
-            .telephone_event
-            .map(|(number, clock_rate)| TelephoneEvent {
+        telephone_event: formats.telephone_event(codec).map(|(number, clock_rate)| {
+            TelephoneEvent {
                 tx: number,
                 rx: number,
                 clock_rate,
-            }),
+            }
+        }),
+        redundancy: formats.redundancy.clone(),
         comfort_noise: formats.comfort_noise,
-        ptime_ms: format::ptime_ms(media, capabilities.ptime_ms),
+        ptime_ms: format::ptime_ms(media, codec, capabilities.ptime_ms),
         direction: theirs.reversed().intersect(wanted),
         remote_rtp,
         remote_rtcp: if rtcp_mux {
@@ -87,6 +93,7 @@ fn agree(
             media.rtcp_address()
         },
         rtcp_mux,
+        voip_metrics: capabilities.voip_metrics && media.wants_voip_metrics(),
         remote_hold: !theirs.receives(),
         audio_index: index,
         rejected: format::others(offer, index),

@@ -1,25 +1,32 @@
 //! Which formats of a peer's stream are ours, and what its attributes ask for.
 
-use crate::codec::Codec;
+use crate::audio::NARROWBAND;
+use crate::codec::{Codec, OpusSettings};
 use crate::sdp::description::{Address, Media};
 use crate::sdp::{Description, Direction};
 
-use super::{Capabilities, NegotiateError, PayloadMap, RejectedStream};
+use super::{
+    Capabilities, NegotiateError, PayloadMap, Redundancy, RejectedStream, opus, redundancy,
+};
 
 /// The formats of a peer's audio stream that we know, by its numbers and in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Formats {
     /// Each codec at most once: the first number counts.
     pub(super) codecs: Vec<(u8, Codec)>,
-    /// Number and clock rate.
-    pub(super) telephone_event: Option<(u8, u32)>,
+    /// How to send Opus, if it is among them.
+    pub(super) opus: OpusSettings,
+    /// Number and clock rate, each rate at most once.
+    pub(super) telephone_events: Vec<(u8, u32)>,
+    pub(super) redundancy: Option<Redundancy>,
+    /// Beside a codec of 8 kHz alone.
     pub(super) comfort_noise: bool,
 }
 
 /// Comfort noise for an 8000 Hz codec (RFC 3551 §6).
 pub(super) const COMFORT_NOISE: u8 = 13;
 
-/// Clocks of telephone events that phones use: those of their codecs. The audio's own first.
+/// Clocks of telephone events that phones use: those of their codecs.
 const EVENT_RATES: [u32; 4] = [8000, 16_000, 32_000, 48_000];
 
 /// The highest RTP payload type.
@@ -27,7 +34,10 @@ const MAX_PAYLOAD_TYPE: u8 = 127;
 
 impl Formats {
     pub(super) fn read(media: &Media, capabilities: &Capabilities) -> Self {
-        let mut formats = Formats::default();
+        let mut formats = Formats {
+            opus: capabilities.opus,
+            ..Formats::default()
+        };
         let numbers = media
             .formats
             .iter()
@@ -41,20 +51,40 @@ impl Formats {
                     let doubled = formats.codecs.iter().any(|(_, other)| *other == codec);
                     if wanted && !doubled {
                         formats.codecs.push((number, codec));
+                        if codec == Codec::Opus {
+                            formats.opus =
+                                opus::settings_for(media.fmtp(number), capabilities.opus);
+                        }
                     }
                 }
                 Some(Meaning::TelephoneEvent(rate)) if capabilities.telephone_event => {
-                    // The audio's own clock first (RFC 4733 §2.1), but any is better than none.
-                    let better = |(_, known)| rate == EVENT_RATES[0] && known != rate;
-                    if formats.telephone_event.is_none_or(better) {
-                        formats.telephone_event = Some((number, rate));
+                    let events = &mut formats.telephone_events;
+                    if events.iter().all(|(_, other)| *other != rate) {
+                        events.push((number, rate));
                     }
                 }
                 Some(Meaning::ComfortNoise) => formats.comfort_noise = true,
                 _ => {}
             }
         }
+        if capabilities.redundancy {
+            formats.redundancy = redundancy::find(media, &formats.codecs);
+        }
+        formats.comfort_noise &= allow_comfort_noise(&formats.codecs);
         formats
+    }
+
+    /// The telephone events to use beside a codec: at its clock (RFC 4733 §2.1), else at G.711's,
+    /// else any, which is better than none.
+    pub(super) fn telephone_event(&self, codec: Codec) -> Option<(u8, u32)> {
+        let at = |rate| {
+            let mut events = self.telephone_events.iter();
+            events.find(move |(_, other)| *other == rate)
+        };
+        at(codec.clock_rate())
+            .or_else(|| at(Codec::Pcmu.clock_rate()))
+            .or(self.telephone_events.first())
+            .copied()
     }
 
     pub(super) fn payload_map(&self) -> PayloadMap {
@@ -69,7 +99,8 @@ impl Formats {
     pub(super) fn allow_rtcp_mux(&self) -> bool {
         let numbers = self.codecs.iter().map(|(number, _)| *number);
         !numbers
-            .chain(self.telephone_event.map(|(number, _)| number))
+            .chain(self.telephone_events.iter().map(|(number, _)| *number))
+            .chain(self.redundancy.iter().map(|red| red.payload_type))
             .any(|number| (64..=95).contains(&number))
     }
 }
@@ -81,21 +112,26 @@ enum Meaning {
 }
 
 fn meaning(media: &Media, number: u8) -> Option<Meaning> {
-    const CODECS: [Codec; 2] = [Codec::Pcmu, Codec::Pcma];
     let Some(map) = media.rtpmap(number) else {
         // Static types need no rtpmap (RFC 3551 §6).
         if number == COMFORT_NOISE {
             return Some(Meaning::ComfortNoise);
         }
-        return CODECS
+        return Codec::ALL
             .into_iter()
             .find(|codec| codec.static_payload_type() == Some(number))
             .map(Meaning::Codec);
     };
+    let is = |name: &str, rate: u32| map.name.eq_ignore_ascii_case(name) && map.clock_rate == rate;
+    if is(Codec::Opus.name(), Codec::Opus.clock_rate()) {
+        // Always two (RFC 7587 §7), which says nothing of what is sent; one is tolerated.
+        return (1..=2)
+            .contains(&map.channels)
+            .then_some(Meaning::Codec(Codec::Opus));
+    }
     if map.channels != 1 {
         return None;
     }
-    let is = |name: &str, rate: u32| map.name.eq_ignore_ascii_case(name) && map.clock_rate == rate;
     if let Some(rate) = EVENT_RATES
         .into_iter()
         .find(|&rate| is("telephone-event", rate))
@@ -105,10 +141,17 @@ fn meaning(media: &Media, number: u8) -> Option<Meaning> {
     if is("CN", 8000) && number == COMFORT_NOISE {
         return Some(Meaning::ComfortNoise);
     }
-    CODECS
+    Codec::ALL
         .into_iter()
         .find(|codec| is(codec.name(), codec.clock_rate()))
         .map(Meaning::Codec)
+}
+
+/// Comfort noise replaces narrow-band audio alone.
+pub(super) fn allow_comfort_noise(codecs: &[(u8, Codec)]) -> bool {
+    codecs
+        .iter()
+        .any(|(_, codec)| codec.sample_rate() == NARROWBAND)
 }
 
 /// The stream of a description that we can serve, and why not if there is none.
@@ -168,15 +211,15 @@ pub(super) fn effective_direction(media: &Media) -> Direction {
     media.direction.intersect(Direction::new(true, receives))
 }
 
-/// The packet time to send with: what the peer asks for, as far as we go, ms.
-pub(super) fn ptime_ms(media: &Media, preferred_ms: u8) -> u8 {
+/// The packet time to send a codec with: what the peer asks for, as far as we go, ms.
+pub(super) fn ptime_ms(media: &Media, codec: Codec, preferred_ms: u8) -> u8 {
     let wanted_ms = media.ptime_ms().unwrap_or(f64::from(preferred_ms));
     let longest_ms = media.max_ptime_ms().unwrap_or(f64::from(MAX_PTIME_MS));
     let bounded_ms = wanted_ms
         .min(longest_ms)
         .clamp(f64::from(MIN_PTIME_MS), f64::from(MAX_PTIME_MS));
-    // Within 10 to 60, so the cast is exact; packets are whole tens of milliseconds.
-    bounded_ms as u8 / 10 * 10
+    // Within 10 to 60, so that the cast keeps it.
+    codec.ptime_ms(bounded_ms as u8)
 }
 
 const MIN_PTIME_MS: u8 = 10;

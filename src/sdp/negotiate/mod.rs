@@ -9,11 +9,13 @@ mod answer;
 mod error;
 mod format;
 mod offer;
+mod opus;
+mod redundancy;
 mod write;
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::codec::Codec;
+use crate::codec::{Codec, OpusSettings};
 
 use super::Direction;
 
@@ -21,27 +23,37 @@ pub use accept::accept;
 pub use answer::{answer, reject};
 pub use error::NegotiateError;
 pub use offer::offer;
+pub use redundancy::Redundancy;
 
 /// What antiphon is willing to do in a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// The codecs, preferred first (our order counts in our own offers only).
     pub codecs: Vec<Codec>,
+    /// How Opus is sent where the peer does not bound it, and what we like to receive.
+    pub opus: OpusSettings,
     /// Whether digits as `telephone-event` (RFC 4733) are wanted.
     pub telephone_event: bool,
+    /// Whether redundant audio (RFC 2198) is taken where it is offered. It is not sent.
+    pub redundancy: bool,
     /// The packet time where the peer asks for none, ms.
     pub ptime_ms: u8,
     /// Whether RTP and RTCP may share a port (RFC 5761).
     pub rtcp_mux: bool,
+    /// Whether VoIP metrics in RTCP (RFC 3611 §4.7) are asked for.
+    pub voip_metrics: bool,
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
         Capabilities {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            opus: OpusSettings::default(),
             telephone_event: true,
+            redundancy: false,
             ptime_ms: 20,
             rtcp_mux: true,
+            voip_metrics: true,
         }
     }
 }
@@ -68,13 +80,18 @@ pub struct Agreed {
     pub codec: Codec,
     /// The payload type that we send it with: the peer's number.
     pub tx_payload_type: u8,
+    /// How we send Opus: ours, as far as the peer's `fmtp` wants that. Of no meaning where the
+    /// codec is another.
+    pub opus: OpusSettings,
     /// What we take, by our own payload types.
     pub rx_payload_types: PayloadMap,
     /// Digits as events, where both want them.
     pub telephone_event: Option<TelephoneEvent>,
     /// Whether the peer may send comfort noise (RFC 3389, payload type 13).
     pub comfort_noise: bool,
-    /// The packet time that we send with, ms: 10 to 60 in steps of 10.
+    /// Redundant audio that the peer may send: `rtp::redundancy` takes it apart.
+    pub redundancy: Option<Redundancy>,
+    /// The packet time that we send with, ms: one that the codec has ([`Codec::ptime_ms`]).
     pub ptime_ms: u8,
     /// Our direction.
     pub direction: Direction,
@@ -84,6 +101,8 @@ pub struct Agreed {
     pub remote_rtcp: Option<SocketAddr>,
     /// Whether RTCP shares the RTP port.
     pub rtcp_mux: bool,
+    /// Whether the peer asks for VoIP metrics in RTCP, and we exchange them.
+    pub voip_metrics: bool,
     /// Whether the peer has put us on hold, in either style.
     pub remote_hold: bool,
     /// The place of the audio stream among the session's streams.
@@ -100,7 +119,7 @@ pub struct TelephoneEvent {
     pub tx: u8,
     /// The number that we receive.
     pub rx: u8,
-    /// The clock of timestamps and durations, Hz: the audio's 8000 where that was to be had.
+    /// The clock of timestamps and durations, Hz: the codec's where that was to be had.
     pub clock_rate: u32,
 }
 

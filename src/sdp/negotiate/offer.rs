@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::sdp::Direction;
 
-use super::{Agreed, Capabilities, Local, PayloadMap, write};
+use super::{Agreed, Capabilities, Local, PayloadMap, Redundancy, format, write};
 
 /// The text of our offer. With `previous` it is one within a session: payload numbers, the
 /// codec in use and the places of all streams are kept.
@@ -14,17 +14,24 @@ pub fn offer(
     previous: Option<&Agreed>,
 ) -> String {
     let codecs = offered_codecs(capabilities, previous);
-    let telephone_event = capabilities
-        .telephone_event
-        .then(|| event_format(&codecs, previous));
+    let telephone_events = if capabilities.telephone_event {
+        event_formats(&codecs, previous)
+    } else {
+        Vec::new()
+    };
+    let redundancy = redundancy(&codecs, capabilities, previous);
     let audio = write::Audio {
         proto: "RTP/AVP",
         codecs: &codecs,
-        telephone_event,
-        comfort_noise: previous.is_some_and(|agreed| agreed.comfort_noise),
+        opus: &capabilities.opus,
+        telephone_events: &telephone_events,
+        redundancy,
+        comfort_noise: previous.is_some_and(|agreed| agreed.comfort_noise)
+            && format::allow_comfort_noise(&codecs),
         ptime_ms: previous.map_or(capabilities.ptime_ms, |agreed| agreed.ptime_ms),
         direction,
         rtcp_mux: capabilities.rtcp_mux,
+        voip_metrics: capabilities.voip_metrics,
     };
     let mut text = write::session(local, (0, 0));
     let (before, after) = previous.map_or((&[][..], &[][..]), |agreed| {
@@ -48,6 +55,7 @@ fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec
     let event = previous
         .and_then(|agreed| agreed.telephone_event)
         .map(|event| event.rx);
+    let redundancy = redundancy_number(previous);
     let in_use = previous
         .map(|agreed| agreed.codec)
         .filter(|codec| capabilities.codecs.contains(codec));
@@ -61,6 +69,7 @@ fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec
         }
         let is_taken = |number: u8| {
             event == Some(number)
+                || redundancy == Some(number)
                 || known.get(number).is_some_and(|other| other != codec)
                 || offered.iter().any(|(other, _)| *other == number)
         };
@@ -75,17 +84,48 @@ fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec
     offered
 }
 
-/// Number and clock rate of telephone events; what is in use keeps both.
-fn event_format(codecs: &[(u8, Codec)], previous: Option<&Agreed>) -> (u8, u32) {
-    if let Some(kept) = previous.and_then(|agreed| agreed.telephone_event) {
-        return (kept.rx, kept.clock_rate);
+/// Numbers and clock rates of telephone events, one for each clock of the codecs (RFC 4733 §2.1);
+/// what is in use keeps both.
+fn event_formats(codecs: &[(u8, Codec)], previous: Option<&Agreed>) -> Vec<(u8, u32)> {
+    let kept = previous
+        .and_then(|agreed| agreed.telephone_event)
+        .map(|event| (event.rx, event.clock_rate));
+    let mut events: Vec<(u8, u32)> = Vec::new();
+    let rates = codecs.iter().map(|(_, codec)| codec.clock_rate());
+    for rate in rates.chain(kept.map(|(_, rate)| rate)) {
+        if events.iter().any(|(_, other)| *other == rate) {
+            continue;
+        }
+        let known = kept.filter(|(_, other)| *other == rate);
+        let is_taken = |number: u8| {
+            let mut numbers = codecs.iter().map(|(other, _)| *other);
+            numbers.any(|other| other == number)
+                || redundancy_number(previous) == Some(number)
+                || events
+                    .iter()
+                    .chain(&kept)
+                    .any(|(other, _)| *other == number)
+        };
+        let free = || (USUAL_EVENT_NUMBER..128).find(|number| !is_taken(*number));
+        let number = known.map(|(number, _)| number).or_else(free);
+        events.extend(number.map(|number| (number, rate)));
     }
-    let is_taken = |number: u8| codecs.iter().any(|(other, _)| *other == number);
-    let number = (USUAL_EVENT_NUMBER..128).find(|number| !is_taken(*number));
-    (number.unwrap_or(USUAL_EVENT_NUMBER), EVENT_RATE)
+    events
 }
 
-/// The clock of G.711.
-const EVENT_RATE: u32 = 8000;
+/// What the peer may send of redundant audio it may go on sending; we ask nobody for it.
+fn redundancy<'a>(
+    codecs: &[(u8, Codec)],
+    capabilities: &Capabilities,
+    previous: Option<&'a Agreed>,
+) -> Option<&'a Redundancy> {
+    let kept = previous?.redundancy.as_ref()?;
+    (capabilities.redundancy && kept.holds_only(codecs)).then_some(kept)
+}
+
+fn redundancy_number(previous: Option<&Agreed>) -> Option<u8> {
+    Some(previous?.redundancy.as_ref()?.payload_type)
+}
+
 /// What nearly every phone uses; some take no other.
 const USUAL_EVENT_NUMBER: u8 = 101;

@@ -3,22 +3,26 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::codec::Codec;
+use crate::codec::{Codec, OpusSettings};
 use crate::sdp::Direction;
 
 use super::format::COMFORT_NOISE;
-use super::{Local, RejectedStream};
+use super::{Local, Redundancy, RejectedStream, opus};
 
 /// Our audio stream.
 pub(super) struct Audio<'a> {
     pub(super) proto: &'a str,
     pub(super) codecs: &'a [(u8, Codec)],
+    /// What we like to receive of Opus.
+    pub(super) opus: &'a OpusSettings,
     /// Number and clock rate.
-    pub(super) telephone_event: Option<(u8, u32)>,
+    pub(super) telephone_events: &'a [(u8, u32)],
+    pub(super) redundancy: Option<&'a Redundancy>,
     pub(super) comfort_noise: bool,
     pub(super) ptime_ms: u8,
     pub(super) direction: Direction,
     pub(super) rtcp_mux: bool,
+    pub(super) voip_metrics: bool,
 }
 
 /// Everything above the first `m=` line. `time` is the offer's own in an answer.
@@ -58,20 +62,32 @@ pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
         .codecs
         .iter()
         .map(|(number, _)| *number)
+        .chain(audio.redundancy.map(|red| red.payload_type))
         .chain(audio.comfort_noise.then_some(COMFORT_NOISE))
-        .chain(audio.telephone_event.map(|(number, _)| number));
+        .chain(audio.telephone_events.iter().map(|(number, _)| *number));
     for number in numbers {
         let _ = write!(text, " {number}");
     }
     text.push_str("\r\n");
     for (number, codec) in audio.codecs {
         let (name, rate) = (codec.name(), codec.clock_rate());
-        let _ = write!(text, "a=rtpmap:{number} {name}/{rate}\r\n");
+        let _ = write!(text, "a=rtpmap:{number} {name}/{rate}");
+        if codec.channels() > 1 {
+            let _ = write!(text, "/{}", codec.channels());
+        }
+        text.push_str("\r\n");
+        if *codec == Codec::Opus {
+            let parameters = opus::parameters(audio.opus);
+            let _ = write!(text, "a=fmtp:{number} {parameters}\r\n");
+        }
+    }
+    if let Some(redundancy) = audio.redundancy {
+        redundancy.write(text, audio.codecs);
     }
     if audio.comfort_noise {
         let _ = write!(text, "a=rtpmap:{COMFORT_NOISE} CN/8000\r\n");
     }
-    if let Some((number, rate)) = audio.telephone_event {
+    for (number, rate) in audio.telephone_events {
         // 0 to 15: the sixteen digits (RFC 4733 §3.2); flash (16) means nothing to a server.
         let _ = write!(
             text,
@@ -88,5 +104,8 @@ pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
     }
     if audio.rtcp_mux {
         text.push_str("a=rtcp-mux\r\n");
+    }
+    if audio.voip_metrics {
+        text.push_str("a=rtcp-xr:voip-metrics\r\n");
     }
 }

@@ -1,8 +1,8 @@
 //! The recorder: one thread that writes every recording of the server.
 //!
-//! Sits behind `leg::tap`, whose frames come through a bounded queue that is polled, so that
-//! sending one never costs a media thread a system call. Opening, closing and events go to and
-//! from the control side. A recording on disk is valid up to its last half second at any time.
+//! Sits behind `leg::tap`, whose frames come through a bounded queue that is polled while anything
+//! is recorded, so that sending one never costs a media thread a system call. Opening, closing and
+//! events go to and from the control side, which wakes the thread. A recording on disk is valid up to its last half second at any time.
 
 mod file;
 mod writer;
@@ -129,7 +129,12 @@ pub enum RecorderError {
 
 enum Control {
     Open(Box<Recording>),
-    Close { id: u64, end_position: u64 },
+    Close {
+        id: u64,
+        end_position: u64,
+    },
+    /// The flag says it; this wakes the thread.
+    Stop,
 }
 
 /// The handle of the writer thread; dropping it closes every recording properly.
@@ -145,11 +150,19 @@ pub struct Recorder {
 impl Recorder {
     /// Starts the writer thread.
     pub fn start(settings: RecorderSettings) -> io::Result<Self> {
+        Self::start_telling(settings, || {})
+    }
+
+    /// The same; the thread calls `tell` when it has put something into [`Recorder::events`].
+    pub fn start_telling(
+        settings: RecorderSettings,
+        tell: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
         let (frames, frames_out) = bounded(settings.frames);
         let (control, control_out) = bounded(CONTROL_PLACES);
         let (events_in, events) = bounded(settings.events);
         let stop = Arc::new(AtomicBool::new(false));
-        let writer = WriterThread::new(settings, frames_out, control_out, events_in);
+        let writer = WriterThread::new(settings, frames_out, control_out, events_in, tell);
         let flag = stop.clone();
         let thread = thread::Builder::new()
             .name("recorder".into())
@@ -202,6 +215,8 @@ impl Recorder {
     /// Writes what has come and closes every recording; returns when all is on its way to disk.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
+        // Refused only by a thread that has ended.
+        let _ = self.control.send(Control::Stop);
         let thread = self
             .thread
             .lock()

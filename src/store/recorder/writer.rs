@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use super::file::Recording;
 use super::{Control, RecorderEvent, RecorderSettings};
 use crate::leg::tap::RecordFrame;
 use crate::wav::WavError;
 
-/// How often the queues are looked at.
-const POLL: Duration = Duration::from_millis(5);
+/// How often the frames are looked at while anything is recorded; those of 400 legs have room for
+/// 400 ms.
+const POLL: Duration = Duration::from_millis(10);
+/// The same while nothing is: what comes then belongs to no recording.
+const IDLE_POLL: Duration = Duration::from_millis(250);
 
-pub(super) struct WriterThread {
+pub(super) struct WriterThread<T> {
     settings: RecorderSettings,
     frames: Receiver<RecordFrame>,
     control: Receiver<Control>,
@@ -25,6 +28,8 @@ pub(super) struct WriterThread {
     backlog: VecDeque<RecorderEvent>,
     open: HashMap<u64, Entry>,
     closing: Vec<(u64, u64)>,
+    /// Called when there is a new event in the queue.
+    tell: T,
 }
 
 struct Entry {
@@ -33,12 +38,13 @@ struct Entry {
     dirty: bool,
 }
 
-impl WriterThread {
+impl<T: Fn()> WriterThread<T> {
     pub(super) fn new(
         settings: RecorderSettings,
         frames: Receiver<RecordFrame>,
         control: Receiver<Control>,
         events: Sender<RecorderEvent>,
+        tell: T,
     ) -> Self {
         Self {
             settings,
@@ -48,6 +54,7 @@ impl WriterThread {
             backlog: VecDeque::new(),
             open: HashMap::new(),
             closing: Vec::new(),
+            tell,
         }
     }
 
@@ -59,7 +66,7 @@ impl WriterThread {
             if stopping {
                 break;
             }
-            thread::sleep(POLL);
+            self.wait();
         }
         for (id, end_position) in std::mem::take(&mut self.closing) {
             self.finish(id, end_position);
@@ -68,6 +75,17 @@ impl WriterThread {
             self.finish(id, 0);
         }
         self.send_events();
+    }
+
+    /// Sleeps until the control side wants something, or it is time to look at the frames.
+    fn wait(&mut self) {
+        let idle = self.open.is_empty() && self.closing.is_empty() && self.backlog.is_empty();
+        let time = if idle { IDLE_POLL } else { POLL };
+        match self.control.recv_timeout(time) {
+            Ok(control) => self.take(control),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => thread::sleep(POLL),
+        }
     }
 
     fn round(&mut self) {
@@ -90,18 +108,23 @@ impl WriterThread {
 
     fn take_control(&mut self) {
         while let Ok(control) = self.control.try_recv() {
-            match control {
-                Control::Open(recording) => {
-                    let flush_due = Instant::now() + self.settings.flush_every;
-                    let entry = Entry {
-                        recording,
-                        flush_due,
-                        dirty: false,
-                    };
-                    self.open.insert(entry.recording.id(), entry);
-                }
-                Control::Close { id, end_position } => self.closing.push((id, end_position)),
+            self.take(control);
+        }
+    }
+
+    fn take(&mut self, control: Control) {
+        match control {
+            Control::Open(recording) => {
+                let flush_due = Instant::now() + self.settings.flush_every;
+                let entry = Entry {
+                    recording,
+                    flush_due,
+                    dirty: false,
+                };
+                self.open.insert(entry.recording.id(), entry);
             }
+            Control::Close { id, end_position } => self.closing.push((id, end_position)),
+            Control::Stop => {}
         }
     }
 
@@ -193,11 +216,16 @@ impl WriterThread {
     }
 
     fn send_events(&mut self) {
+        let mut told = false;
         while let Some(event) = self.backlog.pop_front() {
             if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
                 self.backlog.push_front(event);
-                return;
+                break;
             }
+            told = true;
+        }
+        if told {
+            (self.tell)();
         }
     }
 }
@@ -217,7 +245,8 @@ mod tests {
         let (_frames_in, frames) = bounded(8);
         let (control_in, control) = bounded(8);
         let (events, events_out) = bounded(8);
-        let mut writer = WriterThread::new(RecorderSettings::default(), frames, control, events);
+        let settings = RecorderSettings::default();
+        let mut writer = WriterThread::new(settings, frames, control, events, || {});
         writer.take_control();
         let path = dir.path().join("a.wav");
         let recording = Recording::create(5, &path, 8000, u64::MAX).unwrap();
@@ -252,7 +281,8 @@ mod tests {
         let (_frames_in, frames) = bounded(8);
         let (control_in, control) = bounded(64);
         let (events, events_out) = bounded(1);
-        let mut writer = WriterThread::new(RecorderSettings::default(), frames, control, events);
+        let settings = RecorderSettings::default();
+        let mut writer = WriterThread::new(settings, frames, control, events, || {});
         for id in 0..10 {
             let path = dir.path().join(format!("{id}.wav"));
             let recording = Recording::create(id, &path, 8000, u64::MAX).unwrap();

@@ -1,17 +1,16 @@
 //! What one leg hears: which packets are missing, and when bursts begin.
 
-/// Samples per packet.
-pub const FRAME: usize = 160;
-/// u-law magnitudes (of 127) from which a sample is part of a burst: about 6,000 and 2,000 of
-/// 32,768. A burst has 16,000; the background of 400 parties stays below 2,000.
-const LOUD: u8 = 0x58;
-const ONSET: u8 = 0x40;
+use super::format::Ear;
+
 /// So many quiet packets must go before an onset.
 const QUIET_BEFORE: u32 = 3;
 
 /// Follows one received stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listener {
+    ear: Ear,
+    /// Timestamp units in a packet.
+    ticks: u32,
     last: Option<(u16, u32)>,
     quiet: u32,
     /// RTP packets.
@@ -25,6 +24,25 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// A listener to packets of so many timestamp units.
+    pub fn new(ear: Ear, ticks: u32) -> Self {
+        Self {
+            ear,
+            ticks,
+            last: None,
+            quiet: 0,
+            packets: 0,
+            lost: 0,
+            left_out: 0,
+            onsets: Vec::new(),
+        }
+    }
+
+    /// Whether it finds bursts.
+    pub fn hears(&self) -> bool {
+        !matches!(self.ear, Ear::Deaf)
+    }
+
     /// Takes a datagram that the kernel stamped with `arrival_ns`.
     pub fn on_datagram(&mut self, datagram: &[u8], arrival_ns: i64) {
         let Some((header, payload)) = datagram.split_at_checked(12) else {
@@ -43,24 +61,22 @@ impl Listener {
                 return;
             }
             self.lost += i64::from(step) - 1;
-            let ticks = timestamp.wrapping_sub(last_timestamp) / FRAME as u32;
-            self.left_out += u64::from(ticks).saturating_sub(step as u64);
+            let passed = timestamp.wrapping_sub(last_timestamp);
+            // A division only where something is missing.
+            if passed != self.ticks {
+                self.left_out += u64::from(passed / self.ticks).saturating_sub(step as u64);
+            }
         }
         self.last = Some((seq, timestamp));
-        self.listen(payload, arrival_ns);
-    }
-
-    fn listen(&mut self, payload: &[u8], arrival_ns: i64) {
-        let magnitude = |code: &u8| !code & 0x7f;
-        let peak = payload.iter().map(magnitude).max().unwrap_or(0);
-        if peak < LOUD {
-            self.quiet += 1;
+        if !self.hears() {
             return;
         }
+        let Some(place_ns) = self.ear.loud(payload) else {
+            self.quiet += 1;
+            return;
+        };
         if self.quiet >= QUIET_BEFORE {
-            let at = payload.iter().position(|c| magnitude(c) >= ONSET);
-            self.onsets
-                .push(arrival_ns + at.unwrap_or(0) as i64 * 125_000);
+            self.onsets.push(arrival_ns + place_ns);
         }
         self.quiet = 0;
     }

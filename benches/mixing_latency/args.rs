@@ -1,0 +1,127 @@
+//! The command line.
+
+use clap::Parser;
+
+use crate::support::generator::format::Format;
+use crate::support::generator::load::Shape;
+use crate::support::generator::speech::{Speech, TalkerPhase};
+
+const EXAMPLES: &str = "\
+Examples (each behind `cargo bench --bench mixing_latency --`):
+  --legs 400 --seconds 60                    one conference, all phases against the mix
+  --legs 400,1000 --rounds 5                 cost beside a bare reflector: medians and ratios
+  --legs 400,1000 --rounds 5 --all-talking   the same with a mix for each leg
+  --legs 1000 --rooms 200                    many small rooms
+  --legs 2000 --rooms 500 --seconds 60       scale
+  --legs 400 --talker-phase steady           talkers that the mix can be placed behind
+  --legs 100 --drift 100                     clocks that are off
+  --legs 100 --codec opus                    another codec, of talkers and listeners
+  --legs 10,20,50,100,200,400,1000,2000      the curve of CPU per leg
+  --legs 400 --busy                          ticks while others want both cores";
+
+/// Mouth-to-ear latency, CPU and loss of conferences over real sockets.
+#[derive(Parser, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Numbers of legs, one run each.
+    #[arg(long, value_delimiter = ',', default_value = "2,20,100,400")]
+    pub legs: Vec<usize>,
+    /// The legs are spread over so many rooms, each with talkers of its own.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    pub rooms: usize,
+    /// Seconds measured in each run, after a warm-up of 3 s.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: u64,
+    /// How many talk in each room: with random phases each bursts once in half a second.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3))]
+    pub talkers: u64,
+    /// Random: the part of talker goes around among all legs, each at a phase of its own. Steady:
+    /// the same legs talk all the time, in spurts of syllables, at one phase.
+    #[arg(long, value_enum, default_value_t = TalkerPhase::Random)]
+    pub talker_phase: TalkerPhase,
+    /// All the others are heard too, quietly, so that every leg needs a mix of its own.
+    #[arg(long)]
+    pub all_talking: bool,
+    /// What the legs send and receive.
+    #[arg(long, value_enum, default_value_t = Format::Pcmu)]
+    pub codec: Format,
+    /// How many legs look for bursts; all, where that takes no decoder, else 20.
+    #[arg(long)]
+    pub listeners_measured: Option<usize>,
+    /// The legs' clocks are off by up to so many ppm, evenly spread over both ways.
+    #[arg(long, default_value_t = 0, value_name = "PPM",
+          value_parser = clap::value_parser!(u32).range(..=1000))]
+    pub drift: u32,
+    /// Measure a bare reflector with one socket per leg too, under the same load.
+    #[arg(long)]
+    pub reflector: bool,
+    /// Measure the reflector alone.
+    #[arg(long)]
+    pub reflector_only: bool,
+    /// Conference and reflector in turn, so often; medians of both and of their ratios.
+    #[arg(long, value_parser = at_least_one)]
+    pub rounds: Option<usize>,
+    /// A busy loop of normal priority on each core meanwhile.
+    #[arg(long)]
+    pub busy: bool,
+    /// Be the reflector.
+    #[arg(long, hide = true)]
+    pub reflect: Option<usize>,
+    /// Be a busy loop.
+    #[arg(long, hide = true)]
+    pub spin: bool,
+    /// What cargo passes.
+    #[arg(long, hide = true)]
+    pub bench: bool,
+}
+
+impl Args {
+    /// The load of so many legs.
+    pub fn shape(&self, legs: usize) -> Shape {
+        let measured = self.listeners_measured;
+        let most = if self.codec.is_costly() { 20 } else { legs };
+        Shape {
+            legs,
+            rooms: self.rooms.min(legs),
+            speech: Speech {
+                talkers: self.talkers,
+                phase: self.talker_phase,
+                all_talking: self.all_talking,
+            },
+            format: self.codec,
+            measured: measured.unwrap_or(most),
+            drift_ppm: self.drift,
+        }
+    }
+
+    /// One line that says what is asked for.
+    pub fn told(&self) -> String {
+        let mut text = format!(
+            "{}, 20 ms, {} talker(s) in a room at {} phases, {} s",
+            self.codec.codec().name(),
+            self.talkers,
+            match self.talker_phase {
+                TalkerPhase::Random => "random",
+                TalkerPhase::Steady => "steady",
+            },
+            self.seconds
+        );
+        for (said, words) in [
+            (self.all_talking, ", all talking".to_owned()),
+            (self.drift > 0, format!(", clocks +-{} ppm", self.drift)),
+            (self.busy, ", both cores wanted by others".to_owned()),
+        ] {
+            if said {
+                text.push_str(&words);
+            }
+        }
+        text
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..) => Ok(n),
+        _ => Err("a number from 1 on".to_owned()),
+    }
+}

@@ -1,0 +1,138 @@
+//! One run against the server, and one against the reflector.
+
+use std::thread;
+use std::time::Duration;
+
+use antiphon::net::sys;
+
+use crate::args::Args;
+use crate::reflector::Reflector;
+use crate::support::GENERATOR_PRIORITY;
+use crate::support::generator::load::{Load, LoadLeg, Shape};
+use crate::support::phones::Phones;
+use crate::support::server::{Cpu, Process, Server, Settings};
+use crate::support::stats::Quantiles;
+
+/// The head of the table whose rows [`conference`] prints.
+pub const HEAD: &str = "\
+| legs | rooms | onsets | p50 ms | p90 | p99 | max | missed | CPU us/leg/s | of it media \
+| lost to server | lost to legs | ticks left out | slot p99 us | generator us/leg/s | its p99, max us |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
+
+/// What a conference costs, CPU us per leg and second; prints its row.
+pub fn conference(args: &Args, shape: &Shape) -> f64 {
+    let settings = Settings {
+        codecs: vec![shape.format.key()],
+        calls: shape.legs,
+        members: shape.legs.div_ceil(shape.rooms),
+    };
+    let server = Server::start_for(&settings, |_| String::new());
+    let phones = Phones::new(&server);
+    let (mut load, dialogs) = phones.call_in(shape);
+    let cpu = measure(&mut load, args, server.process());
+    phones.leave(&mut load, &dialogs);
+    let media = server.media.clone();
+    let told = server.stop();
+    load.drain();
+    let sent: u64 = load.legs.iter().map(|l| l.sent).sum();
+    let packets: u64 = load.legs.iter().map(|l| l.listener.packets).sum();
+    let lost: i64 = load.legs.iter().map(|l| l.listener.lost).sum();
+    let left_out: u64 = load.legs.iter().map(|l| l.listener.left_out).sum();
+    let (latencies, missed) = load.latencies();
+    let q = Quantiles::new(latencies.iter().map(|ns| ns / 1000).collect());
+    let late = Quantiles::new(load.lateness.clone());
+    let cost = per_leg(cpu.all, shape, args);
+    println!(
+        "| {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {missed} | {cost:.0} | {:.0} \
+         | {} of {sent} | {lost} of {packets} | {left_out} | < {} | {:.0} | {:.0}, {:.0} |",
+        shape.legs,
+        shape.rooms,
+        q.len(),
+        q.at(0.5),
+        q.at(0.9),
+        q.at(0.99),
+        q.at(1.0),
+        per_leg(cpu.media, shape, args),
+        sent as i64 - told.rx_packets as i64,
+        told.lateness_p99_us,
+        load.cost(args.seconds),
+        late.at(0.99) * 1000.0,
+        late.at(1.0) * 1000.0,
+    );
+    let sent_to_legs = told.tx_packets as i64;
+    if told.calls != shape.legs as u64
+        || sent_to_legs != packets as i64
+        || load.refused + told.late + told.skipped_ticks > 0
+    {
+        println!(
+            "  server: media {media}; {} calls, {} ticks skipped, {} packets late, {sent_to_legs} \
+             packets sent; generator: {} packets refused",
+            told.calls, told.skipped_ticks, told.late, load.refused
+        );
+    }
+    if args.busy {
+        println!("  server's ticks: {}", told.lateness.join(", "));
+    }
+    cost
+}
+
+/// What the reflector has shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Reflected {
+    /// CPU us per leg and second.
+    pub cost: f64,
+    /// Round trips, ms.
+    pub p50_ms: f64,
+    /// Of 99 %.
+    pub p99_ms: f64,
+    /// Packets that did not come back.
+    pub lost: i64,
+}
+
+/// The same load against the reflector.
+pub fn reflected(args: &Args, shape: &Shape) -> Reflected {
+    let reflector = Reflector::start(shape.legs).expect("the reflector starts");
+    let mut legs = Vec::new();
+    for (i, &port) in reflector.ports.iter().enumerate() {
+        let leg = LoadLeg::bind(i, shape).expect("a socket");
+        let to = ("127.0.0.1", port);
+        leg.socket.connect(to).expect("a loopback address");
+        legs.push(leg);
+    }
+    let mut load = Load::new(legs, shape);
+    let cpu = measure(&mut load, args, reflector.process());
+    load.drain();
+    // Its own burst is what each leg hears here.
+    let trips = load.round_trips();
+    let q = Quantiles::new(trips.iter().map(|ns| ns / 1000).collect());
+    let lost = |l: &LoadLeg| l.sent as i64 - l.listener.packets as i64;
+    Reflected {
+        cost: per_leg(cpu.all, shape, args),
+        p50_ms: q.at(0.5),
+        p99_ms: q.at(0.99),
+        lost: load.legs.iter().map(lost).sum(),
+    }
+}
+
+/// Warms up, then runs the load for the time asked for. Returns the process' CPU time meanwhile.
+///
+/// The generator is a thread of its own: what is started by a thread inherits its priority, and the
+/// server under test must have the one that it would have elsewhere.
+fn measure(load: &mut Load, args: &Args, process: Process) -> Cpu {
+    let work = || {
+        let _ = sys::set_fifo(GENERATOR_PRIORITY);
+        load.run(Duration::from_secs(3), false);
+        load.clear();
+        let before = process.cpu();
+        load.run(Duration::from_secs(args.seconds), true);
+        let cpu = process.cpu().since(before);
+        // The last packets come back before anybody hangs up.
+        load.run(Duration::from_millis(200), false);
+        cpu
+    };
+    thread::scope(|s| s.spawn(work).join()).expect("the generator does not panic")
+}
+
+fn per_leg(cpu: Duration, shape: &Shape, args: &Args) -> f64 {
+    cpu.as_secs_f64() * 1e6 / shape.legs as f64 / args.seconds as f64
+}

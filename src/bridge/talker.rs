@@ -1,0 +1,102 @@
+//! Who is talking: the dominant party of a bridge, by its level with hysteresis.
+//!
+//! Sits beside the mix. A party takes over when it was clearly louder for some time, so that a
+//! cough changes nothing; who has fallen silent stays dominant until another talks.
+
+use super::port::Port;
+
+/// A party's loudness: follows the peaks of its frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Loudness(i32);
+
+impl Loudness {
+    /// Takes a frame's peak in: up within some 60 ms, down within some 300.
+    pub fn follow(&mut self, peak: i16) {
+        let target = i32::from(peak) << 8;
+        let step = if target > self.0 { 2 } else { 4 };
+        self.0 += (target - self.0) >> step;
+    }
+}
+
+/// The dominant party of a bridge.
+#[derive(Debug, Default)]
+pub(super) struct Dominant {
+    owner: Option<u32>,
+    loudness: i32,
+    /// The louder one, and for how many ticks it was.
+    rival: Option<(u32, u32)>,
+    /// Ticks since anybody was heard.
+    quiet: u32,
+    /// Whether somebody else was heard in this tick.
+    others: bool,
+}
+
+impl Dominant {
+    /// Begins a tick.
+    pub fn begin(&mut self) {
+        self.quiet = self.quiet.saturating_add(1);
+        self.others = false;
+        self.loudness = 0;
+    }
+
+    /// A party that is heard in this tick. The loudest rival so far is kept in `loudest`.
+    pub fn hear(&mut self, port: &Port, loudest: &mut Option<(u32, i32)>) {
+        self.quiet = 0;
+        let loudness = port.loudness.0;
+        if self.owner == Some(port.owner) {
+            self.loudness = loudness;
+            return;
+        }
+        self.others = true;
+        if loudest.is_none_or(|(_, most)| loudness > most) {
+            *loudest = Some((port.owner, loudness));
+        }
+    }
+
+    /// Ends a tick.
+    pub fn end(&mut self, loudest: Option<(u32, i32)>) {
+        let Some((owner, loudness)) = loudest else {
+            self.rival = None;
+            return;
+        };
+        // Twice the level (6 dB) takes over; who is silent has a level of zero.
+        if loudness < 2 * self.loudness {
+            self.rival = None;
+            return;
+        }
+        let ticks = match self.rival {
+            Some((rival, ticks)) if rival == owner => ticks + 1,
+            _ => 1,
+        };
+        self.rival = Some((owner, ticks));
+        if ticks >= TAKE_OVER_TICKS || self.owner.is_none() {
+            self.owner = Some(owner);
+            self.loudness = loudness;
+            self.rival = None;
+        }
+    }
+
+    /// A party has left.
+    pub fn forget(&mut self, owner: u32) {
+        if self.owner == Some(owner) {
+            self.owner = None;
+        }
+    }
+
+    pub fn owner(&self) -> Option<u32> {
+        self.owner
+    }
+
+    /// Whether nobody was heard in this tick and the one before.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet >= 2
+    }
+
+    /// Whether somebody other than the dominant party was heard in this tick.
+    pub fn others_talk(&self) -> bool {
+        self.others
+    }
+}
+
+/// 60 ms of being louder: an onset, not a click.
+const TAKE_OVER_TICKS: u32 = 3;

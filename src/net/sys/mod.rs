@@ -1,0 +1,183 @@
+//! The system calls that `std`, `socket2` and `tokio` do not offer: receive with kernel time
+//! stamps, batched send, absolute sleep, real-time scheduling. All of the project's `unsafe` is
+//! here. Nothing in it allocates, locks or logs once a [`Batch`] exists.
+//!
+//! rx and tx are the server's.
+
+#![allow(
+    unsafe_code,
+    reason = "system calls without a safe wrapper that neither allocates nor locks"
+)]
+
+mod receive;
+mod send;
+
+use std::io;
+use std::mem;
+use std::ptr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::audio::MediaTime;
+
+pub use crate::net::clock::{ClockMap, WallStamp};
+pub use receive::{Batch, ReceiveCounters, Received, enable_timestamps, recv_batch, recv_one};
+pub use send::{SendCounters, connect, disconnect, send, send_batch};
+
+/// Packets that are received or sent in one go at most.
+pub const BATCH_PACKETS: usize = 32;
+/// Bytes of a receive buffer: above any RTP packet on an Ethernet path; longer ones are dropped.
+pub const PACKET_BYTES: usize = 2048;
+
+// ---------------------------------------------------------------------------------------------
+// Clocks
+
+/// Now, since the process-wide media epoch: the first call of this function. Monotonic.
+pub fn monotonic_now() -> MediaTime {
+    MediaTime::from_micros((media_ns() / 1000) as u64)
+}
+
+/// CPU time that the calling thread has used.
+pub fn thread_cpu_time() -> Duration {
+    Duration::from_nanos(clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) as u64)
+}
+
+/// Sleeps until `deadline` by absolute time, so that being late once does not shift what follows.
+/// Returns at once when it has passed.
+pub fn sleep_until(deadline: MediaTime) {
+    let ns = epoch_ns() + (deadline.as_micros() as i64).saturating_mul(1000);
+    let time = libc::timespec {
+        tv_sec: ns / 1_000_000_000,
+        tv_nsec: ns % 1_000_000_000,
+    };
+    loop {
+        // SAFETY: `time` is a valid timespec that outlives the call; a null remainder is allowed.
+        let error = unsafe {
+            libc::clock_nanosleep(
+                libc::CLOCK_MONOTONIC,
+                libc::TIMER_ABSTIME,
+                &raw const time,
+                ptr::null_mut(),
+            )
+        };
+        if error != libc::EINTR {
+            return;
+        }
+    }
+}
+
+/// Since the media epoch, nanoseconds.
+pub(super) fn media_ns() -> i64 {
+    // The epoch first: taken after the reading, the first time would be before it.
+    let epoch = epoch_ns();
+    clock_ns(libc::CLOCK_MONOTONIC) - epoch
+}
+
+/// CLOCK_REALTIME, nanoseconds since 1970.
+pub(super) fn wall_ns() -> i64 {
+    clock_ns(libc::CLOCK_REALTIME)
+}
+
+fn epoch_ns() -> i64 {
+    static EPOCH: OnceLock<i64> = OnceLock::new();
+    *EPOCH.get_or_init(|| clock_ns(libc::CLOCK_MONOTONIC))
+}
+
+fn clock_ns(clock: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid, writable timespec; the clocks in use exist on every Linux.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+// ---------------------------------------------------------------------------------------------
+// The process and the thread
+
+/// Gives the calling thread the real-time class SCHED_FIFO at `priority` (1 to 99). Fails with
+/// `PermissionDenied` without CAP_SYS_NICE or an RLIMIT_RTPRIO; the thread then runs on as before.
+pub fn set_fifo(priority: u8) -> io::Result<()> {
+    let parameters = libc::sched_param {
+        sched_priority: i32::from(priority),
+    };
+    // SAFETY: `parameters` is a valid sched_param; process id 0 names the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    check(result)
+}
+
+/// Raises the soft limit on open descriptors to the hard one; returns the limit now in force.
+pub fn raise_nofile() -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid, writable rlimit.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    if limit.rlim_cur < limit.rlim_max {
+        let raised = libc::rlimit {
+            rlim_cur: limit.rlim_max,
+            ..limit
+        };
+        // SAFETY: `raised` is a valid rlimit that outlives the call.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) })?;
+        limit = raised;
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// Bytes that an unprivileged process may still write to the file system of `path`.
+pub fn free_bytes(path: &std::path::Path) -> io::Result<u64> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: statvfs is plain data for which all zeroes is a valid value.
+    let mut stat: libc::statvfs = unsafe { mem::zeroed() };
+    // SAFETY: `path` is a C string and `stat` a writable statvfs, both live for the call.
+    check(unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) })?;
+    Ok(stat.f_bavail * stat.f_frsize)
+}
+
+/// Whether an error is an ICMP answer to an earlier packet that the socket held ready.
+fn is_icmp(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNREFUSED
+                | libc::EHOSTUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENETUNREACH
+                | libc::ENOPROTOOPT
+                | libc::EPROTO
+        )
+    )
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_runs_forward_and_sleeps_to_the_deadline() {
+        let start = monotonic_now();
+        let deadline = start + Duration::from_millis(3);
+        sleep_until(deadline);
+        assert!(monotonic_now() >= deadline);
+        sleep_until(start); // in the past: at once
+        assert!(thread_cpu_time() > Duration::ZERO);
+    }
+
+    #[test]
+    fn the_descriptor_limit_is_raised_to_the_hard_one() {
+        let limit = raise_nofile().unwrap();
+        assert_eq!(raise_nofile().unwrap(), limit);
+        assert!(limit > 0);
+    }
+}

@@ -1,0 +1,175 @@
+//! Where in the 20 ms a bridge is mixed: just behind the packets of who talks.
+//!
+//! A packet then waits 1 to 2 ms for the mix, and not 10 on the average. A bridge moves by 1 ms a
+//! tick: in silence; towards an earlier slot also while nobody but the dominant party talks, whose
+//! packets are all there; and in any speech where its packets would come too late. Its ticks stay
+//! within half a tick of where it began, so that the media line stays with the clock.
+
+use std::time::Duration;
+
+use super::{Room, SLOTS, Worker};
+
+/// Half a tick, in slots: how far a bridge may be from its home.
+const REACH: i32 = SLOTS as i32 / 2;
+/// The same while somebody talks whose clock drifts: the way around can wait for a pause.
+const REACH_IN_SPEECH: i32 = REACH + 4;
+const SLOT_US: i32 = 1000;
+/// A fetch that takes longer is a machine that is overloaded.
+const MAX_FETCH_US: i32 = 10_000;
+/// What a slot is off without being worth a move, ms: deadlines vary by some tenths.
+const SLACK: i32 = 1;
+
+/// Where a bridge is, against where it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Phase {
+    /// Slots later (or earlier) than its home.
+    offset: i32,
+    /// The millisecond of its last tick.
+    last_ms: Option<u64>,
+    /// How long it takes to fetch what all parties say, us, smoothed.
+    fetch_us: i32,
+}
+
+impl Phase {
+    /// Whether a slot that comes up at `ms` is this tick's: a bridge that has just moved on by one
+    /// slot meets it again at once.
+    pub fn is_due(&mut self, ms: u64) -> bool {
+        let due = self
+            .last_ms
+            .is_none_or(|last| ms.saturating_sub(last) >= SLOTS as u64 / 2);
+        if due {
+            self.last_ms = Some(ms);
+        }
+        due
+    }
+
+    /// How long the last fetch took.
+    pub fn fetched_in(&mut self, time: Duration) {
+        let us = time.as_micros().min(MAX_FETCH_US as u128) as i32;
+        self.fetch_us += (us - self.fetch_us) / 16;
+    }
+}
+
+/// The step that a bridge takes from `slot` towards the first slot at or behind `deadline_us`, -1,
+/// 0 or 1.
+fn step(slot: usize, offset: i32, deadline_us: i32, moves: Moves) -> i32 {
+    let wanted = (deadline_us + SLOT_US - 1).div_euclid(SLOT_US);
+    let around = SLOTS as i32;
+    let mut to = (wanted - slot as i32 + REACH).rem_euclid(around) - REACH;
+    if (-SLACK..=0).contains(&to) {
+        return 0;
+    }
+    let reach = if moves.later { REACH } else { REACH_IN_SPEECH };
+    if offset + to < -reach {
+        to += around;
+    } else if offset + to > reach {
+        to -= around;
+    }
+    match to {
+        i32::MIN..=-1 if moves.earlier => -1,
+        // Its packets begin to come too late.
+        1 => 1,
+        2.. if moves.later => 1,
+        _ => 0,
+    }
+}
+
+/// Which moves would be heard by nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moves {
+    earlier: bool,
+    later: bool,
+}
+
+impl Worker {
+    /// Moves a bridge by one slot where that brings it nearer to its dominant party's packets.
+    pub(super) fn place(&mut self, bridge: u32) {
+        let Some(Some(room)) = self.rooms.get(bridge as usize) else {
+            return;
+        };
+        let deadline = self.deadline_us(room);
+        let quiet = room.bridge.is_quiet();
+        let moves = Moves {
+            earlier: quiet || !room.bridge.others_talk(),
+            later: quiet,
+        };
+        let Some(step) = deadline.map(|us| step(room.slot, room.phase.offset, us, moves)) else {
+            return;
+        };
+        if step == 0 {
+            return;
+        }
+        let from = room.slot;
+        let to = (from as i32 + step).rem_euclid(SLOTS as i32) as usize;
+        let parties = room.bridge.len();
+        if let Some(Some(room)) = self.rooms.get_mut(bridge as usize) {
+            room.slot = to;
+            room.phase.offset += step;
+        }
+        self.slots.move_bridge(bridge, from, to, parties as u32);
+        self.counts.moves += 1;
+    }
+
+    /// When the fetch of a tick has to begin for the dominant party's packet to be there at its end.
+    fn deadline_us(&self, room: &Room) -> Option<i32> {
+        let owner = room.bridge.dominant()?;
+        let seat = self.seats.get(owner as usize)?.as_ref()?;
+        Some(seat.leg.arrival_deadline_us()? as i32 - room.phase.fetch_us)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Moves = Moves {
+        earlier: true,
+        later: true,
+    };
+
+    /// Steps until none is wanted; the slot, the offset and the number of steps.
+    fn settle(mut slot: usize, mut offset: i32, deadline_us: i32) -> (usize, i32, u32) {
+        let mut steps = 0;
+        loop {
+            let by = step(slot, offset, deadline_us, ALL);
+            if by == 0 {
+                return (slot, offset, steps);
+            }
+            steps += 1;
+            assert!(steps <= SLOTS as u32, "it goes on for ever");
+            slot = (slot as i32 + by).rem_euclid(SLOTS as i32) as usize;
+            offset += by;
+        }
+    }
+
+    #[test]
+    fn it_settles_behind_the_deadline_from_everywhere_and_stays_near_its_home() {
+        for slot in 0..SLOTS {
+            for offset in -REACH..=REACH {
+                for deadline in (-3000..20_000).step_by(250) {
+                    let (to, there, _) = settle(slot, offset, deadline);
+                    let wait = (to as i32 * 1000 - deadline).rem_euclid(20_000);
+                    assert!(wait <= 2000, "{slot} {offset} {deadline}: {wait} us");
+                    assert!((-REACH..=REACH).contains(&there));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn in_speech_it_moves_only_where_nobody_hears_it() {
+        let speech = Moves {
+            earlier: false,
+            later: false,
+        };
+        assert_eq!(step(10, 0, 5_000, speech), 0);
+        assert_eq!(step(10, 0, 15_000, speech), 0);
+        assert_eq!(step(10, 0, 10_400, speech), 1, "packets come too late");
+        let alone = Moves {
+            earlier: true,
+            ..speech
+        };
+        assert_eq!(step(10, 0, 5_000, alone), -1);
+        assert_eq!(step(10, 0, 15_000, alone), 0);
+    }
+}
