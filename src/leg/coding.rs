@@ -2,7 +2,7 @@
 //! exchanged as a whole when another codec is agreed on.
 
 use super::LegParams;
-use super::playout::{Playout, PlayoutSettings};
+use super::playout::{Decoders, Playout, PlayoutSettings};
 use super::transmit::MAX_PACKET;
 use crate::audio::NARROWBAND;
 use crate::audio::polyphase::Resampler;
@@ -66,13 +66,16 @@ impl Coding {
         let codec = params.codec;
         let rate = codec.sample_rate();
         let resampler = |from, to| (from != to).then(|| Box::new(Resampler::new(from, to)));
+        let mut playout = Playout::new(PlayoutSettings {
+            max_delay_ms: jitter_max_ms,
+            rate,
+        });
+        let received: Vec<Codec> = params.rx_codecs().collect();
+        playout.set_decoders(Decoders::new(&received, rate)?);
         Ok(Self {
             key: EncodingKey::new(codec, params.opus),
             encoder: Encoder::new(codec, &params.opus)?,
-            playout: Playout::new(PlayoutSettings {
-                max_delay_ms: jitter_max_ms,
-                rate,
-            }),
+            playout,
             pending: vec![0; codec.frame_samples(MAX_PTIME_MS + TICK_MS)].into(),
             held: vec![0; MAX_PACKET].into(),
             up: resampler(NARROWBAND, rate),
@@ -83,8 +86,8 @@ impl Coding {
 
     /// Whether these serve a leg with other parameters as well.
     pub fn serves(&self, params: &LegParams) -> bool {
-        self.key
-            .is_served_like(EncodingKey::new(params.codec, params.opus))
+        let sent = EncodingKey::new(params.codec, params.opus);
+        self.key.is_served_like(sent) && params.rx_codecs().all(|c| self.playout.takes(c))
     }
 
     /// Encodes a frame; nothing where there is nothing to send.

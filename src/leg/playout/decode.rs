@@ -2,7 +2,7 @@
 //! the codec itself does about loss.
 
 use super::store::Kept;
-use super::{Decoders, Newest, Playout};
+use super::{Decoders, Newest, Playout, decoders};
 use crate::codec::Codec;
 use crate::rtp::jitter::Put;
 
@@ -11,6 +11,12 @@ impl Playout {
     /// to be freed elsewhere. What waited in them is gone.
     pub fn set_decoders(&mut self, decoders: Option<Box<Decoders>>) -> Option<Box<Decoders>> {
         std::mem::replace(&mut self.decoders, decoders)
+    }
+
+    /// Whether packets of a codec can be played.
+    pub fn takes(&self, codec: Codec) -> bool {
+        !decoders::is_needed(codec, self.settings.rate)
+            || self.decoders.as_ref().is_some_and(|d| d.has(codec))
     }
 
     /// Keeps a payload until its turn.
