@@ -15,6 +15,8 @@ use rand::{Rng, SeedableRng};
 mod cases;
 #[path = "sim_playout/clean.rs"]
 mod clean;
+#[path = "sim_playout/codecs.rs"]
+mod codecs;
 #[path = "sim_playout/hostile.rs"]
 mod hostile;
 #[path = "sim_playout/network.rs"]

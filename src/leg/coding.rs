@@ -89,7 +89,7 @@ impl CodingNeeds {
         let rate = params.codec.sample_rate();
         let needed = |codec: Codec| !codec.is_stateless() || codec.sample_rate() != rate;
         let bits = Codec::ALL.iter().zip(0u8..).filter(|(codec, _)| {
-            needed(**codec) && receivable(params).any(|may_come| may_come == **codec)
+            needed(**codec) && params.rx_codecs().any(|may_come| may_come == **codec)
         });
         Self {
             key: EncodingKey::new(params.codec, params.opus),
@@ -101,10 +101,6 @@ impl CodingNeeds {
     pub fn serve(&self, others: &CodingNeeds) -> bool {
         self.key.is_served_like(others.key) && others.decoders & !self.decoders == 0
     }
-}
-
-fn receivable(params: &LegParams) -> impl Iterator<Item = Codec> + '_ {
-    params.rx_types.iter().flatten().map(|&(_, codec)| codec)
 }
 
 /// A leg's codec with all the memory that it needs.
@@ -140,8 +136,8 @@ impl Coding {
             max_delay_ms: jitter_max_ms,
             rate,
         });
-        let codecs: Vec<Codec> = receivable(params).collect();
-        playout.set_decoders(Decoders::new(&codecs, rate)?);
+        let received: Vec<Codec> = params.rx_codecs().collect();
+        playout.set_decoders(Decoders::new(&received, rate)?);
         Ok(Self {
             needs: CodingNeeds::of(params),
             encoder: Encoder::new(codec, &params.opus)?,
@@ -157,9 +153,7 @@ impl Coding {
 
     /// Whether these serve a leg with other parameters as well.
     pub fn serves(&self, params: &LegParams) -> bool {
-        self.needs
-            .key
-            .is_served_like(EncodingKey::new(params.codec, params.opus))
+        self.needs.serve(&CodingNeeds::of(params))
     }
 
     /// Encodes a frame; nothing where there is nothing to send.

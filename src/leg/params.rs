@@ -83,6 +83,11 @@ impl LegParams {
         }
     }
 
+    /// What may come.
+    pub fn rx_codecs(&self) -> impl Iterator<Item = Codec> {
+        self.rx_types.iter().flatten().map(|&(_, codec)| codec)
+    }
+
     /// The codec of a received payload type.
     pub fn rx_codec(&self, payload_type: u8) -> Option<Codec> {
         self.rx_types

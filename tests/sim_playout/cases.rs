@@ -13,6 +13,8 @@
 //! =AACS  what the last pulls gave: audio, concealed, silence
 //! !name n   a statistic is n
 //! # to the end: a comment
+//! 50x    all letters of the next word, 50 times
+//! !added n   the least depth of the last 50 pulls, ms
 //! ```
 
 use std::collections::VecDeque;
@@ -44,6 +46,7 @@ struct Case {
     held: VecDeque<Sent>,
     now_us: u64,
     kinds: String,
+    depths: Vec<u32>,
 }
 
 impl Case {
@@ -106,6 +109,7 @@ impl Case {
                     Pulled::Concealed => 'C',
                     Pulled::Silence => 'S',
                 });
+                self.depths.push(self.playout.stats().depth_samples);
             }
             other => panic!("unknown event {other}"),
         }
@@ -123,6 +127,10 @@ impl Case {
             "expanded" => stats.expanded,
             "accelerated" => stats.accelerated,
             "restarts" => stats.restarts,
+            "added" => {
+                let last = &self.depths[self.depths.len().saturating_sub(50)..];
+                u64::from(last.iter().min().copied().unwrap_or(0) / 8)
+            }
             other => panic!("unknown statistic {other}"),
         }
     }
@@ -147,7 +155,9 @@ fn check(line: &str, place: &str) {
         held: VecDeque::new(),
         now_us: 1_000_000,
         kinds: String::new(),
+        depths: Vec::new(),
     };
+    let mut times = 1;
     let mut words = line.split_whitespace();
     while let Some(word) = words.next() {
         if let Some(kinds) = word.strip_prefix('=') {
@@ -161,11 +171,15 @@ fn check(line: &str, place: &str) {
             assert_eq!(
                 case.statistic(name),
                 expected,
-                "{place}: {name} after {}",
-                case.kinds
+                "{place}: {name} after ...{}",
+                &case.kinds[case.kinds.len().saturating_sub(60)..]
             );
+        } else if let Some(number) = word.strip_suffix('x') {
+            times = number.parse().unwrap();
         } else {
-            word.chars().for_each(|letter| case.event(letter));
+            for _ in 0..std::mem::replace(&mut times, 1) {
+                word.chars().for_each(|letter| case.event(letter));
+            }
         }
     }
 }

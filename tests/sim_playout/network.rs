@@ -90,6 +90,27 @@ fn drift_costs_a_stretch_and_no_loss() {
 }
 
 #[test]
+fn an_hour_of_drift_is_neither_heard_nor_adds_delay() {
+    for drift_ppm in [-200.0, 200.0] {
+        let sender = Sender {
+            drift_ppm,
+            ..Sender::default()
+        };
+        let mut packets = sender.packets(3600);
+        jitter(&mut packets, &mut random(7), 300);
+        let run = play(packets, 3590);
+        let last = run.last();
+        // Its 720 ms are moved a tick at a time, in pauses or a pitch period long.
+        assert!(last.late + last.restarts <= 1, "{drift_ppm}: {last:?}");
+        assert!(last.concealed_samples <= 160, "{drift_ppm}: {last:?}");
+        assert!(last.accelerated + last.expanded <= 5760 + 400, "{last:?}");
+        assert!(last.mean_depth_samples <= 190.0, "{drift_ppm}: {last:?}");
+        let added = run.added_delay_ms(3590);
+        assert!(added <= 20.0, "{drift_ppm}: {added} ms");
+    }
+}
+
+#[test]
 fn each_lost_packet_is_concealed_and_nothing_else() {
     for seed in 0..10 {
         let mut random = random(seed);

@@ -2,7 +2,7 @@
 //! the codec itself does about loss.
 
 use super::store::Kept;
-use super::{Decoders, Newest, Playout};
+use super::{Decoders, Newest, Playout, decoders};
 use crate::codec::Codec;
 use crate::rtp::jitter::Put;
 
@@ -11,6 +11,12 @@ impl Playout {
     /// to be freed elsewhere. What waited in them is gone.
     pub fn set_decoders(&mut self, decoders: Option<Box<Decoders>>) -> Option<Box<Decoders>> {
         std::mem::replace(&mut self.decoders, decoders)
+    }
+
+    /// Whether packets of a codec can be played.
+    pub fn takes(&self, codec: Codec) -> bool {
+        !decoders::is_needed(codec, self.settings.rate)
+            || self.decoders.as_ref().is_some_and(|d| d.has(codec))
     }
 
     /// Keeps a payload until its turn.
@@ -129,5 +135,5 @@ impl Playout {
 /// The longest loss that Opus fills at once, and the step of lengths, samples at 48 kHz.
 const REPAIR_MAX_MS: usize = 120;
 const REPAIR_STEP: usize = 120;
-/// How long a loss that could be repaired keeps the delay up: 4 s.
-const REPAIR_TICKS: u32 = 200;
+/// How long a loss that could be repaired keeps the delay up: 3.5 s.
+const REPAIR_TICKS: u32 = 175;

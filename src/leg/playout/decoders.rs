@@ -81,7 +81,6 @@ impl Decoders {
             return 0;
         };
         self.switch_to(first.codec);
-        self.spare_len = 0;
         let payload = self.store.payload(&first);
         let room = first.codec.samples(payload).min(self.scratch.len());
         let written = match self.current {
@@ -92,6 +91,7 @@ impl Decoders {
             }
             None => 0,
         };
+        self.blend_spare(&mut out[..written]);
         self.last_seq = first.seq;
         self.decoded_to = first.at + first.len;
         self.store.pop();
@@ -125,10 +125,10 @@ impl Decoders {
         let (Some(first), Some(n)) = (self.store.first(), self.current) else {
             return false;
         };
-        self.spare_len = 0;
         let payload = self.store.payload(&first);
         let repaired = self.streams[n].decoder.decode_fec(payload, out) == out.len();
         if repaired {
+            self.blend_spare(out);
             self.decoded_to = first.at;
             self.last_seq = first.seq.add(u16::MAX);
         }
@@ -163,11 +163,24 @@ impl Decoders {
         true
     }
 
+    /// The decoder goes on behind the last step that it concealed, which was not played to its end:
+    /// what is left of that leads over.
+    fn blend_spare(&mut self, out: &mut [i16]) {
+        let len = std::mem::take(&mut self.spare_len);
+        let scale = 1.0 / (len + 1) as f32;
+        for (n, (new, old)) in out.iter_mut().zip(&self.spare[..len]).enumerate() {
+            let weight = (n + 1) as f32 * scale;
+            let old = f32::from(*old);
+            *new = (old + (f32::from(*new) - old) * weight) as i16;
+        }
+    }
+
     fn switch_to(&mut self, codec: Codec) {
         let n = self.streams.iter().position(|s| s.decoder.codec() == codec);
         if n == self.current {
             return;
         }
+        self.spare_len = 0;
         self.current = n;
         if let Some(n) = n {
             let stream = &mut self.streams[n];

@@ -22,7 +22,7 @@ impl Playout {
             return;
         }
         let waits = decoders::is_needed(codec, self.settings.rate);
-        if waits && !self.decoders.as_ref().is_some_and(|d| d.has(codec)) {
+        if !self.takes(codec) {
             self.stats.undecodable += 1;
             return;
         }
@@ -53,6 +53,41 @@ impl Playout {
             arrival,
         };
         self.store(received, waits.then_some((codec, packet.payload)));
+    }
+
+    /// Takes in an older frame that a packet carries again (RFC 2198), `offset` units of the
+    /// timestamp before it: what is missing there is filled. Of codecs without state only, at the
+    /// playout's rate; others repair themselves. Call it before the packet itself is inserted.
+    pub fn insert_redundant(
+        &mut self,
+        packet: &Packet<'_>,
+        codec: Codec,
+        offset: u32,
+        block: &[u8],
+    ) {
+        let len = codec.samples(block);
+        let known = self.state != State::Empty && self.ssrc == Some(packet.ssrc);
+        let fits = len > 0 && len <= self.scratch.len();
+        if !known || !fits || decoders::is_needed(codec, self.settings.rate) {
+            return;
+        }
+        let at = self.position(packet.timestamp.0.wrapping_sub(offset));
+        let lateness = self.buffer.start() - at;
+        // Only what lies between the packets around it: another line is none of ours.
+        if codec.clock_rate() != self.clock || at > self.newest.at + MAX_AHEAD * self.newest.len {
+            return;
+        }
+        codec.decode(block, &mut self.scratch[..len]);
+        if lateness > 0 {
+            self.reach_back(at, lateness);
+        }
+        if self.buffer.put(at, &self.scratch[..len]) == Put::Stored {
+            self.stats.repaired += 1;
+            self.repair_tick = Some(self.tick);
+        } else if self.gap_start.is_some_and(|gap| at >= gap) {
+            // With more delay it would have come in time.
+            self.repair_tick = Some(self.tick);
+        }
     }
 
     /// Takes a comfort noise packet in (RFC 3389): instead of concealing, noise of its level is

@@ -247,7 +247,7 @@ impl Playout {
         let patience = if excess.unsigned_abs() > 4 * tick as u64 {
             6
         } else {
-            50
+            25
         };
         let impatience = self.refused as f32 / patience as f32;
         (0.9 - impatience).max(-1.0)
