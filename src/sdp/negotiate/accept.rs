@@ -46,6 +46,7 @@ pub fn accept(
         opus: answered.opus,
         rx_payload_types: offered.payload_map(),
         telephone_event: common_event(&offered, &answered, codec),
+        event_types: offered.telephone_events.clone(),
         redundancy: offered
             .redundancy
             .clone()

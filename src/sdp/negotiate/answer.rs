@@ -82,6 +82,7 @@ fn agree(
                 clock_rate,
             }
         }),
+        event_types: formats.telephone_event(codec).into_iter().collect(),
         redundancy: formats.redundancy.clone(),
         comfort_noise: formats.comfort_noise,
         ptime_ms: format::ptime_ms(media, codec, capabilities.ptime_ms),

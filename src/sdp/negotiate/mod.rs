@@ -87,6 +87,9 @@ pub struct Agreed {
     pub rx_payload_types: PayloadMap,
     /// Digits as events, where both want them.
     pub telephone_event: Option<TelephoneEvent>,
+    /// The numbers of telephone events in our description, with their clocks, Hz: in use or not, a
+    /// later offer keeps them.
+    pub event_types: Vec<(u8, u32)>,
     /// Whether the peer may send comfort noise (RFC 3389, payload type 13).
     pub comfort_noise: bool,
     /// Redundant audio that the peer may send: `rtp::redundancy` takes it apart.

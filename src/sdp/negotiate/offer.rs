@@ -52,10 +52,6 @@ pub fn offer(
 /// (RFC 3264 §8.3.2: a number keeps its meaning for the session).
 fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec<(u8, Codec)> {
     let known = previous.map_or_else(PayloadMap::new, |agreed| agreed.rx_payload_types);
-    let event = previous
-        .and_then(|agreed| agreed.telephone_event)
-        .map(|event| event.rx);
-    let redundancy = redundancy_number(previous);
     let in_use = previous
         .map(|agreed| agreed.codec)
         .filter(|codec| capabilities.codecs.contains(codec));
@@ -68,10 +64,7 @@ fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec
             continue;
         }
         let is_taken = |number: u8| {
-            event == Some(number)
-                || redundancy == Some(number)
-                || known.get(number).is_some_and(|other| other != codec)
-                || offered.iter().any(|(other, _)| *other == number)
+            is_known(previous, number) || offered.iter().any(|(other, _)| *other == number)
         };
         let number = known
             .payload_type(codec)
@@ -85,32 +78,38 @@ fn offered_codecs(capabilities: &Capabilities, previous: Option<&Agreed>) -> Vec
 }
 
 /// Numbers and clock rates of telephone events, one for each clock of the codecs (RFC 4733 §2.1);
-/// what is in use keeps both.
+/// what was there keeps its number.
 fn event_formats(codecs: &[(u8, Codec)], previous: Option<&Agreed>) -> Vec<(u8, u32)> {
-    let kept = previous
-        .and_then(|agreed| agreed.telephone_event)
-        .map(|event| (event.rx, event.clock_rate));
+    let kept = previous.map_or(&[][..], |agreed| &agreed.event_types);
     let mut events: Vec<(u8, u32)> = Vec::new();
     let rates = codecs.iter().map(|(_, codec)| codec.clock_rate());
-    for rate in rates.chain(kept.map(|(_, rate)| rate)) {
+    for rate in rates.chain(kept.iter().map(|(_, rate)| *rate)) {
         if events.iter().any(|(_, other)| *other == rate) {
             continue;
         }
-        let known = kept.filter(|(_, other)| *other == rate);
         let is_taken = |number: u8| {
             let mut numbers = codecs.iter().map(|(other, _)| *other);
-            numbers.any(|other| other == number)
-                || redundancy_number(previous) == Some(number)
-                || events
-                    .iter()
-                    .chain(&kept)
-                    .any(|(other, _)| *other == number)
+            let mut events = events.iter().map(|(other, _)| *other);
+            is_known(previous, number)
+                || numbers.any(|other| other == number)
+                || events.any(|other| other == number)
         };
+        let known = kept.iter().find(|(_, other)| *other == rate);
         let free = || (USUAL_EVENT_NUMBER..128).find(|number| !is_taken(*number));
-        let number = known.map(|(number, _)| number).or_else(free);
+        let number = known.map(|(number, _)| *number).or_else(free);
         events.extend(number.map(|number| (number, rate)));
     }
     events
+}
+
+/// Whether a number has a meaning in the session already.
+fn is_known(previous: Option<&Agreed>, number: u8) -> bool {
+    previous.is_some_and(|agreed| {
+        let redundancy = agreed.redundancy.as_ref();
+        agreed.rx_payload_types.get(number).is_some()
+            || agreed.event_types.iter().any(|(other, _)| *other == number)
+            || redundancy.is_some_and(|red| red.payload_type == number)
+    })
 }
 
 /// What the peer may send of redundant audio it may go on sending; we ask nobody for it.
@@ -121,10 +120,6 @@ fn redundancy<'a>(
 ) -> Option<&'a Redundancy> {
     let kept = previous?.redundancy.as_ref()?;
     (capabilities.redundancy && kept.holds_only(codecs)).then_some(kept)
-}
-
-fn redundancy_number(previous: Option<&Agreed>) -> Option<u8> {
-    Some(previous?.redundancy.as_ref()?.payload_type)
 }
 
 /// What nearly every phone uses; some take no other.

@@ -33,7 +33,7 @@ pub(super) fn find(media: &Media, codecs: &[(u8, Codec)]) -> Option<Redundancy> 
             let mut all = codecs.iter();
             let (_, codec) = all.find(|(other, _)| *other == number)?;
             let fits =
-                codec.clock_rate() == map.clock_rate && u32::from(codec.channels()) >= map.channels;
+                codec.clock_rate() == map.clock_rate && map.channels <= codec.channels().into();
             fits.then_some(number)
         };
         let formats: Option<Vec<u8>> = media.fmtp(number)?.split('/').map(held).collect();
@@ -60,13 +60,10 @@ impl Redundancy {
             formats,
         } = self;
         let _ = write!(text, "a=rtpmap:{payload_type} red/{clock_rate}");
-        let primary = codecs
-            .iter()
-            .find(|(number, _)| formats.first() == Some(number));
-        if let Some((_, codec)) = primary
-            && codec.channels() > 1
-        {
-            let _ = write!(text, "/{}", codec.channels());
+        let held = codecs.iter().filter(|(number, _)| formats.contains(number));
+        let channels = held.map(|(_, codec)| codec.channels()).min();
+        if let Some(channels) = channels.filter(|channels| *channels > 1) {
+            let _ = write!(text, "/{channels}");
         }
         let numbers: Vec<String> = formats.iter().map(u8::to_string).collect();
         let _ = write!(text, "\r\na=fmtp:{payload_type} {}\r\n", numbers.join("/"));
