@@ -17,7 +17,7 @@ pub fn payloads(bytes: &[u8]) {
             rest = behind;
             let samples = codec.samples(payload);
             assert!(samples <= MAX_FRAME_SAMPLES);
-            let gap = (usize::from(len) * 24).min(MAX_FRAME_SAMPLES);
+            let gap = usize::from(len) % 49 * 120;
             if len % 4 == 0 {
                 let filled = decoder.decode_fec(payload, &mut pcm[..gap]);
                 assert!(filled == 0 || (filled == gap && decoder.has_fec(payload)));
