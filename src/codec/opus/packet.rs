@@ -55,7 +55,7 @@ fn frame_samples(toc: u8) -> usize {
 fn first_frame(payload: &[u8]) -> Option<&[u8]> {
     let start = match payload.first()? & 3 {
         0 | 1 => 1,
-        2 => 1 + length_of_length(payload.get(1)?),
+        2 => 1 + length_of_length(*payload.get(1)?),
         _ => after_count(payload)?,
     };
     payload.get(start..)
@@ -73,15 +73,15 @@ fn after_count(payload: &[u8]) -> Option<usize> {
     }
     if count & 0x80 != 0 {
         for _ in 1..count & 0x3f {
-            at += length_of_length(payload.get(at)?);
+            at += length_of_length(*payload.get(at)?);
         }
     }
     Some(at)
 }
 
 /// How many bytes a frame's length takes (RFC 6716 §3.2.1).
-fn length_of_length(first: &u8) -> usize {
-    if *first < 252 { 1 } else { 2 }
+fn length_of_length(first: u8) -> usize {
+    if first < 252 { 1 } else { 2 }
 }
 
 /// Configurations from here are hybrid, below SILK.
