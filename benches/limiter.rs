@@ -144,16 +144,16 @@ fn costs(rate: u32) {
     for sums in [&quiet, &loud] {
         let mut limiter = Limiter::default();
         cells.push(least(|| {
-            limiter.limit(black_box(sums), black_box(&mut out))
+            limiter.limit(black_box(sums), black_box(&mut out));
         }));
     }
     cells.push(least(|| {
-        limit_without(black_box(&loud), own, black_box(&mut out))
+        limit_without(black_box(&loud), own, black_box(&mut out));
     }));
     for sums in [&quiet, &loud] {
         let mut limiter = Limiter::default();
         cells.push(least(|| {
-            limiter.limit_without(black_box(sums), own, black_box(&mut out))
+            limiter.limit_without(black_box(sums), own, black_box(&mut out));
         }));
     }
     let cells: Vec<String> = cells.iter().map(|ns| format!("{ns:.0}")).collect();

@@ -28,7 +28,7 @@ fn all() -> ProcessSettings {
 
 /// Half a second of noise and half a second of silence, by turns.
 fn audio(frame: usize, n: usize) -> Vec<i16> {
-    let loud = if n % 50 < 25 { 1 } else { 0 };
+    let loud = i16::from(n % 50 < 25);
     (0..frame)
         .map(|i| ((i * 7919 + n * 104_729) % 4001) as i16 * loud)
         .collect()
@@ -46,8 +46,10 @@ fn processing_takes_and_gives_no_memory() {
             let mut heard = frames.clone();
             let unused = tally.watch(|| {
                 let unused = processing.apply(settings, noise);
-                said.iter_mut().for_each(|frame| processing.input(frame));
-                heard.iter_mut().for_each(|frame| processing.output(frame));
+                for (said, heard) in said.iter_mut().zip(&mut heard) {
+                    processing.input(said);
+                    processing.output(heard);
+                }
                 unused
             });
             // What was switched off fades out first.
@@ -66,7 +68,7 @@ fn resampling_and_limiting_take_and_give_no_memory() {
         .flat_map(|from| RATES.map(|to| (from, to)))
     {
         // The first of a ratio designs the filter; that is for the control side.
-        drop(Resampler::new(from, to));
+        let _ = Resampler::new(from, to);
         let tally = Tally::traced();
         let input = audio(from as usize / 50, 3);
         let mut out = vec![0; to as usize / 50];

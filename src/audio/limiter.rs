@@ -188,7 +188,7 @@ fn narrow(sums: impl Iterator<Item = i32>, out: &mut [i16]) -> bool {
         *out = sum as i16;
         bits |= sum.wrapping_sub(i32::from(i16::MIN)) as u32;
     }
-    bits <= u32::from(u16::MAX)
+    u16::try_from(bits).is_ok()
 }
 
 /// The largest sum, counted as `i16` reaches: -32768 is no louder than 32767.

@@ -78,7 +78,8 @@ impl Agc {
             Some(target) => self.follow(target, mean_square(frame)),
             None => 1.0,
         };
-        if [gain, self.gain, self.limiter.gain()] != [1.0; 3] {
+        let is_unity = |gain: &f32| (gain - 1.0).abs() <= 0.0;
+        if ![gain, self.gain, self.limiter.gain()].iter().all(is_unity) {
             self.amplify(frame, gain);
         }
     }
