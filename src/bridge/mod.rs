@@ -159,6 +159,11 @@ impl Bridge {
         }
     }
 
+    /// Whether a party is left out of the next mix.
+    pub fn is_postponed(&self, port: usize) -> bool {
+        self.ports.get(port).is_some_and(|p| p.postponed)
+    }
+
     /// Mixes one tick: once around for the sums, once around for everybody's share of them.
     pub fn mix(&mut self) {
         self.bands.clear();

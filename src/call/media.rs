@@ -25,6 +25,7 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
             tx: t.tx,
             clock_rate: t.clock_rate,
         }),
+        redundancy: agreed.redundancy.as_ref().map(|r| r.payload_type),
         ptime_ms: agreed.ptime_ms,
         send: agreed.direction.sends(),
         // No music on hold into a conference or a recording.

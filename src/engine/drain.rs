@@ -7,7 +7,7 @@
 //!
 //! - in a stream that is not even: the last ticks brought none, or several, or a gap, as packet
 //!   times under or over a tick do, and as jitter over the slot does;
-//! - where the last reading was longer ago than a tick, as after a stall;
+//! - where the last packet was read longer ago than a tick, as after a stall, or a tick without one;
 //! - behind a packet that is not the next of the sequence, is no RTP, or has no time stamp;
 //! - behind a packet that was there already when the socket was last read, and so was left: no
 //!   packet is left twice;
@@ -37,6 +37,8 @@ pub(super) struct Drain {
     next: u16,
     /// Ticks in a row with one packet each.
     even: u8,
+    /// The last reading found nothing; a tick may read twice, and a gap of a tick is seen by `read`.
+    empty: bool,
 }
 
 impl Drain {
@@ -58,6 +60,11 @@ impl Drain {
     /// The reading of a tick is over, which began at `began`, with so many packets; `sequence` is
     /// that of the last.
     pub fn done(&mut self, began: MediaTime, packets: usize, sequence: Option<u16>) {
+        if packets == 0 && self.is_even() && !self.empty {
+            self.empty = true;
+            return;
+        }
+        self.empty = false;
         self.read = began;
         let one = packets == 1 && sequence == Some(self.next);
         self.even = match self.even {

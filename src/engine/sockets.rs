@@ -60,15 +60,18 @@ impl LegSockets {
         if self.drain.is_even() {
             // What came from elsewhere before the socket was connected was read long ago.
             let peer = self.connected;
-            if let Some((bytes, from, arrival)) = media::receive_one(socket, batch, clock, peer) {
-                packets = 1;
-                last = sequence(bytes);
-                let enough = self.drain.is_enough(bytes, arrival, began);
-                sink(bytes, from, arrival.unwrap_or(clock.now()));
-                if enough {
-                    self.drain.done(began, packets, last);
-                    return;
-                }
+            let Some((bytes, from, arrival)) = media::receive_one(socket, batch, clock, peer)
+            else {
+                self.drain.done(began, 0, None);
+                return;
+            };
+            packets = 1;
+            last = sequence(bytes);
+            let enough = self.drain.is_enough(bytes, arrival, began);
+            sink(bytes, from, arrival.unwrap_or(clock.now()));
+            if enough {
+                self.drain.done(began, packets, last);
+                return;
             }
         }
         packets += media::receive(socket, batch, clock, |bytes, from, arrival| {

@@ -42,6 +42,8 @@ pub struct LegParams {
     pub rx_types: [Option<(u8, Codec)>; MAX_RX_TYPES],
     /// Digits as telephone events (RFC 4733), where both sides take them.
     pub events: Option<EventFormat>,
+    /// The payload type of redundant audio (RFC 2198) that may come.
+    pub redundancy: Option<u8>,
     /// Packet time that we send, ms: one that the codec has ([`Codec::ptime_ms`]).
     pub ptime_ms: u8,
     /// Whether the direction lets us send.
@@ -72,6 +74,7 @@ impl LegParams {
             tx_payload_type: payload_type,
             rx_types,
             events: None,
+            redundancy: None,
             ptime_ms: 20,
             send: true,
             receive: true,

@@ -8,8 +8,10 @@ use std::time::Duration;
 use super::control::MAX_RTCP;
 use super::{Channel, Leg, MediaIo, TickTime};
 use crate::audio::{MediaTime, TICK_MS};
+use crate::codec::Codec;
 use crate::rtp::latch::Verdict;
 use crate::rtp::packet::{self, Packet};
+use crate::rtp::redundancy;
 use crate::rtp::session::Accept;
 
 /// The static payload type of comfort noise at 8 kHz (RFC 3389 §4).
@@ -42,7 +44,8 @@ impl Leg {
         let payload_type = packet.payload_type.0;
         let codec = self.params.rx_codec(payload_type);
         let event = self.params.events.is_some_and(|e| e.rx == payload_type);
-        if codec.is_none() && !event && payload_type != COMFORT_NOISE {
+        let redundant = self.params.redundancy == Some(payload_type);
+        if codec.is_none() && !event && !redundant && payload_type != COMFORT_NOISE {
             self.statistics.unknown_type += 1;
             return;
         }
@@ -77,20 +80,57 @@ impl Leg {
         if self.params.events.is_some() {
             self.digits.on_audio(&packet, arrival);
         }
+        if redundant {
+            self.on_redundant(&packet, arrival);
+            return;
+        }
         if let Some(codec) = codec {
-            if codec
-                .samples(packet.payload)
-                .is_multiple_of(codec.frame_samples(TICK_MS))
-            {
-                self.arrivals.observe(arrival);
-            }
-            let before = self.coding.playout.discarded();
-            self.coding.playout.insert(&packet, codec, arrival);
-            if self.coding.playout.discarded() != before {
-                self.receiver.discarded(packet.seq);
-            }
+            self.on_audio(&packet, codec, arrival);
         } else {
             self.coding.playout.comfort_noise(&packet, arrival);
+        }
+    }
+
+    /// Several frames in one packet (RFC 2198): what was lost of the earlier ones is filled, the
+    /// newest is the packet's own.
+    fn on_redundant(&mut self, packet: &Packet<'_>, arrival: MediaTime) {
+        let Some(blocks) = redundancy::blocks(packet.payload) else {
+            self.statistics.invalid += 1;
+            return;
+        };
+        for block in blocks {
+            let Some(codec) = self.params.rx_codec(block.payload_type.0) else {
+                continue;
+            };
+            if block.timestamp_offset > 0 {
+                self.coding.playout.insert_redundant(
+                    packet,
+                    codec,
+                    block.timestamp_offset,
+                    block.payload,
+                );
+            } else {
+                let newest = Packet {
+                    payload_type: block.payload_type,
+                    payload: block.payload,
+                    ..*packet
+                };
+                self.on_audio(&newest, codec, arrival);
+            }
+        }
+    }
+
+    fn on_audio(&mut self, packet: &Packet<'_>, codec: Codec, arrival: MediaTime) {
+        if codec
+            .samples(packet.payload)
+            .is_multiple_of(codec.frame_samples(TICK_MS))
+        {
+            self.arrivals.observe(arrival);
+        }
+        let before = self.coding.playout.discarded();
+        self.coding.playout.insert(packet, codec, arrival);
+        if self.coding.playout.discarded() != before {
+            self.receiver.discarded(packet.seq);
         }
     }
 

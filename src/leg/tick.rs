@@ -1,5 +1,7 @@
 //! A leg's tick: what the party says in this one, and what goes out to it.
 
+use std::time::Duration;
+
 use super::dial::Dialled;
 use super::player::PlayStatus;
 use super::tap::TapStatus;
@@ -15,25 +17,49 @@ const DIGIT_FADE_PART: usize = 10;
 impl Leg {
     /// rx half of a tick: drains the sockets and writes what the party says in this tick.
     pub fn tick_rx<I: MediaIo>(&mut self, rx: &mut [i16], time: TickTime, io: &mut I) {
+        self.begin_tick(time, io);
+        self.say(rx, Duration::ZERO, time);
+    }
+
+    /// Begins a tick and drains the sockets. Whether any RTP came: if not, [`Leg::read_again`] may
+    /// find some later in the tick, before [`Leg::say`].
+    pub fn begin_tick<I: MediaIo>(&mut self, time: TickTime, io: &mut I) -> bool {
+        self.begin_tick_unread(time, io);
+        self.read_again(time, io)
+    }
+
+    /// Begins a tick; RTP is read later.
+    pub fn begin_tick_unread<I: MediaIo>(&mut self, time: TickTime, io: &mut I) {
         let now = time.now;
         if self.begun.is_none() {
             self.begin(now);
         }
         self.advance(now);
         self.ticks += 1;
-        let index = self.id.index;
         self.update_filter(now, io);
-        io.receive(index, Channel::Rtp, &mut |data, from, arrival| {
-            self.on_datagram(data, from, arrival, time);
-        });
         // RTCP is rare: its own socket is read twice a second.
         if !self.params.rtcp_mux && self.ticks.is_multiple_of(25) {
-            io.receive(index, Channel::Rtcp, &mut |data, from, arrival| {
+            io.receive(self.id.index, Channel::Rtcp, &mut |data, from, arrival| {
                 self.on_rtcp_from(data, from, arrival, time);
             });
         }
-        self.coding.playout.pull(rx, now);
-        self.mute(rx, now);
+    }
+
+    /// Drains the RTP socket; whether anything was in it.
+    pub fn read_again<I: MediaIo>(&mut self, time: TickTime, io: &mut I) -> bool {
+        let mut read = false;
+        io.receive(self.id.index, Channel::Rtp, &mut |data, from, arrival| {
+            read = true;
+            self.on_datagram(data, from, arrival, time);
+        });
+        read
+    }
+
+    /// Writes what the party says in this tick. `after` is how far into the tick its packets were
+    /// read: those that were there by then are in time.
+    pub fn say(&mut self, rx: &mut [i16], after: Duration, time: TickTime) {
+        self.coding.playout.pull(rx, time.now + after);
+        self.mute(rx, time.now);
         if let Some(processing) = &mut self.coding.processing {
             processing.input(rx);
         }
@@ -119,85 +145,103 @@ impl Leg {
     ) -> (bool, [Option<LegEvent>; 2]) {
         let mut ended = None;
         let mut dialled = None;
-        let mut held = false;
-        let mut mixed = [0i16; MAX_TICK];
-        let mut outgoing = base;
-        let mut processed = [0i16; MAX_TICK];
-        if let Some(processing) = self.coding.processing.as_mut()
-            && processing.changes_output()
-        {
-            let processed = &mut processed[..outgoing.samples.len()];
-            processed.copy_from_slice(outgoing.samples);
-            processing.output(processed);
-            outgoing = Outgoing {
-                samples: processed,
-                shared: None,
-                ..outgoing
-            };
-        }
-        if !self.player.is_idle() {
-            if let PlayStatus::Ended(play, end) = self.play_over(outgoing.samples, &mut mixed) {
-                ended = Some(LegEvent::PlayEnded(play, end));
-            }
-            let samples = &mixed[..outgoing.samples.len()];
-            outgoing = Outgoing {
-                samples,
-                shared: None,
-                ..outgoing
-            };
-        }
-        if self.params.send
-            && let Some(to) = self.latch.remote()
-        {
-            let index = self.id.index;
-            let mut tone = [0i16; MAX_TICK];
-            let mut send = |p: &[u8]| io.send(index, Channel::Rtp, to, p);
-            let tick = outgoing.samples.len();
-            let audio = match self.dial_tick(&mut tone[..tick], &mut send) {
-                Dialled::Audio => true,
-                Dialled::Reports { audio, .. } => audio,
-                Dialled::Tone => {
-                    outgoing = Outgoing {
-                        samples: &tone[..tick],
-                        shared: None,
-                        ..outgoing
-                    };
-                    true
-                }
-                Dialled::Over(end) => {
-                    dialled = self.dial.take().map(|dial| LegEvent::Dialled(dial, end));
-                    true
-                }
-            };
-            if audio {
-                let format = Format {
-                    codec: self.params.codec,
-                    payload_type: self.params.tx_payload_type,
-                    ptime_ms: self.params.codec.ptime_ms(self.params.ptime_ms),
-                };
-                let position = self.position;
-                held = self
-                    .transmit
-                    .push(outgoing, position, format, &mut self.coding, send);
-            }
-        }
+        let outgoing = base;
+        let processed = self
+            .coding
+            .processing
+            .as_ref()
+            .is_some_and(|p| p.changes_output());
+        let held = if processed || !self.player.is_idle() || self.dial.is_some() {
+            self.send_made(outgoing, &mut ended, &mut dialled, io)
+        } else {
+            self.send_audio(outgoing, io)
+        };
         if self.report_due(time.now) {
             self.send_report(time, false, io);
         }
         (held, [ended, dialled])
     }
 
-    /// What plays, on top of `base`.
-    fn play_over(&mut self, base: &[i16], out: &mut [i16]) -> PlayStatus {
+    fn send_audio<I: MediaIo>(&mut self, outgoing: Outgoing<'_>, io: &mut I) -> bool {
+        let (true, Some(to)) = (self.params.send, self.latch.remote()) else {
+            return false;
+        };
+        let index = self.id.index;
+        let format = Format {
+            codec: self.params.codec,
+            payload_type: self.params.tx_payload_type,
+            ptime_ms: self.params.codec.ptime_ms(self.params.ptime_ms),
+        };
+        self.transmit
+            .push(outgoing, self.position, format, &mut self.coding, |p| {
+                io.send(index, Channel::Rtp, to, p);
+            })
+    }
+
+    /// The same where the leg's own part is in it: processing, a play, digits.
+    fn send_made<I: MediaIo>(
+        &mut self,
+        base: Outgoing<'_>,
+        ended: &mut Option<LegEvent>,
+        dialled: &mut Option<LegEvent>,
+        io: &mut I,
+    ) -> bool {
+        let tick = base.samples.len();
+        let encoder = base.encoder;
+        let mut made = [0i16; MAX_TICK];
+        let made = &mut made[..tick];
+        made.copy_from_slice(base.samples);
+        let mut own = false;
+        if let Some(processing) = self.coding.processing.as_mut()
+            && processing.changes_output()
+        {
+            processing.output(made);
+            own = true;
+        }
+        if !self.player.is_idle() {
+            if let PlayStatus::Ended(play, end) = self.play_over(made) {
+                *ended = Some(LegEvent::PlayEnded(play, end));
+            }
+            own = true;
+        }
+        if self.params.send
+            && let Some(to) = self.latch.remote()
+        {
+            let index = self.id.index;
+            let mut send = |p: &[u8]| io.send(index, Channel::Rtp, to, p);
+            match self.dial_tick(made, &mut send) {
+                Dialled::Audio | Dialled::Reports { audio: true, .. } => {}
+                Dialled::Reports { audio: false, .. } => return false,
+                Dialled::Tone => own = true,
+                Dialled::Over(end) => {
+                    *dialled = self.dial.take().map(|dial| LegEvent::Dialled(dial, end));
+                }
+            }
+        }
+        let outgoing = if own {
+            Outgoing {
+                samples: made,
+                shared: None,
+                encoder,
+            }
+        } else {
+            base
+        };
+        self.send_audio(outgoing, io)
+    }
+
+    /// What plays, on top of what is there.
+    fn play_over(&mut self, out: &mut [i16]) -> PlayStatus {
         let mut narrow = [0i16; TICK_SAMPLES];
         let status = self.player.fill(&mut narrow);
-        let out = &mut out[..base.len()];
         match &mut self.coding.up {
-            Some(up) => up.process(&narrow, out),
-            None => out.copy_from_slice(&narrow[..base.len().min(TICK_SAMPLES)]),
-        }
-        for (out, &base) in out.iter_mut().zip(base) {
-            *out = out.saturating_add(base);
+            Some(up) => {
+                let mut play = [0i16; MAX_TICK];
+                let play = &mut play[..out.len()];
+                up.process(&narrow, play);
+                add(out, play);
+            }
+            None => add(out, &narrow),
         }
         status
     }
@@ -238,5 +282,11 @@ impl Leg {
                 io.send(index, Channel::Rtp, to, p)
             });
         }
+    }
+}
+
+fn add(out: &mut [i16], more: &[i16]) {
+    for (out, &more) in out.iter_mut().zip(more) {
+        *out = out.saturating_add(more);
     }
 }

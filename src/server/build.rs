@@ -51,6 +51,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
     switch::Settings {
         call: call::Settings {
             capabilities: Capabilities {
+                redundancy: true,
                 codecs: config.media.codecs.clone(),
                 opus: config.media.opus,
                 ptime_ms: config.media.ptime_ms,

@@ -16,6 +16,8 @@ pub use outbox::event_capacity;
 pub use shared::SharedEncoder;
 pub use slots::SLOTS;
 
+use std::time::Duration;
+
 use crossbeam_channel::Sender;
 
 use crate::audio::MediaTime;
@@ -98,6 +100,8 @@ pub struct Worker {
     outbox: Outbox,
     /// Joins that wait until the bridge that is being left is back in its place.
     rejoins: Vec<(LegId, BridgeId, Entry)>,
+    /// Ports whose packets have not come yet, in the tick of the bridge that runs.
+    deferred: Vec<usize>,
     /// Of the bridge that runs.
     shared: Option<Box<SharedEncodings>>,
     counts: WorkerCounts,
@@ -112,6 +116,7 @@ impl Worker {
             slots: Slots::new(max_legs, max_bridges),
             outbox: Outbox::new(events, max_legs),
             rejoins: Vec::with_capacity(max_legs),
+            deferred: Vec::with_capacity(max_legs),
             shared: Some(Box::new(SharedEncodings::new())),
             counts: WorkerCounts::default(),
         }
@@ -311,45 +316,73 @@ impl Worker {
         self.place(bridge);
     }
 
-    /// Fetches what all say. The dominant party comes last: its packet has the most time to be there.
+    /// Fetches what all say. Those whose packets have not come yet are asked once more when all
+    /// others have been: that takes some time. So is the dominant party, whose packet comes just then.
     fn fetch<I: MediaIo>(&mut self, room: &mut Room, time: TickTime, io: &mut I) {
         let began = io.elapsed();
-        let last = room.bridge.dominant().and_then(|owner| self.port_of(owner));
-        for port in 0..room.bridge.len() {
-            if Some(port) != last {
-                self.bridge_rx(room, port, time, io);
+        let dominant = room.bridge.dominant();
+        let parties = room.bridge.len();
+        let mut deferred = std::mem::take(&mut self.deferred);
+        for port in 0..parties {
+            if self.bridge_begin(room, port, dominant, time, io) {
+                let after = room.phase.read_at(port, parties);
+                self.bridge_rx(room, port, after, time);
+            } else {
+                deferred.push(port);
             }
         }
-        if let Some(port) = last {
-            room.phase.fetched_in(io.elapsed().saturating_sub(began));
-            self.bridge_rx(room, port, time, io);
+        let after = room.phase.read_at(parties, parties);
+        room.phase.fetched_in(io.elapsed().saturating_sub(began));
+        for port in deferred.drain(..) {
+            if let Some(seat) = seat_at(&mut self.seats, room, port) {
+                seat.leg.read_again(time, io);
+            }
+            self.bridge_rx(room, port, after, time);
         }
+        self.deferred = deferred;
     }
 
-    fn port_of(&self, owner: u32) -> Option<usize> {
-        match self.seats.get(owner as usize)?.as_ref()?.place {
-            Place::Bridged { port, .. } => Some(port),
-            Place::Solo { .. } => None,
-        }
-    }
-
-    fn bridge_rx<I: MediaIo>(&mut self, room: &mut Room, port: usize, time: TickTime, io: &mut I) {
-        let Some(owner) = room.bridge.owner(port) else {
-            return;
-        };
-        let Some(Some(seat)) = self.seats.get_mut(owner as usize) else {
-            return;
+    /// Begins the tick of a bridge's port. Whether what it says can be fetched at once.
+    fn bridge_begin<I: MediaIo>(
+        &mut self,
+        room: &mut Room,
+        port: usize,
+        dominant: Option<u32>,
+        time: TickTime,
+        io: &mut I,
+    ) -> bool {
+        let Some(seat) = seat_at(&mut self.seats, room, port) else {
+            return true;
         };
         let early = seat.leg.is_early(time.now);
         room.bridge.postpone(port, early);
-        let Some(rx) = room.bridge.rx(port).filter(|_| !early) else {
+        if early {
+            return true;
+        }
+        if dominant == Some(seat.leg.id().index) {
+            seat.leg.begin_tick_unread(time, io);
+            return false;
+        }
+        seat.leg.begin_tick(time, io)
+    }
+
+    /// What a port's party says. `after`: how far into the tick its packets were read.
+    fn bridge_rx(&mut self, room: &mut Room, port: usize, after: Duration, time: TickTime) {
+        if room.bridge.is_postponed(port) {
+            return;
+        }
+        let Some(seat) = seat_at(&mut self.seats, room, port) else {
             return;
         };
-        seat.leg.tick_rx(rx, time, io);
+        let Some(rx) = room.bridge.rx(port) else {
+            return;
+        };
+        seat.leg.say(rx, after, time);
         let id = seat.leg.id();
+        let recorded = seat.leg.tick_record(rx, time.now);
         self.outbox.tell_digit(&mut seat.leg, time.now);
         self.outbox.tell_stats(&mut seat.leg, time.now);
-        if let Some(event) = seat.leg.tick_record(rx, time.now) {
+        if let Some(event) = recorded {
             self.outbox.tell(Event::Leg(id, event));
         }
     }
@@ -440,6 +473,12 @@ impl Worker {
             self.outbox.tell(Event::Leg(id, event));
         }
     }
+}
+
+/// Who is at a port.
+fn seat_at<'a>(seats: &'a mut [Option<Seat>], room: &Room, port: usize) -> Option<&'a mut Seat> {
+    let owner = room.bridge.owner(port)?;
+    seats.get_mut(owner as usize)?.as_mut()
 }
 
 static SILENCE: [i16; MAX_TICK] = [0; MAX_TICK];

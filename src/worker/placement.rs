@@ -16,6 +16,8 @@ const REACH_IN_SPEECH: i32 = REACH + 4;
 const SLOT_US: i32 = 1000;
 /// A fetch that takes longer is a machine that is overloaded.
 const MAX_FETCH_US: i32 = 10_000;
+/// In what steps the length of a fetch is followed.
+const STEP_US: i32 = 500;
 /// What a slot is off without being worth a move, ms: deadlines vary by some tenths.
 const SLACK: i32 = 1;
 
@@ -28,6 +30,8 @@ pub(super) struct Phase {
     last_ms: Option<u64>,
     /// How long it takes to fetch what all parties say, us, smoothed.
     fetch_us: i32,
+    /// The same, followed in steps: the parties' playouts are told by it when they are read.
+    steady_us: i32,
 }
 
 impl Phase {
@@ -43,10 +47,19 @@ impl Phase {
         due
     }
 
+    /// When in a fetch the port of `parties` is read, in steps that are rarely another.
+    pub fn read_at(&self, port: usize, parties: usize) -> Duration {
+        let us = self.steady_us as u64 * port as u64 / parties.max(1) as u64;
+        Duration::from_micros(us / STEP_US as u64 * STEP_US as u64)
+    }
+
     /// How long the last fetch took.
     pub fn fetched_in(&mut self, time: Duration) {
         let us = time.as_micros().min(MAX_FETCH_US as u128) as i32;
         self.fetch_us += (us - self.fetch_us) / 16;
+        if (self.fetch_us - self.steady_us).abs() >= STEP_US {
+            self.steady_us = (self.fetch_us + STEP_US / 2) / STEP_US * STEP_US;
+        }
     }
 }
 
@@ -114,7 +127,7 @@ impl Worker {
     fn deadline_us(&self, room: &Room) -> Option<i32> {
         let owner = room.bridge.dominant()?;
         let seat = self.seats.get(owner as usize)?.as_ref()?;
-        Some(seat.leg.arrival_deadline_us()? as i32 - room.phase.fetch_us)
+        Some(seat.leg.arrival_deadline_us()? as i32 - room.phase.steady_us)
     }
 }
 
