@@ -61,7 +61,12 @@ impl Judge {
         write(&clean, rate, reference)?;
         write(&degraded, rate, heard)?;
         let mode = if rate == 8000 { "nb" } else { "wb" };
-        self.asked += &format!("{mode} {} {}\n", clean.display(), degraded.display());
+        for word in [mode.into(), clean.display().to_string()] {
+            self.asked += &word;
+            self.asked.push(' ');
+        }
+        self.asked += &degraded.display().to_string();
+        self.asked.push('\n');
         Ok(())
     }
 

@@ -195,7 +195,7 @@ pub struct Scale {
 
 impl Scale {
     /// By how many samples a packet is early (negative: late) for the tick that reads it.
-    fn early(&self, packet: &Lateness) -> i32 {
+    fn early(&self, packet: Lateness) -> i32 {
         let behind_us = packet.late_us - self.moved_us + self.guard_us;
         let missed = behind_us
             .saturating_sub(TICK_US)
@@ -258,7 +258,7 @@ impl Low {
     }
 
     fn early(&self, scale: &Scale) -> i32 {
-        self.packet.map_or(i32::MAX, |packet| scale.early(&packet))
+        self.packet.map_or(i32::MAX, |packet| scale.early(packet))
     }
 
     /// Whether the other is of another event.
@@ -318,7 +318,7 @@ impl DelayHistory {
         self.observed = self.observed.saturating_add(1);
         let scale = self.scale;
         let bucket = &mut self.buckets[self.current];
-        let early = scale.early(&packet);
+        let early = scale.early(packet);
         let seen = Low {
             packet: Some(packet),
             tick,
@@ -336,7 +336,7 @@ impl DelayHistory {
             bucket.second = seen;
             self.stale = true;
         }
-        if bucket.high.is_none_or(|high| early > scale.early(&high)) {
+        if bucket.high.is_none_or(|high| early > scale.early(high)) {
             bucket.high = Some(packet);
             self.stale = true;
         }
@@ -391,7 +391,7 @@ impl DelayHistory {
         // Without the best bucket: one stray packet must not push all others against the bound.
         let mut highs = (i32::MIN, i32::MIN);
         for high in self.buckets.iter().filter_map(|b| b.high) {
-            let early = scale.early(&high);
+            let early = scale.early(high);
             highs = (highs.0.max(early), highs.1.max(early.min(highs.0)));
         }
         Summary {
