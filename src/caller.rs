@@ -22,7 +22,7 @@ use progress::Progress;
 pub use report::Report;
 
 /// How long the other side may take to answer before we give up.
-const ANSWER_TIME: Duration = Duration::from_secs(120);
+const ANSWER_TIME: Duration = Duration::from_mins(2);
 
 /// How long the other side may take to answer our BYE.
 const BYE_TIME: Duration = Duration::from_secs(2);

@@ -35,7 +35,7 @@ fn nothing_configured_gives_the_defaults() {
     assert_eq!(config.sip.udp, config.sip.tcp);
     assert_eq!(config.sip.udp[1].to_string(), "[::]:5060");
     assert_eq!(config.sip.t1, Duration::from_millis(500));
-    assert_eq!(config.sip.session_expires, Some(Duration::from_secs(1800)));
+    assert_eq!(config.sip.session_expires, Some(Duration::from_mins(30)));
     assert_eq!(config.sip.external_address, None);
     assert_eq!(config.limits.calls, None);
     assert_eq!(config.media.rtp_ports, 10_000..=19_999);

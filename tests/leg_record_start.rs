@@ -30,7 +30,7 @@ fn positions(ticks: u64) -> Vec<u64> {
         jitter_max_ms: 200,
         media_timeout_ms: 0,
         inband_digits: true,
-        process: Default::default(),
+        process: antiphon::audio::process::ProcessSettings::default(),
         cname: "test".to_owned(),
     };
     let mut leg = Leg::new(

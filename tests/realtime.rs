@@ -41,7 +41,7 @@ const LEGS: usize = 48;
 /// Real time of the real engine, seconds.
 const REAL_SECONDS: u64 = 6;
 /// How long a process may take before it counts as stuck.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Set in a process that plays one of the [`ROLES`].
 const ROLE: &str = "ANTIPHON_REALTIME_ROLE";
 

@@ -119,7 +119,7 @@ impl Bench {
             jitter_max_ms: 200,
             media_timeout_ms: 0,
             inband_digits: true,
-            process: Default::default(),
+            process: antiphon::audio::process::ProcessSettings::default(),
         };
         let params = LegParams::g711(Codec::Pcmu, Some(peer(index)));
         self.says.insert(index, level);

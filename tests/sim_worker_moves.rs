@@ -145,7 +145,7 @@ impl Bench {
                 jitter_max_ms: 200,
                 media_timeout_ms: 0,
                 inband_digits: true,
-                process: Default::default(),
+                process: antiphon::audio::process::ProcessSettings::default(),
             };
             let params = LegParams::g711(Codec::Pcmu, Some(peer(party)));
             let leg = Box::new(Leg::new(bench.place(0), params, settings).unwrap());

@@ -99,7 +99,7 @@ impl Default for CollectSpec {
             terminator: Some(Digit::POUND),
             first_digit: Duration::from_secs(10),
             inter_digit: Duration::from_secs(3),
-            total: Duration::from_secs(60),
+            total: Duration::from_mins(1),
         }
     }
 }

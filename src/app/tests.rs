@@ -32,7 +32,7 @@ fn record_beeps_first_and_hangs_up_when_the_recording_ends() {
     let now = Instant::now();
     let spec = RecordSpec {
         beep: true,
-        max: Some(Duration::from_secs(60)),
+        max: Some(Duration::from_mins(1)),
         silence: None,
         file: None,
     };
@@ -41,7 +41,7 @@ fn record_beeps_first_and_hangs_up_when_the_recording_ends() {
     assert!(matches!(&first[..], [Action::Play { .. }]));
     let second = run(&mut app, &ended(0), now);
     assert!(matches!(&second[..], [Action::Record { max: Some(_), .. }]));
-    let end = Happened::RecordEnded(RecordOutcome::MaxLength, Duration::from_secs(60));
+    let end = Happened::RecordEnded(RecordOutcome::MaxLength, Duration::from_mins(1));
     assert_eq!(run(&mut app, &end, now), [Action::HangUp]);
     let failed = RecordOutcome::Failed("disk full".into());
     let end = Happened::RecordEnded(failed, Duration::ZERO);
@@ -195,7 +195,7 @@ fn a_script_presses_its_keys_after_their_pauses() {
     let digits = ScriptDigits::parse(",,12,#", DtmfMethod::Auto, ms(100), ms(100));
     let mut talk = talk(&AppSpec::Script(ScriptSpec {
         digits,
-        length: Some(Duration::from_secs(60)),
+        length: Some(Duration::from_mins(1)),
         ..ScriptSpec::default()
     }));
     talk.start().expect("");

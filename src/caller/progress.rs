@@ -97,6 +97,7 @@ mod tests {
     #[test]
     fn the_line_tells_all_that_is_known() {
         let mut stats = LegStats {
+            rate: 8000,
             codec: Some("PCMU"),
             ..LegStats::default()
         };

@@ -279,7 +279,7 @@ impl Leg {
         let index = self.id.index;
         if let Some(to) = self.latch.remote() {
             self.transmit.flush_held(&self.coding, &mut |p: &[u8]| {
-                io.send(index, Channel::Rtp, to, p)
+                io.send(index, Channel::Rtp, to, p);
             });
         }
     }

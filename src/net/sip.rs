@@ -58,7 +58,7 @@ impl Default for Settings {
             tcp_connections: 4096,
             tcp_connections_per_address: 64,
             message_time: Duration::from_secs(10),
-            idle: Duration::from_secs(3600),
+            idle: Duration::from_hours(1),
             connect_time: Duration::from_secs(5),
         }
     }

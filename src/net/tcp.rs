@@ -37,7 +37,7 @@ const ANSWER_TIME: Duration = Duration::from_millis(500);
 /// would reset the connection and destroy the answer on its way.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 /// Silence after which the kernel probes whether the peer's host is there.
-const PROBE_TIME: Duration = Duration::from_secs(60);
+const PROBE_TIME: Duration = Duration::from_mins(1);
 /// How long the peer's host may leave sent data unacknowledged: a transaction's life (RFC 3261
 /// §17.1.1.2: timer B, 32 s).
 const ACKNOWLEDGE_TIME: Duration = Duration::from_secs(32);

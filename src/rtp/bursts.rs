@@ -212,7 +212,9 @@ mod tests {
 
     fn pattern(fates: &[Fate]) -> LossPattern {
         let mut bursts = Bursts::default();
-        fates.iter().for_each(|&fate| bursts.push(fate));
+        for &fate in fates {
+            bursts.push(fate);
+        }
         bursts.pattern()
     }
 

@@ -11,9 +11,9 @@ use crate::engine::{EngineStats, RealTime};
 /// expect it from a server.
 const LATE: Duration = Duration::from_millis(5);
 /// The warning is not repeated within this time.
-const WARN_AGAIN: Duration = Duration::from_secs(600);
+const WARN_AGAIN: Duration = Duration::from_mins(10);
 /// How often lateness is looked at where the figures are not logged.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
 /// Fewer slots than this say nothing: one second of one leg.
 const ENOUGH_SLOTS: u64 = 50;
 

@@ -27,8 +27,8 @@ impl Default for Settings {
         Settings {
             bindings: 10_000,
             bindings_per_address: 10,
-            min_expires: Duration::from_secs(60),
-            max_expires: Duration::from_secs(3600),
+            min_expires: Duration::from_mins(1),
+            max_expires: Duration::from_hours(1),
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::sip::method::Method;
 const SETTINGS: Settings = Settings {
     bindings: 3,
     bindings_per_address: 2,
-    min_expires: Duration::from_secs(60),
-    max_expires: Duration::from_secs(600),
+    min_expires: Duration::from_mins(1),
+    max_expires: Duration::from_mins(10),
 };
 
 struct Bench {

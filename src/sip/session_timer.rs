@@ -238,8 +238,8 @@ mod tests {
     use crate::sip::method::Method;
 
     const SETTINGS: Settings = Settings {
-        expires: Duration::from_secs(1800),
-        min_se: Duration::from_secs(120),
+        expires: Duration::from_mins(30),
+        min_se: Duration::from_mins(2),
     };
 
     fn invite(headers: &[(&str, &str)]) -> Request {
@@ -321,7 +321,7 @@ mod tests {
         let mut response = Response::to(&invite(&[]), 422);
         assert_eq!(raised(&response), None);
         response.headers.push(Name::MinSe, "3600");
-        assert_eq!(raised(&response), Some(Duration::from_secs(3600)));
+        assert_eq!(raised(&response), Some(Duration::from_hours(1)));
     }
 
     #[test]
@@ -346,8 +346,8 @@ mod tests {
     fn they_do_not_refresh() {
         let t0 = Instant::now();
         let mut timer = SessionTimer::new(agreed(90, false), t0);
-        assert_eq!(timer.poll_timeout(), Some(t0 + Duration::from_secs(60)));
-        let late = t0 + Duration::from_secs(60);
+        assert_eq!(timer.poll_timeout(), Some(t0 + Duration::from_mins(1)));
+        let late = t0 + Duration::from_mins(1);
         assert_eq!(timer.handle_timeout(late), Some(Due::Expired));
     }
 }

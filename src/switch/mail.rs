@@ -10,7 +10,7 @@ use crate::call::CallHandle;
 /// So many wrong PINs in a row, over all calls, lock a mailbox.
 const MAX_FAILURES: u32 = 10;
 /// For so long; each further one begins it anew.
-const LOCKED: Duration = Duration::from_secs(300);
+const LOCKED: Duration = Duration::from_mins(5);
 
 /// Wrong PINs by mailbox. Only those that exist get in: it is no larger than the configuration.
 #[derive(Debug, Default)]

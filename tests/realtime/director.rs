@@ -230,7 +230,7 @@ impl Director {
             jitter_max_ms: 200,
             media_timeout_ms: self.random.pick(&[0, 300, 5000]),
             inband_digits: true,
-            process: Default::default(),
+            process: antiphon::audio::process::ProcessSettings::default(),
         };
         let params = self.params(peer);
         Command::Open(Box::new(Leg::new(id, params, settings).unwrap()))

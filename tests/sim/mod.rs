@@ -75,9 +75,9 @@ pub fn settings() -> switch::Settings {
         call: call::Settings {
             capabilities: Capabilities::default(),
             external_address: None,
-            session_expires: Duration::from_secs(1800),
+            session_expires: Duration::from_mins(30),
             min_se: Duration::from_secs(90),
-            max_length: Duration::from_secs(4 * 3600),
+            max_length: Duration::from_hours(4),
         },
         endpoint: endpoint::Settings::default(),
         registration: sip::registration::Settings::default(),
@@ -89,7 +89,7 @@ pub fn settings() -> switch::Settings {
         jitter_max_ms: 200,
         media_timeout_ms: 30_000,
         inband_digits: true,
-        process: Default::default(),
+        process: antiphon::audio::process::ProcessSettings::default(),
     }
 }
 
@@ -110,7 +110,7 @@ pub fn routes() -> Routes {
     };
     let record = RecordSpec {
         beep: false,
-        max: Some(Duration::from_secs(60)),
+        max: Some(Duration::from_mins(1)),
         silence: None,
         file: None,
     };
@@ -168,7 +168,7 @@ fn voicemail(task: VoicemailTask, mailbox: Option<&str>) -> AppSpec {
         mailbox: mailbox.map(str::to_owned),
         mailboxes: Arc::new(Mailboxes {
             boxes: boxes.into(),
-            max_message: Duration::from_secs(60),
+            max_message: Duration::from_mins(1),
             silence: Some(Duration::from_secs(5)),
             max_messages: 3,
             collect: CollectSpec::default(),

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 /// How long it may take for anything that it does at once.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 /// It ends by itself after so long, whatever becomes of the test.
-const LIFE: Duration = Duration::from_secs(120);
+const LIFE: Duration = Duration::from_mins(2);
 /// How long its tone is, and a call at most. It loads the file when the call starts, and throws away
 /// what has come meanwhile: so not longer than needed.
 pub const TONE_SECONDS: f64 = 15.0;

@@ -10,7 +10,7 @@ fn boxes(max_messages: usize) -> Arc<Mailboxes> {
     };
     Arc::new(Mailboxes {
         boxes: vec![mailbox("100", "1234"), mailbox("200", "999999")],
-        max_message: Duration::from_secs(180),
+        max_message: Duration::from_mins(3),
         silence: Some(Duration::from_secs(10)),
         max_messages,
         collect: CollectSpec::default(),

@@ -173,8 +173,8 @@ fn without_expected_loss_nothing_is_added() {
     let pcm = voice(48_000, 1000);
     let base = OpusSettings::default();
     let loss = |expected_loss, fec| OpusSettings {
-        expected_loss,
         fec,
+        expected_loss,
         ..base
     };
     for settings in [loss(0, true), loss(20, false)] {
@@ -193,7 +193,7 @@ fn without_expected_loss_nothing_is_added() {
 #[test]
 fn silence_is_not_sent_where_the_peer_wants_that() {
     let mut pcm = voice(48_000, 400);
-    pcm.extend([0; 48_000 * 2]);
+    pcm.resize(pcm.len() + 48_000 * 2, 0);
     pcm.extend(voice(48_000, 200));
     let settings = OpusSettings {
         dtx: true,
