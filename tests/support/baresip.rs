@@ -31,7 +31,7 @@ const STARTS: usize = 5;
 /// What it sends.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
-    /// A WAV file, 16-bit mono at 8 kHz. It hangs up at its end.
+    /// A WAV file, 16-bit at its codec's rate. It hangs up at its end.
     File(&'a Path),
     /// A sine of so many Hz and this peak (1.0: full scale), for [`TONE_SECONDS`].
     Tone(f64, f64),
@@ -139,6 +139,15 @@ impl<'a> Phone<'a> {
         }
     }
 
+    /// Its codec's module, and the sampling rate and channels of the files.
+    fn format(&self) -> (&'static str, usize, u16) {
+        match self.codec {
+            "opus" => ("opus", 48_000, 2),
+            "G722" => ("g722", 16_000, 1),
+            _ => ("g711", 8000, 1),
+        }
+    }
+
     fn host(&self) -> SocketAddr {
         self.server
     }
@@ -153,7 +162,9 @@ impl<'a> Phone<'a> {
             Source::File(file) => format!("aufile,{}", file.display()),
             Source::Tone(hz, amplitude) => {
                 let file = directory.join("tone.wav");
-                super::tone::write(&file, &super::tone::sine_16(hz, amplitude, TONE_SECONDS));
+                let (_, rate, channels) = self.format();
+                let format = (rate, channels);
+                super::tone::write_sine(&file, hz, amplitude, TONE_SECONDS, format);
                 format!("aufile,{}", file.display())
             }
         };
@@ -172,14 +183,15 @@ impl<'a> Phone<'a> {
              snd_path {path}\n\
              module_path /usr/lib/baresip/modules\n"
         );
-        for module in ["g711", "aufile", "aubridge", "sndfile", "ctrl_tcp"] {
+        for module in [self.format().0, "aufile", "aubridge", "sndfile", "ctrl_tcp"] {
             let _ = writeln!(config, "module {module}.so");
         }
         config.push_str("module_tmp account.so\nmodule_app menu.so\n");
         std::fs::write(directory.join("config"), config).unwrap();
         let transport = if self.tcp { "tcp" } else { "udp" };
+        let (_, rate, channels) = self.format();
         let account = format!(
-            "<sip:{}@{};transport={transport}>;regint={};audio_codecs={}/8000/1\n",
+            "<sip:{}@{};transport={transport}>;regint={};audio_codecs={}/{rate}/{channels}\n",
             self.name,
             self.host(),
             if self.register { 600 } else { 0 },
@@ -290,7 +302,17 @@ impl Baresip {
     }
 
     /// What it has heard. It ends for that: only then its file is whole.
-    pub fn heard(mut self) -> Vec<i16> {
+    pub fn heard(self) -> Vec<i16> {
+        super::tone::read(&self.end().1)
+    }
+
+    /// The same where its codec is not G.711: at the codec's rate, which goes with it.
+    pub fn heard_at_rate(self) -> (Vec<i16>, usize) {
+        super::tone::read_any(&self.end().1)
+    }
+
+    /// Ends it, and gives its file, which goes when it is dropped.
+    fn end(mut self) -> (Self, std::path::PathBuf) {
         self.command("quit", "");
         let deadline = Instant::now() + PATIENCE;
         while self.child.try_wait().unwrap().is_none() {
@@ -299,7 +321,8 @@ impl Baresip {
             std::thread::sleep(Duration::from_millis(5));
         }
         let file = self.heard_file();
-        super::tone::read(&file.unwrap_or_else(|| panic!("nothing heard:\n{}", self.log())))
+        let file = file.unwrap_or_else(|| panic!("nothing heard:\n{}", self.log()));
+        (self, file)
     }
 
     /// What it said itself.

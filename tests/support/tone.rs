@@ -30,17 +30,30 @@ pub fn sine_16(hz: f64, amplitude: f64, seconds: f64) -> Vec<i16> {
         .collect()
 }
 
+/// The same in any format: what baresip sends by a codec of this rate and so many channels.
+pub fn write_sine(path: &Path, hz: f64, amplitude: f64, seconds: f64, format: (usize, u16)) {
+    let (rate, channels) = format;
+    let samples = sine(hz, amplitude, rate, seconds).into_iter();
+    let samples = samples.map(|s| (s * 32767.0).round() as i16);
+    let each = samples.flat_map(|s| std::iter::repeat_n(s, usize::from(channels)));
+    write_as(path, each, format);
+}
+
 /// Writes 16-bit mono at 8 kHz.
 pub fn write(path: &Path, samples: &[i16]) {
+    write_as(path, samples.iter().copied(), (RATE, 1));
+}
+
+fn write_as(path: &Path, samples: impl Iterator<Item = i16>, (rate, channels): (usize, u16)) {
     let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: RATE as u32,
+        channels,
+        sample_rate: rate as u32,
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
     let mut writer = hound::WavWriter::create(path, spec).unwrap();
     for sample in samples {
-        writer.write_sample(*sample).unwrap();
+        writer.write_sample(sample).unwrap();
     }
     writer.finalize().unwrap();
 }
@@ -56,9 +69,24 @@ pub fn read(path: &Path) -> Vec<i16> {
     reader.into_samples().collect::<Result<_, _>>().unwrap()
 }
 
+/// Reads 16 bits at any rate, and of several channels the first: the samples and the rate.
+pub fn read_any(path: &Path) -> (Vec<i16>, usize) {
+    let reader = hound::WavReader::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let spec = reader.spec();
+    assert_eq!(spec.bits_per_sample, 16);
+    let first = reader.into_samples().step_by(usize::from(spec.channels));
+    let samples = first.collect::<Result<_, _>>().unwrap();
+    (samples, spec.sample_rate as usize)
+}
+
 /// The level of one frequency, dB relative to a full-scale sine.
 pub fn level(samples: &[i16], hz: f64) -> f64 {
-    let step = std::f64::consts::TAU * hz / RATE as f64;
+    level_at(samples, hz, RATE)
+}
+
+/// The same at any rate.
+pub fn level_at(samples: &[i16], hz: f64, rate: usize) -> f64 {
+    let step = std::f64::consts::TAU * hz / rate as f64;
     let coefficient = 2.0 * step.cos();
     let (mut one, mut two) = (0.0, 0.0);
     for &sample in samples {
@@ -82,12 +110,25 @@ pub fn longest_run(
     expected: f64,
     tolerance: f64,
 ) -> std::ops::Range<usize> {
+    longest_run_at(samples, hz, expected, tolerance, RATE)
+}
+
+/// The same at any rate; the places are samples of it.
+pub fn longest_run_at(
+    samples: &[i16],
+    hz: f64,
+    expected: f64,
+    tolerance: f64,
+    rate: usize,
+) -> std::ops::Range<usize> {
+    let size = rate / 50;
     let mut best = 0..0;
     let mut start = None;
-    let frames = samples.len() / FRAME;
+    let frames = samples.len() / size;
     for n in 0..=frames {
         let has = n < frames
-            && (level(&samples[n * FRAME..(n + 1) * FRAME], hz) - expected).abs() <= tolerance;
+            && (level_at(&samples[n * size..(n + 1) * size], hz, rate) - expected).abs()
+                <= tolerance;
         match (has, start) {
             (true, None) => start = Some(n),
             (false, Some(from)) => {
@@ -99,7 +140,7 @@ pub fn longest_run(
             _ => {}
         }
     }
-    best.start * FRAME..best.end * FRAME
+    best.start * size..best.end * size
 }
 
 /// Seconds of `count` samples.
