@@ -40,7 +40,7 @@ pub struct CallOptions {
     pub digits: Option<ScriptDigits>,
     /// Hang up so long after the answer.
     pub seconds: Option<u64>,
-    /// The one codec to offer; none: both.
+    /// The one codec to offer; none: all that are configured.
     pub codec: Option<Codec>,
     /// Show how it goes while it runs, on standard error, if that is a terminal.
     pub progress: bool,

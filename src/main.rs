@@ -125,6 +125,8 @@ fn keys(text: &str) -> Result<String, String> {
 enum CodecName {
     Pcmu,
     Pcma,
+    G722,
+    Opus,
 }
 
 fn main() -> ExitCode {
@@ -194,6 +196,8 @@ fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
         codec: args.codec.map(|c| match c {
             CodecName::Pcmu => Codec::Pcmu,
             CodecName::Pcma => Codec::Pcma,
+            CodecName::G722 => Codec::G722,
+            CodecName::Opus => Codec::Opus,
         }),
         progress: !args.quiet && !args.verbose,
     };

@@ -152,7 +152,7 @@ fn a_late_offer_is_answered_in_the_ack() {
             peer.send(invite);
             let ok = peer.answer();
             assert_eq!(ok.status(), 200);
-            assert!(ok.body.contains("RTP/AVP 0 8"), "{}", ok.body);
+            assert!(ok.body.contains("RTP/AVP 96 9 0 8"), "{}", ok.body);
             dialog.answered(&ok);
             let ack = dialog.request(&peer, "ACK", "", &sdp(phone.address, "8", ""));
             peer.send(ack);

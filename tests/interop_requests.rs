@@ -116,7 +116,7 @@ fn nothing_in_common_is_488_with_the_reason() {
     refusals(|peer| {
         let here = SocketAddr::from(([127, 0, 0, 1], 9));
         for (body, warning) in [
-            (sdp(here, "97", "a=rtpmap:97 opus/48000/2\r\n"), "305"),
+            (sdp(here, "97", "a=rtpmap:97 iLBC/8000\r\n"), "305"),
             (offer().replace("m=audio", "m=video"), "304"),
             (offer().replace("RTP/AVP", "RTP/SAVP"), "302"),
         ] {

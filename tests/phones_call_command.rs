@@ -40,7 +40,8 @@ fn plays_records_and_hangs_up_at_the_end_of_the_file() {
             files.path().join("heard.wav"),
         );
         tone::write(&talk, &tone::sine_16(HZ, AMPLITUDE, 3.0));
-        let args = ["--play", text(&talk), "--record", text(&heard)];
+        let mut args = vec!["--codec", "pcmu"];
+        args.extend(["--play", text(&talk), "--record", text(&heard)]);
         let calling = call("500", server.udp(), &args);
         watch.add(calling.pid());
         let ended = calling.wait();

@@ -69,7 +69,7 @@ fn a_bad_file_is_refused_with_every_line_that_is_wrong() {
         files.path(),
         "bad.toml",
         "[sip]\nudp = [\"127.0.0.1:99999\"]\nudpp = []\n[media]\nrtp_portz = \"1-2\"\n\
-         codecs = [\"opus\"]\n[[route]]\nuser = \"8\"\napp = \"pley\"\n\
+         codecs = [\"speex\"]\n[[route]]\nuser = \"8\"\napp = \"pley\"\n\
          [[route]]\nuser = \"9\"\napp = \"echo\"\nrepeat = 3\n",
     );
     for ended in [check(&bad), serve(&bad)] {
@@ -93,7 +93,9 @@ fn a_bad_file_is_refused_with_every_line_that_is_wrong() {
             format!(
                 "{name}:5: media.rtp_portz: unknown key, the nearest known key is media.rtp_ports"
             ),
-            format!("{name}:6: media.codecs: found \"opus\", expected \"pcmu\" or \"pcma\""),
+            format!(
+                "{name}:6: media.codecs: found \"speex\", expected \"pcmu\", \"pcma\", \"g722\", \"opus\", \"l16/8000\", \"l16/16000\" or \"l16/48000\""
+            ),
             format!(
                 "{name}:9: route[1].app: found \"pley\", expected one of \"echo\", \"play\", \"record\", \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\""
             ),

@@ -56,7 +56,8 @@ fn play_route(user: &str, files: &[&Path], more: &str) -> String {
 fn hear(server: &Server, watch: &Watch, user: &str, seconds: Option<&str>) -> (Ended, Vec<i16>) {
     let files = tempfile::tempdir().unwrap();
     let heard = files.path().join("heard.wav");
-    let mut args = vec!["--record", heard.to_str().unwrap()];
+    // What is compared sample by sample goes by a codec that keeps the waveform.
+    let mut args = vec!["--codec", "pcmu", "--record", heard.to_str().unwrap()];
     args.extend(seconds.iter().flat_map(|s| ["--seconds", s]));
     let calling = call(user, server.udp(), &args);
     watch.add(calling.pid());

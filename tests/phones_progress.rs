@@ -54,7 +54,7 @@ fn a_terminal_sees_how_the_call_goes() {
     for line in figures {
         for part in [
             "00:0",
-            "  PCMU  MOS ",
+            "  opus  MOS ",
             "  loss ",
             "  jitter ",
             "  rtt ",

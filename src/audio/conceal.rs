@@ -9,8 +9,12 @@ use super::stretch;
 /// Conceals gaps in one stream. All memory is taken at construction.
 #[derive(Clone, Debug)]
 pub struct Concealer {
-    /// The latest output, oldest first.
+    /// The latest output, a ring whose oldest sample is at `next`.
     history: Box<[i16]>,
+    next: usize,
+    /// How many of the latest samples are known to be zero. Where all are, more of them need no
+    /// writing: most parties are silent most of the time, and memory is what a tick costs.
+    silent: usize,
     /// The period that is repeated: its tail leads smoothly into its head.
     period: Box<[i16]>,
     period_len: usize,
@@ -29,6 +33,8 @@ impl Concealer {
         let ms = (rate as usize / 1000).max(1);
         Self {
             history: vec![0; HISTORY_MS * ms].into(),
+            next: 0,
+            silent: HISTORY_MS * ms,
             period: vec![0; MAX_PERIOD_MS * ms].into(),
             period_len: 0,
             lost: None,
@@ -63,12 +69,26 @@ impl Concealer {
     /// Takes note of samples that were played.
     pub fn push(&mut self, played: &[i16]) {
         let len = self.history.len();
-        if played.len() >= len {
-            self.history.copy_from_slice(&played[played.len() - len..]);
-        } else {
-            self.history.copy_within(played.len().., 0);
-            self.history[len - played.len()..].copy_from_slice(played);
+        let played = &played[played.len().saturating_sub(len)..];
+        let silent = played.iter().fold(0, |all, sample| all | sample) == 0;
+        if silent && self.silent >= len {
+            return;
         }
+        self.silent = if silent {
+            self.silent + played.len()
+        } else {
+            0
+        };
+        let first = played.len().min(len - self.next);
+        self.history[self.next..self.next + first].copy_from_slice(&played[..first]);
+        self.history[..played.len() - first].copy_from_slice(&played[first..]);
+        self.next = (self.next + played.len()) % len;
+    }
+
+    /// Brings the history into order, oldest first.
+    fn order(&mut self) {
+        self.history.rotate_left(self.next);
+        self.next = 0;
     }
 
     /// Fills `out` with what may have been lost, and takes note of it.
@@ -117,6 +137,7 @@ impl Concealer {
     /// Forgets the stream: the next samples stand on their own.
     pub fn reset(&mut self) {
         self.history.fill(0);
+        self.silent = self.history.len();
         self.lost = None;
     }
 
@@ -126,6 +147,7 @@ impl Concealer {
             return lost;
         }
         self.lost = Some(0);
+        self.order();
         let history = &self.history;
         let len = history.len();
         let window = PATTERN_MS * self.ms;

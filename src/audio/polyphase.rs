@@ -31,6 +31,13 @@ const BLOCK: usize = 16;
 /// The highest ratio of two rates.
 const MAX_RATIO: usize = 6;
 
+/// Designs the filters of all ratios, so that no call has to wait for it.
+pub fn prepare() {
+    for (from, to) in [(8000, 16_000), (8000, 48_000), (16_000, 48_000)] {
+        let _ = Resampler::new(from, to);
+    }
+}
+
 /// Resamples one stream. Holds all its memory itself: neither making nor using it allocates.
 #[derive(Clone, Debug)]
 pub struct Resampler {

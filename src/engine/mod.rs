@@ -96,6 +96,7 @@ impl Engine {
     /// asks of the system besides the clock and its sockets is behind it. It is the place to take
     /// away rights from the thread: tests put a seccomp filter there.
     pub fn start_confined(settings: Settings, bell: &Bell, confine: fn()) -> io::Result<Engine> {
+        crate::audio::polyphase::prepare();
         let mut handles = Vec::with_capacity(settings.workers);
         let mut realtime = RealTime::Off;
         for index in 0..settings.workers {

@@ -141,6 +141,17 @@ impl MediaIo for Sockets {
 
     fn flush(&mut self) {}
 
+    fn expect(&self, leg: u32) {
+        if let Some(Some(sockets)) = self.legs.get(leg as usize) {
+            sys::prefetch(sockets);
+            sys::prefetch(&*sockets.pair);
+        }
+    }
+
+    fn prefetch<T>(&self, value: &T) {
+        sys::prefetch(value);
+    }
+
     fn elapsed(&self) -> Duration {
         sys::monotonic_now().since(self.clock.now())
     }

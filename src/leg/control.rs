@@ -32,9 +32,11 @@ pub struct PeerReport {
 }
 
 impl Leg {
-    /// The loss of packets that the peer reports, percent.
+    /// The loss of packets that an encoder is to expect, percent: what the peer reports, and at least
+    /// what is configured.
     pub fn expected_loss(&self) -> u8 {
-        (u32::from(self.peer.fraction_lost) * 100).div_ceil(256) as u8
+        let reported = (u32::from(self.peer.fraction_lost) * 100).div_ceil(256) as u8;
+        reported.max(self.params.opus.expected_loss)
     }
 
     /// Takes an RTCP packet from the peer. Whether it is one.
@@ -76,6 +78,9 @@ impl Leg {
             Rtcp::DelaySince { .. } => {}
             Rtcp::Bye { .. } => bye = true,
         });
+        let expected_loss = self.expected_loss();
+        self.coding.encoder.set_expected_loss(expected_loss);
+        let statistics = &mut self.statistics;
         match &parsed {
             Ok(()) => {
                 statistics.rtcp_received += 1;

@@ -22,7 +22,8 @@ const MAX_DETECTED: usize = 8;
 #[derive(Debug)]
 pub(super) struct Digits {
     events: EventReceiver,
-    detector: Detector,
+    /// Boxed, for it is large, and hardly touched in silence.
+    detector: Box<Detector>,
     detected: [Option<Digit>; MAX_DETECTED],
     dropped: u64,
     sounding: bool,
@@ -34,7 +35,7 @@ impl Digits {
     pub fn new() -> Self {
         Self {
             events: EventReceiver::new(),
-            detector: Detector::new(),
+            detector: Box::new(Detector::new()),
             detected: [None; MAX_DETECTED],
             dropped: 0,
             sounding: false,

@@ -53,6 +53,11 @@ pub trait MediaIo {
     fn closed(&mut self, leg: u32);
     /// Everything of this tick has been sent.
     fn flush(&mut self);
+    /// Is going to use a leg's sockets soon: what the processor has of them not at hand, it fetches
+    /// meanwhile.
+    fn expect(&self, _leg: u32) {}
+    /// The same for a value.
+    fn prefetch<T>(&self, _value: &T) {}
     /// How long the present tick has run; a simulated one takes no time.
     fn elapsed(&self) -> Duration {
         Duration::ZERO

@@ -47,6 +47,7 @@ impl Worker {
                 *place = Some(Seat {
                     leg,
                     place: Place::Solo { slot },
+                    closing: false,
                     next: None,
                 });
                 self.slots.add_leg(slot, index);
@@ -56,14 +57,10 @@ impl Worker {
         }
     }
 
-    pub(super) fn close<I: MediaIo>(&mut self, id: LegId, time: TickTime, io: &mut I) {
+    pub(super) fn close(&mut self, id: LegId) {
         let Some(seat) = self.seat(id) else { return };
         match &mut seat.place {
-            Place::Solo { slot } => {
-                let slot = *slot;
-                self.slots.remove_leg(slot, id.index);
-                self.finish(id.index, time, io);
-            }
+            Place::Solo { .. } => seat.closing = true,
             Place::Bridged { bridge, port, then } => {
                 *then = Then::Close;
                 let (bridge, port) = (*bridge, *port);
@@ -76,7 +73,9 @@ impl Worker {
 
     /// Takes a leg out, so that it can go on with another worker.
     pub(super) fn detach<I: MediaIo>(&mut self, id: LegId, io: &mut I) {
-        let Some(seat) = self.seat(id) else { return };
+        let Some(seat) = self.seat(id).filter(|seat| !seat.closing) else {
+            return;
+        };
         match &mut seat.place {
             Place::Solo { slot } => {
                 let slot = *slot;
@@ -104,6 +103,18 @@ impl Worker {
             self.free(entry);
         }
         self.outbox.tell(Event::Detached(seat.leg));
+    }
+
+    /// Ends a leg that is to close, after its tick in `slot`.
+    pub(super) fn finish_solo<I: MediaIo>(
+        &mut self,
+        index: u32,
+        slot: usize,
+        time: TickTime,
+        io: &mut I,
+    ) {
+        self.slots.remove_leg(slot, index);
+        self.finish(index, time, io);
     }
 
     fn finish<I: MediaIo>(&mut self, index: u32, time: TickTime, io: &mut I) {
@@ -200,7 +211,7 @@ impl Worker {
     }
 
     pub(super) fn join(&mut self, id: LegId, bridge: BridgeId, entry: Entry) {
-        let Some(seat) = self.seat(id) else {
+        let Some(seat) = self.seat(id).filter(|seat| !seat.closing) else {
             self.free(entry);
             return;
         };

@@ -95,7 +95,8 @@ fn event_formats(codecs: &[(u8, Codec)], previous: Option<&Agreed>) -> Vec<(u8, 
                 || events.any(|other| other == number)
         };
         let known = kept.iter().find(|(_, other)| *other == rate);
-        let free = || (USUAL_EVENT_NUMBER..128).find(|number| !is_taken(*number));
+        let first = USUAL_EVENT_NUMBER + u8::from(rate != USUAL_EVENT_RATE);
+        let free = || (first..128).find(|number| !is_taken(*number));
         let number = known.map(|(number, _)| *number).or_else(free);
         events.extend(number.map(|number| (number, rate)));
     }
@@ -122,5 +123,6 @@ fn redundancy<'a>(
     (capabilities.redundancy && kept.holds_only(codecs)).then_some(kept)
 }
 
-/// What nearly every phone uses; some take no other.
+/// What nearly every phone uses for events of this clock; some take no other.
 const USUAL_EVENT_NUMBER: u8 = 101;
+const USUAL_EVENT_RATE: u32 = 8000;
