@@ -180,6 +180,9 @@ pub struct DelayHistory {
     scale: Scale,
     summary: Summary,
     stale: bool,
+    /// The ticks have moved since the summary was made. They move for many ticks on end, and a
+    /// summary is dear: it waits for some of them.
+    moved: bool,
 }
 
 /// How lateness counts in ticks.
@@ -286,6 +289,7 @@ impl DelayHistory {
             scale,
             summary: Summary::default(),
             stale: false,
+            moved: false,
         }
     }
 
@@ -297,7 +301,7 @@ impl DelayHistory {
     /// By how much the ticks have moved later since the beginning, us.
     pub fn move_to(&mut self, moved_us: i32) {
         self.scale.moved_us = moved_us;
-        self.stale = true;
+        self.moved = true;
     }
 
     /// The guard is another. Small changes do not count.
@@ -345,6 +349,10 @@ impl DelayHistory {
     /// Ends a tick.
     pub fn tick(&mut self) {
         self.left -= 1;
+        if self.moved && self.left.is_multiple_of(MOVED_TICKS) {
+            self.moved = false;
+            self.stale = true;
+        }
         if self.left == 0 {
             self.left = BUCKET_TICKS;
             self.current = (self.current + 1) % BUCKETS;
@@ -410,6 +418,8 @@ impl DelayHistory {
     }
 }
 
+/// A move is looked at once in so many ticks.
+const MOVED_TICKS: u32 = 5;
 /// So much more or less guard changes nothing.
 const GUARD_STEP_US: u32 = 200;
 /// 40 buckets of half a second.
@@ -516,12 +526,16 @@ mod tests {
             history.tick();
         }
         let typical = |history: &mut DelayHistory| history.summary().unwrap().typical;
+        let move_to = |history: &mut DelayHistory, us| {
+            history.move_to(us);
+            (0..MOVED_TICKS).for_each(|_| history.tick());
+        };
         assert_eq!(typical(&mut history), 0);
-        history.move_to(-1000);
+        move_to(&mut history, -1000);
         assert_eq!(typical(&mut history), -160, "1 ms earlier, they miss it");
-        history.move_to(-18_000);
+        move_to(&mut history, -18_000);
         assert_eq!(typical(&mut history), -160);
-        history.move_to(0);
+        move_to(&mut history, 0);
         assert_eq!(typical(&mut history), 0, "and are in time again");
         history.set_guard(1500);
         assert_eq!(typical(&mut history), -160);
