@@ -116,6 +116,8 @@ pub struct Playout {
     /// Whether any audio was played: before it, there is nothing to conceal.
     heard: bool,
     newest: Newest,
+    /// When the first packet came.
+    first_arrival: MediaTime,
     highest: SeqNo,
     /// Bit n: the packet `highest - n` was seen.
     seen: u64,
@@ -193,6 +195,7 @@ impl Playout {
             repair_tick: None,
             heard: false,
             newest: Newest::default(),
+            first_arrival: MediaTime::ZERO,
             highest: SeqNo(0),
             seen: 0,
             rebase: 0,

@@ -31,6 +31,7 @@ impl Playout {
         }
         if self.state == State::Empty {
             self.begin(packet, codec.clock_rate());
+            self.first_arrival = arrival;
         }
         if self.is_duplicate(packet.seq) {
             self.stats.duplicates += 1;
