@@ -209,6 +209,11 @@ impl Playout {
             self.refused = 0;
             return false;
         }
+        // A tick that the start has added is no hurry: what begins now may be a short prompt.
+        let is_small = excess > 0 && excess <= out.len() as i64;
+        if is_small && self.history.observed() < START_TICKS {
+            return false;
+        }
         let len = out.len();
         let similarity = self.similarity(excess, len);
         let start = self.buffer.start();
@@ -290,6 +295,8 @@ const CODEC_CONCEALS_MS: usize = 800;
 const MAX_MOVED_US: i64 = 10_000_000;
 /// A longer pause is a leg that was at rest.
 const MAX_SKIP: u64 = 3000;
+/// Packets to see before a tick of delay is given back.
+const START_TICKS: u32 = 200;
 /// Packets to see before the delay is changed.
 const SETTLE_TICKS: u32 = 25;
 /// Ticks from one stretch to the next: under 80 ms of excess, and above.
