@@ -141,7 +141,7 @@ fn reset_lets_the_old_stream_fade_and_the_next_begin() {
 fn play_at(arrival_us: impl Fn(u64) -> u64) -> PlayoutStats {
     let mut playout = Playout::new(PlayoutSettings::default());
     let mut next = 0;
-    for tick in 1..=110 {
+    for tick in 1..=400 {
         let now_us = tick * 20_000;
         while next < 100 && (next * 20_000 + arrival_us(next)) <= now_us {
             let packet = Packet {
