@@ -137,13 +137,13 @@ fn reset_lets_the_old_stream_fade_and_the_next_begin() {
     assert_eq!(playout.stats().late, 0);
 }
 
-/// Plays 100 packets, each so many us after the tick before the one that its number is due at.
+/// Plays 300 packets, each so many us after the tick before the one that its number is due at.
 fn play_at(arrival_us: impl Fn(u64) -> u64) -> PlayoutStats {
     let mut playout = Playout::new(PlayoutSettings::default());
     let mut next = 0;
     for tick in 1..=400 {
         let now_us = tick * 20_000;
-        while next < 100 && (next * 20_000 + arrival_us(next)) <= now_us {
+        while next < 300 && (next * 20_000 + arrival_us(next)) <= now_us {
             let packet = Packet {
                 payload_type: PayloadType(8),
                 marker: false,
@@ -156,7 +156,7 @@ fn play_at(arrival_us: impl Fn(u64) -> u64) -> PlayoutStats {
             playout.insert(&packet, Codec::Pcma, arrival);
             next += 1;
         }
-        if next == 100 {
+        if next == 300 {
             break;
         }
         playout.pull(&mut [0; 160], MediaTime::from_micros(now_us));
