@@ -116,8 +116,6 @@ pub struct Playout {
     /// Whether any audio was played: before it, there is nothing to conceal.
     heard: bool,
     newest: Newest,
-    /// When the first packet came.
-    first_arrival: MediaTime,
     highest: SeqNo,
     /// Bit n: the packet `highest - n` was seen.
     seen: u64,
@@ -195,7 +193,6 @@ impl Playout {
             repair_tick: None,
             heard: false,
             newest: Newest::default(),
-            first_arrival: MediaTime::ZERO,
             highest: SeqNo(0),
             seen: 0,
             rebase: 0,

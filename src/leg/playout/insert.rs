@@ -31,7 +31,6 @@ impl Playout {
         }
         if self.state == State::Empty {
             self.begin(packet, codec.clock_rate());
-            self.first_arrival = arrival;
         }
         if self.is_duplicate(packet.seq) {
             self.stats.duplicates += 1;

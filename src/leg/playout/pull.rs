@@ -59,10 +59,7 @@ impl Playout {
         self.state = State::Playing;
         let buffered = self.end() - self.buffer.start();
         let surplus = buffered - tick.max(self.newest.len as usize) as i64;
-        // What has waited because nobody was there yet is no jitter: played, it would be delay.
-        let waited = now.since(self.first_arrival).as_micros() as i64 / TICK_US as i64;
-        let waited = waited.saturating_mul(tick as i64);
-        let surplus = surplus.min(waited.max(surplus - i64::from(self.max_delay())));
+        let surplus = surplus - i64::from(self.max_delay());
         if surplus > 0 {
             self.buffer.advance(surplus as usize);
         }
