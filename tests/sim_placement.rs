@@ -225,8 +225,9 @@ fn a_steady_talker_waits_three_milliseconds_at_most_wherever_its_packets_come() 
     for seed in 0..20 {
         let mut room = Room::new(4, seed);
         room.run(10);
-        let (waits, missing) = room.waits(4_000_000);
-        assert!(waits.len() > 150, "seed {seed}: {}", waits.len());
+        // The first seconds are the playout's, which gives a tick of the start back.
+        let (waits, missing) = room.waits(7_000_000);
+        assert!(waits.len() > 80, "seed {seed}: {}", waits.len());
         assert_eq!(missing, 0, "seed {seed}");
         let (p50, p99) = (quantile(&waits, 0.5), quantile(&waits, 0.99));
         // The margin, the way to the next slot, and a slot that is not worth a move: 1 ms each.
