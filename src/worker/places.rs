@@ -235,6 +235,7 @@ impl Worker {
     fn join_solo(&mut self, id: LegId, slot: usize, bridge: BridgeId, entry: Entry) {
         let Entry { mut port, encoder } = entry;
         port.owner = id.index;
+        let rate = self.seat(id).map(|seat| seat.leg.rate());
         let room = match self.rooms.get_mut(bridge.index as usize) {
             Some(Some(room)) if room.id == bridge && !room.closing => room,
             _ => {
@@ -245,6 +246,10 @@ impl Worker {
         };
         match room.bridge.join(port) {
             Ok(at) => {
+                // Another codec may have come, or be on its way, since the port was made.
+                if let Some(rate) = rate {
+                    room.bridge.set_rate(at, rate);
+                }
                 let room_slot = room.slot;
                 let unused = encoder.and_then(|encoder| room.encoders.add(encoder));
                 self.free_encoder(unused);

@@ -4,22 +4,23 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use antiphon::audio::process::ProcessSettings;
 use antiphon::audio::source::{CHUNK_SAMPLES, Source, Supply, feed};
 use antiphon::audio::tone::Tone;
 use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Port};
-use antiphon::codec::Codec;
+use antiphon::codec::{Codec, OpusSettings};
 use antiphon::dtmf::Digit;
 use antiphon::leg::player::{Play, PlayEndReason};
 use antiphon::leg::tap::{RecordFrame, Tap, TapSettings, TapStop};
 use antiphon::leg::{
     Dial, DialEnd, DialMethod, DigitString, EventFormat, Leg, LegEvent, LegId, LegParams,
-    LegSettings,
+    LegSettings, Reprocessing,
 };
-use antiphon::worker::{BridgeId, Command, Event};
+use antiphon::worker::{BridgeId, Command, Event, Recoding, SharedEncoder};
 use crossbeam_channel::Sender;
 
-use crate::party::TELEPHONE_EVENT;
+use crate::party::{OPUS, REDUNDANT, TELEPHONE_EVENT};
 use crate::random::Random;
 
 /// How often each thing has come to pass: a run that did not do it proves nothing.
@@ -104,7 +105,7 @@ impl Director {
                 leg,
                 bridge: self.bridge(),
                 port: Box::new(Port::new(0, NARROWBAND)),
-                encoder: None,
+                encoder: self.shared_encoder(),
             },
             30..36 => Command::Leave(leg),
             36..56 => Command::Play(leg, self.play()),
@@ -115,8 +116,18 @@ impl Director {
             80..85 => Command::Dial(leg, self.dial()),
             85..86 => Command::StopDial(leg),
             86..89 => Command::Detach(leg),
-            89..92 => Command::Configure(leg, self.params(peer(index)), None),
-            92..94 => {
+            89..92 => {
+                let params = self.params(peer(index));
+                // Without what another codec needs, nothing may change.
+                let recoding = (self.random.below(8) > 0)
+                    .then(|| Recoding::new(&params, 200, self.process()).unwrap());
+                Command::Configure(leg, params, recoding)
+            }
+            92..93 => {
+                let rate = self.random.pick(&[8000, 16_000, 48_000]);
+                Command::Process(leg, Reprocessing::new(self.process(), rate))
+            }
+            93..94 => {
                 let room = (self.random.below(5) > 0).then(Box::default);
                 Command::WatchStats(leg, room)
             }
@@ -230,20 +241,24 @@ impl Director {
             jitter_max_ms: 200,
             media_timeout_ms: self.random.pick(&[0, 300, 5000]),
             inband_digits: true,
-            process: antiphon::audio::process::ProcessSettings::default(),
+            process: self.process(),
         };
         let params = self.params(peer);
         Command::Open(Box::new(Leg::new(id, params, settings).unwrap()))
     }
 
     fn params(&mut self, peer: SocketAddr) -> LegParams {
-        let codec = self.random.pick(&[Codec::Pcmu, Codec::Pcma]);
+        let codec = self.random.pick(&Codec::ALL);
         // Sometimes only the packets tell where the peer is.
         let signalled = (self.random.below(8) > 0).then_some(peer);
         let held = self.random.below(8) == 0;
         let mut params = LegParams::g711(codec, signalled);
         params.rx_types[0] = Some((0, Codec::Pcmu));
         params.rx_types[1] = Some((8, Codec::Pcma));
+        params.rx_types[2] = Some((9, Codec::G722));
+        params.rx_types[3] = (self.random.below(4) > 0).then_some((OPUS, Codec::Opus));
+        params.redundancy = Some(REDUNDANT);
+        params.opus.dtx = self.random.below(2) == 0;
         // Without events, digits are sought in the audio.
         params.events = (self.random.below(2) == 0).then_some(EventFormat {
             rx: TELEPHONE_EVENT,
@@ -257,6 +272,30 @@ impl Director {
         params.rtcp_mux = self.random.below(2) == 0;
         params.voip_metrics = self.random.below(2) == 0;
         params
+    }
+
+    /// Nothing for the most part, or all there is.
+    fn process(&mut self) -> ProcessSettings {
+        if self.random.below(6) > 0 {
+            return ProcessSettings::default();
+        }
+        ProcessSettings {
+            gain_in_db: 3,
+            gain_out_db: -3,
+            agc_dbov: Some(-20),
+            noise_suppression: self.random.below(3) == 0,
+            gate_dbov: Some(-50),
+            comfort_noise_dbov: Some(-60),
+        }
+    }
+
+    fn shared_encoder(&mut self) -> Option<Box<SharedEncoder>> {
+        let codec = self.random.pick(&[Codec::Pcmu, Codec::G722, Codec::Opus]);
+        let opus = OpusSettings {
+            dtx: self.random.below(2) == 0,
+            ..OpusSettings::default()
+        };
+        SharedEncoder::new(codec, opus).unwrap()
     }
 
     #[expect(clippy::unnecessary_box_returns, reason = "a command takes it boxed")]

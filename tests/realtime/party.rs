@@ -1,7 +1,7 @@
 //! A peer's packets: speech, silence, loss, bursts, digits, reports, and what does not belong.
 
 use antiphon::audio::tone::{Burst, Tone};
-use antiphon::codec::Codec;
+use antiphon::codec::{Codec, Encoder, MAX_PAYLOAD, OpusSettings};
 use antiphon::leg::Channel;
 use antiphon::rtp::packet::{Header, write_header};
 use antiphon::rtp::rtcp::{ReportBlock, SenderInfo, write_compound};
@@ -9,6 +9,9 @@ use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 
 use crate::random::Random;
 
+/// The payload types of Opus and of redundant audio in all sessions here.
+pub const OPUS: u8 = 96;
+pub const REDUNDANT: u8 = 98;
 /// The payload type of telephone events in all sessions here.
 pub const TELEPHONE_EVENT: u8 = 101;
 
@@ -34,6 +37,8 @@ pub struct Party {
     talks: bool,
     /// A digit's tones as u-law, a period that may be repeated: 1 s.
     tones: Box<[u8]>,
+    /// Opus of a tone, 20 ms each.
+    opus: Box<[Vec<u8>]>,
     /// Packets of a digit's tone still to come.
     tone_packets: u64,
     next_ms: u64,
@@ -53,6 +58,7 @@ impl Party {
             ptime_ms: 20,
             talks: true,
             tones: tones(),
+            opus: opus(),
             tone_packets: 0,
             next_ms: 0,
             stalled_until_ms: 0,
@@ -83,7 +89,9 @@ impl Party {
         let samples = self.ptime_ms as usize * 8;
         let (seq, timestamp) = (self.seq, self.timestamp);
         self.seq = seq.wrapping_add(1);
-        self.timestamp = timestamp.wrapping_add(samples as u32);
+        let is_opus = self.payload_type == OPUS;
+        let clock = if is_opus { 6 } else { 1 };
+        self.timestamp = timestamp.wrapping_add(samples as u32 * clock);
         let mut payload_type = self.payload_type;
         let mut foreign = false;
         let mut copies = 1;
@@ -94,11 +102,11 @@ impl Party {
             30..35 => foreign = true,
             35..45 => (payload_type, length) = (TELEPHONE_EVENT, 4),
             45..55 => (payload_type, length) = (13, 1),
-            55..60 => payload_type = 77,
+            55..60 => payload_type = [77, REDUNDANT][self.random.below(2) as usize],
             60..64 => return self.garbage(at_ms, emit),
             64..68 => self.talks = !self.talks,
             68..72 => self.stalled_until_ms = at_ms + 20 + self.random.below(280),
-            72..75 => self.payload_type ^= 8,
+            72..75 => self.payload_type = [0, 8, 9, OPUS][self.random.below(4) as usize],
             75..78 => self.ptime_ms = [10, 20, 30, 40][self.random.below(4) as usize],
             78..80 => self.timestamp = self.random.next() as u32,
             80..82 => {
@@ -124,7 +132,11 @@ impl Party {
                 *byte ^= self.random.next() as u8 & 0x8f;
             }
         }
-        if payload_type == TELEPHONE_EVENT {
+        if is_opus && payload_type == OPUS && length == samples {
+            let packet = &self.opus[usize::from(seq) % self.opus.len()];
+            length = packet.len();
+            buffer[start..start + length].copy_from_slice(packet);
+        } else if payload_type == TELEPHONE_EVENT {
             let event = [
                 self.random.below(20) as u8,
                 self.random.next() as u8,
@@ -195,6 +207,18 @@ impl Party {
             at_ms,
         });
     }
+}
+
+fn opus() -> Box<[Vec<u8>]> {
+    let mut encoder = Encoder::new(Codec::Opus, &OpusSettings::default()).unwrap();
+    let frames = (0..50).map(|n| {
+        let sample = |i: usize| ((n * 960 + i) * 440 % 48_000) as i16 / 4 - 3000;
+        let pcm: Vec<i16> = (0..960).map(sample).collect();
+        let mut out = [0; MAX_PAYLOAD];
+        let len = encoder.encode(&pcm, &mut out);
+        out[..len].to_vec()
+    });
+    frames.collect()
 }
 
 fn tones() -> Box<[u8]> {

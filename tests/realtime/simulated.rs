@@ -1,5 +1,6 @@
 //! A worker on a simulated network, in simulated time.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use antiphon::audio::MediaTime;
@@ -105,12 +106,12 @@ pub fn run(
         rtcp: vec![([0; 512], 0); legs],
     };
     let mut random = Random::new(!seed);
-    let mut commands: Vec<Command> = Vec::new();
+    let mut commands: VecDeque<Command> = VecDeque::new();
     let mut ms = 1;
     loop {
         let over = ms > seconds * 1000;
         if ms == seconds * 1000 {
-            commands = director.end();
+            commands.extend(director.end());
             commands.extend(director.end_bridges());
         } else if !over {
             for _ in 0..random.below(4) {
@@ -119,7 +120,6 @@ pub fn run(
         } else if worker.next_due(ms).is_none() || ms > seconds * 1000 + 5000 {
             break;
         }
-        commands.reverse();
         let due = worker.next_due(ms).unwrap_or(ms + 5).min(ms + 5);
         net.now_ms = due;
         let time = TickTime {
@@ -127,7 +127,10 @@ pub fn run(
             ntp: due << 22,
         };
         tally.watch(|| {
-            while let Some(command) = commands.pop() {
+            // As the engine does: what waits to be told comes first.
+            while !worker.is_behind()
+                && let Some(command) = commands.pop_front()
+            {
                 worker.apply(command, time, &mut net);
             }
             worker.run(due, time.ntp, &mut net);
