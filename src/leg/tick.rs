@@ -72,6 +72,9 @@ impl Leg {
     fn mute(&mut self, rx: &mut [i16], now: MediaTime) {
         let inband = self.settings.inband_digits && self.params.events.is_none();
         let suspect = inband && self.params.receive && self.listen(rx);
+        if suspect {
+            self.coding.playout.keep_length();
+        }
         let digit = self.digits.is_sounding(now) || suspect;
         let muted = digit || self.params.held || !self.params.receive;
         let part = if digit { DIGIT_FADE_PART } else { FADE_PART };

@@ -63,6 +63,7 @@ impl Playout {
         if surplus > 0 {
             self.buffer.advance(surplus as usize);
         }
+        self.pass_over_silence();
         let age_us = now.since(self.newest.arrival).as_micros() as i64 % TICK_US as i64;
         let mut lead = lead(tick as i64, self.newest.len, age_us);
         if (1..MIN_GUARD_US).contains(&age_us) {
@@ -74,6 +75,26 @@ impl Playout {
         self.buffer.rewind(lead.max(0) as usize);
         self.line = self.buffer.start();
         self.stretch_wait = SETTLE_TICKS;
+    }
+
+    /// What has waited for the start is delay for good, but for what nobody would miss.
+    fn pass_over_silence(&mut self) {
+        self.decode_until(self.newest.at);
+        loop {
+            let start = self.buffer.start();
+            let waiting = (self.newest.at - start).clamp(0, self.scratch.len() as i64) as usize;
+            let (valid, run) = self.buffer.run(start, waiting);
+            if waiting == 0 || !valid {
+                return;
+            }
+            let passed = &mut self.scratch[..run.min(waiting)];
+            self.buffer.copy(start, passed);
+            if !stretch::is_quiet(passed) {
+                return;
+            }
+            self.buffer.advance(passed.len());
+            self.stats.accelerated += passed.len() as u64;
+        }
     }
 
     fn fill(&mut self, out: &mut [i16]) -> Pulled {
@@ -204,14 +225,13 @@ impl Playout {
         let excess = self.excess();
         if excess == 0 {
             self.refused = 0;
-            return false;
-        }
-        // A tick that the start has added is no hurry: what begins now may be a short prompt.
-        let is_small = excess > 0 && excess <= out.len() as i64;
-        if is_small && self.history.observed() < START_TICKS {
+            self.likeness = 0;
             return false;
         }
         let len = out.len();
+        if excess > 0 && excess <= len as i64 && !self.is_harmless(excess, len) {
+            return false;
+        }
         let similarity = self.similarity(excess, len);
         let start = self.buffer.start();
         let used = if excess > 0 {
@@ -246,16 +266,43 @@ impl Playout {
         true
     }
 
+    /// Whether a tick of delay or less may be given back here. There is no hurry: what begins now
+    /// may be a short prompt, a short pause may be the one between two digits of a keypad, and the
+    /// begin of a sound is what is heard best.
+    fn is_harmless(&mut self, excess: i64, tick: usize) -> bool {
+        if self.history.observed() < START_TICKS {
+            return false;
+        }
+        let next = &mut self.scratch[..tick];
+        self.buffer.copy(self.buffer.start(), next);
+        self.likeness = match stretch::is_quiet(next) {
+            true => self.likeness.max(0) + 1,
+            false => self.likeness.min(0) - 1,
+        };
+        let least_period = (tick / 5) as i64;
+        if self.likeness < -SOUND_TICKS && excess < least_period && self.refused < REST_TICKS {
+            self.refused += 1;
+            return false;
+        }
+        self.likeness > QUIET_TICKS || self.likeness < -SOUND_TICKS
+    }
+
     /// How similar a stretched passage must be: the longer the wait and the larger the excess,
     /// the less.
     fn similarity(&self, excess: i64, tick: usize) -> f32 {
-        let patience = if excess.unsigned_abs() > 4 * tick as u64 {
-            6
-        } else {
-            25
+        let patience = match excess.unsigned_abs() {
+            large if large > 4 * tick as u64 => 6,
+            _ => 25,
         };
-        let impatience = self.refused as f32 / patience as f32;
-        (0.9 - impatience).max(-1.0)
+        let is_small = excess > 0 && excess <= tick as i64;
+        let borne = if is_small { REST_TICKS } else { 0 };
+        let impatience = self.refused.saturating_sub(borne) as f32 / patience as f32;
+        (LIKE - impatience).max(-1.0)
+    }
+
+    /// Leaves the length of the next 100 ms as it is: they may belong to a digit.
+    pub fn keep_length(&mut self) {
+        self.stretch_wait = self.stretch_wait.max(KEPT_TICKS);
     }
 
     fn measure(&mut self) {
@@ -294,10 +341,19 @@ const MAX_MOVED_US: i64 = 10_000_000;
 const MAX_SKIP: u64 = 3000;
 /// Packets to see before a tick of delay is given back.
 const START_TICKS: u32 = 200;
+/// Ticks of a pause, or of a sound, before a tick of delay is given back in it.
+const QUIET_TICKS: i32 = 5;
+const SOUND_TICKS: i32 = 3;
+/// How long a rest of delay that is no whole period of the sound may wait for a pause.
+const REST_TICKS: u32 = 25;
+/// The similarity of two passages that pass for each other.
+const LIKE: f32 = 0.9;
 /// Packets to see before the delay is changed.
 const SETTLE_TICKS: u32 = 25;
 /// Ticks from one stretch to the next: under 80 ms of excess, and above.
 const SLOW_TICKS: u32 = 4;
 const FAST_TICKS: u32 = 2;
+/// A digit's tone and pause may be as short as 40 ms each.
+const KEPT_TICKS: u32 = 5;
 /// Any ptime that is a multiple of 1 ms repeats its pattern against the tick within 20 packets.
 const MAX_PATTERN: i64 = 20;
