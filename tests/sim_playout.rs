@@ -23,6 +23,8 @@ mod hostile;
 mod network;
 #[path = "sim_playout/restarts.rs"]
 mod restarts;
+#[path = "sim_playout/seams.rs"]
+mod seams;
 
 /// One sent packet.
 #[derive(Clone, Debug)]

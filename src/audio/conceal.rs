@@ -22,6 +22,8 @@ pub struct Concealer {
     lost: Option<usize>,
     /// Something else has concealed since the loss began.
     foreign: bool,
+    /// How far the overlap behind a loss is, and how long.
+    overlap: Option<(usize, usize)>,
     /// The step between the last sample and the repeated one before it.
     step: f32,
     ms: usize,
@@ -39,12 +41,13 @@ impl Concealer {
             period_len: 0,
             lost: None,
             foreign: false,
+            overlap: None,
             step: 0.0,
             ms,
         }
     }
 
-    /// Whether the last sample was concealed.
+    /// Whether the last sample was concealed, at least in part.
     pub fn is_active(&self) -> bool {
         self.lost.is_some()
     }
@@ -62,6 +65,7 @@ impl Concealer {
     /// Takes note of a loss that something else has concealed. Its end is left to that as well.
     pub fn filled(&mut self, out: &[i16]) {
         self.foreign = true;
+        self.overlap = None;
         self.lost = Some(self.lost().saturating_add(out.len()));
         self.push(out);
     }
@@ -93,12 +97,14 @@ impl Concealer {
 
     /// Fills `out` with what may have been lost, and takes note of it.
     pub fn conceal(&mut self, out: &mut [i16]) {
+        // Lost again before the last loss has ended, or left by what has concealed so far.
+        let begins = self.overlap.take().is_some() | std::mem::take(&mut self.foreign);
+        if begins {
+            self.lost = None;
+        }
         if self.is_faded() {
             out.fill(0);
         } else {
-            if std::mem::take(&mut self.foreign) {
-                self.lost = None;
-            }
             let begin = self.begin();
             for (n, sample) in out.iter_mut().enumerate() {
                 *sample = self.synthesised(begin + n);
@@ -110,28 +116,36 @@ impl Concealer {
         self.push(out);
     }
 
-    /// Ends a loss: blends the concealment into the first good samples, in place. The rest of
-    /// `good` stays as it is. Does not [`Concealer::push`].
+    /// Ends a loss: blends the concealment into the first good samples, in place. What `good` is
+    /// too short for is left to the next call. Does not [`Concealer::push`].
     pub fn resume(&mut self, good: &mut [i16]) {
-        let Some(lost) = self.lost.take() else {
+        let Some(lost) = self.lost else {
             return;
         };
         if std::mem::take(&mut self.foreign) {
+            self.lost = None;
             return;
         }
-        // Appendix I §I.2.7: the longer the loss, the longer the overlap, up to 10 ms.
-        let overlap = (self.period_len / 4 + lost * 4 / 10).clamp(4 * self.ms, 10 * self.ms);
-        let overlap = if lost >= FADED_MS * self.ms {
-            4 * self.ms
-        } else {
-            overlap
-        };
-        let overlap = overlap.min(good.len());
-        for (n, sample) in good[..overlap].iter_mut().enumerate() {
+        let (done, overlap) = self.overlap.unwrap_or((0, self.overlap_after(lost)));
+        let piece = good.len().min(overlap - done);
+        for (n, sample) in (done..).zip(&mut good[..piece]) {
             let weight = (n + 1) as f32 / (overlap + 1) as f32;
             let old = f32::from(self.synthesised(lost + n));
             *sample = (old + (f32::from(*sample) - old) * weight) as i16;
         }
+        self.overlap = Some((done + piece, overlap));
+        if done + piece == overlap {
+            self.overlap = None;
+            self.lost = None;
+        }
+    }
+
+    /// Appendix I §I.2.7: the longer the loss, the longer the overlap, up to 10 ms.
+    fn overlap_after(&self, lost: usize) -> usize {
+        if lost >= FADED_MS * self.ms {
+            return 4 * self.ms;
+        }
+        (self.period_len / 4 + lost * 4 / 10).clamp(4 * self.ms, 10 * self.ms)
     }
 
     /// Forgets the stream: the next samples stand on their own.
@@ -139,6 +153,7 @@ impl Concealer {
         self.history.fill(0);
         self.silent = self.history.len();
         self.lost = None;
+        self.overlap = None;
     }
 
     /// Finds the period if the loss begins here. Returns the samples lost so far.
@@ -225,7 +240,12 @@ mod tests {
                 }
                 heard.extend(&gap);
                 let mut after = sine(hz, 800 + gap.len(), 160);
-                concealer.resume(&mut after);
+                // What comes in pieces is blended as a whole.
+                for piece in after.chunks_mut(if lost_ms % 20 == 0 { 7 } else { 160 }) {
+                    concealer.resume(piece);
+                    concealer.push(piece);
+                }
+                assert!(!concealer.is_active());
                 heard.extend(&after);
                 let plain = largest_step(&sine(hz, 0, 800));
                 let step = largest_step(&heard);

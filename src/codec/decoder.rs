@@ -56,9 +56,18 @@ impl Decoder {
         self.codec == Codec::Opus && opus::has_fec(next_payload)
     }
 
+    /// How many samples of the frame before it `next_payload` carries a copy of.
+    pub fn fec_samples(&self, next_payload: &[u8]) -> usize {
+        if self.has_fec(next_payload) {
+            opus::frame_samples(next_payload[0])
+        } else {
+            0
+        }
+    }
+
     /// Fills the gap in front of `next_payload` out of its FEC, before that payload itself is
-    /// decoded. `out` is the whole gap, in steps of 2.5 ms up to 120 ms: its end comes from the
-    /// FEC, what is before that is concealed. Returns the samples written: all of `out`, or 0 where
+    /// decoded. `out` is the whole gap, in steps of 2.5 ms up to 120 ms: its end,
+    /// [`Decoder::fec_samples`], comes from the FEC, what is before that is concealed. Returns the samples written: all of `out`, or 0 where
     /// there is no FEC.
     pub fn decode_fec(&mut self, next_payload: &[u8], out: &mut [i16]) -> usize {
         match &mut self.state {
@@ -68,8 +77,9 @@ impl Decoder {
     }
 
     /// Conceals a loss by the codec's own means, or makes its comfort noise while the sender pauses
-    /// (DTX); all of `out`, in steps of 2.5 ms up to 120 ms. False where the codec has none:
-    /// nothing is written then.
+    /// (DTX); all of `out`, in steps of 2.5 ms up to 120 ms. Only in steps of 10 ms does what comes
+    /// next follow without a seam: libopus drops what SILK gives beyond that. False where the codec
+    /// has none: nothing is written then.
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {
         match &mut self.state {
             State::Opus(state) => state.conceal(out),

@@ -169,7 +169,9 @@ impl JitterBuffer {
 ///
 /// The decision follows the 99.9th percentile of delay: of about 1,000 ticks, the worst event is
 /// left out. So a single stall costs nothing afterwards, and a second one within 20 s counts,
-/// until packets have come within less than half of that variation for 4 s.
+/// until packets have come within less than half of that variation for 4 s: the network has
+/// recovered. If what was forgiven so comes again, it had not: the next recovery takes 8 s, and 16 s
+/// at most; 20 s without a relapse halve that again.
 #[derive(Clone, Debug)]
 pub struct DelayHistory {
     buckets: [Bucket; BUCKETS],
@@ -179,6 +181,11 @@ pub struct DelayHistory {
     observed: u32,
     scale: Scale,
     summary: Summary,
+    /// The variation that a recovery has forgiven, us.
+    forgiven_us: Option<i32>,
+    /// Relapses behind recoveries, as far as they count, and buckets since the last.
+    relapses: u32,
+    since_relapse: usize,
     stale: bool,
     /// The ticks have moved since the summary was made. They move for many ticks on end, and a
     /// summary is dear: it waits for some of them.
@@ -224,12 +231,21 @@ pub struct Lateness {
 pub struct Summary {
     /// The earliness that 99.9 % reach.
     pub typical: i32,
-    /// The least of the last 4 s.
+    /// The least of as long as a recovery takes: of the last 4 s, more after a relapse.
     pub recent: i32,
     /// The greatest, but for the half second that had the best.
     pub best: i32,
-    /// Delay varied by less than half in the last 4 s: `recent` counts, and not `typical`.
+    /// Delay varied by less than half in that time: `recent` counts, and not `typical`.
     pub recovered: bool,
+}
+
+/// By how much delay varies, us.
+#[derive(Clone, Copy, Debug, Default)]
+struct Variation {
+    /// In the last 20 s, but for the worst event.
+    usual_us: i32,
+    /// In as long as a recovery takes.
+    lately_us: i32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -288,6 +304,9 @@ impl DelayHistory {
             observed: 0,
             scale,
             summary: Summary::default(),
+            forgiven_us: None,
+            relapses: 0,
+            since_relapse: 0,
             stale: false,
             moved: false,
         }
@@ -358,6 +377,11 @@ impl DelayHistory {
             self.current = (self.current + 1) % BUCKETS;
             self.buckets[self.current] = EMPTY;
             self.stale = true;
+            self.since_relapse += 1;
+            if self.since_relapse >= BUCKETS {
+                self.since_relapse = 0;
+                self.relapses = self.relapses.saturating_sub(1);
+            }
         }
     }
 
@@ -365,19 +389,33 @@ impl DelayHistory {
     pub fn summary(&mut self) -> Option<Summary> {
         if self.stale {
             self.stale = false;
-            self.summary = self.summarise();
+            let (summary, variation) = self.summarise();
+            self.summary = summary;
+            self.learn_relapse(variation);
         }
         (self.summary.typical != i32::MAX).then_some(self.summary)
     }
 
-    fn summarise(&self) -> Summary {
+    fn learn_relapse(&mut self, variation: Variation) {
+        let comes_again = |forgiven_us| variation.lately_us >= forgiven_us / 2;
+        if self.forgiven_us.is_some_and(comes_again) {
+            self.relapses = (self.relapses + 1).min(MAX_RELAPSES);
+            self.since_relapse = 0;
+        }
+        // Less than a tick is drift, and no delay that is given back and missed.
+        let counts = self.summary.recovered && variation.usual_us >= TICK_US;
+        self.forgiven_us = counts.then_some(variation.usual_us);
+    }
+
+    fn summarise(&self) -> (Summary, Variation) {
         let scale = &self.scale;
         let lows = || self.buckets.iter().map(|b| b.low).filter(Low::is_some);
         let Some(worst) = lows().min_by_key(|low| low.early(scale)) else {
-            return Summary {
+            let nothing = Summary {
                 typical: i32::MAX,
                 ..Summary::default()
             };
+            return (nothing, Variation::default());
         };
         let seconds = self.buckets.iter().map(|b| b.second).filter(Low::is_some);
         let typical = lows()
@@ -386,7 +424,8 @@ impl DelayHistory {
             .min_by_key(|low| low.early(scale))
             .unwrap_or(Low::NONE);
         let recent = || {
-            (0..RECENT_BUCKETS).map(|back| &self.buckets[(self.current + BUCKETS - back) % BUCKETS])
+            (0..RECENT_BUCKETS << self.relapses)
+                .map(|back| &self.buckets[(self.current + BUCKETS - back) % BUCKETS])
         };
         let joined = |a: (i32, i32), b: &Bucket| (a.0.min(b.span_us.0), a.1.max(b.span_us.1));
         let all_us = self.buckets.iter().fold(EMPTY.span_us, joined);
@@ -395,14 +434,17 @@ impl DelayHistory {
             .packet
             .map_or(i32::MIN, |packet| packet.late_us)
             .saturating_sub(all_us.0);
-        let lately = recent_us.1.saturating_sub(recent_us.0);
+        let variation = Variation {
+            usual_us: usual,
+            lately_us: recent_us.1.saturating_sub(recent_us.0).max(0),
+        };
         // Without the best bucket: one stray packet must not push all others against the bound.
         let mut highs = (i32::MIN, i32::MIN);
         for high in self.buckets.iter().filter_map(|b| b.high) {
             let early = scale.early(high);
             highs = (highs.0.max(early), highs.1.max(early.min(highs.0)));
         }
-        Summary {
+        let summary = Summary {
             typical: typical.early(scale),
             recent: recent()
                 .map(|b| b.low.early(scale))
@@ -413,8 +455,9 @@ impl DelayHistory {
             } else {
                 highs.1
             },
-            recovered: recent_us.0 <= recent_us.1 && lately < usual / 2,
-        }
+            recovered: recent_us.0 <= recent_us.1 && variation.lately_us < usual / 2,
+        };
+        (summary, variation)
     }
 }
 
@@ -428,6 +471,8 @@ const BUCKET_TICKS: u32 = 25;
 /// 4 s, and half a second less where the current bucket has just begun: what is left of 5 s is for
 /// giving the delay back.
 const RECENT_BUCKETS: usize = 8;
+/// Each doubles the time that a recovery takes: to 16 s at most, less than the history's 20 s.
+const MAX_RELAPSES: u32 = 2;
 /// Late packets within this many ticks have one cause.
 const EVENT_TICKS: u32 = 5;
 
@@ -506,6 +551,34 @@ mod tests {
             history.tick();
         }
         assert_eq!(history.summary(), None);
+    }
+
+    #[test]
+    fn each_relapse_makes_the_next_recovery_slower_and_is_forgotten() {
+        let mut history = DelayHistory::new(Scale {
+            tick: 160,
+            moved_us: 0,
+            guard_us: 0,
+        });
+        let mut tick = 0;
+        let mut run = |history: &mut DelayHistory, late_us: i32| {
+            history.observe(Lateness { late_us, offset: 0 }, tick);
+            history.tick();
+            tick += 1;
+            history.summary().is_some_and(|s| s.recovered)
+        };
+        for bound in [200, 400, 800, 800] {
+            for _ in 0..2 {
+                run(&mut history, 70_000);
+                (0..10).for_each(|_| assert!(!run(&mut history, 10_000)));
+            }
+            let took = 10 + (1..1000).find(|_| run(&mut history, 10_000)).unwrap();
+            assert!((bound - 25..=bound).contains(&took), "{took} of {bound}");
+        }
+        for _ in 0..2 * BUCKETS as u32 * BUCKET_TICKS {
+            run(&mut history, 10_000);
+        }
+        assert_eq!(history.relapses, 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub use settings::OpusSettings;
 
 pub(super) use decode::Decoder;
 pub(super) use encode::Encoder;
+pub(super) use packet::frame_samples;
 
 /// The sampling rate and RTP clock, Hz.
 pub const RATE: u32 = 48_000;

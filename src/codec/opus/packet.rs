@@ -41,7 +41,7 @@ pub fn has_fec(payload: &[u8]) -> bool {
 }
 
 /// The samples of one frame (RFC 6716 §3.1, table 2).
-fn frame_samples(toc: u8) -> usize {
+pub fn frame_samples(toc: u8) -> usize {
     let config = toc >> 3;
     let steps = match config {
         ..FIRST_HYBRID => [4, 8, 16, 24][usize::from(config & 3)],

@@ -70,35 +70,32 @@ impl Playout {
             }
             self.gap_concealed = 0;
             let len = (first.len as usize).min(self.scratch.len());
-            let written = decoders.decode_first(&mut self.scratch[..len]);
+            let over = (start - first.at).max(0) as usize;
+            let written = decoders.decode_first(&mut self.scratch[..len], over);
             self.buffer.put(first.at, &self.scratch[..written]);
         }
     }
 
-    /// Fills the loss that begins here by what the next packet carries of it.
+    /// Fills the loss that is here by what the next packet carries of it.
     pub(super) fn repair(&mut self) -> bool {
         let start = self.buffer.start();
         let Some(decoders) = &mut self.decoders else {
             return false;
         };
-        let Some(first) = decoders.store.first() else {
+        let (Some(first), Some(carried)) = (decoders.store.first(), decoders.carried()) else {
             return false;
         };
-        let gap = first.at - start;
-        let most = REPAIR_MAX_MS * self.settings.rate as usize / 1000;
-        if gap <= 0 || gap > most as i64 || !decoders.can_repair() {
+        let at = first.at - carried as i64;
+        if start < at || start >= first.at || carried > self.scratch.len() {
             return false;
         }
-        let filled = (gap as usize).next_multiple_of(REPAIR_STEP);
-        if filled > most || !decoders.repair(&mut self.scratch[..filled]) {
+        let over = (start - at) as usize;
+        if !decoders.repair(&mut self.scratch[..carried], over) {
             return false;
         }
-        self.buffer
-            .put(first.at - filled as i64, &self.scratch[..filled]);
+        self.buffer.put(at, &self.scratch[..carried]);
         self.repair_tick = Some(self.tick);
         self.stats.repaired += 1;
-        // Of more than one packet, only the last comes out of the next.
-        self.stats.concealed_samples += (gap - first.len).max(0) as u64;
         true
     }
 
@@ -109,9 +106,15 @@ impl Playout {
         if valid {
             return (valid, run);
         }
-        // A packet that waits ends a gap as well.
-        let first = self.decoders.as_ref().and_then(|d| d.store.first());
-        let next = first.map_or(i64::MAX, |first| first.at - start);
+        // A packet that waits ends a gap as well, and so does what it carries of that.
+        let Some(decoders) = &self.decoders else {
+            return (valid, run);
+        };
+        let first = decoders.store.first();
+        let mut next = first.map_or(i64::MAX, |first| first.at - start);
+        if let Some(carried) = decoders.carried().filter(|&carried| next > carried as i64) {
+            next -= carried as i64;
+        }
         (valid, run.min(next.max(1) as usize))
     }
 
@@ -132,8 +135,5 @@ impl Playout {
     }
 }
 
-/// The longest loss that Opus fills at once, and the step of lengths, samples at 48 kHz.
-const REPAIR_MAX_MS: usize = 120;
-const REPAIR_STEP: usize = 120;
 /// How long a loss that could be repaired keeps the delay up: 3.5 s.
 const REPAIR_TICKS: u32 = 175;

@@ -13,15 +13,30 @@ use crate::rtp::SeqNo;
 pub struct Decoders {
     streams: Vec<Stream>,
     pub(super) store: Store,
+    /// The playout's rate, Hz.
+    rate: u32,
     /// Samples at the codec's rate.
     scratch: Box<[i16]>,
-    /// Concealed samples beyond what was asked for: Opus makes them in steps.
+    /// Concealed samples beyond what was asked for: a codec conceals whole frames.
     spare: Box<[i16]>,
     spare_len: usize,
+    /// Whether the decoder's last frame was made up.
+    concealing: bool,
+    fade: Fade,
     /// The stream that was decoded last, its last number, and where on the line it ended.
     current: Option<usize>,
     pub(super) last_seq: SeqNo,
+    /// How long its last packet was, samples of the playout.
+    frame_len: usize,
     pub(super) decoded_to: i64,
+}
+
+/// What leads over from concealed samples to those that the decoder gave after them.
+#[derive(Debug)]
+struct Fade {
+    samples: Box<[i16]>,
+    at: usize,
+    len: usize,
 }
 
 #[derive(Debug)]
@@ -54,11 +69,19 @@ impl Decoders {
         Ok(Some(Box::new(Self {
             streams,
             store: Store::new(),
+            rate,
             scratch: vec![0; longest].into(),
-            spare: vec![0; SPARE].into(),
+            spare: vec![0; SPARE_MS * rate as usize / 1000].into(),
             spare_len: 0,
+            concealing: false,
+            fade: Fade {
+                samples: vec![0; MAX_FADE_MS * rate as usize / 1000].into(),
+                at: 0,
+                len: 0,
+            },
             current: None,
             last_seq: SeqNo(0),
+            frame_len: 0,
             decoded_to: i64::MIN,
         })))
     }
@@ -70,46 +93,58 @@ impl Decoders {
     /// Forgets the stream.
     pub(super) fn reset(&mut self) {
         self.store.clear();
-        self.spare_len = 0;
+        self.leave();
         self.current = None;
         self.decoded_to = i64::MIN;
     }
 
-    /// Decodes the first payload that waits into `out`, and forgets it.
-    pub(super) fn decode_first(&mut self, out: &mut [i16]) -> usize {
+    /// What was concealed last is not what is heard last.
+    pub(super) fn leave(&mut self) {
+        self.spare_len = 0;
+        self.concealing = false;
+        self.fade.len = 0;
+    }
+
+    /// Decodes the first payload that waits into `out`, and forgets it. What lies before `from` in
+    /// `out` will not be heard.
+    pub(super) fn decode_first(&mut self, out: &mut [i16], from: usize) -> usize {
         let Some(first) = self.store.first() else {
             return 0;
         };
         self.switch_to(first.codec);
+        let leads_over = self.prepare_fade(from);
+        let follows = self.concealing || self.decoded_to == i64::MIN || first.at == self.decoded_to;
         let payload = self.store.payload(&first);
         let room = first.codec.samples(payload).min(self.scratch.len());
-        let written = match self.current {
-            Some(n) => {
-                let stream = &mut self.streams[n];
-                let decoded = stream.decoder.decode(payload, &mut self.scratch[..room]);
-                stream.resample(&self.scratch[..decoded], out)
+        let written = self.current.map_or(0, |n| {
+            let stream = &mut self.streams[n];
+            let decoded = stream.decoder.decode(payload, &mut self.scratch[..room]);
+            if !follows {
+                stream.bridge(&mut self.scratch, decoded, &mut self.spare);
             }
-            None => 0,
-        };
-        self.blend_spare(&mut out[..written]);
+            stream.resample(&self.scratch[..decoded], out)
+        });
+        self.frame_len = first.len as usize;
         self.last_seq = first.seq;
         self.decoded_to = first.at + first.len;
         self.store.pop();
+        if written > 0 {
+            self.blend(&mut out[..written], from, leads_over);
+        }
         written
     }
 
-    /// Whether the first payload that waits can repair the loss right before it.
-    pub(super) fn can_repair(&self) -> bool {
-        let Some(first) = self.store.first() else {
-            return false;
-        };
-        let stream = self.current.map(|n| &self.streams[n]);
-        stream.is_some_and(|s| {
-            s.resampler.is_none()
-                && s.decoder.codec() == first.codec
-                && first.seq.distance(self.last_seq) > 1
-                && s.decoder.has_fec(self.store.payload(&first))
-        })
+    /// How many samples of the loss right before it the first payload that waits can repair.
+    pub(super) fn carried(&self) -> Option<usize> {
+        let first = self.store.first()?;
+        let decoder = &self.streams[self.current?].decoder;
+        if decoder.codec() != first.codec || first.seq.distance(self.last_seq) <= 1 {
+            return None;
+        }
+        let copied = decoder.fec_samples(self.store.payload(&first));
+        let carried =
+            (copied as u64 * u64::from(self.rate) / u64::from(first.codec.sample_rate())) as usize;
+        (carried > 0 && first.at - carried as i64 >= self.decoded_to).then_some(carried)
     }
 
     /// Whether a payload carries what was lost before it.
@@ -120,39 +155,38 @@ impl Decoders {
         })
     }
 
-    /// Fills all of `out`, which is the end of a loss, out of the first payload that waits.
-    pub(super) fn repair(&mut self, out: &mut [i16]) -> bool {
+    /// Fills `out`, which is the end of a loss and as long as what is [`Decoders::carried`], out of
+    /// the first payload that waits. What lies before `from` will not be heard.
+    pub(super) fn repair(&mut self, out: &mut [i16], from: usize) -> bool {
         let (Some(first), Some(n)) = (self.store.first(), self.current) else {
             return false;
         };
+        let leads_over = self.prepare_fade(from);
         let payload = self.store.payload(&first);
-        let repaired = self.streams[n].decoder.decode_fec(payload, out) == out.len();
-        if repaired {
-            self.blend_spare(out);
-            self.decoded_to = first.at;
-            self.last_seq = first.seq.add(u16::MAX);
+        let stream = &mut self.streams[n];
+        let room = stream.decoder.fec_samples(payload).min(self.scratch.len());
+        let decoded = stream
+            .decoder
+            .decode_fec(payload, &mut self.scratch[..room]);
+        if decoded == 0 || stream.resample(&self.scratch[..decoded], out) != out.len() {
+            return false;
         }
-        repaired
+        self.blend(out, from, leads_over);
+        self.decoded_to = first.at;
+        self.last_seq = first.seq.add(u16::MAX);
+        true
     }
 
     /// Conceals by the codec's own means; false where it has none.
     pub(super) fn conceal(&mut self, out: &mut [i16]) -> bool {
-        let Some(n) = self.current else { return false };
-        let Stream {
-            decoder,
-            resampler: None,
-        } = &mut self.streams[n]
-        else {
-            return false;
-        };
+        let ms = self.rate as usize / 1000;
+        // A lost packet at once, though it be heard in pieces: the decoder then goes on where the
+        // next one begins.
+        let frame = self.frame_len.clamp(10 * ms, MAX_FRAME_MS * ms) / (10 * ms) * 10 * ms;
         let mut done = 0;
         while done < out.len() {
-            if self.spare_len == 0 {
-                let wanted = (out.len() - done).next_multiple_of(SPARE_STEP).min(SPARE);
-                if !decoder.conceal(&mut self.spare[..wanted]) {
-                    return false;
-                }
-                self.spare_len = wanted;
+            if self.spare_len == 0 && !self.conceal_frame(frame) {
+                return false;
             }
             let piece = self.spare_len.min(out.len() - done);
             out[done..done + piece].copy_from_slice(&self.spare[..piece]);
@@ -163,16 +197,43 @@ impl Decoders {
         true
     }
 
-    /// The decoder goes on behind the last step that it concealed, which was not played to its end:
-    /// what is left of that leads over.
-    fn blend_spare(&mut self, out: &mut [i16]) {
-        let len = std::mem::take(&mut self.spare_len);
-        let scale = 1.0 / (len + 1) as f32;
-        for (n, (new, old)) in out.iter_mut().zip(&self.spare[..len]).enumerate() {
-            let weight = (n + 1) as f32 * scale;
-            let old = f32::from(*old);
-            *new = (old + (f32::from(*new) - old) * weight) as i16;
+    /// Has the decoder make up `len` samples more: 10 or 20 ms. Of a shorter frame, SILK would
+    /// drop the rest of 10 ms, and go on behind that.
+    fn conceal_frame(&mut self, len: usize) -> bool {
+        let Some(n) = self.current else { return false };
+        let stream = &mut self.streams[n];
+        let decoded = len * stream.decoder.codec().sample_rate() as usize / self.rate as usize;
+        let spare = &mut self.spare[self.spare_len..self.spare_len + len];
+        if !stream.decoder.conceal(&mut self.scratch[..decoded]) {
+            return false;
         }
+        stream.resample(&self.scratch[..decoded], spare);
+        self.fade.apply(spare);
+        self.spare_len += len;
+        self.concealing = true;
+        true
+    }
+
+    /// Before the decoder goes on behind a loss: whether what it gives has to be led over to. It
+    /// follows what was concealed, to the end of the last frame; what is heard next does not, if
+    /// that was not played to its end or the beginning of what comes is not heard.
+    fn prepare_fade(&mut self, from: usize) -> bool {
+        let ms = self.rate as usize / 1000;
+        if !self.concealing || (self.spare_len == 0 && from == 0) {
+            return false;
+        }
+        self.spare_len >= MIN_FADE_MS * ms || self.conceal_frame(10 * ms)
+    }
+
+    /// Leads over to `out`, which the decoder gave, from what was heard before.
+    fn blend(&mut self, out: &mut [i16], from: usize, leads_over: bool) {
+        if leads_over {
+            self.fade.begin(&self.spare[..self.spare_len]);
+        }
+        self.spare_len = 0;
+        self.concealing = false;
+        let from = from.min(out.len());
+        self.fade.apply(&mut out[from..]);
     }
 
     fn switch_to(&mut self, codec: Codec) {
@@ -180,7 +241,7 @@ impl Decoders {
         if n == self.current {
             return;
         }
-        self.spare_len = 0;
+        self.leave();
         self.current = n;
         if let Some(n) = n {
             let stream = &mut self.streams[n];
@@ -192,6 +253,26 @@ impl Decoders {
     }
 }
 
+impl Fade {
+    fn begin(&mut self, old: &[i16]) {
+        self.at = 0;
+        self.len = old.len().min(self.samples.len());
+        self.samples[..self.len].copy_from_slice(&old[..self.len]);
+    }
+
+    /// Blends what is left of the old samples into `new`, which may end before them.
+    fn apply(&mut self, new: &mut [i16]) {
+        let scale = 1.0 / (self.len + 1) as f32;
+        let left = &self.samples[self.at.min(self.len)..self.len];
+        for (n, (new, &old)) in (self.at + 1..).zip(new.iter_mut().zip(left)) {
+            let weight = n as f32 * scale;
+            let old = f32::from(old);
+            *new = (old + (f32::from(*new) - old) * weight) as i16;
+        }
+        self.at = self.len.min(self.at + new.len());
+    }
+}
+
 impl Stream {
     fn resample(&mut self, decoded: &[i16], out: &mut [i16]) -> usize {
         let Some(resampler) = &mut self.resampler else {
@@ -199,8 +280,30 @@ impl Stream {
             out[..len].copy_from_slice(&decoded[..len]);
             return len;
         };
+        if decoded.is_empty() {
+            return 0;
+        }
         resampler.process(decoded, out);
         out.len()
+    }
+
+    /// Behind a loss that the decoder has not concealed: what the resampler remembers is from
+    /// before it, and would join the first samples by a step. They mirrored take its place.
+    fn bridge(&mut self, scratch: &mut [i16], decoded: usize, waste: &mut [i16]) {
+        let Some(resampler) = &mut self.resampler else {
+            return;
+        };
+        let len = BRIDGE_MS * self.decoder.codec().sample_rate() as usize / 1000;
+        let (new, rest) = scratch.split_at_mut(decoded);
+        if decoded <= len || rest.len() < len {
+            return;
+        }
+        let pivot = 2 * i32::from(new[0]);
+        for (mirrored, sample) in rest[..len].iter_mut().rev().zip(&new[1..]) {
+            let value = pivot - i32::from(*sample);
+            *mirrored = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+        }
+        resampler.process(&rest[..len], waste);
     }
 }
 
@@ -209,6 +312,12 @@ pub(super) fn is_needed(codec: Codec, rate: u32) -> bool {
     !codec.is_stateless() || codec.sample_rate() != rate
 }
 
-/// 2.5 ms at 48 kHz, the step of Opus, and 20 ms.
-const SPARE_STEP: usize = 120;
-const SPARE: usize = 960;
+/// The longest frame that a codec conceals at once; longer packets are several.
+const MAX_FRAME_MS: usize = 20;
+/// How long concealed samples lead over: within 5 ms, even opposite phases leave no step.
+const MIN_FADE_MS: usize = 5;
+const MAX_FADE_MS: usize = 10;
+/// More than a resampler remembers.
+const BRIDGE_MS: usize = 4;
+/// What may be left of a frame, and one of 10 ms more.
+const SPARE_MS: usize = MAX_FRAME_MS + 10;

@@ -204,10 +204,15 @@ impl Playout {
     /// without a sign of the sender.
     fn conceal_by_codec(&mut self, out: &mut [i16]) -> bool {
         let longest = CODEC_CONCEALS_MS * self.settings.rate as usize / 1000;
-        if self.state != State::Playing || self.concealer.lost() > longest {
+        let ends = self.state != State::Playing || self.concealer.lost() > longest;
+        let Some(decoders) = &mut self.decoders else {
+            return false;
+        };
+        if ends || !decoders.conceal(out) {
+            decoders.leave();
             return false;
         }
-        self.decoders.as_mut().is_some_and(|d| d.conceal(out))
+        true
     }
 
     /// Passes a gap; where there is too little delay, without moving on.
