@@ -8,6 +8,7 @@
 
 mod bell;
 mod drain;
+mod outbound;
 mod sockets;
 mod stats;
 mod thread;

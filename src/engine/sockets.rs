@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::drain::{Drain, sequence};
+use super::outbound::Outbound;
 use crate::audio::MediaTime;
 use crate::leg::{Channel, MediaIo};
 use crate::net::media::{self, Batch, ClockMap, SendCounters, SocketPair};
@@ -15,12 +16,17 @@ struct LegSockets {
     pair: Arc<SocketPair>,
     connected: Option<SocketAddr>,
     drain: Drain,
+    /// When it was read ahead, and which packet of the gathered ones that gave.
+    ahead: Option<(MediaTime, Option<usize>)>,
 }
 
 /// The sockets of all legs of a thread, by the legs' places.
 pub(super) struct Sockets {
     legs: Vec<Option<LegSockets>>,
     batch: Batch,
+    /// What was read ahead.
+    gathered: Batch,
+    outbound: Outbound,
     pub clock: ClockMap,
     pub sends: SendCounters,
 }
@@ -30,6 +36,8 @@ impl Sockets {
         Self {
             legs: (0..max_legs).map(|_| None).collect(),
             batch: Batch::new(),
+            gathered: Batch::new(),
+            outbound: Outbound::new(),
             clock: ClockMap::sample(),
             sends: SendCounters::default(),
         }
@@ -41,27 +49,55 @@ impl Sockets {
                 pair,
                 connected: None,
                 drain: Drain::default(),
+                ahead: None,
             });
+        }
+    }
+
+    fn send_now(&mut self, leg: u32, to: Option<SocketAddr>, packet: &[u8]) {
+        if let Some(Some(sockets)) = self.legs.get(leg as usize) {
+            media::send(&sockets.pair.rtp, packet, to, &mut self.sends);
+        }
+    }
+
+    /// Sends what waits. Before a socket changes, too: the packets are meant for it as it was.
+    fn send_waiting(&mut self) {
+        for (leg, to, packet) in self.outbound.take() {
+            if let Some(Some(sockets)) = self.legs.get(leg as usize) {
+                media::send(&sockets.pair.rtp, packet, to, &mut self.sends);
+            }
         }
     }
 }
 
 impl LegSockets {
+    fn gather(&mut self, gathered: &mut Batch) {
+        if self.drain.is_even() {
+            let began = sys::monotonic_now();
+            let packet = media::receive_more(&self.pair.rtp, gathered, self.connected);
+            self.ahead = Some((began, packet));
+        }
+    }
+
     fn receive_rtp(
         &mut self,
         batch: &mut Batch,
+        gathered: &Batch,
         clock: &ClockMap,
         sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
     ) {
-        let began = sys::monotonic_now();
         let socket = &self.pair.rtp;
+        let ahead = self.ahead.take();
+        let began = ahead.map_or_else(sys::monotonic_now, |(began, _)| began);
         let mut packets = 0;
         let mut last = None;
-        if self.drain.is_even() {
+        if self.drain.is_even() || ahead.is_some() {
             // What came from elsewhere before the socket was connected was read long ago.
-            let peer = self.connected;
-            let Some((bytes, from, arrival)) = media::receive_one(socket, batch, clock, peer)
-            else {
+            let packet = match ahead {
+                Some((_, packet)) => packet.and_then(|n| media::packet(gathered, clock, n)),
+                None => media::receive_one(socket, batch, clock, self.connected),
+            };
+            let Some((bytes, from, arrival)) = packet else {
                 self.drain.done(began, 0, None);
                 return;
             };
@@ -93,7 +129,9 @@ impl MediaIo for Sockets {
             return;
         };
         match channel {
-            Channel::Rtp => sockets.receive_rtp(&mut self.batch, &self.clock, sink),
+            Channel::Rtp => {
+                sockets.receive_rtp(&mut self.batch, &self.gathered, &self.clock, sink);
+            }
             Channel::Rtcp => {
                 media::receive(&sockets.pair.rtcp, &mut self.batch, &self.clock, sink);
             }
@@ -107,7 +145,12 @@ impl MediaIo for Sockets {
         match channel {
             Channel::Rtp => {
                 let to = (sockets.connected != Some(to)).then_some(to);
-                media::send(&sockets.pair.rtp, packet, to, &mut self.sends);
+                if !self.outbound.push(leg, to, packet) {
+                    self.send_waiting();
+                    if !self.outbound.push(leg, to, packet) {
+                        self.send_now(leg, to, packet);
+                    }
+                }
             }
             Channel::Rtcp => {
                 media::send(&sockets.pair.rtcp, packet, Some(to), &mut self.sends);
@@ -116,6 +159,7 @@ impl MediaIo for Sockets {
     }
 
     fn connect(&mut self, leg: u32, peer: Option<SocketAddr>) {
+        self.send_waiting();
         let Some(Some(sockets)) = self.legs.get_mut(leg as usize) else {
             return;
         };
@@ -132,6 +176,7 @@ impl MediaIo for Sockets {
     }
 
     fn closed(&mut self, leg: u32) {
+        self.send_waiting();
         // The control side holds another reference until it hears of the close: the descriptor is
         // not closed here.
         if let Some(place) = self.legs.get_mut(leg as usize) {
@@ -139,7 +184,18 @@ impl MediaIo for Sockets {
         }
     }
 
-    fn flush(&mut self) {}
+    fn flush(&mut self) {
+        self.send_waiting();
+    }
+
+    fn gather(&mut self, legs: &[u32]) {
+        self.gathered.clear();
+        for &leg in legs {
+            if let Some(Some(sockets)) = self.legs.get_mut(leg as usize) {
+                sockets.gather(&mut self.gathered);
+            }
+        }
+    }
 
     fn expect(&self, leg: u32) {
         if let Some(Some(sockets)) = self.legs.get(leg as usize) {

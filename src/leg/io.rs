@@ -53,6 +53,9 @@ pub trait MediaIo {
     fn closed(&mut self, leg: u32);
     /// Everything of this tick has been sent.
     fn flush(&mut self);
+    /// Reads ahead for legs whose [`MediaIo::receive`] follows, in this order and before the next
+    /// call of this; what was read ahead and not taken by then is lost.
+    fn gather(&mut self, _legs: &[u32]) {}
     /// Is going to use a leg's sockets soon: what the processor has of them not at hand, it fetches
     /// meanwhile.
     fn expect(&self, _leg: u32) {}

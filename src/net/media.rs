@@ -80,7 +80,26 @@ pub fn receive_one<'a>(
     peer: Option<SocketAddr>,
 ) -> Option<(&'a [u8], SocketAddr, Option<MediaTime>)> {
     sys::recv_one(socket, batch, peer);
-    let packet = batch.packets().next()?;
+    packet(batch, clock, 0)
+}
+
+/// The same behind the packets of other sockets that are in the batch. Which one it is there.
+pub fn receive_more(
+    socket: &UdpSocket,
+    batch: &mut Batch,
+    peer: Option<SocketAddr>,
+) -> Option<usize> {
+    let n = batch.len();
+    (sys::recv_more(socket, batch, peer) && batch.len() > n).then_some(n)
+}
+
+/// A packet of a batch, as [`receive_one`] gives it.
+pub fn packet<'a>(
+    batch: &'a Batch,
+    clock: &ClockMap,
+    n: usize,
+) -> Option<(&'a [u8], SocketAddr, Option<MediaTime>)> {
+    let packet = batch.packet(n)?;
     let arrival = packet.stamp.map(|stamp| clock.media_time(stamp));
     Some((packet.bytes, packet.from, arrival))
 }

@@ -21,7 +21,9 @@ use std::time::Duration;
 use crate::audio::MediaTime;
 
 pub use crate::net::clock::{ClockMap, WallStamp};
-pub use receive::{Batch, ReceiveCounters, Received, enable_timestamps, recv_batch, recv_one};
+pub use receive::{
+    Batch, ReceiveCounters, Received, enable_timestamps, recv_batch, recv_more, recv_one,
+};
 pub use send::{SendCounters, connect, disconnect, send, send_batch};
 
 /// Packets that are received or sent in one go at most.

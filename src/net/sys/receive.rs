@@ -24,7 +24,7 @@ pub struct ReceiveCounters {
 
 /// Room for one batched receive. Allocated once per media thread, used for each of its sockets.
 pub struct Batch {
-    buffers: Box<[[u8; PACKET_BYTES]]>,
+    buffers: Box<[Buffer]>,
     packets: Box<[Slot]>,
     /// How many of `packets` the last receive filled.
     count: usize,
@@ -40,6 +40,15 @@ pub struct Received<'a> {
     pub from: SocketAddr,
     /// When the kernel got it; `None` on a socket without [`enable_timestamps`].
     pub stamp: Option<WallStamp>,
+}
+
+/// Room for a packet. The line behind it keeps the begins of all packets from falling into the same
+/// few sets of the processor's first cache.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Buffer {
+    packet: [u8; PACKET_BYTES],
+    apart: [u8; 64],
 }
 
 #[derive(Clone, Copy)]
@@ -61,22 +70,47 @@ impl Batch {
             from: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
             stamp: None,
         };
+        let buffer = Buffer {
+            packet: [0; PACKET_BYTES],
+            apart: [0; 64],
+        };
         Self {
-            buffers: vec![[0; PACKET_BYTES]; BATCH_PACKETS].into_boxed_slice(),
+            buffers: vec![buffer; BATCH_PACKETS].into_boxed_slice(),
             packets: vec![slot; BATCH_PACKETS].into_boxed_slice(),
             count: 0,
             counters: ReceiveCounters::default(),
         }
     }
 
-    /// The packets of the last [`recv_batch`] or [`recv_one`], in order of arrival.
+    /// The packets of the last [`recv_batch`] or [`recv_one`], in order of arrival, or all that
+    /// [`recv_more`] has added.
     pub fn packets(&self) -> impl Iterator<Item = Received<'_>> {
-        let filled = self.packets[..self.count].iter().zip(&self.buffers);
-        filled.map(|(slot, buffer)| Received {
-            bytes: &buffer[..slot.length],
+        (0..self.count).filter_map(|n| self.packet(n))
+    }
+
+    /// One of them.
+    pub fn packet(&self, n: usize) -> Option<Received<'_>> {
+        let slot = self.packets[..self.count].get(n)?;
+        Some(Received {
+            bytes: &self.buffers[n].packet[..slot.length],
             from: slot.from,
             stamp: slot.stamp,
         })
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Forgets all packets.
+    pub fn clear(&mut self) {
+        self.count = 0;
     }
 
     /// What was met besides packets.
@@ -87,7 +121,7 @@ impl Batch {
     /// Reads a packet into the next buffer and enters it, unless it was cut off: as from `peer`, or
     /// from where the kernel says.
     fn fill(&mut self, fd: RawFd, peer: Option<SocketAddr>) -> io::Result<()> {
-        let buffer = &mut self.buffers[self.count];
+        let buffer = &mut self.buffers[self.count].packet;
         let mut name = MaybeUninit::<libc::sockaddr_in6>::uninit();
         let mut control = MaybeUninit::<Control>::uninit();
         let mut part = libc::iovec {
@@ -172,8 +206,14 @@ pub fn recv_batch(socket: impl AsFd, batch: &mut Batch) -> usize {
 /// of the time. With `peer`, the one that the socket is connected to, the kernel is not asked for
 /// the source. Returns whether there was a packet; it may have been dropped as too long.
 pub fn recv_one(socket: impl AsFd, batch: &mut Batch, peer: Option<SocketAddr>) -> bool {
-    batch.count = 0;
-    batch.read(socket.as_fd().as_raw_fd(), peer)
+    batch.clear();
+    recv_more(socket, batch, peer)
+}
+
+/// The same behind the packets that are in the batch already, of other sockets perhaps. `false`
+/// also where no room is left.
+pub fn recv_more(socket: impl AsFd, batch: &mut Batch, peer: Option<SocketAddr>) -> bool {
+    batch.count < BATCH_PACKETS && batch.read(socket.as_fd().as_raw_fd(), peer)
 }
 
 /// Has the kernel stamp each packet on arrival (SO_TIMESTAMPNS, CLOCK_REALTIME).
