@@ -1,0 +1,185 @@
+//! The server's own part of a conference's tick: `cargo bench --bench tick`. A media thread's
+//! worker with one room, fed from memory instead of sockets: ns per leg and tick.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use antiphon::audio::process::ProcessSettings;
+use antiphon::audio::{MediaTime, NARROWBAND};
+use antiphon::bridge::{Bridge, Port};
+use antiphon::codec::Codec;
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::rtp::packet::{HEADER_LEN, Header, write_header};
+use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
+use antiphon::worker::{BridgeId, Command, Worker, event_capacity};
+use clap::Parser;
+use crossbeam_channel::bounded;
+
+/// ns per leg and tick of the worker, without system calls.
+#[derive(Parser)]
+struct Args {
+    /// Numbers of legs.
+    #[arg(long, value_delimiter = ',', default_value = "20,100,400,1000,2000")]
+    legs: Vec<u32>,
+    /// Parties that talk; the others send silence.
+    #[arg(long, default_value_t = 2)]
+    talkers: u32,
+    /// Rounds of 50 ticks, after 500 that are not counted.
+    #[arg(long, default_value_t = 41)]
+    rounds: usize,
+    /// What cargo passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+const ROOM: BridgeId = BridgeId {
+    index: 0,
+    generation: 0,
+};
+const PACKET: usize = HEADER_LEN + 160;
+const TICKS: u64 = 50;
+const SETTLE: u64 = 500;
+
+fn main() {
+    let args = Args::parse();
+    println!("| legs | talkers | ns per leg and tick: median | least | us per tick |");
+    println!("|---|---|---|---|---|");
+    for &legs in &args.legs {
+        let mut load = Load::new(legs, args.talkers.min(legs));
+        load.run(SETTLE);
+        let mut rounds: Vec<f64> = (0..args.rounds)
+            .map(|_| {
+                let began = Instant::now();
+                load.run(TICKS);
+                began.elapsed().as_nanos() as f64 / (TICKS * u64::from(legs)) as f64
+            })
+            .collect();
+        rounds.sort_by(f64::total_cmp);
+        let median = rounds[rounds.len() / 2];
+        println!(
+            "| {legs} | {} | {median:.0} | {:.0} | {:.0} |",
+            args.talkers,
+            rounds[0],
+            median * f64::from(legs) / 1000.0
+        );
+    }
+}
+
+/// Each leg's packet, there when it is asked for.
+struct Feed {
+    talkers: u32,
+    tick: u64,
+    packet: [u8; PACKET],
+}
+
+impl MediaIo for Feed {
+    fn receive(
+        &mut self,
+        leg: u32,
+        channel: Channel,
+        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
+    ) {
+        if channel != Channel::Rtp {
+            return;
+        }
+        let header = Header {
+            payload_type: PayloadType(0),
+            marker: false,
+            seq: SeqNo(self.tick as u16),
+            timestamp: Timestamp(self.tick as u32 * 160),
+            ssrc: Ssrc(7 + leg),
+        };
+        write_header(&mut self.packet, &header);
+        let word = |n: usize| ((self.tick as usize * 7 + n * 5) % 64) as u8 + 0x90;
+        for n in HEADER_LEN..PACKET {
+            self.packet[n] = if leg < self.talkers { word(n) } else { 0xff };
+        }
+        let arrival = MediaTime::from_millis(1000 + self.tick * 20 - 5);
+        sink(&self.packet, peer(leg), arrival);
+    }
+
+    fn send(&mut self, _leg: u32, _channel: Channel, _to: SocketAddr, packet: &[u8]) {
+        black_box(packet);
+    }
+
+    fn connect(&mut self, _leg: u32, _peer: Option<SocketAddr>) {}
+    fn closed(&mut self, _leg: u32) {}
+    fn flush(&mut self) {}
+}
+
+fn peer(leg: u32) -> SocketAddr {
+    ([10, 1, (leg >> 8) as u8, leg as u8], 4000).into()
+}
+
+struct Load {
+    worker: Worker,
+    feed: Feed,
+    /// The room's slot may move by a few milliseconds.
+    ms: u64,
+    _events: crossbeam_channel::Receiver<antiphon::worker::Event>,
+}
+
+impl Load {
+    fn new(legs: u32, talkers: u32) -> Self {
+        let (tx, events) = bounded(event_capacity(legs as usize) + 16 * legs as usize);
+        let mut worker = Worker::new(legs as usize, 1, tx);
+        let mut feed = Feed {
+            talkers,
+            tick: 0,
+            packet: [0; PACKET],
+        };
+        let time = TickTime {
+            now: MediaTime::from_millis(1000),
+            ntp: 0,
+        };
+        let bridge = Box::new(Bridge::new(legs as usize));
+        worker.apply(Command::CreateBridge(ROOM, bridge), time, &mut feed);
+        for index in 0..legs {
+            let id = LegId {
+                index,
+                generation: 0,
+            };
+            let settings = LegSettings {
+                ssrc: 100 + index,
+                first_sequence: 0,
+                first_timestamp: 0,
+                cname: "x".into(),
+                jitter_max_ms: 200,
+                media_timeout_ms: 60_000,
+                inband_digits: true,
+                process: ProcessSettings::default(),
+            };
+            let params = LegParams::g711(Codec::Pcmu, Some(peer(index)));
+            let leg = Leg::new(id, params, settings).expect("G.711 needs no library");
+            worker.apply(Command::Open(Box::new(leg)), time, &mut feed);
+            let join = Command::Join {
+                leg: id,
+                bridge: ROOM,
+                port: Box::new(Port::new(index, NARROWBAND)),
+                encoder: None,
+            };
+            worker.apply(join, time, &mut feed);
+        }
+        Self {
+            worker,
+            feed,
+            ms: 1000,
+            _events: events,
+        }
+    }
+
+    /// So many ticks of 20 ms.
+    fn run(&mut self, ticks: u64) {
+        for _ in 0..ticks {
+            self.feed.tick += 1;
+            let end = 1000 + self.feed.tick * 20 + 20;
+            while let Some(due) = self.worker.next_due(self.ms).filter(|&due| due < end) {
+                let ntp = Duration::from_millis(due).as_secs() << 32;
+                self.worker.run(due, ntp, &mut self.feed);
+                self.ms = due + 1;
+            }
+            self.ms = self.ms.max(end - 20);
+        }
+    }
+}
