@@ -41,6 +41,8 @@ pub struct Bridge {
         reason = "a port comes and goes boxed: nothing is freed here"
     )]
     ports: Vec<Box<Port>>,
+    /// Whose they are: asked for long before the ports themselves are worked on.
+    owners: Vec<u32>,
     bands: Bands,
     /// What silent parties hear, by band.
     common: [[i16; MAX_FRAME]; 3],
@@ -55,6 +57,7 @@ impl Bridge {
     pub fn new(max_ports: usize) -> Self {
         Self {
             ports: Vec::with_capacity(max_ports),
+            owners: Vec::with_capacity(max_ports),
             bands: Bands::new(),
             common: [[0; MAX_FRAME]; 3],
             limiters: [Limiter::default(); 3],
@@ -80,6 +83,7 @@ impl Bridge {
             return Err(Full(port));
         }
         self.bands.enter(port.band);
+        self.owners.push(port.owner);
         self.ports.push(port);
         Ok(self.ports.len() - 1)
     }
@@ -108,6 +112,7 @@ impl Bridge {
             return None;
         }
         let removed = self.ports.swap_remove(port);
+        self.owners.swap_remove(port);
         self.bands.exit(removed.band);
         self.dominant.forget(removed.owner);
         Some((removed, self.ports.get(port).map(|p| p.owner)))
@@ -133,7 +138,7 @@ impl Bridge {
 
     /// The port's owner.
     pub fn owner(&self, port: usize) -> Option<u32> {
-        self.ports.get(port).map(|p| p.owner)
+        self.owners.get(port).copied()
     }
 
     /// Where the worker writes what the party says, one frame of the party's rate.
@@ -142,6 +147,17 @@ impl Bridge {
             p.silent = false;
             &mut p.rx[..frame_of(p.band)]
         })
+    }
+
+    /// What the party says, one frame of its rate; nothing is copied of what nobody hears.
+    pub fn say(&mut self, port: usize, frame: &[i16]) {
+        if port::is_idle(frame) {
+            self.set_silent(port);
+        } else if let Some(rx) = self.rx(port) {
+            let len = frame.len().min(rx.len());
+            rx[..len].copy_from_slice(&frame[..len]);
+            rx[len..].fill(0);
+        }
     }
 
     /// The party says nothing in this tick; in place of writing zeroes to [`Bridge::rx`].

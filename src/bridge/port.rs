@@ -158,6 +158,11 @@ impl Port {
     }
 }
 
+/// Whether a frame has nothing in it that counts as said.
+pub(super) fn is_idle(frame: &[i16]) -> bool {
+    peak(frame) <= IDLE_PEAK
+}
+
 fn peak(frame: &[i16]) -> i16 {
     // `unsigned_abs` would not vectorise as well; i16::MIN saturates to MAX, which is loud too.
     frame

@@ -6,5 +6,5 @@ pub mod event;
 pub mod fuzz;
 pub mod receiver;
 
-pub use detector::{Detection, Detector};
+pub use detector::{Detection, Detector, is_quiet};
 pub use digit::{Digit, HIGH_HZ, LOW_HZ};

@@ -72,13 +72,15 @@ pub enum Activity {
     None,
 }
 
-/// The receiver of one stream. No heap.
+/// The receiver of one stream. All memory is taken at construction.
 #[derive(Clone, Debug)]
 pub struct EventReceiver {
-    known: [Option<Known>; MAX_KNOWN],
+    /// Boxed, as is what is ready: rarely touched.
+    known: Box<[Option<Known>; MAX_KNOWN]>,
     next_known: usize,
-    held: [Option<Held>; MAX_HELD],
-    ready: [Option<Digit>; MAX_READY],
+    held: Box<[Option<Held>; MAX_HELD]>,
+    holds: bool,
+    ready: Box<[Option<Digit>; MAX_READY]>,
     first_ready: usize,
     ready_len: usize,
     source: Option<Ssrc>,
@@ -98,10 +100,11 @@ impl EventReceiver {
     /// A receiver of which nothing is known yet.
     pub fn new() -> Self {
         Self {
-            known: [None; MAX_KNOWN],
+            known: Box::new([None; MAX_KNOWN]),
             next_known: 0,
-            held: [None; MAX_HELD],
-            ready: [None; MAX_READY],
+            held: Box::new([None; MAX_HELD]),
+            holds: false,
+            ready: Box::new([None; MAX_READY]),
             first_ready: 0,
             ready_len: 0,
             source: None,
@@ -229,6 +232,7 @@ impl EventReceiver {
         }
         if let Some(place) = free(&self.held) {
             self.held[place] = Some(held);
+            self.holds = true;
             let order = |h: &Option<Held>| {
                 // Relative to the new one: within a few packets, so no wrap.
                 h.map_or((i16::MAX, u8::MAX), |h| (h.seq.distance(held.seq), h.index))
@@ -240,6 +244,9 @@ impl EventReceiver {
     /// Tells what need not wait any more: by the numbers, and by the time where one is given
     /// (inclusive of digits whose time is up just then, or not).
     fn release(&mut self, time: Option<(MediaTime, bool)>) {
+        if !self.holds {
+            return;
+        }
         let Some(last_due) = time.and_then(|time| self.last_due(time)) else {
             // Only from the front: whoever stands behind another waits for it.
             while let Some(Some(first)) = self.held.first()
@@ -281,6 +288,7 @@ impl EventReceiver {
             return;
         };
         self.held[place..].rotate_left(1);
+        self.holds = self.held[0].is_some();
         if self.ready_len == MAX_READY {
             self.dropped += 1;
             return;

@@ -35,7 +35,6 @@ impl Outbound {
         }
     }
 
-
     /// Keeps a packet of a leg: for its connected peer, or for `to`. Whether there was room.
     pub fn push(&mut self, leg: u32, to: Option<SocketAddr>, packet: &[u8]) -> bool {
         let from = self.used;

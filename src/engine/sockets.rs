@@ -1,6 +1,7 @@
 //! The real network of a media thread's legs.
 
 use std::net::SocketAddr;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,24 +189,29 @@ impl MediaIo for Sockets {
         self.send_waiting();
     }
 
-    fn gather(&mut self, legs: &[u32]) {
+    fn begin_gathering(&mut self) {
         self.gathered.clear();
-        for &leg in legs {
-            if let Some(Some(sockets)) = self.legs.get_mut(leg as usize) {
-                sockets.gather(&mut self.gathered);
-            }
+    }
+
+    fn gather(&mut self, leg: u32) {
+        if let Some(Some(sockets)) = self.legs.get_mut(leg as usize) {
+            sockets.gather(&mut self.gathered);
         }
     }
 
-    fn expect(&self, leg: u32) {
-        if let Some(Some(sockets)) = self.legs.get(leg as usize) {
-            sys::prefetch(sockets);
-            sys::prefetch(&*sockets.pair);
+    fn expect(&self, leg: u32, soon: bool) {
+        let Some(place) = self.legs.get(leg as usize) else {
+            return;
+        };
+        match place {
+            _ if !soon => sys::prefetch(slice::from_ref(place)),
+            Some(sockets) => sys::prefetch(slice::from_ref(&*sockets.pair)),
+            None => {}
         }
     }
 
-    fn prefetch<T>(&self, value: &T) {
-        sys::prefetch(value);
+    fn prefetch<T>(&self, values: &[T]) {
+        sys::prefetch(values);
     }
 
     fn elapsed(&self) -> Duration {

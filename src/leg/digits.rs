@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::audio::MediaTime;
 use crate::dtmf::receiver::{Activity, EventReceiver};
-use crate::dtmf::{Detector, Digit};
+use crate::dtmf::{self, Detector, Digit};
 use crate::rtp::Packet;
 
 /// An event of which no further packet has come for so long is over: three lost in a row at 20 ms.
@@ -24,6 +24,8 @@ pub(super) struct Digits {
     events: EventReceiver,
     /// Boxed, for it is large, and hardly touched in silence.
     detector: Box<Detector>,
+    /// The detector has nothing to do before the next sound.
+    asleep: bool,
     detected: [Option<Digit>; MAX_DETECTED],
     dropped: u64,
     sounding: bool,
@@ -36,6 +38,7 @@ impl Digits {
         Self {
             events: EventReceiver::new(),
             detector: Box::new(Detector::new()),
+            asleep: false,
             detected: [None; MAX_DETECTED],
             dropped: 0,
             sounding: false,
@@ -76,7 +79,11 @@ impl Digits {
 
     /// Seeks digits in a frame of what is played. Whether it may be a part of one.
     pub fn listen(&mut self, frame: &[i16]) -> bool {
+        if self.asleep && dtmf::is_quiet(frame) {
+            return false;
+        }
         let detection = self.detector.process(frame);
+        self.asleep = self.detector.is_asleep();
         if let Some(digit) = detection.digit {
             match self.detected.iter_mut().find(|place| place.is_none()) {
                 Some(place) => *place = Some(digit),

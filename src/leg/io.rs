@@ -53,14 +53,15 @@ pub trait MediaIo {
     fn closed(&mut self, leg: u32);
     /// Everything of this tick has been sent.
     fn flush(&mut self);
-    /// Reads ahead for legs whose [`MediaIo::receive`] follows, in this order and before the next
-    /// call of this; what was read ahead and not taken by then is lost.
-    fn gather(&mut self, _legs: &[u32]) {}
-    /// Is going to use a leg's sockets soon: what the processor has of them not at hand, it fetches
-    /// meanwhile.
-    fn expect(&self, _leg: u32) {}
-    /// The same for a value.
-    fn prefetch<T>(&self, _value: &T) {}
+    /// Reads ahead for a leg whose [`MediaIo::receive`] follows before [`MediaIo::begin_gathering`].
+    fn gather(&mut self, _leg: u32) {}
+    /// What was read ahead and not taken is let go of.
+    fn begin_gathering(&mut self) {}
+    /// Is going to use a leg's sockets: what the processor has of them not at hand, it fetches
+    /// meanwhile. Twice: at first what leads to them.
+    fn expect(&self, _leg: u32, _soon: bool) {}
+    /// The same for memory.
+    fn prefetch<T>(&self, _values: &[T]) {}
     /// How long the present tick has run; a simulated one takes no time.
     fn elapsed(&self) -> Duration {
         Duration::ZERO

@@ -307,6 +307,11 @@ impl Leg {
         self.moved = true;
     }
 
+    /// Has the memory fetched that its next tick touches, besides this itself.
+    pub fn expect<I: MediaIo>(&self, io: &I) {
+        self.coding.playout.expect(io);
+    }
+
     /// Until when in each 20 ms the party's packets are there, us; see the worker's placing of
     /// bridges.
     pub fn arrival_deadline_us(&self) -> Option<u32> {

@@ -27,6 +27,7 @@ mod store;
 
 pub use decoders::Decoders;
 
+use super::MediaIo;
 use crate::audio::MediaTime;
 use crate::audio::conceal::Concealer;
 use crate::rtp::jitter::{DelayHistory, JitterBuffer, Scale};
@@ -243,6 +244,16 @@ impl Playout {
     /// Samples to units of the timestamp.
     fn to_clock(&self, samples: i64) -> i64 {
         (samples * i64::from(self.clock)).div_euclid(i64::from(self.settings.rate))
+    }
+
+    /// Has the memory fetched that the next packet and the next tick touch, besides this itself.
+    pub fn expect<I: MediaIo>(&self, io: &I) {
+        let tick = self.settings.rate as usize / 50;
+        let (samples, valid) = self.buffer.next_piece(tick);
+        io.prefetch(samples);
+        io.prefetch(valid);
+        io.prefetch(&self.scratch[..tick]);
+        io.prefetch(self.history.present());
     }
 
     /// Counters and depth so far.

@@ -3,6 +3,8 @@
 //!
 //! Sits after `rtp::session`, under `leg::playout`. All memory is taken at construction.
 
+use std::slice;
+
 /// Samples by their position on the extended timestamp line, in a ring, each valid or missing.
 ///
 /// Packets of any length, order and overlap fall into place; what lies before `start` is gone.
@@ -85,6 +87,16 @@ impl JitterBuffer {
         self.mark(at, samples.len(), true);
         self.end = self.end.max(end);
         Put::Stored
+    }
+
+    /// The memory that a packet of `len` samples at the end touches, as far as it is in one piece.
+    pub fn next_piece(&self, len: usize) -> (&[i16], &[u64]) {
+        let index = self.index(self.end());
+        let end = (index + len).min(self.capacity());
+        (
+            &self.samples[index..end],
+            &self.valid[index / 64..end.div_ceil(64)],
+        )
     }
 
     /// Whether the sample at `at` is valid, and how many from there on, at most `max`, are alike.
@@ -174,7 +186,8 @@ impl JitterBuffer {
 /// at most; 20 s without a relapse halve that again.
 #[derive(Clone, Debug)]
 pub struct DelayHistory {
-    buckets: [Bucket; BUCKETS],
+    /// Boxed: a tick touches one of them.
+    buckets: Box<[Bucket; BUCKETS]>,
     current: usize,
     /// Ticks until the current bucket is full.
     left: u32,
@@ -248,8 +261,9 @@ struct Variation {
     lately_us: i32,
 }
 
+/// What came in half a second.
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
+pub struct Bucket {
     low: Low,
     /// The lowest that is no part of the event of `low`.
     second: Low,
@@ -298,7 +312,7 @@ impl DelayHistory {
     /// An empty history.
     pub fn new(scale: Scale) -> Self {
         Self {
-            buckets: [EMPTY; BUCKETS],
+            buckets: Box::new([EMPTY; BUCKETS]),
             current: 0,
             left: BUCKET_TICKS,
             observed: 0,
@@ -363,6 +377,11 @@ impl DelayHistory {
             bucket.high = Some(packet);
             self.stale = true;
         }
+    }
+
+    /// The memory that the next packet touches.
+    pub fn present(&self) -> &[Bucket] {
+        slice::from_ref(&self.buckets[self.current])
     }
 
     /// Ends a tick.

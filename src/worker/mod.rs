@@ -17,6 +17,7 @@ pub use shared::SharedEncoder;
 pub use slots::SLOTS;
 
 use std::ops::Range;
+use std::slice;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -307,7 +308,7 @@ impl Worker {
         if let Some(mut shared) = self.shared.take() {
             shared.begin(&mut room.encoders);
             for port in 0..room.bridge.len() {
-                self.expect(&room, port + AHEAD, io);
+                self.expect(&room, port + NEAR, false, io);
                 self.bridge_tx(&mut room, port, &mut shared, time, io);
             }
             self.shared = Some(shared);
@@ -338,12 +339,14 @@ impl Worker {
         let dominant = room.bridge.dominant();
         let parties = room.bridge.len();
         let mut deferred = std::mem::take(&mut self.deferred);
+        for port in 0..FAR {
+            self.expect(room, port, false, io);
+        }
         for first in (0..parties).step_by(GATHERED) {
             let ports = first..parties.min(first + GATHERED);
             self.gather(room, ports.clone(), dominant, time, io);
             let after = room.phase.read_at(first, parties);
             for port in ports {
-                self.expect(room, port + AHEAD, io);
                 if self.bridge_begin(room, port, dominant, time, io) {
                     self.bridge_rx(room, port, after, time);
                 } else {
@@ -362,7 +365,8 @@ impl Worker {
         self.deferred = deferred;
     }
 
-    /// Has the packets of some parties read one after the other, ahead of their work.
+    /// Has the packets of some parties read one after the other, ahead of their work; and the memory
+    /// fetched of those who follow.
     fn gather<I: MediaIo>(
         &self,
         room: &Room,
@@ -371,27 +375,31 @@ impl Worker {
         time: TickTime,
         io: &mut I,
     ) {
-        let mut legs = [0; GATHERED];
-        let mut count = 0;
-        for owner in ports.filter_map(|port| room.bridge.owner(port)) {
-            if dominant != Some(owner)
+        io.begin_gathering();
+        for port in ports {
+            self.expect(room, port + FAR, false, io);
+            self.expect(room, port + NEAR, true, io);
+            if let Some(owner) = room.bridge.owner(port)
+                && dominant != Some(owner)
                 && let Some(Some(seat)) = self.seats.get(owner as usize)
                 && !seat.leg.is_early(time.now)
             {
-                legs[count] = owner;
-                count += 1;
+                io.gather(owner);
             }
         }
-        io.gather(&legs[..count]);
     }
 
-    /// Has the memory of a party fetched that is worked on soon.
-    fn expect<I: MediaIo>(&self, room: &Room, port: usize, io: &I) {
+    /// Has the memory of a party fetched that is worked on later; `soon`: what that leads to.
+    fn expect<I: MediaIo>(&self, room: &Room, port: usize, soon: bool, io: &I) {
         if let Some(owner) = room.bridge.owner(port)
             && let Some(Some(seat)) = self.seats.get(owner as usize)
         {
-            io.prefetch(&*seat.leg);
-            io.expect(owner);
+            io.expect(owner, soon);
+            if soon {
+                seat.leg.expect(io);
+            } else {
+                io.prefetch(slice::from_ref(&*seat.leg));
+            }
         }
     }
 
@@ -427,10 +435,11 @@ impl Worker {
         let Some(seat) = seat_at(&mut self.seats, room, port) else {
             return;
         };
-        let Some(rx) = room.bridge.rx(port) else {
-            return;
-        };
+        // Most parties are silent most of the time: their ports are not written to.
+        let mut frame = [0i16; MAX_TICK];
+        let rx = &mut frame[..seat.leg.tick_samples()];
         seat.leg.say(rx, after, time);
+        room.bridge.say(port, rx);
         let id = seat.leg.id();
         let recorded = seat.leg.tick_record(rx, time.now);
         self.outbox.tell_digit(&mut seat.leg, time.now);
@@ -537,7 +546,8 @@ fn seat_at<'a>(seats: &'a mut [Option<Seat>], room: &Room, port: usize) -> Optio
 /// How many parties' packets are read one after the other: the kernel's part of the work in a row,
 /// then ours, is cheaper than each in turn.
 const GATHERED: usize = 16;
-/// How many parties ahead memory is fetched: one takes some microseconds, memory a tenth of one.
-const AHEAD: usize = 1;
+/// How many parties ahead memory is fetched, and what that leads to.
+const FAR: usize = 24;
+const NEAR: usize = 16;
 
 static SILENCE: [i16; MAX_TICK] = [0; MAX_TICK];

@@ -88,6 +88,14 @@ pub struct Detector {
     state: State,
 }
 
+/// Whether a frame is too quiet to hold a part of a digit.
+pub fn is_quiet(frame: &[i16]) -> bool {
+    frame
+        .iter()
+        .fold(0, |peak, s| peak.max(i32::from(*s).abs()))
+        < QUIET_PEAK
+}
+
 impl Default for Detector {
     fn default() -> Self {
         Self::new()
@@ -144,13 +152,14 @@ impl Detector {
         detection
     }
 
+    /// Whether quiet frames change nothing from now on: they need not be processed.
+    pub fn is_asleep(&self) -> bool {
+        self.quiet >= HISTORY / 2
+    }
+
     /// Whether there is nothing to do: silence, and the past is no longer of interest.
     fn sleeps(&mut self, frame: &[i16]) -> bool {
-        let loud = frame
-            .iter()
-            .fold(0, |peak, s| peak.max(i32::from(*s).abs()))
-            >= QUIET_PEAK;
-        if loud {
+        if !is_quiet(frame) {
             self.quiet = 0;
         } else if self.quiet < HISTORY / 2 {
             self.quiet += frame.len();
@@ -158,7 +167,7 @@ impl Detector {
                 self.reset();
             }
         }
-        self.quiet >= HISTORY / 2
+        self.is_asleep()
     }
 
     /// Takes the samples of a hop into all that is kept.

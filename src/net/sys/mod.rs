@@ -34,21 +34,21 @@ pub const PACKET_BYTES: usize = 2048;
 // ---------------------------------------------------------------------------------------------
 // Memory
 
-/// Has the processor fetch a value's memory into its caches while it does other work, 6 KiB at most.
+/// Has the processor fetch memory into its caches while it does other work, 6 KiB at most.
 /// What a tick of a thousand legs costs is above all waiting for memory, one line after the other.
 #[inline]
-pub fn prefetch<T>(value: &T) {
+pub fn prefetch<T>(values: &[T]) {
     const LINE: usize = 64;
     const MOST: usize = 6144;
     #[cfg(target_arch = "x86_64")]
-    for offset in (0..mem::size_of::<T>().min(MOST)).step_by(LINE) {
+    for offset in (0..mem::size_of_val(values).min(MOST)).step_by(LINE) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: the address lies within `value`; a prefetch neither reads nor faults, and is part
+        // SAFETY: the address lies within `values`; a prefetch neither reads nor faults, and is part
         // of every x86-64.
-        unsafe { _mm_prefetch(ptr::from_ref(value).byte_add(offset).cast(), _MM_HINT_T0) };
+        unsafe { _mm_prefetch(values.as_ptr().byte_add(offset).cast(), _MM_HINT_T0) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (value, LINE, MOST);
+    let _ = (values, LINE, MOST);
 }
 
 // ---------------------------------------------------------------------------------------------
