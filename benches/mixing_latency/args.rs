@@ -29,7 +29,10 @@ pub struct Args {
     /// The legs are spread over so many rooms, each with talkers of its own.
     #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     pub rooms: usize,
-    /// Seconds measured in each run, after a warm-up of 3 s.
+    /// Seconds before the measuring: by then the room is steady, its playouts and its place found.
+    #[arg(long, default_value_t = 8)]
+    pub warm_up: u64,
+    /// Seconds measured in each run.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: u64,
     /// How many talk in each room: with random phases each bursts once in half a second.

@@ -121,7 +121,7 @@ pub fn reflected(args: &Args, shape: &Shape) -> Reflected {
 fn measure(load: &mut Load, args: &Args, process: Process) -> Cpu {
     let work = || {
         let _ = sys::set_fifo(GENERATOR_PRIORITY);
-        load.run(Duration::from_secs(3), false);
+        load.run(Duration::from_secs(args.warm_up), false);
         load.clear();
         let before = process.cpu();
         load.run(Duration::from_secs(args.seconds), true);

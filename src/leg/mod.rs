@@ -312,6 +312,11 @@ impl Leg {
         self.coding.playout.expect(io);
     }
 
+    /// Whether the packet behind the last one is due by then.
+    pub fn expects_more(&self, by: MediaTime) -> bool {
+        by >= self.heard + Duration::from_millis(u64::from(TICK_MS))
+    }
+
     /// Until when in each 20 ms the party's packets are there, us; see the worker's placing of
     /// bridges.
     pub fn arrival_deadline_us(&self) -> Option<u32> {

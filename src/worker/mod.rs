@@ -332,12 +332,14 @@ impl Worker {
         self.place(bridge);
     }
 
-    /// Fetches what all say. Those whose packets have not come yet are asked once more when all
-    /// others have been: that takes some time. So is the dominant party, whose packet comes just then.
+    /// Fetches what all say. Those whose packets have not come yet, or are about to, are asked once
+    /// more when all others have been: that takes some time. So is the dominant party, whose packet
+    /// comes just then. What has come by the end of the fetch is in time, whoever it is from.
     fn fetch<I: MediaIo>(&mut self, room: &mut Room, time: TickTime, io: &mut I) {
         let began = io.elapsed();
         let dominant = room.bridge.dominant();
         let parties = room.bridge.len();
+        let after = room.phase.fetch();
         let mut deferred = std::mem::take(&mut self.deferred);
         for port in 0..FAR {
             self.expect(room, port, false, io);
@@ -345,7 +347,6 @@ impl Worker {
         for first in (0..parties).step_by(GATHERED) {
             let ports = first..parties.min(first + GATHERED);
             self.gather(room, ports.clone(), dominant, time, io);
-            let after = room.phase.read_at(first, parties);
             for port in ports {
                 if self.bridge_begin(room, port, dominant, time, io) {
                     self.bridge_rx(room, port, after, time);
@@ -354,7 +355,6 @@ impl Worker {
                 }
             }
         }
-        let after = room.phase.read_at(parties, parties);
         room.phase.fetched_in(io.elapsed().saturating_sub(began));
         for port in deferred.drain(..) {
             if let Some(seat) = seat_at(&mut self.seats, room, port) {
@@ -403,7 +403,7 @@ impl Worker {
         }
     }
 
-    /// Begins the tick of a bridge's port. Whether what it says can be fetched at once.
+    /// Begins the tick of a bridge's port. Whether what it says can be taken at once.
     fn bridge_begin<I: MediaIo>(
         &mut self,
         room: &mut Room,
@@ -424,7 +424,7 @@ impl Worker {
             seat.leg.begin_tick_unread(time, io);
             return false;
         }
-        seat.leg.begin_tick(time, io)
+        seat.leg.begin_tick(time, io) && !seat.leg.expects_more(time.now + room.phase.fetch())
     }
 
     /// What a port's party says. `after`: how far into the tick its packets were read.

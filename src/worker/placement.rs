@@ -47,10 +47,10 @@ impl Phase {
         due
     }
 
-    /// When in a fetch the port of `parties` is read, in steps that are rarely another.
-    pub fn read_at(&self, port: usize, parties: usize) -> Duration {
-        let us = self.steady_us as u64 * port as u64 / parties.max(1) as u64;
-        Duration::from_micros(us / STEP_US as u64 * STEP_US as u64)
+    /// How long a fetch takes, in steps that are rarely another: packets that come within it are in
+    /// time.
+    pub fn fetch(&self) -> Duration {
+        Duration::from_micros(self.steady_us as u64)
     }
 
     /// How long the last fetch took.
