@@ -17,8 +17,17 @@ struct LegSockets {
     pair: Arc<SocketPair>,
     connected: Option<SocketAddr>,
     drain: Drain,
-    /// When it was read ahead, and which packet of the gathered ones that gave.
-    ahead: Option<(MediaTime, Option<usize>)>,
+    ahead: Option<Ahead>,
+}
+
+/// What reading ahead gave.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    /// Which gathering this is of: a packet of another would be another leg's.
+    gathering: u64,
+    began: MediaTime,
+    /// Its place among what was gathered.
+    packet: Option<usize>,
 }
 
 /// The sockets of all legs of a thread, by the legs' places.
@@ -27,6 +36,7 @@ pub(super) struct Sockets {
     batch: Batch,
     /// What was read ahead.
     gathered: Batch,
+    gathering: u64,
     outbound: Outbound,
     pub clock: ClockMap,
     pub sends: SendCounters,
@@ -38,6 +48,7 @@ impl Sockets {
             legs: (0..max_legs).map(|_| None).collect(),
             batch: Batch::new(),
             gathered: Batch::new(),
+            gathering: 0,
             outbound: Outbound::new(),
             clock: ClockMap::sample(),
             sends: SendCounters::default(),
@@ -72,30 +83,34 @@ impl Sockets {
 }
 
 impl LegSockets {
-    fn gather(&mut self, gathered: &mut Batch) {
+    fn gather(&mut self, gathered: &mut Batch, gathering: u64) {
         if self.drain.is_even() {
             let began = sys::monotonic_now();
             let packet = media::receive_more(&self.pair.rtp, gathered, self.connected);
-            self.ahead = Some((began, packet));
+            self.ahead = Some(Ahead {
+                gathering,
+                began,
+                packet,
+            });
         }
     }
 
     fn receive_rtp(
         &mut self,
         batch: &mut Batch,
-        gathered: &Batch,
+        (gathered, gathering): (&Batch, u64),
         clock: &ClockMap,
         sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
     ) {
         let socket = &self.pair.rtp;
-        let ahead = self.ahead.take();
-        let began = ahead.map_or_else(sys::monotonic_now, |(began, _)| began);
+        let ahead = self.ahead.take().filter(|a| a.gathering == gathering);
+        let began = ahead.map_or_else(sys::monotonic_now, |ahead| ahead.began);
         let mut packets = 0;
         let mut last = None;
         if self.drain.is_even() || ahead.is_some() {
             // What came from elsewhere before the socket was connected was read long ago.
             let packet = match ahead {
-                Some((_, packet)) => packet.and_then(|n| media::packet(gathered, clock, n)),
+                Some(ahead) => ahead.packet.and_then(|n| media::packet(gathered, clock, n)),
                 None => media::receive_one(socket, batch, clock, self.connected),
             };
             let Some((bytes, from, arrival)) = packet else {
@@ -131,7 +146,8 @@ impl MediaIo for Sockets {
         };
         match channel {
             Channel::Rtp => {
-                sockets.receive_rtp(&mut self.batch, &self.gathered, &self.clock, sink);
+                let gathered = (&self.gathered, self.gathering);
+                sockets.receive_rtp(&mut self.batch, gathered, &self.clock, sink);
             }
             Channel::Rtcp => {
                 media::receive(&sockets.pair.rtcp, &mut self.batch, &self.clock, sink);
@@ -191,11 +207,12 @@ impl MediaIo for Sockets {
 
     fn begin_gathering(&mut self) {
         self.gathered.clear();
+        self.gathering += 1;
     }
 
     fn gather(&mut self, leg: u32) {
         if let Some(Some(sockets)) = self.legs.get_mut(leg as usize) {
-            sockets.gather(&mut self.gathered);
+            sockets.gather(&mut self.gathered, self.gathering);
         }
     }
 
@@ -218,3 +235,7 @@ impl MediaIo for Sockets {
         sys::monotonic_now().since(self.clock.now())
     }
 }
+
+#[cfg(test)]
+#[path = "sockets_tests.rs"]
+mod tests;

@@ -328,7 +328,17 @@ impl DelayHistory {
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        *self = Self::new(self.scale);
+        // In place: a stream may begin anew on the media thread.
+        self.buckets.fill(EMPTY);
+        self.current = 0;
+        self.left = BUCKET_TICKS;
+        self.observed = 0;
+        self.summary = Summary::default();
+        self.forgiven_us = None;
+        self.relapses = 0;
+        self.since_relapse = 0;
+        self.stale = false;
+        self.moved = false;
     }
 
     /// By how much the ticks have moved later since the beginning, us.

@@ -280,9 +280,10 @@ impl Playout {
         }
         let next = &mut self.scratch[..tick];
         self.buffer.copy(self.buffer.start(), next);
-        self.likeness = match stretch::is_quiet(next) {
-            true => self.likeness.max(0) + 1,
-            false => self.likeness.min(0) - 1,
+        self.likeness = if stretch::is_quiet(next) {
+            self.likeness.max(0) + 1
+        } else {
+            self.likeness.min(0) - 1
         };
         let least_period = (tick / 5) as i64;
         if self.likeness < -SOUND_TICKS && excess < least_period && self.refused < REST_TICKS {

@@ -1,0 +1,143 @@
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::Instant;
+
+use super::*;
+use crate::net::media::PortPool;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Two legs, each connected to a phone of its own.
+struct Line {
+    sockets: Sockets,
+    phones: Vec<(UdpSocket, SocketAddr)>,
+    sequence: u16,
+}
+
+impl Line {
+    fn new() -> Self {
+        let rest = Duration::from_millis(1);
+        let mut pool = PortPool::new(41_000..=41_199, vec![HERE], rest, 0);
+        let mut sockets = Sockets::new(2);
+        let phones = (0..2).map(|leg| {
+            let pair = pool.reserve(HERE, Instant::now()).unwrap();
+            let to = SocketAddr::new(HERE, pair.rtp_port);
+            let phone = UdpSocket::bind((HERE, 0)).unwrap();
+            phone.set_nonblocking(true).unwrap();
+            sockets.open(leg, Arc::new(pair));
+            sockets.connect(leg, Some(phone.local_addr().unwrap()));
+            (phone, to)
+        });
+        let phones = phones.collect();
+        Self {
+            sockets,
+            phones,
+            sequence: 0,
+        }
+    }
+
+    /// Each phone sends its next packet, which ends in its number.
+    fn talk(&mut self) {
+        for (n, (phone, to)) in self.phones.iter().enumerate() {
+            let [high, low] = self.sequence.to_be_bytes();
+            let packet = [0x80, 0, high, low, 0, 0, 0, 0, 0, 0, 0, 1, n as u8];
+            phone.send_to(&packet, to).unwrap();
+        }
+        self.sequence += 1;
+    }
+
+    /// The last octets of what a leg is given.
+    fn take(&mut self, leg: u32) -> Vec<u8> {
+        let mut taken = Vec::new();
+        self.sockets.receive(leg, Channel::Rtp, &mut |bytes, _, _| {
+            taken.push(bytes[bytes.len() - 1]);
+        });
+        taken
+    }
+
+    /// Until their streams are even: only those are read ahead.
+    fn settle(&mut self) {
+        for _ in 0..30 {
+            self.talk();
+            assert_eq!(self.take(0), [0]);
+            assert_eq!(self.take(1), [1]);
+        }
+    }
+
+    fn heard(&self, phone: usize) -> Vec<u8> {
+        let mut buffer = [0; 100];
+        std::iter::from_fn(|| {
+            let len = self.phones[phone].0.recv(&mut buffer).ok()?;
+            Some(buffer[len - 1])
+        })
+        .collect()
+    }
+}
+
+#[test]
+fn what_was_read_ahead_goes_to_its_own_leg_in_any_order() {
+    let mut line = Line::new();
+    line.settle();
+    for _ in 0..100 {
+        line.talk();
+        line.sockets.begin_gathering();
+        line.sockets.gather(0);
+        line.sockets.gather(1);
+        assert_eq!(line.take(1), [1]);
+        assert_eq!(line.take(0), [0]);
+    }
+    // What comes behind the reading ahead is there with the next read.
+    line.sockets.begin_gathering();
+    line.sockets.gather(0);
+    line.talk();
+    assert!(line.take(0).is_empty());
+    assert_eq!(line.take(0), [0]);
+}
+
+#[test]
+fn what_was_read_ahead_and_not_taken_is_heard_by_nobody_else() {
+    let mut line = Line::new();
+    line.settle();
+    line.talk();
+    line.sockets.begin_gathering();
+    line.sockets.gather(0);
+    line.sockets.begin_gathering();
+    line.sockets.gather(1);
+    assert!(line.take(0).is_empty(), "another leg's packet");
+    assert_eq!(line.take(1), [1]);
+    line.talk();
+    assert_eq!(line.take(0), [0]);
+}
+
+#[test]
+fn packets_go_in_order_at_the_flush_or_when_there_are_many() {
+    let mut line = Line::new();
+    let to = line.phones[0].0.local_addr().unwrap();
+    let most = super::super::outbound::MOST as u8;
+    for n in 0..most {
+        line.sockets.send(0, Channel::Rtp, to, &[0x80, n]);
+    }
+    assert!(line.heard(0).is_empty());
+    line.sockets.send(0, Channel::Rtp, to, &[0x80, most]);
+    assert_eq!(line.heard(0), (0..most).collect::<Vec<_>>());
+    line.sockets.flush();
+    assert_eq!(line.heard(0), [most]);
+    assert_eq!(line.sockets.sends.sent, u64::from(most) + 1);
+}
+
+#[test]
+fn packets_go_to_the_peer_that_they_were_made_for() {
+    let mut line = Line::new();
+    let first = line.phones[0].0.local_addr().unwrap();
+    let other = line.phones[1].0.local_addr().unwrap();
+    line.sockets.send(0, Channel::Rtp, first, &[0x80, 1]);
+    line.sockets.connect(0, Some(other));
+    line.sockets.send(0, Channel::Rtp, other, &[0x80, 2]);
+    line.sockets.closed(0);
+    assert_eq!(line.heard(0), [1]);
+    assert_eq!(line.heard(1), [2]);
+    // One too large for the batch goes at once, behind what waits.
+    line.sockets.send(1, Channel::Rtp, other, &[0x80, 3]);
+    line.sockets.send(1, Channel::Rtp, other, &[4; 9000]);
+    line.sockets.flush();
+    assert_eq!(line.heard(1), [3, 4]);
+}
