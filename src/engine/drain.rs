@@ -11,6 +11,8 @@
 //! - behind a packet that is not the next of the sequence, is no RTP, or has no time stamp;
 //! - behind a packet that was there already when the socket was last read, and so was left: no
 //!   packet is left twice;
+//! - behind a packet that holds a sound: the telephone event that tells of it, and that keeps it from
+//!   everybody else, may stand right behind it;
 //! - once a second, so that no fault of the clock can hide what is left for longer.
 //!
 //! A packet that is left has come early, within one tick with the one before it, which plays in
@@ -19,7 +21,7 @@
 use std::time::Duration;
 
 use crate::audio::MediaTime;
-use crate::rtp::packet;
+use crate::rtp::packet::{self, HEADER_LEN};
 
 /// Ticks with one packet each that make a stream even.
 const EVEN: u8 = 25;
@@ -55,6 +57,7 @@ impl Drain {
             && began.since(self.read) < LONG
             && sequence(packet) == Some(self.next)
             && arrival.is_some_and(|at| at >= self.read)
+            && is_still(packet)
     }
 
     /// The reading of a tick is over, which began at `began`, with so many packets; `sequence` is
@@ -76,6 +79,12 @@ impl Drain {
             self.next = sequence.wrapping_add(1);
         }
     }
+}
+
+/// Whether all octets of a payload are the same, as those of silence are in G.711.
+fn is_still(packet: &[u8]) -> bool {
+    let payload = packet.get(HEADER_LEN..).unwrap_or_default();
+    payload.get(1..).unwrap_or_default() == &payload[..payload.len().saturating_sub(1)]
 }
 
 /// The sequence number of what looks like RTP.
@@ -142,6 +151,17 @@ mod tests {
     fn rtp(sequence: u16) -> [u8; 12] {
         let [high, low] = sequence.to_be_bytes();
         [0x80, 0, high, low, 0, 0, 0, 0, 0, 0, 0, 1]
+    }
+
+    #[test]
+    fn behind_a_sound_the_rest_is_read() {
+        let line = Line::even(100);
+        let packet = |payload: &[u8]| [&rtp(100), payload].concat();
+        let at = Some(MediaTime::from_millis(2010));
+        let began = MediaTime::from_millis(2020);
+        let enough = |payload| line.drain.is_enough(&packet(payload), at, began);
+        assert!(enough(&[0xff; 160]) && enough(&[0xd5; 160]));
+        assert!(!enough(&[[0xff; 80], [0x80; 80]].concat()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::player::PlayStatus;
 use super::tap::TapStatus;
 use super::transmit::Format;
 use super::{Channel, Leg, LegEvent, MAX_TICK, MediaIo, Outgoing, TickTime};
-use crate::audio::{MediaTime, TICK_SAMPLES, gain};
+use crate::audio::{MediaTime, TICK_MS, TICK_SAMPLES, gain};
 
 /// A fade takes this part of a tick: 5 ms.
 const FADE_PART: usize = 4;
@@ -135,6 +135,19 @@ impl Leg {
             return Some(LegEvent::MediaTimeout);
         }
         None
+    }
+
+    /// Behind the last tick of a leg that ends: records the next 20 ms of what has come and was not
+    /// played yet. None once there is nothing left.
+    pub fn record_rest(&mut self, rx: &mut [i16]) -> Option<Option<LegEvent>> {
+        if self.tap.is_none() || self.coding.playout.stats().depth_samples == 0 {
+            return None;
+        }
+        self.position += TICK_SAMPLES as u64;
+        let now = self.last_tick + Duration::from_millis(u64::from(TICK_MS));
+        self.last_tick = now;
+        self.say(rx, Duration::ZERO, TickTime { now, ntp: 0 });
+        Some(self.tick_record(rx, now))
     }
 
     /// tx half of a tick: sends `base` (the bridge's or the echo's audio, silence where there is
