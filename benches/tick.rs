@@ -10,6 +10,7 @@ use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::Codec;
 use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::net::sys;
 use antiphon::rtp::packet::{HEADER_LEN, Header, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use antiphon::worker::{BridgeId, Command, Worker, event_capacity};
@@ -120,7 +121,7 @@ impl MediaIo for Feed {
     fn flush(&mut self) {}
 
     fn prefetch<T>(&self, values: &[T]) {
-        antiphon::net::media::prefetch(values);
+        sys::prefetch(values);
     }
 }
 

@@ -352,3 +352,20 @@ fn two_ordinary_talkers_pass_bit_for_bit() {
         }
     }
 }
+
+#[test]
+fn what_is_said_is_heard_and_an_idle_line_is_silence() {
+    let mut b = bridge(2);
+    for _ in 0..3 {
+        b.say(0, &[1000; 160]);
+        b.say(1, &[8; 160]);
+        b.mix();
+    }
+    assert_eq!(heard(&b, 1), [1000; 160]);
+    assert!(b.talkers() == 1);
+    // What was said before is gone.
+    b.say(0, &[0; 160]);
+    b.say(1, &[8; 160]);
+    b.mix();
+    assert_eq!(heard(&b, 1), [0; 160]);
+}

@@ -66,12 +66,6 @@ impl Sockets {
         }
     }
 
-    fn send_now(&mut self, leg: u32, to: Option<SocketAddr>, packet: &[u8]) {
-        if let Some(Some(sockets)) = self.legs.get(leg as usize) {
-            media::send(&sockets.pair.rtp, packet, to, &mut self.sends);
-        }
-    }
-
     /// Sends what waits. Before a socket changes, too: the packets are meant for it as it was.
     fn send_waiting(&mut self) {
         for (leg, to, packet) in self.outbound.take() {
@@ -162,11 +156,15 @@ impl MediaIo for Sockets {
         match channel {
             Channel::Rtp => {
                 let to = (sockets.connected != Some(to)).then_some(to);
-                if !self.outbound.push(leg, to, packet) {
-                    self.send_waiting();
-                    if !self.outbound.push(leg, to, packet) {
-                        self.send_now(leg, to, packet);
-                    }
+                if self.outbound.push(leg, to, packet) {
+                    return;
+                }
+                self.send_waiting();
+                if !self.outbound.push(leg, to, packet)
+                    && let Some(Some(sockets)) = self.legs.get(leg as usize)
+                {
+                    // Larger than a whole batch.
+                    media::send(&sockets.pair.rtp, packet, to, &mut self.sends);
                 }
             }
             Channel::Rtcp => {

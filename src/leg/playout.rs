@@ -138,8 +138,8 @@ pub struct Playout {
     /// Ticks until the next stretch may be made, and ticks that the last wish was refused.
     stretch_wait: u32,
     refused: u32,
-    /// Ticks in a row that were quiet, or negative: that were not, while a little delay is to go.
-    likeness: i32,
+    /// Ticks in a row that were quiet (negative: that were not) while a little delay is to go.
+    quiet_ticks: i32,
     depth_sum: u64,
     pulls: u64,
     stats: PlayoutStats,
@@ -209,7 +209,7 @@ impl Playout {
             moved_us: 0,
             stretch_wait: 0,
             refused: 0,
-            likeness: 0,
+            quiet_ticks: 0,
             depth_sum: 0,
             pulls: 0,
             stats: PlayoutStats::default(),
@@ -233,7 +233,7 @@ impl Playout {
         self.jitter_us = 0;
         self.stretch_wait = 0;
         self.refused = 0;
-        self.likeness = 0;
+        self.quiet_ticks = 0;
     }
 
     /// The sender's timestamp that the next pull begins at.

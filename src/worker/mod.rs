@@ -283,14 +283,6 @@ impl Worker {
             if let Some(event) = recorded {
                 self.outbox.tell(Event::Leg(id, event));
             }
-            for _ in 0..TAIL_TICKS {
-                let Some(ended) = leg.record_rest(rx) else {
-                    break;
-                };
-                if let Some(event) = ended {
-                    self.outbox.tell(Event::Leg(id, event));
-                }
-            }
             self.finish_solo(index, slot, time, io);
             return;
         }
@@ -551,8 +543,6 @@ fn seat_at<'a>(seats: &'a mut [Option<Seat>], room: &Room, port: usize) -> Optio
     seats.get_mut(owner as usize)?.as_mut()
 }
 
-/// How much of what waits to be played is still recorded at a leg's end: 500 ms, in one tick.
-const TAIL_TICKS: usize = 25;
 /// How many parties' packets are read one after the other: the kernel's part of the work in a row,
 /// then ours, is cheaper than each in turn.
 const GATHERED: usize = 16;

@@ -4,7 +4,10 @@ use super::placement::Phase;
 use super::shared::{RoomEncoders, SharedEncoder};
 use super::{BridgeId, Entry, Event, Freed, Place, Recoding, Room, Seat, Then, Worker};
 use crate::bridge::Bridge;
-use crate::leg::{Leg, LegId, LegParams, MediaIo, TickTime};
+use crate::leg::{Leg, LegId, LegParams, MAX_TICK, MediaIo, TickTime};
+
+/// How much of what waits to be played is still recorded at a leg's end: 500 ms, in one tick.
+const TAIL_TICKS: usize = 25;
 
 impl Worker {
     /// What a leg does after it has left a bridge.
@@ -121,6 +124,16 @@ impl Worker {
         let Some(mut seat) = self.seats.get_mut(index as usize).and_then(Option::take) else {
             return;
         };
+        let mut rx = [0i16; MAX_TICK];
+        let rx = &mut rx[..seat.leg.tick_samples()];
+        for _ in 0..TAIL_TICKS {
+            let Some(ended) = seat.leg.record_rest(rx) else {
+                break;
+            };
+            if let Some(event) = ended {
+                self.outbox.tell(Event::Leg(seat.leg.id(), event));
+            }
+        }
         seat.leg.close(time, io);
         io.closed(index);
         self.counts.legs -= 1;

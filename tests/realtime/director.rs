@@ -60,7 +60,7 @@ pub struct Director {
     frames: Sender<RecordFrame>,
     supplies: Vec<Supply>,
     /// Legs that are in no worker.
-    #[allow(clippy::vec_box)] // they came boxed, and go on so
+    #[expect(clippy::vec_box, reason = "they come boxed and go on so")]
     moving: Vec<Box<Leg>>,
     prompt: Arc<[i16]>,
     counter: u64,

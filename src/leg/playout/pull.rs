@@ -63,7 +63,7 @@ impl Playout {
         if surplus > 0 {
             self.buffer.advance(surplus as usize);
         }
-        self.pass_over_silence();
+        self.pass_over_silence(tick);
         let age_us = now.since(self.newest.arrival).as_micros() as i64 % TICK_US as i64;
         let mut lead = lead(tick as i64, self.newest.len, age_us);
         if (1..MIN_GUARD_US).contains(&age_us) {
@@ -78,11 +78,11 @@ impl Playout {
     }
 
     /// What has waited for the start is delay for good, but for what nobody would miss.
-    fn pass_over_silence(&mut self) {
+    fn pass_over_silence(&mut self, tick: usize) {
         self.decode_until(self.newest.at);
         loop {
             let start = self.buffer.start();
-            let waiting = (self.newest.at - start).clamp(0, self.scratch.len() as i64) as usize;
+            let waiting = (self.newest.at - start).clamp(0, tick as i64) as usize;
             let (valid, run) = self.buffer.run(start, waiting);
             if waiting == 0 || !valid {
                 return;
@@ -231,7 +231,7 @@ impl Playout {
         let excess = self.excess();
         if excess == 0 {
             self.refused = 0;
-            self.likeness = 0;
+            self.quiet_ticks = 0;
             return false;
         }
         let len = out.len();
@@ -281,17 +281,17 @@ impl Playout {
         }
         let next = &mut self.scratch[..tick];
         self.buffer.copy(self.buffer.start(), next);
-        self.likeness = if stretch::is_quiet(next) {
-            self.likeness.max(0) + 1
+        self.quiet_ticks = if stretch::is_quiet(next) {
+            self.quiet_ticks.max(0) + 1
         } else {
-            self.likeness.min(0) - 1
+            self.quiet_ticks.min(0) - 1
         };
         let least_period = (tick / 5) as i64;
-        if self.likeness < -SOUND_TICKS && excess < least_period && self.refused < REST_TICKS {
+        if self.quiet_ticks < -SOUND_TICKS && excess < least_period && self.refused < REST_TICKS {
             self.refused += 1;
             return false;
         }
-        self.likeness > QUIET_TICKS || self.likeness < -SOUND_TICKS
+        self.quiet_ticks > QUIET_TICKS || self.quiet_ticks < -SOUND_TICKS
     }
 
     /// How similar a stretched passage must be: the longer the wait and the larger the excess,
@@ -304,7 +304,7 @@ impl Playout {
         let is_small = excess > 0 && excess <= tick as i64;
         let borne = if is_small { REST_TICKS } else { 0 };
         let impatience = self.refused.saturating_sub(borne) as f32 / patience as f32;
-        (LIKE - impatience).max(-1.0)
+        (SIMILAR - impatience).max(-1.0)
     }
 
     /// Leaves the length of the next 100 ms as it is: they may belong to a digit.
@@ -356,7 +356,7 @@ const SOUND_TICKS: i32 = 3;
 /// How long a rest of delay that is no whole period of the sound may wait for a pause.
 const REST_TICKS: u32 = 25;
 /// The similarity of two passages that pass for each other.
-const LIKE: f32 = 0.9;
+const SIMILAR: f32 = 0.9;
 /// Packets to see before the delay is changed.
 const SETTLE_TICKS: u32 = 25;
 /// Ticks from one stretch to the next: under 80 ms of excess, and above.

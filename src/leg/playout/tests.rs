@@ -194,3 +194,36 @@ fn memory_is_bounded_by_the_design() {
     let all = heap + size_of::<Playout>();
     assert!(all <= 20 * 1024, "{all}");
 }
+
+/// The samples of the first tick, where these packets have come before it, and what still waits.
+fn first_tick(packets: &[[i16; 160]]) -> ([i16; 160], u32) {
+    let mut playout = Playout::new(PlayoutSettings::default());
+    for (n, pcm) in packets.iter().enumerate() {
+        let mut payload = [0; 160];
+        Codec::Pcma.encode(pcm, &mut payload);
+        let packet = Packet {
+            payload_type: PayloadType(8),
+            marker: false,
+            seq: SeqNo(n as u16),
+            timestamp: Timestamp(n as u32 * 160),
+            ssrc: Ssrc(1),
+            payload: &payload,
+        };
+        let arrival = MediaTime::from_millis(990 + n as u64);
+        playout.insert(&packet, Codec::Pcma, arrival);
+    }
+    let mut frame = [0; 160];
+    playout.pull(&mut frame, MediaTime::from_millis(1000));
+    (frame, playout.stats().depth_samples)
+}
+
+#[test]
+fn a_start_passes_over_an_idle_line_and_nothing_else() {
+    let loud = [8000; 160];
+    // The smallest step of A-law, and a prompt that begins softly.
+    let (heard, depth) = first_tick(&[[8; 160], [0; 160], loud]);
+    assert!(heard[80] > 7000 && depth == 0, "{} {depth}", heard[80]);
+    let (heard, depth) = first_tick(&[[8; 160], [48; 160], loud]);
+    assert!((30..70).contains(&heard[80]), "{}", heard[80]);
+    assert_eq!(depth, 160);
+}

@@ -1,0 +1,148 @@
+//! A recording ends with the last packet that came, also where that still waited to be played.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use antiphon::audio::process::ProcessSettings;
+use antiphon::audio::{MediaTime, NARROWBAND};
+use antiphon::bridge::{Bridge, Port};
+use antiphon::codec::Codec;
+use antiphon::leg::tap::{Tap, TapSettings};
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::rtp::packet::{Header, write_header};
+use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
+use antiphon::worker::{BridgeId, Command, Event, Worker, event_capacity};
+use crossbeam_channel::bounded;
+
+const LEG: LegId = LegId {
+    index: 0,
+    generation: 0,
+};
+const ROOM: BridgeId = BridgeId {
+    index: 0,
+    generation: 0,
+};
+
+#[derive(Default)]
+struct Io(VecDeque<[u8; 172]>);
+
+impl MediaIo for Io {
+    fn receive(
+        &mut self,
+        _: u32,
+        channel: Channel,
+        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
+    ) {
+        while channel == Channel::Rtp
+            && let Some(packet) = self.0.pop_front()
+        {
+            sink(&packet, peer(), MediaTime::from_millis(999));
+        }
+    }
+    fn send(&mut self, _: u32, _: Channel, _: SocketAddr, _: &[u8]) {}
+    fn connect(&mut self, _: u32, _: Option<SocketAddr>) {}
+    fn closed(&mut self, _: u32) {}
+    fn flush(&mut self) {}
+}
+
+fn peer() -> SocketAddr {
+    ([10, 1, 0, 1], 4000).into()
+}
+
+/// Packets, each of one loudness of its own, all there before the first tick.
+fn packets(words: &[u8]) -> Io {
+    let packet = |(n, word): (usize, &u8)| {
+        let mut bytes = [*word; 172];
+        let header = Header {
+            payload_type: PayloadType(0),
+            marker: false,
+            seq: SeqNo(n as u16),
+            timestamp: Timestamp(n as u32 * 160),
+            ssrc: Ssrc(7),
+        };
+        write_header(&mut bytes, &header);
+        bytes
+    };
+    Io(words.iter().enumerate().map(packet).collect())
+}
+
+fn leg() -> Box<Leg> {
+    let settings = LegSettings {
+        ssrc: 1,
+        first_sequence: 1,
+        first_timestamp: 1,
+        jitter_max_ms: 200,
+        media_timeout_ms: 0,
+        inband_digits: false,
+        process: ProcessSettings::default(),
+        cname: "test".to_owned(),
+    };
+    let params = LegParams::g711(Codec::Pcmu, Some(peer()));
+    Box::new(Leg::new(LEG, params, settings).unwrap())
+}
+
+/// The loudness of the middle of each 20 ms that were recorded, and the end that was told.
+fn recorded(words: &[u8], bridged: bool) -> (Vec<i16>, u64) {
+    let (tx, events) = bounded(event_capacity(1));
+    let mut worker = Worker::new(1, 1, tx);
+    let mut io = packets(words);
+    let time = |ms| TickTime {
+        now: MediaTime::from_millis(ms),
+        ntp: 0,
+    };
+    let (frames, heard) = bounded(64);
+    let tap = TapSettings {
+        recording: 1,
+        max_samples: None,
+        silence_stop_samples: None,
+        start: MediaTime::ZERO,
+    };
+    let mut apply = |command| worker.apply(command, time(1000), &mut io);
+    apply(Command::Open(leg()));
+    apply(Command::Record(LEG, Tap::new(tap, frames)));
+    if bridged {
+        apply(Command::CreateBridge(ROOM, Box::new(Bridge::new(1))));
+        apply(Command::Join {
+            leg: LEG,
+            bridge: ROOM,
+            port: Box::new(Port::new(0, NARROWBAND)),
+            encoder: None,
+        });
+    }
+    let mut end = None;
+    for ms in 1000..1100 {
+        if worker.next_due(ms) == Some(ms) {
+            worker.run(ms, 0, &mut io);
+            worker.apply(Command::Close(LEG), time(ms), &mut io);
+        }
+        for event in events.try_iter() {
+            if let Event::Closed(mut leg) = event {
+                end = leg.stop_record().map(|tap| tap.end_position());
+            }
+        }
+    }
+    let middles = heard.try_iter().map(|frame| frame.samples[80]).collect();
+    (middles, end.unwrap())
+}
+
+#[test]
+fn what_waits_at_the_end_is_recorded_alone_and_in_a_room() {
+    let words = [0x90, 0xa0, 0xb0, 0xc0, 0xd0, 0xe0];
+    let mut expected = [0i16; 6];
+    Codec::Pcmu.decode(&words, &mut expected);
+    for bridged in [false, true] {
+        let (middles, end) = recorded(&words, bridged);
+        assert_eq!(middles, expected, "bridged: {bridged}");
+        assert_eq!(end, 6 * 160, "bridged: {bridged}");
+    }
+}
+
+#[test]
+fn the_end_is_bounded() {
+    // 500 ms of what waits, and the ticks before.
+    let words: Vec<u8> = (0..60).map(|n| 0x90 | n).collect();
+    let (middles, _) = recorded(&words, false);
+    assert!(middles.len() <= 27, "{} frames", middles.len());
+}
