@@ -227,3 +227,39 @@ fn a_start_passes_over_an_idle_line_and_nothing_else() {
     assert!((30..70).contains(&heard[80]), "{}", heard[80]);
     assert_eq!(depth, 160);
 }
+
+/// Samples taken out of eight seconds of a tone that began with a tick of delay, of which the
+/// length is kept or not.
+fn accelerated(kept: bool) -> u64 {
+    let mut playout = Playout::new(PlayoutSettings::default());
+    let mut frame = [0; 160];
+    for n in 0..400usize {
+        let pcm: Vec<i16> = (0..160).map(|i| sine(400.0, n * 160 + i)).collect();
+        let mut payload = [0; 160];
+        Codec::Pcma.encode(&pcm, &mut payload);
+        let packet = Packet {
+            payload_type: PayloadType(8),
+            marker: false,
+            seq: SeqNo(n as u16),
+            timestamp: Timestamp(n as u32 * 160),
+            ssrc: Ssrc(1),
+            payload: &payload,
+        };
+        let at_ms = 1000 + n as u64 * 20;
+        playout.insert(&packet, Codec::Pcma, MediaTime::from_millis(at_ms));
+        // The first tick comes with the second packet: one waits from then on.
+        if n > 0 {
+            if kept {
+                playout.keep_length();
+            }
+            playout.pull(&mut frame, MediaTime::from_millis(at_ms + 10));
+        }
+    }
+    playout.stats().accelerated
+}
+
+#[test]
+fn what_may_be_a_digit_keeps_its_length() {
+    assert_eq!(accelerated(false), 160);
+    assert_eq!(accelerated(true), 0);
+}
