@@ -66,25 +66,41 @@ impl JitterBuffer {
 
     /// Stores `samples` at position `at`; the part before the start is left out.
     pub fn put(&mut self, at: i64, samples: &[i16]) -> Put {
+        self.put_with(at, samples.len(), |from, out| {
+            out.copy_from_slice(&samples[from..from + out.len()]);
+        })
+    }
+
+    /// The same for `len` samples that are written where they will lie: `write` is told which is
+    /// the first that its slice has room for.
+    pub fn put_with(
+        &mut self,
+        at: i64,
+        len: usize,
+        mut write: impl FnMut(usize, &mut [i16]),
+    ) -> Put {
         let late = (self.start - at).max(0);
-        if late >= samples.len() as i64 {
+        if late >= len as i64 {
             return Put::Late;
         }
         let at = at + late;
-        let samples = &samples[late as usize..];
-        let end = at + samples.len() as i64;
+        let late = late as usize;
+        let len = len - late;
+        let end = at + len as i64;
         if end - self.start > self.capacity() as i64 {
             return Put::Overflow;
         }
-        let (valid, run) = self.run(at, samples.len());
-        if valid && run == samples.len() {
+        let (valid, run) = self.run(at, len);
+        if valid && run == len {
             return Put::Duplicate;
         }
         let index = self.index(at);
-        let first = samples.len().min(self.capacity() - index);
-        self.samples[index..index + first].copy_from_slice(&samples[..first]);
-        self.samples[..samples.len() - first].copy_from_slice(&samples[first..]);
-        self.mark(at, samples.len(), true);
+        let first = len.min(self.capacity() - index);
+        write(late, &mut self.samples[index..index + first]);
+        if first < len {
+            write(late + first, &mut self.samples[..len - first]);
+        }
+        self.mark(at, len, true);
         self.end = self.end.max(end);
         Put::Stored
     }

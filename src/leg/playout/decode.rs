@@ -69,10 +69,9 @@ impl Playout {
                 self.stats.concealed_samples = self.stats.concealed_samples.saturating_sub(counted);
             }
             self.gap_concealed = 0;
-            let len = (first.len as usize).min(self.scratch.len());
             let over = (start - first.at).max(0) as usize;
-            let written = decoders.decode_first(&mut self.scratch[..len], over);
-            self.buffer.put(first.at, &self.scratch[..written]);
+            let decoded = decoders.decode_first(first.len as usize, over);
+            self.buffer.put(first.at, decoded);
         }
     }
 
@@ -86,14 +85,14 @@ impl Playout {
             return false;
         };
         let at = first.at - carried as i64;
-        if start < at || start >= first.at || carried > self.scratch.len() {
+        if start < at || start >= first.at {
             return false;
         }
         let over = (start - at) as usize;
-        if !decoders.repair(&mut self.scratch[..carried], over) {
+        let Some(repaired) = decoders.repair(carried, over) else {
             return false;
-        }
-        self.buffer.put(at, &self.scratch[..carried]);
+        };
+        self.buffer.put(at, repaired);
         self.repair_tick = Some(self.tick);
         self.stats.repaired += 1;
         true

@@ -1,6 +1,8 @@
 //! What a playout needs to decode streams that are no mere samples at its rate: decoders with
 //! state, resamplers, and the payloads that wait for them.
 
+use std::mem;
+
 use super::MAX_PACKET_MS;
 use super::store::Store;
 use crate::audio::polyphase::Resampler;
@@ -17,6 +19,8 @@ pub struct Decoders {
     rate: u32,
     /// Samples at the codec's rate.
     scratch: Box<[i16]>,
+    /// Samples of a packet at the playout's.
+    decoded: Box<[i16]>,
     /// Concealed samples beyond what was asked for: a codec conceals whole frames.
     spare: Box<[i16]>,
     spare_len: usize,
@@ -71,6 +75,7 @@ impl Decoders {
             store: Store::new(),
             rate,
             scratch: vec![0; longest].into(),
+            decoded: vec![0; MAX_PACKET_MS * rate as usize / 1000].into(),
             spare: vec![0; SPARE_MS * rate as usize / 1000].into(),
             spare_len: 0,
             concealing: false,
@@ -105,12 +110,15 @@ impl Decoders {
         self.fade.len = 0;
     }
 
-    /// Decodes the first payload that waits into `out`, and forgets it. What lies before `from` in
-    /// `out` will not be heard.
-    pub(super) fn decode_first(&mut self, out: &mut [i16], from: usize) -> usize {
+    /// Decodes the first payload that waits, of at most `len` samples, and forgets it. What lies
+    /// before `from` of them will not be heard.
+    pub(super) fn decode_first(&mut self, len: usize, from: usize) -> &[i16] {
         let Some(first) = self.store.first() else {
-            return 0;
+            return &[];
         };
+        let len = len.min(self.decoded.len());
+        let mut all = mem::take(&mut self.decoded);
+        let out = &mut all[..len];
         self.switch_to(first.codec);
         let leads_over = self.prepare_fade(from);
         let follows = self.concealing || self.decoded_to == i64::MIN || first.at == self.decoded_to;
@@ -131,7 +139,8 @@ impl Decoders {
         if written > 0 {
             self.blend(&mut out[..written], from, leads_over);
         }
-        written
+        self.decoded = all;
+        &self.decoded[..written]
     }
 
     /// How many samples of the loss right before it the first payload that waits can repair.
@@ -155,9 +164,19 @@ impl Decoders {
         })
     }
 
-    /// Fills `out`, which is the end of a loss and as long as what is [`Decoders::carried`], out of
-    /// the first payload that waits. What lies before `from` will not be heard.
-    pub(super) fn repair(&mut self, out: &mut [i16], from: usize) -> bool {
+    /// The `len` samples at the end of a loss, which are what is [`Decoders::carried`], out of the
+    /// first payload that waits. What lies before `from` of them will not be heard.
+    pub(super) fn repair(&mut self, len: usize, from: usize) -> Option<&[i16]> {
+        if len > self.decoded.len() {
+            return None;
+        }
+        let mut all = mem::take(&mut self.decoded);
+        let repaired = self.repair_into(&mut all[..len], from);
+        self.decoded = all;
+        repaired.then(|| &self.decoded[..len])
+    }
+
+    fn repair_into(&mut self, out: &mut [i16], from: usize) -> bool {
         let (Some(first), Some(n)) = (self.store.first(), self.current) else {
             return false;
         };

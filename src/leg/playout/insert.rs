@@ -1,6 +1,6 @@
 //! Packets into the buffer: time lines, lateness, and what they teach about the delay.
 
-use super::{Newest, Playout, State, decoders};
+use super::{MAX_PACKET_MS, Newest, Playout, State, decoders};
 use crate::audio::MediaTime;
 use crate::codec::Codec;
 use crate::rtp::jitter::{Lateness, Put};
@@ -17,11 +17,10 @@ impl Playout {
         if len == 0 {
             return;
         }
-        if len > self.scratch.len() {
+        if len > self.longest() {
             self.stats.overflow += 1;
             return;
         }
-        let waits = decoders::is_needed(codec, self.settings.rate);
         if !self.takes(codec) {
             self.stats.undecodable += 1;
             return;
@@ -43,16 +42,13 @@ impl Playout {
         if plausible {
             self.observe(at, arrival);
         }
-        if !waits {
-            codec.decode(packet.payload, &mut self.scratch[..len]);
-        }
         let received = Newest {
             seq: packet.seq,
             at,
             len: len as i64,
             arrival,
         };
-        self.store(received, waits.then_some((codec, packet.payload)));
+        self.store(received, codec, packet.payload);
     }
 
     /// Takes in an older frame that a packet carries again (RFC 2198), `offset` units of the
@@ -67,7 +63,7 @@ impl Playout {
     ) {
         let len = codec.samples(block);
         let known = self.state != State::Empty && self.ssrc == Some(packet.ssrc);
-        let fits = len > 0 && len <= self.scratch.len();
+        let fits = len > 0 && len <= self.longest();
         if !known || !fits || decoders::is_needed(codec, self.settings.rate) {
             return;
         }
@@ -77,11 +73,10 @@ impl Playout {
         if codec.clock_rate() != self.clock || at > self.newest.at + MAX_AHEAD * self.newest.len {
             return;
         }
-        codec.decode(block, &mut self.scratch[..len]);
         if lateness > 0 {
             self.reach_back(at, lateness);
         }
-        if self.buffer.put(at, &self.scratch[..len]) == Put::Stored {
+        if self.decode_to(at, len, codec, block) == Put::Stored {
             self.stats.repaired += 1;
             self.repair_tick = Some(self.tick);
         } else if self.gap_start.is_some_and(|gap| at >= gap) {
@@ -274,19 +269,18 @@ impl Playout {
         }
     }
 
-    /// `waits`: the payload, if it is to be decoded later; otherwise the samples are in `scratch`.
-    fn store(&mut self, packet: Newest, waits: Option<(Codec, &[u8])>) {
+    fn store(&mut self, packet: Newest, codec: Codec, payload: &[u8]) {
         let Newest { at, .. } = packet;
         let lateness = self.buffer.start() - at;
         if lateness > 0 {
             self.reach_back(at, lateness);
         }
-        match self.put(packet, waits) {
+        match self.put(packet, codec, payload) {
             Put::Stored => self.misfits.0 = 0,
             Put::Duplicate => self.stats.duplicates += 1,
             put @ (Put::Late | Put::Overflow) => {
                 if self.misfit(packet) {
-                    self.put(packet, waits);
+                    self.put(packet, codec, payload);
                 } else if put == Put::Late {
                     self.stats.late += 1;
                 } else {
@@ -296,13 +290,25 @@ impl Playout {
         }
     }
 
-    fn put(&mut self, packet: Newest, waits: Option<(Codec, &[u8])>) -> Put {
-        match waits {
-            Some((codec, payload)) => self.keep(packet, codec, payload),
-            None => self
-                .buffer
-                .put(packet.at, &self.scratch[..packet.len as usize]),
+    fn put(&mut self, packet: Newest, codec: Codec, payload: &[u8]) -> Put {
+        if decoders::is_needed(codec, self.settings.rate) {
+            self.keep(packet, codec, payload)
+        } else {
+            self.decode_to(packet.at, packet.len as usize, codec, payload)
         }
+    }
+
+    /// Decodes what needs no decoder into its place.
+    fn decode_to(&mut self, at: i64, len: usize, codec: Codec, payload: &[u8]) -> Put {
+        let octets = payload.len() / len;
+        self.buffer.put_with(at, len, |from, out| {
+            codec.decode(&payload[from * octets..], out);
+        })
+    }
+
+    /// The samples of the longest packet that is taken.
+    fn longest(&self) -> usize {
+        MAX_PACKET_MS * self.settings.rate as usize / 1000
     }
 
     /// Moves the start back to a late packet, where the history asks for more delay anyway and
