@@ -305,6 +305,14 @@ impl Leg {
     /// The leg's ticks are in another slot from now on.
     pub fn moved(&mut self) {
         self.moved = true;
+        self.set_followed(false);
+    }
+
+    /// Whether the bridge keeps behind the party's packets, by [`Leg::arrival_deadline_us`]: the
+    /// playout then need not wait for those that come some milliseconds later.
+    pub fn set_followed(&mut self, followed: bool) {
+        let spared_us = if followed { phase::MAX_LATE_US } else { 0 };
+        self.coding.playout.spare(spared_us);
     }
 
     /// Has the memory fetched that its next tick touches, besides this itself.

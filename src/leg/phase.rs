@@ -5,14 +5,36 @@
 
 use crate::audio::{MediaTime, TICK_MS};
 
-/// Follows the phase of arrivals, and how much later than that one in a thousand comes.
+/// Follows the phase of arrivals, and how much later than that they come. As for the playout, the
+/// worst event of some 20 s is left out.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ArrivalPhase {
     /// The mean phase, us within the tick.
     phase_us: i64,
-    /// How much behind the mean 99.9 % are there, us.
-    late_us: i64,
     packets: u32,
+    /// The latest behind the mean of each hundred packets, in turn.
+    buckets: [Bucket; BUCKETS],
+    /// How much behind the mean all are there but for the worst event, us.
+    late_us: i32,
+}
+
+/// The latest packet, and the latest that is no part of the same event.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    worst: Late,
+    second: Late,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Late {
+    us: i32,
+    packet: u32,
+}
+
+impl Late {
+    fn is_apart(self, other: Late) -> bool {
+        self.packet.abs_diff(other.packet) > EVENT_PACKETS
+    }
 }
 
 impl ArrivalPhase {
@@ -29,12 +51,26 @@ impl ArrivalPhase {
         let weight = i64::from(self.packets.min(32));
         let follow = deviation / weight;
         self.phase_us = (self.phase_us + follow).rem_euclid(TICK_US);
-        // One in a thousand above: up a thousand times as fast as down.
-        if deviation > self.late_us {
-            self.late_us += (deviation - self.late_us).min(LATE_STEP_US);
-        } else if self.late_us > 0 && self.packets.is_multiple_of(2) {
-            self.late_us -= (LATE_STEP_US / 500).min(self.late_us);
+        let begins = self.packets.is_multiple_of(BUCKET_PACKETS);
+        let bucket = &mut self.buckets[(self.packets / BUCKET_PACKETS) as usize % BUCKETS];
+        if begins {
+            *bucket = Bucket::default();
         }
+        let late = Late {
+            us: deviation as i32,
+            packet: self.packets,
+        };
+        if bucket.take(late) || begins {
+            self.late_us = self.usual();
+        }
+    }
+
+    fn usual(&self) -> i32 {
+        let worst = self.buckets.iter().map(|b| b.worst).max_by_key(|l| l.us);
+        let worst = worst.unwrap_or_default();
+        let all = self.buckets.iter().flat_map(|b| [b.worst, b.second]);
+        let apart = all.filter(|late| late.is_apart(worst));
+        apart.map(|late| late.us).max().unwrap_or(0)
     }
 
     /// Forgets what was: another sender, or another packet time.
@@ -42,16 +78,34 @@ impl ArrivalPhase {
         *self = Self::default();
     }
 
-    /// Until when in the tick 99.9 % of the packets have been there for `guard_us`, and at least 1 ms
-    /// behind their mean; us, 0 to 19,999. None while too little is known, and where jitter leaves no
-    /// phase.
+    /// Until when in the tick the packets have been there for `guard_us`, but for the worst event, and
+    /// at least 1 ms behind their mean; us, 0 to 19,999. None while too little is known, and where
+    /// jitter leaves no phase.
     pub fn deadline_us(&self, guard_us: i32) -> Option<u32> {
         if self.packets < MIN_PACKETS || self.late_us > MAX_LATE_US {
             return None;
         }
-        let late_us = self.late_us + i64::from(guard_us);
-        let deadline = self.phase_us + late_us.max(MIN_MARGIN_US);
+        let late_us = self.late_us + guard_us;
+        let deadline = self.phase_us + i64::from(late_us.max(MIN_MARGIN_US));
         Some(deadline.rem_euclid(TICK_US) as u32)
+    }
+}
+
+impl Bucket {
+    /// Whether it has changed.
+    fn take(&mut self, late: Late) -> bool {
+        let apart = late.is_apart(self.worst);
+        if late.us > self.worst.us {
+            if apart {
+                self.second = self.worst;
+            }
+            self.worst = late;
+        } else if apart && late.us > self.second.us {
+            self.second = late;
+        } else {
+            return false;
+        }
+        true
     }
 }
 
@@ -62,10 +116,14 @@ fn wrap(us: i64) -> i64 {
 
 const TICK_US: i64 = TICK_MS as i64 * 1000;
 const MIN_PACKETS: u32 = 3;
-const MIN_MARGIN_US: i64 = 1000;
-const LATE_STEP_US: i64 = 500;
+const MIN_MARGIN_US: i32 = 1000;
 /// With more delay variation than this, being behind the packets is no better than anywhere.
-const MAX_LATE_US: i64 = 6000;
+pub(super) const MAX_LATE_US: i32 = 6000;
+/// 20 s of packets of 20 ms.
+const BUCKETS: usize = 10;
+const BUCKET_PACKETS: u32 = 100;
+/// Late packets within this many have one cause.
+const EVENT_PACKETS: u32 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -90,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_margin_is_what_one_in_a_thousand_exceeds() {
+    fn the_margin_is_what_but_one_event_keeps_within() {
         // 0 to 3 ms of jitter, evenly spread, around the end of a tick.
         let jittered = |n: u64| (n * 7919) % 3000;
         let deadline = i64::from(run(18_000, 5_000, jittered).deadline_us(0).unwrap());
@@ -99,9 +157,16 @@ mod tests {
             (-300..=700).contains(&behind_the_latest),
             "{behind_the_latest} us"
         );
-        // One stall in the past moves it by no more than a step.
-        let stalled = run(5_000, 200, |n| if n == 100 { 9_000 } else { 0 });
-        assert!(stalled.deadline_us(0).unwrap() <= 6_300);
+        // One stall does not move it, two of some milliseconds do, and for 20 s.
+        let stalled = |packets, stalls: &[u64]| {
+            let delay = |n| if stalls.contains(&n) { 3_000 } else { 0 };
+            run(5_000, packets, delay).deadline_us(0).unwrap()
+        };
+        assert!(stalled(200, &[100, 102]) <= 6_300);
+        let twice = stalled(200, &[100, 140]);
+        assert!((7_900..=8_100).contains(&twice), "{twice} us");
+        assert!((7_900..=8_100).contains(&stalled(1000, &[100, 140])));
+        assert!(stalled(1200, &[100, 140]) <= 6_100);
         assert_eq!(run(0, 1000, |n| (n * 7919) % 19_000).deadline_us(0), None);
     }
 

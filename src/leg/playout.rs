@@ -129,6 +129,8 @@ pub struct Playout {
     strays: u8,
     /// Consecutive ticks whose packets did not fit the line, and the last of them.
     misfits: (u32, u32),
+    /// Packets this late are waited for elsewhere, us.
+    spared_us: i32,
     /// The median deviation of arrivals from the timestamp line, us.
     jitter_us: i64,
     tick: u32,
@@ -203,6 +205,7 @@ impl Playout {
             ssrc: None,
             strays: 0,
             misfits: (0, 0),
+            spared_us: 0,
             jitter_us: 0,
             tick: 0,
             last_pull: None,
@@ -234,6 +237,12 @@ impl Playout {
         self.stretch_wait = 0;
         self.refused = 0;
         self.quiet_ticks = 0;
+    }
+
+    /// Packets that miss their tick by up to so many us ask for no delay: the ticks are about to come
+    /// later by that.
+    pub fn spare(&mut self, late_us: i32) {
+        self.spared_us = late_us;
     }
 
     /// The sender's timestamp that the next pull begins at.

@@ -4,10 +4,13 @@
 //! tick: in silence; towards an earlier slot also while nobody but the dominant party talks, whose
 //! packets are all there; and in any speech where its packets would come too late. Its ticks stay
 //! within half a tick of where it began, so that the media line stays with the clock.
+//!
+//! Packets that come some milliseconds later than before are so waited for by the bridge, and the
+//! party's playout is told to leave that to it: it would wait for a whole tick.
 
 use std::time::Duration;
 
-use super::{Room, SLOTS, Worker};
+use super::{SLOTS, Worker};
 
 /// Half a tick, in slots: how far a bridge may be from its home.
 const REACH: i32 = SLOTS as i32 / 2;
@@ -18,8 +21,11 @@ const SLOT_US: i32 = 1000;
 const MAX_FETCH_US: i32 = 10_000;
 /// In what steps the length of a fetch is followed.
 const STEP_US: i32 = 500;
-/// What a slot is off without being worth a move, ms: deadlines vary by some tenths.
-const SLACK: i32 = 1;
+/// By how much a slot must be early enough before it is moved to, us: deadlines vary by some tenths.
+const SPARE_US: i32 = 300;
+/// By how many slots a bridge may move later at once in speech: what its party's packets may have come
+/// to be late by.
+const LATE_SLOTS: i32 = 6;
 
 /// Where a bridge is, against where it began.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +38,8 @@ pub(super) struct Phase {
     fetch_us: i32,
     /// The same, followed in steps: the parties' playouts are told by it when they are read.
     steady_us: i32,
+    /// The party that it was placed behind last.
+    followed: Option<u32>,
 }
 
 impl Phase {
@@ -63,14 +71,36 @@ impl Phase {
     }
 }
 
-/// The step that a bridge takes from `slot` towards the first slot at or behind `deadline_us`, -1,
-/// 0 or 1.
-fn step(slot: usize, offset: i32, deadline_us: i32, moves: Moves) -> i32 {
-    let wanted = (deadline_us + SLOT_US - 1).div_euclid(SLOT_US);
+/// What a bridge does about its dominant party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step {
+    /// By how many slots it moves: -1, 0 or 1.
+    by: i32,
+    /// It is, or soon will be, behind that party's packets.
+    follows: bool,
+}
+
+impl Step {
+    const NONE: Self = Self {
+        by: 0,
+        follows: false,
+    };
+
+    fn by(by: i32) -> Self {
+        Self { by, follows: true }
+    }
+}
+
+/// The step that a bridge takes from `slot` towards the first slot at or behind `deadline_us`.
+fn step(slot: usize, offset: i32, deadline_us: i32, moves: Moves) -> Step {
     let around = SLOTS as i32;
-    let mut to = (wanted - slot as i32 + REACH).rem_euclid(around) - REACH;
-    if (-SLACK..=0).contains(&to) {
-        return 0;
+    let slots_to = |us: i32| {
+        let wanted = (us + SLOT_US - 1).div_euclid(SLOT_US);
+        (wanted - slot as i32 + REACH).rem_euclid(around) - REACH
+    };
+    let mut to = slots_to(deadline_us);
+    if to == 0 || (to == -1 && slots_to(deadline_us + SPARE_US) == 0) {
+        return Step::by(0);
     }
     let reach = if moves.later { REACH } else { REACH_IN_SPEECH };
     if offset + to < -reach {
@@ -79,11 +109,12 @@ fn step(slot: usize, offset: i32, deadline_us: i32, moves: Moves) -> i32 {
         to -= around;
     }
     match to {
-        i32::MIN..=-1 if moves.earlier => -1,
+        i32::MIN..=-1 if moves.earlier => Step::by(-1),
         // Its packets begin to come too late.
-        1 => 1,
-        2.. if moves.later => 1,
-        _ => 0,
+        1.. if moves.later || to <= LATE_SLOTS => Step::by(1),
+        // Earlier would be nearer, and there in time it is.
+        -1 => Step::by(0),
+        _ => Step::NONE,
     }
 }
 
@@ -97,37 +128,40 @@ struct Moves {
 impl Worker {
     /// Moves a bridge by one slot where that brings it nearer to its dominant party's packets.
     pub(super) fn place(&mut self, bridge: u32) {
-        let Some(Some(room)) = self.rooms.get(bridge as usize) else {
+        let Some(Some(room)) = self.rooms.get_mut(bridge as usize) else {
             return;
         };
-        let deadline = self.deadline_us(room);
+        let dominant = room.bridge.dominant();
+        let before = std::mem::replace(&mut room.phase.followed, dominant);
+        if before != dominant
+            && let Some(Some(seat)) = before.and_then(|owner| self.seats.get_mut(owner as usize))
+        {
+            seat.leg.set_followed(false);
+        }
+        let Some(Some(seat)) = dominant.and_then(|owner| self.seats.get_mut(owner as usize)) else {
+            return;
+        };
         let quiet = room.bridge.is_quiet();
         let moves = Moves {
             earlier: quiet || !room.bridge.others_talk(),
             later: quiet,
         };
-        let Some(step) = deadline.map(|us| step(room.slot, room.phase.offset, us, moves)) else {
-            return;
-        };
-        if step == 0 {
+        let step = seat.leg.arrival_deadline_us().map_or(Step::NONE, |us| {
+            // The fetch of a tick has begun by then that ends when the packet is there.
+            let begins_us = us as i32 - room.phase.steady_us;
+            step(room.slot, room.phase.offset, begins_us, moves)
+        });
+        seat.leg.set_followed(step.follows);
+        if step.by == 0 {
             return;
         }
         let from = room.slot;
-        let to = (from as i32 + step).rem_euclid(SLOTS as i32) as usize;
+        let to = (from as i32 + step.by).rem_euclid(SLOTS as i32) as usize;
+        room.slot = to;
+        room.phase.offset += step.by;
         let parties = room.bridge.len();
-        if let Some(Some(room)) = self.rooms.get_mut(bridge as usize) {
-            room.slot = to;
-            room.phase.offset += step;
-        }
         self.slots.move_bridge(bridge, from, to, parties as u32);
         self.counts.moves += 1;
-    }
-
-    /// When the fetch of a tick has to begin for the dominant party's packet to be there at its end.
-    fn deadline_us(&self, room: &Room) -> Option<i32> {
-        let owner = room.bridge.dominant()?;
-        let seat = self.seats.get(owner as usize)?.as_ref()?;
-        Some(seat.leg.arrival_deadline_us()? as i32 - room.phase.steady_us)
     }
 }
 
@@ -144,7 +178,8 @@ mod tests {
     fn settle(mut slot: usize, mut offset: i32, deadline_us: i32) -> (usize, i32, u32) {
         let mut steps = 0;
         loop {
-            let by = step(slot, offset, deadline_us, ALL);
+            let Step { by, follows } = step(slot, offset, deadline_us, ALL);
+            assert!(follows);
             if by == 0 {
                 return (slot, offset, steps);
             }
@@ -162,7 +197,7 @@ mod tests {
                 for deadline in (-3000..20_000).step_by(250) {
                     let (to, there, _) = settle(slot, offset, deadline);
                     let wait = (to as i32 * 1000 - deadline).rem_euclid(20_000);
-                    assert!(wait <= 2000, "{slot} {offset} {deadline}: {wait} us");
+                    assert!(wait <= 1300, "{slot} {offset} {deadline}: {wait} us");
                     assert!((-REACH..=REACH).contains(&there));
                 }
             }
@@ -175,14 +210,27 @@ mod tests {
             earlier: false,
             later: false,
         };
-        assert_eq!(step(10, 0, 5_000, speech), 0);
-        assert_eq!(step(10, 0, 15_000, speech), 0);
-        assert_eq!(step(10, 0, 10_400, speech), 1, "packets come too late");
+        let by = |deadline_us, moves| step(10, 0, deadline_us, moves).by;
+        assert_eq!((by(5_000, speech), by(17_000, speech)), (0, 0));
+        assert_eq!(by(10_400, speech), 1, "packets come too late");
+        assert_eq!(by(16_000, speech), 1, "by some milliseconds");
         let alone = Moves {
             earlier: true,
             ..speech
         };
-        assert_eq!(step(10, 0, 5_000, alone), -1);
-        assert_eq!(step(10, 0, 15_000, alone), 0);
+        assert_eq!((by(5_000, alone), by(17_000, alone)), (-1, 0));
+    }
+
+    #[test]
+    fn it_follows_where_it_is_behind_the_packets_or_comes_to_be() {
+        let moves = Moves {
+            earlier: false,
+            later: false,
+        };
+        let follows = |deadline_us| step(10, 0, deadline_us, moves).follows;
+        for deadline_us in (8_001..=16_000).step_by(333) {
+            assert!(follows(deadline_us), "{deadline_us}");
+        }
+        assert!(!follows(7_900) && !follows(16_100));
     }
 }

@@ -257,7 +257,7 @@ impl Playout {
             late_us: late_us as i32,
             offset: offset as i32,
         };
-        self.history.set_guard(self.guard_us());
+        self.history.set_guard(self.guard_us() - self.spared_us);
         self.history.observe(packet, self.tick);
     }
 
