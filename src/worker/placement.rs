@@ -23,8 +23,8 @@ const MAX_FETCH_US: i32 = 10_000;
 const STEP_US: i32 = 500;
 /// By how much a slot must be early enough before it is moved to, us: deadlines vary by some tenths.
 const SPARE_US: i32 = 300;
-/// By how many slots a bridge may move later at once in speech: what its party's packets may have come
-/// to be late by.
+/// By how many slots a bridge may move later at once in speech, behind packets that it was behind
+/// before: what they may have come to be late by.
 const LATE_SLOTS: i32 = 6;
 
 /// Where a bridge is, against where it began.
@@ -38,8 +38,9 @@ pub(super) struct Phase {
     fetch_us: i32,
     /// The same, followed in steps: the parties' playouts are told by it when they are read.
     steady_us: i32,
-    /// The party that it was placed behind last.
+    /// The party that it was placed behind last, and whether it was there or on its way.
     followed: Option<u32>,
+    follows: bool,
 }
 
 impl Phase {
@@ -111,7 +112,8 @@ fn step(slot: usize, offset: i32, deadline_us: i32, moves: Moves) -> Step {
     match to {
         i32::MIN..=-1 if moves.earlier => Step::by(-1),
         // Its packets begin to come too late.
-        1.. if moves.later || to <= LATE_SLOTS => Step::by(1),
+        1 => Step::by(1),
+        2.. if moves.later || (moves.follows && to <= LATE_SLOTS) => Step::by(1),
         // Earlier would be nearer, and there in time it is.
         -1 => Step::by(0),
         _ => Step::NONE,
@@ -123,6 +125,8 @@ fn step(slot: usize, offset: i32, deadline_us: i32, moves: Moves) -> Step {
 struct Moves {
     earlier: bool,
     later: bool,
+    /// The bridge was behind these packets so far.
+    follows: bool,
 }
 
 impl Worker {
@@ -138,6 +142,7 @@ impl Worker {
         {
             seat.leg.set_followed(false);
         }
+        let follows = std::mem::take(&mut room.phase.follows) && before == dominant;
         let Some(Some(seat)) = dominant.and_then(|owner| self.seats.get_mut(owner as usize)) else {
             return;
         };
@@ -145,12 +150,14 @@ impl Worker {
         let moves = Moves {
             earlier: quiet || !room.bridge.others_talk(),
             later: quiet,
+            follows,
         };
         let step = seat.leg.arrival_deadline_us().map_or(Step::NONE, |us| {
             // The fetch of a tick has begun by then that ends when the packet is there.
             let begins_us = us as i32 - room.phase.steady_us;
             step(room.slot, room.phase.offset, begins_us, moves)
         });
+        room.phase.follows = step.follows;
         seat.leg.set_followed(step.follows);
         if step.by == 0 {
             return;
@@ -172,6 +179,7 @@ mod tests {
     const ALL: Moves = Moves {
         earlier: true,
         later: true,
+        follows: false,
     };
 
     /// Steps until none is wanted; the slot, the offset and the number of steps.
@@ -209,11 +217,17 @@ mod tests {
         let speech = Moves {
             earlier: false,
             later: false,
+            follows: false,
         };
         let by = |deadline_us, moves| step(10, 0, deadline_us, moves).by;
         assert_eq!((by(5_000, speech), by(17_000, speech)), (0, 0));
         assert_eq!(by(10_400, speech), 1, "packets come too late");
-        assert_eq!(by(16_000, speech), 1, "by some milliseconds");
+        assert_eq!(by(16_000, speech), 0);
+        let follows = Moves {
+            follows: true,
+            ..speech
+        };
+        assert_eq!((by(16_000, follows), by(17_000, follows)), (1, 0));
         let alone = Moves {
             earlier: true,
             ..speech
@@ -226,6 +240,7 @@ mod tests {
         let moves = Moves {
             earlier: false,
             later: false,
+            follows: true,
         };
         let follows = |deadline_us| step(10, 0, deadline_us, moves).follows;
         for deadline_us in (8_001..=16_000).step_by(333) {
