@@ -21,6 +21,8 @@ pub struct Media {
     pub workers: Option<usize>,
     /// The SCHED_FIFO priority of the media threads; none: normal scheduling.
     pub realtime_priority: Option<u8>,
+    /// Whether packets are sent many at once by io_uring, where permitted.
+    pub io_uring: bool,
     /// The codecs, preferred first.
     pub codecs: Vec<Codec>,
     /// `[media.opus]`: how Opus is sent, and asked for.
@@ -93,6 +95,7 @@ impl Media {
         );
         let workers = table.number("workers", 0usize, 0..=64);
         let realtime_priority = table.number("realtime_priority", 20u8, 0..=99);
+        let io_uring = table.boolean("io_uring", true);
         let codecs = codecs::read(&mut table);
         let ptime_ms = table.value("ptime_ms", 20, "10, 20, 30, 40, 50 or 60", |value| {
             let number = u8::try_from(integer(value)?).ok()?;
@@ -110,6 +113,7 @@ impl Media {
             rtp_ports,
             workers: (workers > 0).then_some(workers),
             realtime_priority: (realtime_priority > 0).then_some(realtime_priority),
+            io_uring,
             codecs,
             opus,
             ptime_ms,
@@ -139,6 +143,11 @@ impl Media {
             "realtime_priority",
             i64::from(self.realtime_priority.unwrap_or(0)),
             "The SCHED_FIFO priority of the media threads, where permitted; 0: off.",
+        );
+        out.key(
+            "io_uring",
+            self.io_uring,
+            "Whether packets are sent many at once by io_uring, where the system permits it.",
         );
         let codecs: Vec<String> = self.codecs.iter().copied().map(codecs::key).collect();
         out.list("codecs", &codecs, "The codecs, preferred first.");

@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::leg::Leg;
-use crate::net::media::SocketPair;
+use crate::net::media::{SendRing, SocketPair};
 use crate::worker::{Command, Event, Worker, event_capacity};
 use sockets::Sockets;
 use stats::ThreadStats;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub bridges_per_worker: usize,
     /// SCHED_FIFO priority to ask for, 1 to 99; none: normal scheduling.
     pub realtime_priority: Option<u8>,
+    /// Whether packets may be sent many at once by io_uring.
+    pub io_uring: bool,
 }
 
 /// What is sent to a media thread.
@@ -71,6 +73,17 @@ pub enum RealTime {
     Off,
 }
 
+/// How the media threads send their packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sending {
+    /// Many with one system call, by io_uring.
+    Together,
+    /// Each with a system call of its own, since io_uring was refused: the system's reason.
+    Refused(String),
+    /// The same since it is so wanted.
+    OneByOne,
+}
+
 #[derive(Debug)]
 struct Handle {
     inputs: Sender<Input>,
@@ -85,6 +98,7 @@ struct Handle {
 pub struct Engine {
     handles: Vec<Handle>,
     realtime: RealTime,
+    sending: Sending,
 }
 
 impl Engine {
@@ -100,6 +114,7 @@ impl Engine {
         crate::audio::polyphase::prepare();
         let mut handles = Vec::with_capacity(settings.workers);
         let mut realtime = RealTime::Off;
+        let mut sending = Sending::OneByOne;
         for index in 0..settings.workers {
             let (inputs, input_rx) = bounded(COMMANDS);
             let (event_tx, events) = bounded(event_capacity(settings.legs_per_worker));
@@ -111,7 +126,16 @@ impl Engine {
                 event_tx.clone(),
             );
             let told = Told::new(event_tx, bell.clone());
-            let sockets = Sockets::new(settings.legs_per_worker);
+            let ring = settings
+                .io_uring
+                .then(|| SendRing::new(settings.legs_per_worker));
+            sending = match &ring {
+                None => Sending::OneByOne,
+                Some(Ok(_)) => Sending::Together,
+                Some(Err(error)) => Sending::Refused(error.to_string()),
+            };
+            let ring = ring.and_then(Result::ok);
+            let sockets = Sockets::new(settings.legs_per_worker, ring);
             let media = MediaThread::new(worker, input_rx, told, sockets, stats.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("media-{index}"))
@@ -125,12 +149,21 @@ impl Engine {
                 thread: Some(thread),
             });
         }
-        Ok(Engine { handles, realtime })
+        Ok(Engine {
+            handles,
+            realtime,
+            sending,
+        })
     }
 
     /// Whether the threads got real-time priority.
     pub fn realtime(&self) -> &RealTime {
         &self.realtime
+    }
+
+    /// How the threads send their packets.
+    pub fn sending(&self) -> &Sending {
+        &self.sending
     }
 
     /// Whether the workers can take another call's commands.

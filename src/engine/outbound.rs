@@ -7,9 +7,9 @@
 use std::net::SocketAddr;
 
 /// Packets of a batch.
-pub(super) const MOST: usize = 32;
+pub(super) const MOST: usize = 64;
 /// Bytes of a batch: 32 packets of G.711, or some large ones. Small, to stay in the first cache.
-const ROOM: usize = 8192;
+const ROOM: usize = 16_384;
 
 #[derive(Clone, Copy)]
 struct Waiting {
@@ -49,12 +49,16 @@ impl Outbound {
         true
     }
 
-    /// All packets in order; they are gone then.
-    pub fn take(&mut self) -> impl Iterator<Item = (u32, Option<SocketAddr>, &[u8])> {
-        self.used = 0;
-        let bytes = &self.bytes;
+    /// All packets in order.
+    pub fn packets(&self) -> impl Iterator<Item = (u32, Option<SocketAddr>, &[u8])> {
         self.packets
-            .drain(..)
-            .map(move |p| (p.leg, p.to, &bytes[p.from..p.from + p.len]))
+            .iter()
+            .map(|p| (p.leg, p.to, &self.bytes[p.from..p.from + p.len]))
+    }
+
+    /// Forgets all packets.
+    pub fn clear(&mut self) {
+        self.used = 0;
+        self.packets.clear();
     }
 }

@@ -9,7 +9,7 @@ use super::drain::{Drain, sequence};
 use super::outbound::Outbound;
 use crate::audio::MediaTime;
 use crate::leg::{Channel, MediaIo};
-use crate::net::media::{self, Batch, ClockMap, SendCounters, SocketPair};
+use crate::net::media::{self, Batch, ClockMap, SendCounters, SendRing, SocketPair};
 use crate::net::sys;
 
 #[derive(Debug)]
@@ -18,6 +18,8 @@ struct LegSockets {
     connected: Option<SocketAddr>,
     drain: Drain,
     ahead: Option<Ahead>,
+    /// Whether it has its place in the ring.
+    in_ring: bool,
 }
 
 /// What reading ahead gave.
@@ -38,40 +40,76 @@ pub(super) struct Sockets {
     gathered: Batch,
     gathering: u64,
     outbound: Outbound,
+    ring: Option<SendRing>,
     pub clock: ClockMap,
     pub sends: SendCounters,
 }
 
 impl Sockets {
-    pub fn new(max_legs: usize) -> Self {
+    /// Sends by `ring` what it can, where there is one.
+    pub fn new(max_legs: usize, ring: Option<SendRing>) -> Self {
         Self {
             legs: (0..max_legs).map(|_| None).collect(),
             batch: Batch::new(),
             gathered: Batch::new(),
             gathering: 0,
             outbound: Outbound::new(),
+            ring,
             clock: ClockMap::sample(),
             sends: SendCounters::default(),
         }
     }
 
     pub fn open(&mut self, leg: u32, pair: Arc<SocketPair>) {
+        self.leave_ring(leg);
         if let Some(place) = self.legs.get_mut(leg as usize) {
             *place = Some(LegSockets {
                 pair,
                 connected: None,
                 drain: Drain::default(),
                 ahead: None,
+                in_ring: false,
             });
         }
     }
 
     /// Sends what waits. Before a socket changes, too: the packets are meant for it as it was.
     fn send_waiting(&mut self) {
-        for (leg, to, packet) in self.outbound.take() {
-            if let Some(Some(sockets)) = self.legs.get(leg as usize) {
-                media::send(&sockets.pair.rtp, packet, to, &mut self.sends);
+        let Self {
+            legs,
+            outbound,
+            ring,
+            sends,
+            ..
+        } = self;
+        let sockets = |leg: u32| legs.get(leg as usize)?.as_ref();
+        let by_ring =
+            |leg, to: Option<SocketAddr>| to.is_none() && sockets(leg).is_some_and(|s| s.in_ring);
+        let mut again = 0;
+        if let Some(ring) = ring {
+            let packets = outbound.packets().filter(|&(leg, to, _)| by_ring(leg, to));
+            again = ring.send(packets.map(|(leg, _, packet)| (leg, packet)), sends);
+        }
+        let mut n = 0;
+        for (leg, to, packet) in outbound.packets() {
+            let mut left = true;
+            if by_ring(leg, to) {
+                left = again & 1 << n != 0;
+                n += 1;
             }
+            if left && let Some(sockets) = sockets(leg) {
+                media::send(&sockets.pair.rtp, packet, to, sends);
+            }
+        }
+        outbound.clear();
+    }
+
+    fn leave_ring(&mut self, leg: u32) {
+        if let Some(Some(sockets)) = self.legs.get_mut(leg as usize)
+            && std::mem::take(&mut sockets.in_ring)
+            && let Some(ring) = &mut self.ring
+        {
+            ring.take_out(leg);
         }
     }
 }
@@ -175,6 +213,7 @@ impl MediaIo for Sockets {
 
     fn connect(&mut self, leg: u32, peer: Option<SocketAddr>) {
         self.send_waiting();
+        self.leave_ring(leg);
         let Some(Some(sockets)) = self.legs.get_mut(leg as usize) else {
             return;
         };
@@ -188,10 +227,16 @@ impl MediaIo for Sockets {
             let _ = media::disconnect(&sockets.pair.rtp);
             None
         };
+        if sockets.connected.is_some()
+            && let Some(ring) = &mut self.ring
+        {
+            sockets.in_ring = ring.put(leg, &sockets.pair.rtp);
+        }
     }
 
     fn closed(&mut self, leg: u32) {
         self.send_waiting();
+        self.leave_ring(leg);
         // The control side holds another reference until it hears of the close: the descriptor is
         // not closed here.
         if let Some(place) = self.legs.get_mut(leg as usize) {

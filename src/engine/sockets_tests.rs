@@ -6,6 +6,13 @@ use crate::net::media::PortPool;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// The tests are about both ways of sending.
+const WAYS: [bool; 2] = [false, true];
+
+fn ring(wanted: bool) -> Option<SendRing> {
+    wanted.then(|| SendRing::new(8).expect("io_uring is permitted where the tests run"))
+}
+
 /// Two legs, each connected to a phone of its own.
 struct Line {
     sockets: Sockets,
@@ -15,9 +22,13 @@ struct Line {
 
 impl Line {
     fn new() -> Self {
+        Self::sending(true)
+    }
+
+    fn sending(by_ring: bool) -> Self {
         let rest = Duration::from_millis(1);
         let mut pool = PortPool::new(41_000..=41_199, vec![HERE], rest, 0);
-        let mut sockets = Sockets::new(2);
+        let mut sockets = Sockets::new(2, ring(by_ring));
         let phones = (0..2).map(|leg| {
             let pair = pool.reserve(HERE, Instant::now()).unwrap();
             let to = SocketAddr::new(HERE, pair.rtp_port);
@@ -110,34 +121,87 @@ fn what_was_read_ahead_and_not_taken_is_heard_by_nobody_else() {
 
 #[test]
 fn packets_go_in_order_at_the_flush_or_when_there_are_many() {
-    let mut line = Line::new();
-    let to = line.phones[0].0.local_addr().unwrap();
-    let most = super::super::outbound::MOST as u8;
-    for n in 0..most {
-        line.sockets.send(0, Channel::Rtp, to, &[0x80, n]);
+    for way in WAYS {
+        let mut line = Line::sending(way);
+        let to = line.phones[0].0.local_addr().unwrap();
+        let most = super::super::outbound::MOST as u8;
+        for n in 0..most {
+            line.sockets.send(0, Channel::Rtp, to, &[0x80, n]);
+        }
+        assert!(line.heard(0).is_empty());
+        line.sockets.send(0, Channel::Rtp, to, &[0x80, most]);
+        assert_eq!(line.heard(0), (0..most).collect::<Vec<_>>());
+        line.sockets.flush();
+        assert_eq!(line.heard(0), [most]);
+        assert_eq!(line.sockets.sends.sent, u64::from(most) + 1);
     }
-    assert!(line.heard(0).is_empty());
-    line.sockets.send(0, Channel::Rtp, to, &[0x80, most]);
-    assert_eq!(line.heard(0), (0..most).collect::<Vec<_>>());
-    line.sockets.flush();
-    assert_eq!(line.heard(0), [most]);
-    assert_eq!(line.sockets.sends.sent, u64::from(most) + 1);
 }
 
 #[test]
 fn packets_go_to_the_peer_that_they_were_made_for() {
+    for way in WAYS {
+        let mut line = Line::sending(way);
+        let first = line.phones[0].0.local_addr().unwrap();
+        let other = line.phones[1].0.local_addr().unwrap();
+        line.sockets.send(0, Channel::Rtp, first, &[0x80, 1]);
+        line.sockets.connect(0, Some(other));
+        line.sockets.send(0, Channel::Rtp, other, &[0x80, 2]);
+        // Not connected to that one: it goes one by one, in the same batch.
+        line.sockets.send(1, Channel::Rtp, first, &[0x80, 9]);
+        line.sockets.closed(0);
+        assert_eq!(line.heard(0), [1, 9]);
+        assert_eq!(line.heard(1), [2]);
+        // One too large for the batch goes at once, behind what waits.
+        line.sockets.send(1, Channel::Rtp, other, &[0x80, 3]);
+        line.sockets.send(1, Channel::Rtp, other, &vec![4; 20_000]);
+        assert_eq!(line.heard(1), [3, 4]);
+        let counted = line.sockets.sends;
+        assert_eq!((counted.sent, counted.would_block + counted.failed), (5, 0));
+    }
+}
+
+#[test]
+fn a_packet_behind_an_icmp_error_is_sent_all_the_same() {
+    for way in WAYS {
+        let mut line = Line::sending(way);
+        let gone = UdpSocket::bind((HERE, 0)).unwrap();
+        let to = gone.local_addr().unwrap();
+        drop(gone);
+        line.sockets.connect(0, Some(to));
+        // The answer to the first is told instead of sending the second, which then is sent.
+        for n in 0..2 {
+            line.sockets.send(0, Channel::Rtp, to, &[0x80, n]);
+            line.sockets.flush();
+        }
+        let back = UdpSocket::bind(to).unwrap();
+        back.set_nonblocking(true).unwrap();
+        line.sockets.send(
+            1,
+            Channel::Rtp,
+            line.phones[1].0.local_addr().unwrap(),
+            &[0x80, 7],
+        );
+        line.sockets.send(0, Channel::Rtp, to, &[0x80, 8]);
+        line.sockets.flush();
+        let mut buffer = [0; 10];
+        assert_eq!(back.recv(&mut buffer).unwrap(), 2);
+        assert_eq!(buffer[1], 8);
+        assert_eq!(line.heard(1), [7]);
+        let counted = line.sockets.sends;
+        assert_eq!((counted.sent, counted.icmp_errors), (4, 2));
+    }
+}
+
+#[test]
+fn a_closed_leg_leaves_its_port_to_others() {
     let mut line = Line::new();
-    let first = line.phones[0].0.local_addr().unwrap();
-    let other = line.phones[1].0.local_addr().unwrap();
-    line.sockets.send(0, Channel::Rtp, first, &[0x80, 1]);
-    line.sockets.connect(0, Some(other));
-    line.sockets.send(0, Channel::Rtp, other, &[0x80, 2]);
+    let port = line.phones[0].1;
     line.sockets.closed(0);
-    assert_eq!(line.heard(0), [1]);
-    assert_eq!(line.heard(1), [2]);
-    // One too large for the batch goes at once, behind what waits.
-    line.sockets.send(1, Channel::Rtp, other, &[0x80, 3]);
-    line.sockets.send(1, Channel::Rtp, other, &[4; 9000]);
-    line.sockets.flush();
-    assert_eq!(line.heard(1), [3, 4]);
+    UdpSocket::bind(port).expect("nobody holds the port");
+    // So does one in whose place another leg is opened.
+    let port = line.phones[1].1;
+    let mut pool = PortPool::new(41_200..=41_299, vec![HERE], Duration::ZERO, 0);
+    let pair = pool.reserve(HERE, Instant::now()).unwrap();
+    line.sockets.open(1, Arc::new(pair));
+    UdpSocket::bind(port).expect("nobody holds the port");
 }

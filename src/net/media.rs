@@ -13,7 +13,7 @@ use crate::net::sys;
 
 pub use crate::net::ports::{PoolError, PortPool};
 pub use crate::net::sys::{
-    Batch, ClockMap, ReceiveCounters, SendCounters, connect, disconnect, send, send_batch,
+    Batch, ClockMap, ReceiveCounters, SendCounters, SendRing, connect, disconnect, send, send_batch,
 };
 
 /// SO_RCVBUF asked for, bytes (the kernel doubles it). 500 ms of 10 ms packets are 50, and a

@@ -106,6 +106,7 @@ pub(super) fn engine_settings(config: &Config, max_calls: usize) -> engine::Sett
         legs_per_worker: max_calls,
         bridges_per_worker: config.conference.max_rooms,
         realtime_priority: config.media.realtime_priority,
+        io_uring: config.media.io_uring,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
 use crate::endpoint;
-use crate::engine::{self, Bell, Engine, RealTime};
+use crate::engine::{self, Bell, Engine, RealTime, Sending};
 use crate::leg::Leg;
 use crate::net::media::{PortPool, SocketPair};
 use crate::net::sip::{Net, NetError, NetEvent};
@@ -58,6 +58,8 @@ pub struct Started {
     pub listening: Vec<(crate::sip::transport::Transport, std::net::SocketAddr)>,
     /// Whether the media threads have real-time priority.
     pub realtime: RealTime,
+    /// How they send their packets.
+    pub sending: Sending,
     /// The most calls at once.
     pub max_calls: usize,
     /// Open files that the system allows.
@@ -123,6 +125,7 @@ impl Core {
         let started = Started {
             listening: net.listening(),
             realtime: engine.realtime().clone(),
+            sending: engine.sending().clone(),
             max_calls,
             descriptors,
             workers: build::workers(&config),

@@ -12,6 +12,7 @@ use super::statistics::{self, Statistics};
 use super::{Core, banner};
 use crate::call::EndReason;
 use crate::config::Config;
+use crate::engine::Sending;
 
 /// How often a media thread that has no room for more commands is tried again.
 const RETRY: Duration = Duration::from_millis(2);
@@ -96,6 +97,13 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
     println!("ready");
     let began = Instant::now();
     let realtime = core.started().realtime.clone();
+    if let Sending::Refused(why) = &core.started().sending {
+        info!(
+            why,
+            "io_uring is not permitted here: each packet is sent with a system call of its own, at \
+             somewhat more CPU time (media.io_uring = false leaves it alone)"
+        );
+    }
     let mut statistics = Statistics::new(config.server.statistics, &realtime, began);
     loop {
         tokio::select! {

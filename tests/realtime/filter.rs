@@ -24,6 +24,8 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_sendto,
     libc::SYS_sendmmsg,
     libc::SYS_connect,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
     // The kernel's own: a sleep that a signal has interrupted goes on.
     libc::SYS_restart_syscall,
 ];

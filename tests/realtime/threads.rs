@@ -51,6 +51,7 @@ pub fn run(seconds: u64) -> (Tellings, u64) {
             legs_per_worker: LEGS,
             bridges_per_worker: BRIDGES,
             realtime_priority: None,
+            io_uring: true,
         },
         &bell,
         confine,

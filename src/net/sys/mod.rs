@@ -10,6 +10,7 @@
 )]
 
 mod receive;
+mod ring;
 mod send;
 
 use std::io;
@@ -24,6 +25,7 @@ pub use crate::net::clock::{ClockMap, WallStamp};
 pub use receive::{
     Batch, ReceiveCounters, Received, enable_timestamps, recv_batch, recv_more, recv_one,
 };
+pub use ring::{RING_PACKETS, SendRing};
 pub use send::{SendCounters, connect, disconnect, send, send_batch};
 
 /// Packets that are received or sent in one go at most.

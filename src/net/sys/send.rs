@@ -135,7 +135,7 @@ fn send_chunk(
 
 impl SendCounters {
     /// Counts an error; returns whether trying again may help.
-    fn count(&mut self, error: &io::Error) -> bool {
+    pub(super) fn count(&mut self, error: &io::Error) -> bool {
         if is_icmp(error) {
             self.icmp_errors += 1;
             return true;
