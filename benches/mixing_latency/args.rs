@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use crate::support::generator::format::Format;
 use crate::support::generator::load::Shape;
@@ -14,6 +15,8 @@ Examples (each behind `cargo bench --bench mixing_latency --`):
   --legs 1000 --rooms 200                    many small rooms
   --legs 2000 --rooms 500 --seconds 60       scale
   --legs 400 --talker-phase steady           talkers that the mix can be placed behind
+  --legs 1000 --codec g722 --talker-phase steady --silent-listeners
+                                             what many listeners cost, next to no packets of theirs
   --legs 100 --drift 100                     clocks that are off
   --legs 100 --codec opus                    another codec, of talkers and listeners
   --legs 10,20,50,100,200,400,1000,2000      the curve of CPU per leg
@@ -45,6 +48,10 @@ pub struct Args {
     /// All the others are heard too, quietly, so that every leg needs a mix of its own.
     #[arg(long)]
     pub all_talking: bool,
+    /// All but the talkers of each room send one packet a second, as a muted phone does that leaves
+    /// silence out, and listen as ever. With `--talker-phase steady`.
+    #[arg(long, conflicts_with = "all_talking")]
+    pub silent_listeners: bool,
     /// What the legs send and receive.
     #[arg(long, value_enum, default_value_t = Format::Pcmu)]
     pub codec: Format,
@@ -79,6 +86,18 @@ pub struct Args {
 }
 
 impl Args {
+    /// The command line's; ends the program where it makes no sense.
+    pub fn read() -> Args {
+        let args = Args::parse();
+        if args.silent_listeners && args.talker_phase == TalkerPhase::Random {
+            let text = "--silent-listeners needs --talker-phase steady: with random phases every \
+                        leg talks in its turn";
+            let mut command = Args::command();
+            command.error(ErrorKind::ArgumentConflict, text).exit();
+        }
+        args
+    }
+
     /// The load of so many legs.
     pub fn shape(&self, legs: usize) -> Shape {
         let measured = self.listeners_measured;
@@ -90,6 +109,7 @@ impl Args {
                 talkers: self.talkers,
                 phase: self.talker_phase,
                 all_talking: self.all_talking,
+                silent_listeners: self.silent_listeners,
             },
             format: self.codec,
             measured: measured.unwrap_or(most),
@@ -111,6 +131,7 @@ impl Args {
         );
         for (said, words) in [
             (self.all_talking, ", all talking".to_owned()),
+            (self.silent_listeners, ", listeners silent".to_owned()),
             (self.drift > 0, format!(", clocks +-{} ppm", self.drift)),
             (self.busy, ", both cores wanted by others".to_owned()),
         ] {

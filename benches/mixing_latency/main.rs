@@ -12,8 +12,6 @@ mod busy;
 mod reflector;
 mod run;
 
-use clap::Parser;
-
 use args::Args;
 use busy::Busy;
 use run::Reflected;
@@ -27,7 +25,7 @@ struct Rounds {
 }
 
 fn main() {
-    let args = Args::parse();
+    let args = Args::read();
     if let Some(legs) = args.reflect {
         reflector::run(legs).expect("the reflector has its sockets");
         return;
