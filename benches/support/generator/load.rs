@@ -269,8 +269,7 @@ impl Load {
         let payload = if let Some(number) = burst {
             self.payloads.burst(number)
         } else if self.all_talking {
-            let n = self.payloads.murmur.len();
-            &self.payloads.murmur[(index + tick as usize) % n]
+            self.payloads.murmur(index, tick)
         } else {
             &self.payloads.quiet
         };
