@@ -71,12 +71,18 @@ pub fn conference(args: &Args, shape: &Shape) -> f64 {
         );
     }
     if args.busy {
-        println!("  server's ticks: {}", told.ticks.join(", "));
+        println!(
+            "  server's ticks: {} run, p99 of their lateness < {} us, {} left out; {}",
+            told.slots,
+            told.lateness_p99_us,
+            told.skipped_ticks,
+            told.ticks.join(", ")
+        );
     }
     cost
 }
 
-/// What the reflector has shown.
+/// What a reflector has shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Reflected {
     /// CPU us per leg and second.
