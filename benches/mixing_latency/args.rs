@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples (each behind `cargo bench --bench mixing_latency --`):
   --legs 400 --seconds 60                    one conference, all phases against the mix
   --legs 400,1000 --rounds 5                 cost beside a bare reflector: medians and ratios
+  --legs 400,1000 --rounds 5 --floor         and beside the least that a mixer's packets cost
   --legs 400,1000 --rounds 5 --all-talking   the same with a mix for each leg
   --legs 1000 --rooms 200                    many small rooms
   --legs 2000 --rooms 500 --seconds 60       scale
@@ -65,10 +66,14 @@ pub struct Args {
     /// Measure a bare reflector with one socket per leg too, under the same load.
     #[arg(long)]
     pub reflector: bool,
-    /// Measure the reflector alone.
+    /// Measure the reflector alone (with --floor, both), without a conference.
     #[arg(long)]
     pub reflector_only: bool,
-    /// Conference and reflector in turn, so often; medians of both and of their ratios.
+    /// Measure the floor of a mixer's packets too: a reflector that reads all its sockets in each
+    /// tick of 20 ms, with the server's own calls, before it sends anything back.
+    #[arg(long)]
+    pub floor: bool,
+    /// Conference and reflector (and floor) in turn, so often; medians of all and of their ratios.
     #[arg(long, value_parser = at_least_one)]
     pub rounds: Option<usize>,
     /// A busy loop of normal priority on each core meanwhile.
@@ -77,6 +82,9 @@ pub struct Args {
     /// Be the reflector.
     #[arg(long, hide = true)]
     pub reflect: Option<usize>,
+    /// Be the floor.
+    #[arg(long, hide = true)]
+    pub reflect_in_ticks: Option<usize>,
     /// Be a busy loop.
     #[arg(long, hide = true)]
     pub spin: bool,
