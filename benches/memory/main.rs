@@ -78,6 +78,7 @@ impl Args {
                 talkers: 2,
                 phase: TalkerPhase::Random,
                 all_talking: self.all_talking,
+                silent_listeners: false,
             },
             format: self.codec,
             measured: 0,

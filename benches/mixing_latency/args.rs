@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use crate::support::generator::format::Format;
 use crate::support::generator::load::Shape;
@@ -10,10 +11,13 @@ const EXAMPLES: &str = "\
 Examples (each behind `cargo bench --bench mixing_latency --`):
   --legs 400 --seconds 60                    one conference, all phases against the mix
   --legs 400,1000 --rounds 5                 cost beside a bare reflector: medians and ratios
+  --legs 400,1000 --rounds 5 --floor         and beside the least that a mixer's packets cost
   --legs 400,1000 --rounds 5 --all-talking   the same with a mix for each leg
   --legs 1000 --rooms 200                    many small rooms
   --legs 2000 --rooms 500 --seconds 60       scale
   --legs 400 --talker-phase steady           talkers that the mix can be placed behind
+  --legs 1000 --codec g722 --talker-phase steady --silent-listeners
+                                             what many listeners cost, next to no packets of theirs
   --legs 100 --drift 100                     clocks that are off
   --legs 100 --codec opus                    another codec, of talkers and listeners
   --legs 10,20,50,100,200,400,1000,2000      the curve of CPU per leg
@@ -45,6 +49,10 @@ pub struct Args {
     /// All the others are heard too, quietly, so that every leg needs a mix of its own.
     #[arg(long)]
     pub all_talking: bool,
+    /// All but the talkers of each room send one packet a second, as a muted phone does that leaves
+    /// silence out, and listen as ever. With `--talker-phase steady`.
+    #[arg(long, conflicts_with = "all_talking")]
+    pub silent_listeners: bool,
     /// What the legs send and receive.
     #[arg(long, value_enum, default_value_t = Format::Pcmu)]
     pub codec: Format,
@@ -58,10 +66,14 @@ pub struct Args {
     /// Measure a bare reflector with one socket per leg too, under the same load.
     #[arg(long)]
     pub reflector: bool,
-    /// Measure the reflector alone.
+    /// Measure the reflector alone (with --floor, both), without a conference.
     #[arg(long)]
     pub reflector_only: bool,
-    /// Conference and reflector in turn, so often; medians of both and of their ratios.
+    /// Measure the floor of a mixer's packets too: a reflector that reads all its sockets in each
+    /// tick of 20 ms, with the server's own calls, before it sends anything back.
+    #[arg(long)]
+    pub floor: bool,
+    /// Conference and reflector (and floor) in turn, so often; medians of all and of their ratios.
     #[arg(long, value_parser = at_least_one)]
     pub rounds: Option<usize>,
     /// A busy loop of normal priority on each core meanwhile.
@@ -70,6 +82,9 @@ pub struct Args {
     /// Be the reflector.
     #[arg(long, hide = true)]
     pub reflect: Option<usize>,
+    /// Be the floor.
+    #[arg(long, hide = true)]
+    pub reflect_in_ticks: Option<usize>,
     /// Be a busy loop.
     #[arg(long, hide = true)]
     pub spin: bool,
@@ -79,6 +94,18 @@ pub struct Args {
 }
 
 impl Args {
+    /// The command line's; ends the program where it makes no sense.
+    pub fn read() -> Args {
+        let args = Args::parse();
+        if args.silent_listeners && args.talker_phase == TalkerPhase::Random {
+            let text = "--silent-listeners needs --talker-phase steady: with random phases every \
+                        leg talks in its turn";
+            let mut command = Args::command();
+            command.error(ErrorKind::ArgumentConflict, text).exit();
+        }
+        args
+    }
+
     /// The load of so many legs.
     pub fn shape(&self, legs: usize) -> Shape {
         let measured = self.listeners_measured;
@@ -90,6 +117,7 @@ impl Args {
                 talkers: self.talkers,
                 phase: self.talker_phase,
                 all_talking: self.all_talking,
+                silent_listeners: self.silent_listeners,
             },
             format: self.codec,
             measured: measured.unwrap_or(most),
@@ -111,6 +139,7 @@ impl Args {
         );
         for (said, words) in [
             (self.all_talking, ", all talking".to_owned()),
+            (self.silent_listeners, ", listeners silent".to_owned()),
             (self.drift > 0, format!(", clocks +-{} ppm", self.drift)),
             (self.busy, ", both cores wanted by others".to_owned()),
         ] {

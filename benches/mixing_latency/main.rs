@@ -9,13 +9,13 @@ mod support;
 
 mod args;
 mod busy;
+mod floor;
 mod reflector;
 mod run;
 
-use clap::Parser;
-
 use args::Args;
 use busy::Busy;
+use reflector::Kind;
 use run::Reflected;
 use support::stats::Spread;
 
@@ -24,12 +24,17 @@ struct Rounds {
     legs: usize,
     conference: Vec<f64>,
     reflector: Vec<Reflected>,
+    floor: Vec<Reflected>,
 }
 
 fn main() {
-    let args = Args::parse();
+    let args = Args::read();
     if let Some(legs) = args.reflect {
         reflector::run(legs).expect("the reflector has its sockets");
+        return;
+    }
+    if let Some(legs) = args.reflect_in_ticks {
+        floor::run(legs).expect("the floor has its sockets");
         return;
     }
     if args.spin {
@@ -51,47 +56,85 @@ fn main() {
             legs,
             conference: Vec::new(),
             reflector: Vec::new(),
+            floor: Vec::new(),
         };
-        // One right after the other: what the machine does besides is nearly the same for both.
+        // One right after the other: what the machine does besides is nearly the same for all.
         for _ in 0..args.rounds.unwrap_or(1) {
             if !args.reflector_only {
                 rounds.conference.push(run::conference(&args, &shape));
             }
             if with_reflector {
-                rounds.reflector.push(run::reflected(&args, &shape));
+                let reflected = run::reflected(Kind::AtOnce, &args, &shape);
+                rounds.reflector.push(reflected);
+            }
+            if args.floor {
+                let reflected = run::reflected(Kind::InTicks, &args, &shape);
+                rounds.floor.push(reflected);
             }
         }
         all.push(rounds);
     }
-    if with_reflector {
+    if with_reflector || args.floor {
         compare(&all);
     }
 }
 
 fn compare(all: &[Rounds]) {
-    println!("\nbare reflector, one socket per leg, epoll\n");
-    println!("| legs | round trip p50 ms | p99 | CPU us/leg/s | lost |\n|---|---|---|---|---|");
-    for rounds in all {
-        for r in &rounds.reflector {
-            println!(
-                "| {} | {:.2} | {:.2} | {:.0} | {} |",
-                rounds.legs, r.p50_ms, r.p99_ms, r.cost, r.lost
-            );
+    let kinds: [(&str, Take); 2] = [
+        ("bare reflector, one socket per leg, epoll", |r| {
+            &r.reflector
+        }),
+        (
+            "floor: the same sockets, all read in each tick, then all sent from",
+            |r| &r.floor,
+        ),
+    ];
+    for (what, take) in kinds {
+        if all.iter().all(|rounds| take(rounds).is_empty()) {
+            continue;
+        }
+        println!("\n{what}\n");
+        println!("| legs | round trip p50 ms | p99 | CPU us/leg/s | lost |\n|---|---|---|---|---|");
+        for rounds in all {
+            for r in take(rounds) {
+                println!(
+                    "| {} | {:.2} | {:.2} | {:.0} | {} |",
+                    rounds.legs, r.p50_ms, r.p99_ms, r.cost, r.lost
+                );
+            }
         }
     }
-    println!("\nCPU us per leg and second: median (least to most)\n");
-    println!("| legs | rounds | conference | reflector | conference / reflector, by round |");
-    println!("|---|---|---|---|---|");
+    println!("\nCPU us per leg and second, and ratios by round: median (least to most)\n");
+    println!(
+        "| legs | rounds | conference | reflector | floor | conference / reflector \
+         | conference / floor | floor / reflector |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for rounds in all {
-        let pairs = rounds.conference.iter().zip(&rounds.reflector);
-        let ratios = pairs.map(|(conference, r)| conference / r.cost).collect();
+        let costs = |reflected: &[Reflected]| reflected.iter().map(|r| r.cost).collect();
+        let conference = rounds.conference.clone();
+        let reflector: Vec<f64> = costs(&rounds.reflector);
+        let floor: Vec<f64> = costs(&rounds.floor);
+        let [to_reflector, to_floor, floors] = [
+            ratios(&conference, &reflector),
+            ratios(&conference, &floor),
+            ratios(&floor, &reflector),
+        ];
         println!(
-            "| {} | {} | {:.0} | {:.0} | {:.2} |",
+            "| {} | {} | {:.0} | {:.0} | {:.0} | {to_reflector:.2} | {to_floor:.2} | {floors:.2} |",
             rounds.legs,
-            rounds.conference.len(),
-            Spread(rounds.conference.clone()),
-            Spread(rounds.reflector.iter().map(|r| r.cost).collect()),
-            Spread(ratios)
+            conference.len().max(reflector.len()).max(floor.len()),
+            Spread(conference),
+            Spread(reflector),
+            Spread(floor),
         );
     }
+}
+
+/// One yardstick's rounds.
+type Take = fn(&Rounds) -> &[Reflected];
+
+/// Round by round; none where one of the two was not measured.
+fn ratios(of: &[f64], to: &[f64]) -> Spread {
+    Spread(of.iter().zip(to).map(|(a, b)| a / b).collect())
 }

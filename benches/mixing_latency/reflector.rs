@@ -11,8 +11,24 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::support::server::Process;
 
-/// The argument that makes this program the reflector.
-const FLAG: &str = "--reflect";
+/// When a reflector sends back what it gets.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// As soon as it comes: [`run`].
+    AtOnce,
+    /// Behind the read of all sockets in each tick: [`super::floor`].
+    InTicks,
+}
+
+impl Kind {
+    /// The argument that makes this program one.
+    fn flag(self) -> &'static str {
+        match self {
+            Kind::AtOnce => "--reflect",
+            Kind::InTicks => "--reflect-in-ticks",
+        }
+    }
+}
 
 /// A running reflector; killed when dropped.
 #[derive(Debug)]
@@ -24,9 +40,9 @@ pub struct Reflector {
 
 impl Reflector {
     /// Starts this program again as a reflector with so many sockets.
-    pub fn start(legs: usize) -> io::Result<Reflector> {
+    pub fn start(kind: Kind, legs: usize) -> io::Result<Reflector> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args([FLAG, &legs.to_string()])
+            .args([kind.flag(), &legs.to_string()])
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;

@@ -1,4 +1,4 @@
-//! One run against the server, and one against the reflector.
+//! One run against the server, and one against a reflector.
 
 use std::thread;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use antiphon::net::sys;
 
 use crate::args::Args;
-use crate::reflector::Reflector;
+use crate::reflector::{Kind, Reflector};
 use crate::support::GENERATOR_PRIORITY;
 use crate::support::generator::load::{Load, LoadLeg, Shape};
 use crate::support::phones::Phones;
@@ -71,12 +71,18 @@ pub fn conference(args: &Args, shape: &Shape) -> f64 {
         );
     }
     if args.busy {
-        println!("  server's ticks: {}", told.ticks.join(", "));
+        println!(
+            "  server's ticks: {} run, p99 of their lateness < {} us, {} left out; {}",
+            told.slots,
+            told.lateness_p99_us,
+            told.skipped_ticks,
+            told.ticks.join(", ")
+        );
     }
     cost
 }
 
-/// What the reflector has shown.
+/// What a reflector has shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Reflected {
     /// CPU us per leg and second.
@@ -89,9 +95,9 @@ pub struct Reflected {
     pub lost: i64,
 }
 
-/// The same load against the reflector.
-pub fn reflected(args: &Args, shape: &Shape) -> Reflected {
-    let reflector = Reflector::start(shape.legs).expect("the reflector starts");
+/// The same load against a reflector.
+pub fn reflected(kind: Kind, args: &Args, shape: &Shape) -> Reflected {
+    let reflector = Reflector::start(kind, shape.legs).expect("the reflector starts");
     let mut legs = Vec::new();
     for (i, &port) in reflector.ports.iter().enumerate() {
         let leg = LoadLeg::bind(i, shape).expect("a socket");
@@ -101,6 +107,8 @@ pub fn reflected(args: &Args, shape: &Shape) -> Reflected {
     }
     let mut load = Load::new(legs, shape);
     let cpu = measure(&mut load, args, reflector.process());
+    // The last packets may wait for some ticks.
+    thread::sleep(Duration::from_millis(100));
     load.drain();
     // Its own burst is what each leg hears here.
     let trips = load.round_trips();

@@ -1,16 +1,23 @@
-//! One way of a call: speech -> encoder -> network -> playout, in simulated time.
+//! One way of a call, in simulated time: speech -> encoder -> network -> a media worker with the
+//! party's leg in a bridge of two -> what the other party is sent, as linear samples.
 
-use antiphon::audio::MediaTime;
+use std::collections::VecDeque;
+
 use antiphon::codec::{Codec, CodecError, Encoder, MAX_PAYLOAD, OpusSettings};
-use antiphon::leg::playout::{Decoders, Playout, PlayoutSettings, PlayoutStats};
-use antiphon::rtp::{Packet, PayloadType, SeqNo, Ssrc, Timestamp};
+use antiphon::leg::playout::PlayoutStats;
+use antiphon::rtp::packet::{HEADER_LEN, Header, write_header};
+use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 
 use super::appendix::{self, Appendix};
 use super::network::Profile;
+use super::room::{Room, payload_type};
 
 const TICK_US: u64 = 20_000;
-/// How long before a tick a packet comes that the network does not delay.
-const BEFORE_US: u64 = 7_000;
+/// How long before a tick a packet comes that the network does not delay: so near that the bridge
+/// stays where it is.
+const BEFORE_US: u64 = 2_000;
+/// Ticks of the bridge before the first packet's: both have faded in by then.
+const LEAD: u64 = 10;
 
 /// What a telephone sends that was told of 10 % of loss.
 const OPUS: OpusSettings = OpusSettings {
@@ -27,8 +34,8 @@ const OPUS: OpusSettings = OpusSettings {
 pub struct Call {
     /// On the sender's time line; the first tick is the first packet's.
     pub heard: Vec<i16>,
-    /// At each tick, how much later than without a network a sample is played, ms.
-    pub added_ms: Vec<f32>,
+    /// Each tick's time against where the first one's place is, ms: the bridge moves.
+    pub late_ms: Vec<f32>,
     /// At the end.
     pub stats: PlayoutStats,
 }
@@ -37,57 +44,56 @@ pub struct Call {
 pub fn call(codec: Codec, speech: &[i16], profile: Profile, seed: u64) -> Result<Call, CodecError> {
     let rate = codec.sample_rate();
     let tick = rate as usize / 50;
-    let frames: Vec<&[i16]> = speech.chunks_exact(tick).collect();
+    let mut room = Room::new(codec)?;
+    let first_ms = room.next_ms() + LEAD * TICK_US / 1000;
+    let begin_us = first_ms * 1000 - BEFORE_US;
+    let packets = packets(codec, speech, tick)?;
     let sent_us = |n: u64| (n as f64 * TICK_US as f64 * (1.0 + profile.drift())) as u64;
-    let mut arrivals: Vec<(u64, usize)> = profile
-        .delays(frames.len(), seed)
-        .iter()
+    let delays = profile.delays(packets.len(), seed);
+    let mut arrivals: Vec<(u64, Vec<u8>)> = packets
+        .into_iter()
+        .zip(delays)
         .enumerate()
-        .filter_map(|(n, delay)| Some((TICK_US - BEFORE_US + sent_us(n as u64) + (*delay)?, n)))
+        .filter_map(|(n, (packet, delay))| Some((begin_us + sent_us(n as u64) + delay?, packet)))
         .collect();
-    arrivals.sort_unstable();
-    let mut arrivals = arrivals.into_iter().peekable();
+    // Stable: what comes at the same time stays in its order.
+    arrivals.sort_by_key(|(at, _)| *at);
+    room.send(VecDeque::from(arrivals));
+    let lead = LEAD as usize;
+    let stats = room.run(lead + speech.len() / tick);
+    let home = (first_ms..).step_by(TICK_US as usize / 1000);
+    let ticks_ms = room.ticks_ms().skip(lead).zip(home);
+    let late_ms = ticks_ms.map(|(at, home)| at as f32 - home as f32).collect();
+    let mut heard = room.heard();
+    heard.drain(..(lead * tick).min(heard.len()));
+    heard.resize(speech.len(), 0);
+    Ok(Call {
+        heard,
+        late_ms,
+        stats,
+    })
+}
+
+/// The packets, in octets.
+fn packets(codec: Codec, speech: &[i16], tick: usize) -> Result<Vec<Vec<u8>>, CodecError> {
     let mut encoder = Encoder::new(codec, &OPUS)?;
-    let payloads: Vec<Vec<u8>> = frames
-        .iter()
-        .map(|frame| {
-            let mut payload = vec![0; MAX_PAYLOAD];
-            let len = encoder.encode(frame, &mut payload);
-            payload.truncate(len);
-            payload
-        })
-        .collect();
-    let mut playout = Playout::new(PlayoutSettings {
-        rate,
-        ..PlayoutSettings::default()
-    });
-    playout.set_decoders(Decoders::new(&[codec], rate)?);
-    let mut heard = vec![0; speech.len()];
-    let mut added_ms = Vec::new();
-    for (n, out) in heard.chunks_exact_mut(tick).enumerate() {
-        let now = (n as u64 + 1) * TICK_US;
-        while let Some((arrival, n)) = arrivals.next_if(|(arrival, _)| *arrival <= now) {
-            let packet = Packet {
-                payload_type: PayloadType(0),
+    let frames = speech.chunks_exact(tick).enumerate();
+    Ok(frames
+        .map(|(n, frame)| {
+            let mut packet = vec![0; HEADER_LEN + MAX_PAYLOAD];
+            let header = Header {
+                payload_type: PayloadType(payload_type(codec)),
                 marker: n == 0,
                 seq: SeqNo(n as u16),
                 timestamp: Timestamp(n as u32 * codec.clock_rate() / 50),
                 ssrc: Ssrc(1),
-                payload: &payloads[n],
             };
-            playout.insert(&packet, codec, MediaTime::from_micros(arrival));
-        }
-        playout.pull(out, MediaTime::from_micros(now));
-        // What was just played ends where the next tick begins.
-        let played = playout.next_timestamp() as f64 / f64::from(codec.clock_rate()) * 1e6;
-        let due = now as f64 / (1.0 + profile.drift());
-        added_ms.push(((due - played) / 1e3) as f32);
-    }
-    Ok(Call {
-        heard,
-        added_ms,
-        stats: playout.stats(),
-    })
+            write_header(&mut packet, &header);
+            let len = encoder.encode(frame, &mut packet[HEADER_LEN..]);
+            packet.truncate(HEADER_LEN + len);
+            packet
+        })
+        .collect())
 }
 
 /// The same packets behind a buffer that waits for each as long as it takes, with the Appendix's

@@ -1,12 +1,15 @@
-//! Speech over bad networks: `cargo bench --bench networks`. Spoken by espeak-ng, sent through
-//! codec, simulated network and playout in simulated time, and scored by PESQ against what was
-//! spoken; beside it the concealment of G.711 Appendix I on the same packets.
+//! Speech over bad networks: `cargo bench --bench networks`. Spoken by espeak-ng, sent in packets
+//! over a simulated network to a leg of a media worker in simulated time, and what another leg is
+//! sent of it scored by PESQ against what was spoken; beside it the concealment of G.711 Appendix I
+//! on the same packets.
 //!
 //! Needs espeak-ng, sox, and Python with what builds `pesq` from PyPI; says what is missing.
 
 mod appendix;
 mod call;
+mod delay;
 mod network;
+mod room;
 mod score;
 mod speech;
 mod table;

@@ -7,6 +7,7 @@ use antiphon::leg::playout::PlayoutStats;
 
 use super::Args;
 use super::call::{self, Call};
+use super::delay;
 use super::network::{PROFILES, Profile};
 use super::score::Judge;
 use super::speech::{self, SAMPLE_S};
@@ -22,6 +23,8 @@ struct Row {
     way: Way,
     profile: Profile,
     calls: Vec<Call>,
+    /// How late pieces of what was heard were, ms.
+    late_ms: Vec<f32>,
     scores: Vec<f32>,
 }
 
@@ -52,10 +55,18 @@ pub fn print(mut judge: Judge, args: &Args) -> Result<bool, Box<dyn Error>> {
             for call in &calls {
                 ask(&mut judge, &speech, &call.heard, rate)?;
             }
+            let late_ms = match way {
+                Way::Ours(_) => calls
+                    .iter()
+                    .flat_map(|call| delay::late_ms(&speech, call, rate, profile.drift()))
+                    .collect(),
+                Way::Yardstick => Vec::new(),
+            };
             rows.push(Row {
                 way,
                 profile,
                 calls,
+                late_ms,
                 scores: Vec::new(),
             });
         }
@@ -80,7 +91,14 @@ pub fn print(mut judge: Judge, args: &Args) -> Result<bool, Box<dyn Error>> {
         "stretched",
         "repaired"
     );
-    rows.iter().for_each(Row::print);
+    // The clean network, each codec's first, shows what the codec itself delays.
+    let mut codec_ms = 0.0;
+    for row in &rows {
+        if row.profile == Profile::Clean {
+            codec_ms = row.late_at(0.5);
+        }
+        row.print(codec_ms);
+    }
     println!();
     Ok(bars(&rows))
 }
@@ -117,7 +135,7 @@ impl Way {
             Way::Ours(codec) => call::call(codec, speech, profile, seed),
             Way::Yardstick => Ok(Call {
                 heard: call::yardstick(Codec::Pcmu, speech, profile, seed),
-                added_ms: Vec::new(),
+                late_ms: Vec::new(),
                 stats: PlayoutStats::default(),
             }),
         }
@@ -129,7 +147,16 @@ impl Row {
         self.scores.iter().sum::<f32>() / self.scores.len() as f32
     }
 
-    fn print(&self) {
+    /// What a share `q` of the pieces do not exceed, ms.
+    fn late_at(&self, q: f64) -> f32 {
+        let mut late = self.late_ms.clone();
+        late.sort_by(f32::total_cmp);
+        let rank = (late.len() as f64 * q) as usize;
+        late.get(rank).copied().unwrap_or(f32::NAN)
+    }
+
+    /// `codec_ms` is how late it is without a network.
+    fn print(&self, codec_ms: f32) {
         let worst = self.scores.iter().copied().fold(f32::MAX, f32::min);
         print!(
             "{:<28} {:<14} {:>5.2} {worst:>6.2}",
@@ -137,18 +164,17 @@ impl Row {
             self.way.name(),
             self.mos()
         );
-        let mut added: Vec<f32> = self.calls.iter().flat_map(|c| c.added_ms.clone()).collect();
-        if added.is_empty() {
+        if self.late_ms.is_empty() {
             println!();
             return;
         }
-        added.sort_by(f32::total_cmp);
+        let mean_ms = self.late_ms.iter().sum::<f32>() / self.late_ms.len() as f32;
         let rate = self.way.codec().sample_rate() / 1000;
         let total = |count: fn(&Call) -> u64| self.calls.iter().map(count).sum::<u64>();
         println!(
             " {:>7.1} {:>7.1} {:>7} {:>10} {:>9} {:>8}",
-            added.iter().sum::<f32>() / added.len() as f32,
-            added[added.len() * 99 / 100],
+            mean_ms - codec_ms,
+            self.late_at(0.99) - codec_ms,
             total(|c| c.stats.late),
             total(|c| c.stats.concealed_samples) / u64::from(rate),
             total(|c| c.stats.expanded + c.stats.accelerated) / u64::from(rate),

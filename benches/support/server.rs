@@ -97,11 +97,13 @@ pub struct Told {
     pub tx_packets: u64,
     /// Digits.
     pub digits: u64,
+    /// Slots that were run: a bridge's ticks.
+    pub slots: u64,
     /// Ticks left out.
     pub skipped_ticks: u64,
     /// The bound under which 99 % of the slots' lateness lay, us.
     pub lateness_p99_us: u64,
-    /// All that its last line says of ticks, as `key=value`.
+    /// What else its last line says of ticks, as `key=value`.
     pub ticks: Vec<String>,
 }
 
@@ -257,10 +259,11 @@ impl Told {
                 told.tx_packets += value("tx_packets") as u64;
                 told.digits += value("digits") as u64;
             } else if line.contains(" stopped ") {
+                told.slots = value("slots") as u64;
                 told.skipped_ticks = value("skipped_ticks") as u64;
                 told.lateness_p99_us = value("lateness_p99_us") as u64;
                 let is_tick = |w: &&str| {
-                    let names = ["lateness_", "length_", "overruns", "skipped_ticks"];
+                    let names = ["lateness_p50", "lateness_max", "length_", "overruns"];
                     names.iter().any(|name| w.starts_with(name))
                 };
                 let words = line.split(' ').filter(is_tick);

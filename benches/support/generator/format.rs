@@ -25,8 +25,13 @@ const ONSET_CODE: u8 = 0x50;
 const BURST_PACKETS: usize = 20;
 /// Packets of silence until a codec's state is that of silence.
 const SETTLING: usize = 25;
-/// Packets of murmur, from which the legs choose in turn.
-const MURMURS: usize = 97;
+/// Packets of murmur, the second half of which is the first one upside down: where more legs murmur
+/// than there are packets, the same ones cancel as often as they add up, as voices do that have
+/// nothing to do with each other.
+const MURMURS: usize = 128;
+/// The least and greatest magnitude of a murmur. A bridge takes 8 for silence, and A-law has nothing
+/// between 8 and 24.
+const MURMUR: (f64, f64) = (24.0, 400.0);
 
 /// What the legs send and receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -97,7 +102,7 @@ pub struct Payloads {
     /// Silence.
     pub quiet: Vec<u8>,
     /// Voices in the background.
-    pub murmur: Vec<Vec<u8>>,
+    murmur: Vec<Vec<u8>>,
     burst: Vec<Vec<u8>>,
 }
 
@@ -131,10 +136,12 @@ impl Payloads {
             })
             .collect();
         settle(&mut encode);
-        // All together stay below what begins a burst: four times their standard deviation.
-        let peak = (3f64.sqrt() * ONSET as f64 / 4.0 / (members as f64).sqrt()).clamp(20.0, 400.0);
-        let mut noise = 1u32;
-        let murmur = (0..MURMURS).map(|_| {
+        // All together stay far below what begins a burst: eight times their standard deviation.
+        let peak = 3f64.sqrt() * ONSET as f64 / 8.0 / (members as f64).sqrt();
+        let peak = peak.clamp(MURMUR.0, MURMUR.1);
+        let murmur = (0..MURMURS).map(|n| {
+            let mut noise = (n % (MURMURS / 2)) as u32 + 1;
+            let peak = if n < MURMURS / 2 { peak } else { -peak };
             let pcm: Vec<i16> = (0..frame)
                 .map(|_| {
                     noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -149,6 +156,15 @@ impl Payloads {
             murmur: murmur.collect(),
             burst,
         }
+    }
+
+    /// What a leg murmurs in a packet time: it looks like chance.
+    pub fn murmur(&self, leg: usize, tick: u64) -> &[u8] {
+        let mixed = (leg as u64)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .wrapping_add(tick.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        &self.murmur[(mixed >> 32) as usize % MURMURS]
     }
 
     /// The packet of this number within a burst.

@@ -1,4 +1,5 @@
-//! The load: every leg sends a packet each 20 ms by absolute time, at a phase of its own. One
+//! The load: every leg sends a packet each 20 ms (silent listeners: each second) by absolute
+//! time, at a phase of its own. One
 //! thread, one connected socket per leg. Arrival times are the kernel's, so that when a socket is
 //! read does not matter: one receive takes several packets.
 
@@ -56,6 +57,10 @@ pub struct LoadLeg {
     /// The next packet, ns of the time line; and from one to the next.
     due_ns: u64,
     period_ns: u64,
+    /// Packet times so far, those included in which it has left its packet out.
+    turns: u64,
+    /// Whether it has left out the last one.
+    left_out: bool,
     bursting: bool,
     /// Packets sent.
     pub sent: u64,
@@ -115,17 +120,25 @@ impl LoadLeg {
             ssrc: 0x1000 + index as u32,
             due_ns: 0,
             period_ns: PERIOD_NS,
+            turns: 0,
+            left_out: false,
             bursting: false,
             sent: 0,
         })
     }
 
-    /// Writes the next packet into `packet`; returns its length.
-    fn packet(&mut self, payload: &[u8], format: Format, packet: &mut [u8; MAX_PACKET]) -> usize {
+    /// Writes the next packet into `packet`, marked if none came right before it; returns its length.
+    fn packet(
+        &mut self,
+        payload: &[u8],
+        format: Format,
+        marked: bool,
+        packet: &mut [u8; MAX_PACKET],
+    ) -> usize {
         packet[0] = 0x80;
-        packet[1] = format.payload_type() | if self.sent == 0 { 0x80 } else { 0 };
+        packet[1] = format.payload_type() | if marked { 0x80 } else { 0 };
         packet[2..4].copy_from_slice(&self.seq.to_be_bytes());
-        let timestamp = (self.sent as u32).wrapping_mul(format.ticks());
+        let timestamp = (self.turns as u32).wrapping_mul(format.ticks());
         packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
         packet[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
         packet[12..12 + payload.len()].copy_from_slice(payload);
@@ -218,9 +231,10 @@ impl Load {
         }
         for i in due.drain(..) {
             let leg = &mut self.legs[i];
-            if (leg.sent + i as u64).is_multiple_of(READ_EVERY) {
+            if (leg.turns + i as u64).is_multiple_of(READ_EVERY) {
                 leg.receive(&mut self.batch);
             }
+            leg.turns += 1;
             leg.due_ns += leg.period_ns;
             self.wheel[(leg.due_ns / self.grain_ns % BUCKETS) as usize].push(i);
         }
@@ -247,17 +261,21 @@ impl Load {
     fn send(&mut self, index: usize, measure: bool) {
         let leg = &mut self.legs[index];
         let tick = leg.due_ns / PERIOD_NS;
+        if self.plans[leg.room].leaves_out(leg.member, leg.turns) {
+            leg.left_out = true;
+            return;
+        }
         let burst = self.plans[leg.room].burst(leg.member, tick);
         let payload = if let Some(number) = burst {
             self.payloads.burst(number)
         } else if self.all_talking {
-            let n = self.payloads.murmur.len();
-            &self.payloads.murmur[(index + tick as usize) % n]
+            self.payloads.murmur(index, tick)
         } else {
             &self.payloads.quiet
         };
         let mut packet = [0u8; MAX_PACKET];
-        let length = leg.packet(payload, self.payloads.format, &mut packet);
+        let marked = leg.sent == 0 || std::mem::take(&mut leg.left_out);
+        let length = leg.packet(payload, self.payloads.format, marked, &mut packet);
         if burst.is_some() && !leg.bursting && measure {
             self.onsets[leg.room].push(Onset {
                 sent_ns: wall_ns(),

@@ -14,6 +14,8 @@ const BURST: u64 = 5;
 /// In `Steady`, packet times of a talk spurt (5 s), and of the pause behind it.
 const SPURT: u64 = 250;
 const PAUSE: u64 = 20;
+/// Packet times from one packet of a silent listener to the next: 1 s.
+const KEEP_ALIVE: u64 = 50;
 /// Packet times of a syllable and of the gap behind it, least and most: an onset each 120 to
 /// 500 ms. A gap has at least the three quiet packets that a listener needs, and less than 200 ms.
 const SYLLABLE: (u64, u64) = (2, 17);
@@ -37,6 +39,9 @@ pub struct Speech {
     pub phase: TalkerPhase,
     /// Whether all the others are heard too, quietly.
     pub all_talking: bool,
+    /// Whether those who never talk send next to nothing, as phones do that are muted and leave
+    /// silence out. In `Steady` only: in `Random` all talk in turn.
+    pub silent_listeners: bool,
 }
 
 /// One room's plan.
@@ -85,11 +90,24 @@ impl Plan {
 
     /// The member by whose phase this one sends: its own, but for steady talkers.
     pub fn phase_of(&self, member: usize) -> usize {
-        if self.speech.phase == TalkerPhase::Steady && (member as u64) < self.speech.talkers {
+        if self.speech.phase == TalkerPhase::Steady && self.talks(member) {
             0
         } else {
             member
         }
+    }
+
+    /// Whether the member leaves out its packet number `turn`. Not all of a room send in the same
+    /// packet time.
+    pub fn leaves_out(&self, member: usize, turn: u64) -> bool {
+        self.speech.silent_listeners
+            && !self.talks(member)
+            && !(turn + member as u64).is_multiple_of(KEEP_ALIVE)
+    }
+
+    /// Whether it bursts at any time.
+    fn talks(&self, member: usize) -> bool {
+        self.speech.phase == TalkerPhase::Random || (member as u64) < self.speech.talkers
     }
 
     /// The number of its packet within a burst, if the member bursts in this packet time. Packet
@@ -103,7 +121,7 @@ impl Plan {
                 speaks.then_some(place)
             }
             TalkerPhase::Steady => {
-                if member as u64 >= self.speech.talkers {
+                if !self.talks(member) {
                     return None;
                 }
                 let talkers = (self.speech.talkers as usize).min(self.members);
