@@ -47,6 +47,8 @@ struct Io {
     /// How long the present tick has taken: what a read takes, for each.
     spent_us: u64,
     read_us: u64,
+    /// The same is anything up to so much more, another in each tick.
+    uneven_us: u64,
     queues: HashMap<u32, VecDeque<(Vec<u8>, MediaTime)>>,
     heard: Vec<(u64, u8)>,
 }
@@ -81,6 +83,11 @@ impl MediaIo for Io {
 
     fn elapsed(&self) -> Duration {
         Duration::from_micros(self.spent_us)
+    }
+
+    fn wait(&mut self, elapsed: Duration) {
+        assert!(!elapsed.is_zero() && elapsed.as_micros() <= 10_000);
+        self.spent_us = self.spent_us.max(elapsed.as_micros() as u64);
     }
 }
 
@@ -213,9 +220,12 @@ impl Room {
                 }
             }
             self.io.spent_us = 0;
+            let even_us = self.io.read_us;
+            self.io.read_us += self.rng.random_range(0..=self.io.uneven_us);
             if self.worker.next_due(ms) == Some(ms) {
                 self.worker.run(ms, ms << 32, &mut self.io);
             }
+            self.io.read_us = even_us;
             self.events.try_iter().for_each(drop);
         }
     }
@@ -290,6 +300,31 @@ fn who_talks_next_with_packets_within_the_fetch_waits_no_tick_more() {
             assert_eq!(missing, 0, "seed {seed}, {party}");
             let p99 = quantile(&waits, 0.99);
             assert!(p99 <= 7_500, "seed {seed}, {party}: {p99} us");
+        }
+    }
+}
+
+#[test]
+fn a_tick_that_reads_more_quickly_than_others_waits_for_who_talks() {
+    for seed in 0..20 {
+        let mut room = Room::new(8, seed);
+        // All nine are read in 1.4 to 5.4 ms.
+        (room.io.read_us, room.io.uneven_us) = (150, 450);
+        // Two at one phase, in turn.
+        room.parties[2].phase_us = room.parties[1].phase_us;
+        let second = 30_000_000..40_000_000;
+        room.parties[1].talks = 0..second.start;
+        room.parties[2].talks = second;
+        room.run(45);
+        for (party, from_us) in [(1, 7_000_000), (2, 0)] {
+            let (waits, missing) = room.waits_of(party, from_us);
+            assert!(waits.len() > 300, "seed {seed}, {party}: {}", waits.len());
+            assert_eq!(missing, 0, "seed {seed}, {party}");
+            let (p50, p90) = (quantile(&waits, 0.5), quantile(&waits, 0.9));
+            assert!(
+                p50 <= 4_000 && p90 <= 5_500 && waits[waits.len() - 1] <= 10_000,
+                "seed {seed}, {party}: {p50}, {p90} us"
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ mod port;
 mod talker;
 
 pub use port::{IDLE_PEAK, Port};
+pub use talker::RECENT_TALKERS;
 
 use crate::audio::limiter::Limiter;
 use bands::{Bands, frame_of};
@@ -232,6 +233,11 @@ impl Bridge {
     /// The owner of the dominant party: who was clearly the loudest last.
     pub fn dominant(&self) -> Option<u32> {
         self.dominant.owner()
+    }
+
+    /// The owners of parties that were heard in the last seconds, [`RECENT_TALKERS`] at most.
+    pub fn recent_talkers(&self) -> impl Iterator<Item = u32> {
+        self.dominant.recent()
     }
 
     /// Whether nobody was heard in the last two mixes.

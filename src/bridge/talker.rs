@@ -18,6 +18,11 @@ impl Loudness {
     }
 }
 
+/// How many talkers of the last seconds are kept.
+pub const RECENT_TALKERS: usize = 4;
+/// How long one is kept who is silent: 5 s.
+const RECENT_TICKS: u32 = 250;
+
 /// The dominant party of a bridge.
 #[derive(Debug, Default)]
 pub(super) struct Dominant {
@@ -29,6 +34,9 @@ pub(super) struct Dominant {
     quiet: u32,
     /// Whether somebody else was heard in this tick.
     others: bool,
+    tick: u32,
+    /// Who was heard lately, and when last.
+    recent: [Option<(u32, u32)>; RECENT_TALKERS],
 }
 
 impl Dominant {
@@ -37,11 +45,17 @@ impl Dominant {
         self.quiet = self.quiet.saturating_add(1);
         self.others = false;
         self.loudness = 0;
+        self.tick = self.tick.wrapping_add(1);
+        for talker in &mut self.recent {
+            let tick = self.tick;
+            talker.take_if(|(_, heard)| tick.wrapping_sub(*heard) > RECENT_TICKS);
+        }
     }
 
     /// A party that is heard in this tick. The loudest rival so far is kept in `loudest`.
     pub fn hear(&mut self, port: &Port, loudest: &mut Option<(u32, i32)>) {
         self.quiet = 0;
+        self.note(port.owner);
         let loudness = port.loudness.0;
         if self.owner == Some(port.owner) {
             self.loudness = loudness;
@@ -76,8 +90,26 @@ impl Dominant {
         }
     }
 
+    /// Those who come when there are enough are not kept.
+    fn note(&mut self, owner: u32) {
+        let known = |talker: &Option<(u32, u32)>| talker.is_some_and(|(who, _)| who == owner);
+        let place = self.recent.iter().position(known);
+        let free = || self.recent.iter().position(Option::is_none);
+        if let Some(place) = place.or_else(free) {
+            self.recent[place] = Some((owner, self.tick));
+        }
+    }
+
+    /// Who was heard in the last seconds: some of them, where they are many.
+    pub fn recent(&self) -> impl Iterator<Item = u32> {
+        self.recent.iter().flatten().map(|(owner, _)| *owner)
+    }
+
     /// A party has left.
     pub fn forget(&mut self, owner: u32) {
+        for talker in &mut self.recent {
+            talker.take_if(|(who, _)| *who == owner);
+        }
         if self.owner == Some(owner) {
             self.owner = None;
         }

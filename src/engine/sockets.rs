@@ -277,6 +277,12 @@ impl MediaIo for Sockets {
     fn elapsed(&self) -> Duration {
         sys::monotonic_now().since(self.clock.now())
     }
+
+    fn wait(&mut self, elapsed: Duration) {
+        // What is due goes out meanwhile.
+        self.send_waiting();
+        sys::sleep_until(self.clock.now() + elapsed);
+    }
 }
 
 #[cfg(test)]

@@ -66,4 +66,6 @@ pub trait MediaIo {
     fn elapsed(&self) -> Duration {
         Duration::ZERO
     }
+    /// Lets time pass until the present tick has run so long; some milliseconds at most.
+    fn wait(&mut self, _elapsed: Duration) {}
 }

@@ -308,6 +308,11 @@ impl Leg {
         self.set_followed(false);
     }
 
+    /// Whether the bridge is placed behind the party's packets, and one is due by now.
+    pub fn is_awaited(&self, now: MediaTime) -> bool {
+        self.coding.playout.spares() && now.since(self.heard) < LATELY
+    }
+
     /// Whether the bridge keeps behind the party's packets, by [`Leg::arrival_deadline_us`]: the
     /// playout then need not wait for those that come some milliseconds later.
     pub fn set_followed(&mut self, followed: bool) {
@@ -378,6 +383,8 @@ impl Leg {
     }
 }
 
+/// A party whose last packet is older sends none.
+const LATELY: Duration = Duration::from_millis(2 * TICK_MS as u64);
 /// How far the media line may be from the clock, samples: what a bridge's moves may add up to, and
 /// half a tick that joining it may take.
 const MAX_ASTRAY: u64 = TICK_SAMPLES as u64 * 2;

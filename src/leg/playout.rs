@@ -245,6 +245,11 @@ impl Playout {
         self.spared_us = late_us;
     }
 
+    /// Whether there are such packets.
+    pub fn spares(&self) -> bool {
+        self.spared_us > 0
+    }
+
     /// The sender's timestamp that the next pull begins at.
     pub fn next_timestamp(&self) -> u32 {
         (self.to_clock(self.buffer.start()) as u32).wrapping_add(self.rebase)

@@ -10,13 +10,17 @@
 
 use std::time::Duration;
 
-use super::{SLOTS, Worker};
+use super::{SLOTS, Seat, Worker};
+use crate::bridge::{Bridge, RECENT_TALKERS};
 
 /// Half a tick, in slots: how far a bridge may be from its home.
 const REACH: i32 = SLOTS as i32 / 2;
 /// The same while somebody talks whose clock drifts: the way around can wait for a pause.
 const REACH_IN_SPEECH: i32 = REACH + 4;
 const SLOT_US: i32 = 1000;
+const TICK_US: i32 = SLOTS as i32 * SLOT_US;
+/// By how much later than the dominant party's the packets of others who talk are waited for, us.
+const WAITED_US: i32 = 3000;
 /// A fetch that takes longer is a machine that is overloaded.
 const MAX_FETCH_US: i32 = 10_000;
 /// In what steps the length of a fetch is followed.
@@ -38,9 +42,8 @@ pub(super) struct Phase {
     fetch_us: i32,
     /// The same, followed in steps: the parties' playouts are told by it when they are read.
     steady_us: i32,
-    /// The party that it was placed behind last, and whether it was there or on its way.
-    followed: Option<u32>,
-    follows: bool,
+    /// The parties that it was placed behind last, the dominant one first.
+    followed: [Option<u32>; 1 + RECENT_TALKERS],
 }
 
 impl Phase {
@@ -135,30 +138,32 @@ impl Worker {
         let Some(Some(room)) = self.rooms.get_mut(bridge as usize) else {
             return;
         };
-        let dominant = room.bridge.dominant();
-        let before = std::mem::replace(&mut room.phase.followed, dominant);
-        if before != dominant
-            && let Some(Some(seat)) = before.and_then(|owner| self.seats.get_mut(owner as usize))
-        {
-            seat.leg.set_followed(false);
-        }
-        let follows = std::mem::take(&mut room.phase.follows) && before == dominant;
-        let Some(Some(seat)) = dominant.and_then(|owner| self.seats.get_mut(owner as usize)) else {
-            return;
-        };
+        let before = std::mem::take(&mut room.phase.followed);
+        let followers = followers(&self.seats, &room.bridge);
         let quiet = room.bridge.is_quiet();
         let moves = Moves {
             earlier: quiet || !room.bridge.others_talk(),
             later: quiet,
-            follows,
+            follows: before[0].is_some() && before[0] == followers.owners[0],
         };
-        let step = seat.leg.arrival_deadline_us().map_or(Step::NONE, |us| {
+        let step = followers.deadline_us.map_or(Step::NONE, |us| {
             // The fetch of a tick has begun by then that ends when the packet is there.
-            let begins_us = us as i32 - room.phase.steady_us;
-            step(room.slot, room.phase.offset, begins_us, moves)
+            step(
+                room.slot,
+                room.phase.offset,
+                us - room.phase.steady_us,
+                moves,
+            )
         });
-        room.phase.follows = step.follows;
-        seat.leg.set_followed(step.follows);
+        if step.follows {
+            room.phase.followed = followers.owners;
+        }
+        let now = room.phase.followed;
+        for owner in before.into_iter().chain(now).flatten() {
+            if let Some(Some(seat)) = self.seats.get_mut(owner as usize) {
+                seat.leg.set_followed(now.contains(&Some(owner)));
+            }
+        }
         if step.by == 0 {
             return;
         }
@@ -169,6 +174,51 @@ impl Worker {
         let parties = room.bridge.len();
         self.slots.move_bridge(bridge, from, to, parties as u32);
         self.counts.moves += 1;
+    }
+}
+
+/// Whom a bridge is to be placed behind.
+struct Followers {
+    /// The dominant party first.
+    owners: [Option<u32>; 1 + RECENT_TALKERS],
+    /// When the packets of all of them are there, us.
+    deadline_us: Option<i32>,
+}
+
+/// The dominant party, and those who talked lately whose packets come not much later than its.
+fn followers(seats: &[Option<Seat>], bridge: &Bridge) -> Followers {
+    let deadline_us = |owner: u32| {
+        let seat = seats.get(owner as usize)?.as_ref()?;
+        seat.leg.arrival_deadline_us().map(|us| us as i32)
+    };
+    let mut owners = [None; 1 + RECENT_TALKERS];
+    let first = bridge.dominant().and_then(|dominant| {
+        owners[0] = Some(dominant);
+        deadline_us(dominant)
+    });
+    let Some(first_us) = first else {
+        return Followers {
+            owners: [None; 1 + RECENT_TALKERS],
+            deadline_us: None,
+        };
+    };
+    let mut latest_us = 0;
+    let others = bridge
+        .recent_talkers()
+        .filter(|&owner| bridge.dominant() != Some(owner));
+    for (place, owner) in others.enumerate() {
+        let Some(us) = deadline_us(owner) else {
+            continue;
+        };
+        let behind_us = (us - first_us + TICK_US / 2).rem_euclid(TICK_US) - TICK_US / 2;
+        if behind_us <= WAITED_US {
+            latest_us = latest_us.max(behind_us);
+            owners[(1 + place).min(RECENT_TALKERS)] = Some(owner);
+        }
+    }
+    Followers {
+        owners,
+        deadline_us: Some(first_us + latest_us),
     }
 }
 
