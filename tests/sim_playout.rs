@@ -21,6 +21,8 @@ mod codecs;
 mod hostile;
 #[path = "sim_playout/network.rs"]
 mod network;
+#[path = "sim_playout/pauses.rs"]
+mod pauses;
 #[path = "sim_playout/restarts.rs"]
 mod restarts;
 #[path = "sim_playout/seams.rs"]

@@ -176,7 +176,7 @@ fn call_in(args: &Args, server: &Server) -> (Vec<Caller>, Vec<Dialog>, UdpSocket
         let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket");
         let media = socket.local_addr().expect("it is bound");
         let mut dialog = Dialog::new(number, "menu", local, server.sip);
-        let answer = request(&sip, &dialog.invite_with_events(media), number, "INVITE");
+        let answer = request(&sip, &dialog.invite(media), number, "INVITE");
         let response = Response::parse(&answer).expect("it was parsed before");
         assert_eq!(response.status, 200, "call {number} is answered");
         dialog.answered(&response);

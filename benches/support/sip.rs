@@ -57,26 +57,18 @@ impl Dialog {
         self.invite_in(Format::Pcmu, media)
     }
 
-    /// The INVITE, offering one format at `media`.
+    /// The INVITE, offering one format at `media`, and telephone events as payload type 101, as phones
+    /// do.
     pub fn invite_in(&self, format: Format, media: SocketAddr) -> String {
-        self.offer(format, media, "", "")
-    }
-
-    /// PCMU with telephone events as payload type 101.
-    pub fn invite_with_events(&self, media: SocketAddr) -> String {
-        let events = "a=rtpmap:101 telephone-event/8000\r\n";
-        self.offer(Format::Pcmu, media, " 101", events)
-    }
-
-    fn offer(&self, format: Format, media: SocketAddr, types: &str, maps: &str) -> String {
         let (ip, port) = (media.ip(), media.port());
         let sdp = format!(
             "v=0\r\no=- {} 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP {pt}{types}\r\na=rtpmap:{pt} {}\r\n{maps}a=ptime:20\r\n\
+             m=audio {port} RTP/AVP {pt} 101\r\na=rtpmap:{pt} {}\r\na=rtpmap:101 telephone-event/{clock}\r\na=ptime:20\r\n\
              a=rtcp-mux\r\n",
             self.number,
             format.rtpmap(),
             pt = format.payload_type(),
+            clock = format.clock_rate(),
         );
         let body = format!(
             "Contact: <sip:bench@{}>\r\nContent-Type: application/sdp\r\n",

@@ -77,9 +77,14 @@ impl Digits {
         }
     }
 
+    /// Whether [`Digits::listen`] would hear nothing in such a frame, at any rate.
+    pub fn sleeps_on(&self, frame: &[i16]) -> bool {
+        self.asleep && dtmf::is_quiet(frame)
+    }
+
     /// Seeks digits in a frame of what is played. Whether it may be a part of one.
     pub fn listen(&mut self, frame: &[i16]) -> bool {
-        if self.asleep && dtmf::is_quiet(frame) {
+        if self.sleeps_on(frame) {
             return false;
         }
         let detection = self.detector.process(frame);

@@ -323,6 +323,8 @@ impl Playout {
     }
 }
 
+/// The smallest step of G.711, where an A-law line is idle.
+const IDLE_PEAK: u16 = 8;
 /// Room for a stall's burst.
 const STORE_MS: usize = 500;
 /// The same above the most delay that the settings allow, which may be more.

@@ -96,6 +96,9 @@ impl Leg {
         let Some(down) = &mut self.coding.down else {
             return self.digits.listen(rx);
         };
+        if self.digits.sleeps_on(rx) {
+            return false;
+        }
         let mut narrow = [0i16; TICK_SAMPLES];
         down.process(rx, &mut narrow);
         self.digits.listen(&narrow)

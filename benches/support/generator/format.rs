@@ -83,9 +83,14 @@ impl Format {
         format!("{}/{}{channels}", codec.name(), codec.clock_rate())
     }
 
+    /// Timestamp units in a second.
+    pub fn clock_rate(self) -> u32 {
+        self.codec().clock_rate()
+    }
+
     /// Timestamp units in a packet.
     pub fn ticks(self) -> u32 {
-        self.codec().clock_rate() / PACKETS
+        self.clock_rate() / PACKETS
     }
 
     /// Whether finding a burst takes a decoder.

@@ -3,8 +3,8 @@
 
 use std::mem;
 
-use super::MAX_PACKET_MS;
 use super::store::Store;
+use super::{IDLE_PEAK, MAX_PACKET_MS};
 use crate::audio::polyphase::Resampler;
 use crate::codec::{Codec, CodecError, Decoder};
 use crate::rtp::SeqNo;
@@ -26,6 +26,8 @@ pub struct Decoders {
     spare_len: usize,
     /// Whether the decoder's last frame was made up.
     concealing: bool,
+    /// Whether what it decoded last ended in silence: a pause needs no decoder.
+    silent: bool,
     fade: Fade,
     /// The stream that was decoded last, its last number, and where on the line it ended.
     current: Option<usize>,
@@ -79,6 +81,7 @@ impl Decoders {
             spare: vec![0; SPARE_MS * rate as usize / 1000].into(),
             spare_len: 0,
             concealing: false,
+            silent: false,
             fade: Fade {
                 samples: vec![0; MAX_FADE_MS * rate as usize / 1000].into(),
                 at: 0,
@@ -107,6 +110,7 @@ impl Decoders {
     pub(super) fn leave(&mut self) {
         self.spare_len = 0;
         self.concealing = false;
+        self.silent = false;
         self.fade.len = 0;
     }
 
@@ -138,6 +142,10 @@ impl Decoders {
         self.store.pop();
         if written > 0 {
             self.blend(&mut out[..written], from, leads_over);
+            let end = written.saturating_sub(SILENT_MS * self.rate as usize / 1000);
+            self.silent = out[end..written]
+                .iter()
+                .all(|s| s.unsigned_abs() <= IDLE_PEAK);
         }
         self.decoded = all;
         &self.decoded[..written]
@@ -220,6 +228,11 @@ impl Decoders {
     /// drop the rest of 10 ms, and go on behind that.
     fn conceal_frame(&mut self, len: usize) -> bool {
         let Some(n) = self.current else { return false };
+        if self.silent {
+            self.spare[self.spare_len..self.spare_len + len].fill(0);
+            self.spare_len += len;
+            return true;
+        }
         let stream = &mut self.streams[n];
         let decoded = len * stream.decoder.codec().sample_rate() as usize / self.rate as usize;
         let spare = &mut self.spare[self.spare_len..self.spare_len + len];
@@ -338,5 +351,7 @@ const MIN_FADE_MS: usize = 5;
 const MAX_FADE_MS: usize = 10;
 /// More than a resampler remembers.
 const BRIDGE_MS: usize = 4;
+/// How much silence at the end of what was decoded goes on in a pause.
+const SILENT_MS: usize = 10;
 /// What may be left of a frame, and one of 10 ms more.
 const SPARE_MS: usize = MAX_FRAME_MS + 10;

@@ -1,7 +1,7 @@
 //! Samples out of the buffer, one tick at a time.
 
 use super::insert::MIN_GUARD_US;
-use super::{Playout, Pulled, State};
+use super::{IDLE_PEAK, Playout, Pulled, State};
 use crate::audio::MediaTime;
 use crate::audio::stretch;
 
@@ -346,8 +346,6 @@ const CODEC_CONCEALS_MS: usize = 800;
 const MAX_MOVED_US: i64 = 10_000_000;
 /// A longer pause is a leg that was at rest.
 const MAX_SKIP: u64 = 3000;
-/// The smallest step of G.711, where an A-law line is idle.
-const IDLE_PEAK: u16 = 8;
 /// Packets to see before a tick of delay is given back.
 const START_TICKS: u32 = 200;
 /// Ticks of a pause, or of a sound, before a tick of delay is given back in it.
