@@ -162,6 +162,11 @@ impl Concealer {
             return lost;
         }
         self.lost = Some(0);
+        if self.silent >= self.history.len() {
+            // Silence has no period to seek.
+            self.period_len = 0;
+            return 0;
+        }
         self.order();
         let history = &self.history;
         let len = history.len();

@@ -120,8 +120,10 @@ impl JitterBuffer {
         let mut index = self.index(at);
         let valid = self.valid[index / 64] >> (index % 64) & 1 == 1;
         let max = max.min(self.capacity());
+        // Nothing lies behind the end: a long gap need not be looked through.
+        let stored = (self.end - at).clamp(0, max as i64) as usize;
         let mut run = 0;
-        while run < max {
+        while run < stored {
             let (word, bit) = (index / 64, index % 64);
             let differs = if valid {
                 !self.valid[word]
@@ -134,6 +136,9 @@ impl JitterBuffer {
                 break;
             }
             index = (index + alike) & (self.capacity() - 1);
+        }
+        if !valid && run >= stored {
+            return (false, max);
         }
         (valid, run.min(max))
     }

@@ -47,6 +47,44 @@ fn heard(pause: Range<u64>) -> Vec<i16> {
     heard
 }
 
+/// A hum for 1 s, and then nothing.
+fn left() -> Vec<i16> {
+    let mut stream = Stream::new(Codec::Opus, false);
+    let mut playout = Playout::new(PlayoutSettings {
+        rate: 48_000,
+        ..PlayoutSettings::default()
+    });
+    playout.set_decoders(Decoders::new(&[Codec::Opus], 48_000).unwrap());
+    let mut heard = Vec::new();
+    for n in 0..300 {
+        let now = FIRST_TICK_US + (n + 1) * TICK_US;
+        if n < 50 {
+            let sent = Sent {
+                seq: n as u16,
+                timestamp: n as u32 * 960,
+                ssrc: 1,
+                marker: n == 0,
+                payload: stream.next(|t| (t * 120.0 * std::f64::consts::TAU).sin() * 300.0),
+                arrival_us: now - 5000,
+            };
+            let arrival = MediaTime::from_micros(sent.arrival_us);
+            playout.insert(&sent.packet(), Codec::Opus, arrival);
+        }
+        let mut frame = [0; 960];
+        playout.pull(&mut frame, MediaTime::from_micros(now));
+        heard.extend(frame);
+    }
+    heard
+}
+
+#[test]
+fn what_the_codec_makes_up_ends_and_does_not_begin_again() {
+    let heard = left();
+    // 1 s, 800 ms of the codec's, and the fade behind it.
+    let silence = &heard[95 * 960..];
+    assert!(silence.iter().all(|s| *s == 0), "it goes on");
+}
+
 fn power(samples: &[i16]) -> f64 {
     let squares = samples.iter().map(|s| f64::from(*s).powi(2));
     squares.sum::<f64>() / samples.len() as f64

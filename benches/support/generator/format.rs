@@ -25,6 +25,8 @@ const ONSET_CODE: u8 = 0x50;
 const BURST_PACKETS: usize = 20;
 /// Packets of silence until a codec's state is that of silence.
 const SETTLING: usize = 25;
+/// Packets of silence to choose from.
+const CANDIDATES: usize = 50;
 /// Packets of murmur, the second half of which is the first one upside down: where more legs murmur
 /// than there are packets, the same ones cancel as often as they add up, as voices do that have
 /// nothing to do with each other.
@@ -131,7 +133,13 @@ impl Payloads {
                 .last()
                 .unwrap_or_default()
         };
-        let quiet = settle(&mut encode);
+        settle(&mut encode);
+        // One packet of silence again and again is not what an encoder sends: the one is taken that
+        // stays the quietest, far below what the bridge takes for speech.
+        let quiet = (0..CANDIDATES)
+            .map(|_| encode(&vec![0; frame]))
+            .min_by_key(|payload| peak_of(codec, payload, frame))
+            .unwrap_or_default();
         // Loud from its first sample on.
         let tone = |i: usize| (BURST * (i as f64 * TAU * 1000.0 / rate as f64).cos()) as i16;
         let burst = (0..BURST_PACKETS)
@@ -176,6 +184,22 @@ impl Payloads {
     pub fn burst(&self, number: u64) -> &[u8] {
         &self.burst[(number as usize).min(BURST_PACKETS - 1)]
     }
+}
+
+/// What a packet is at most, heard again and again.
+fn peak_of(codec: Codec, payload: &[u8], frame: usize) -> u16 {
+    let mut pcm = vec![0; frame];
+    let mut decoder = Decoder::new(codec).expect("a decoder");
+    let mut peak = 0;
+    for _ in 0..PACKETS {
+        if codec.is_stateless() {
+            codec.decode(payload, &mut pcm);
+        } else {
+            decoder.decode(payload, &mut pcm);
+        }
+        peak = pcm.iter().fold(peak, |peak, s| peak.max(s.unsigned_abs()));
+    }
+    peak
 }
 
 /// Finds bursts in payloads.

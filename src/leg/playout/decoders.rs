@@ -28,6 +28,8 @@ pub struct Decoders {
     concealing: bool,
     /// Whether what it decoded last ended in silence: a pause needs no decoder.
     silent: bool,
+    /// Nothing is concealed any more until something is decoded.
+    given_up: bool,
     fade: Fade,
     /// The stream that was decoded last, its last number, and where on the line it ended.
     current: Option<usize>,
@@ -82,6 +84,7 @@ impl Decoders {
             spare_len: 0,
             concealing: false,
             silent: false,
+            given_up: false,
             fade: Fade {
                 samples: vec![0; MAX_FADE_MS * rate as usize / 1000].into(),
                 at: 0,
@@ -102,8 +105,15 @@ impl Decoders {
     pub(super) fn reset(&mut self) {
         self.store.clear();
         self.leave();
+        self.given_up = false;
         self.current = None;
         self.decoded_to = i64::MIN;
+    }
+
+    /// The pause is too long to go on concealing.
+    pub(super) fn give_up(&mut self) {
+        self.leave();
+        self.given_up = true;
     }
 
     /// What was concealed last is not what is heard last.
@@ -124,6 +134,7 @@ impl Decoders {
         let mut all = mem::take(&mut self.decoded);
         let out = &mut all[..len];
         self.switch_to(first.codec);
+        self.given_up = false;
         let leads_over = self.prepare_fade(from);
         let follows = self.concealing || self.decoded_to == i64::MIN || first.at == self.decoded_to;
         let payload = self.store.payload(&first);
@@ -209,6 +220,9 @@ impl Decoders {
         let ms = self.rate as usize / 1000;
         // A lost packet at once, though it be heard in pieces: the decoder then goes on where the
         // next one begins.
+        if self.given_up {
+            return false;
+        }
         let frame = self.frame_len.clamp(10 * ms, MAX_FRAME_MS * ms) / (10 * ms) * 10 * ms;
         let mut done = 0;
         while done < out.len() {

@@ -209,11 +209,14 @@ impl Playout {
         let Some(decoders) = &mut self.decoders else {
             return false;
         };
-        if ends || !decoders.conceal(out) {
-            decoders.leave();
-            return false;
+        if ends {
+            decoders.give_up();
         }
-        true
+        let concealed = decoders.conceal(out);
+        if !concealed {
+            decoders.leave();
+        }
+        concealed
     }
 
     /// Passes a gap; where there is too little delay, without moving on.
