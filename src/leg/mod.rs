@@ -336,6 +336,16 @@ impl Leg {
         self.arrivals.deadline_us(self.coding.playout.guard_us())
     }
 
+    /// Whether the leg encodes by itself what others hear too, for some time after a frame of its own.
+    pub fn lingers(&self) -> bool {
+        self.transmit.lingers()
+    }
+
+    /// No longer: it is dear.
+    pub fn stop_lingering(&mut self) {
+        self.transmit.stop_lingering();
+    }
+
     /// Says goodbye (RFC 3550 §6.6); the leg is taken apart afterwards. Ends what still runs.
     pub fn close<I: MediaIo>(&mut self, time: TickTime, io: &mut I) {
         self.send_report(time, true, io);

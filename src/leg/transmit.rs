@@ -179,6 +179,17 @@ impl Transmit {
         self.held_len > 0
     }
 
+    /// Whether it encodes by itself what it could share, until a moment in which to change is not
+    /// heard.
+    pub fn lingers(&self) -> bool {
+        self.linger > 0
+    }
+
+    /// Changes now.
+    pub fn stop_lingering(&mut self) {
+        self.linger = 0;
+    }
+
     /// Whether the shared encoding is to be sent in this tick.
     fn may_share(&mut self, codec: Codec, samples: &[i16]) -> bool {
         if codec.is_stateless() || self.linger == 0 {

@@ -350,6 +350,9 @@ impl Worker {
         let outgoing = match tx {
             Tx::Own(samples) => SharedEncodings::own(&mut room.encoders, key, samples),
             Tx::Common(samples) => {
+                if leg.lingers() && !shared.may_linger() {
+                    leg.stop_lingering();
+                }
                 let loss = leg.expected_loss();
                 shared.common(&mut room.encoders, key, loss, samples)
             }

@@ -12,6 +12,10 @@ const BYTES: usize = HEADER_LEN + MAX_PAYLOAD;
 /// Encoders with state in a room: more different parameters than this, and a leg encodes for itself.
 pub(super) const MAX_ENCODERS: usize = 8;
 
+/// More legs than this that linger with encoders of their own cost more than a change that may be
+/// heard: hundreds can come in at once.
+const MAX_LINGERING: usize = 16;
+
 /// An encoder for all in a room that have the same codec with the same parameters. Made on the
 /// control side, where it also goes back to.
 #[derive(Debug)]
@@ -114,6 +118,8 @@ const STATELESS: [Codec; 4] = [Codec::Pcmu, Codec::Pcma, Codec::L16Narrow, Codec
 pub(super) struct SharedEncodings {
     packets: [[u8; BYTES]; STATELESS.len()],
     len: [usize; STATELESS.len()],
+    /// Legs that encode the common frame by themselves in this tick.
+    lingering: usize,
 }
 
 impl SharedEncodings {
@@ -121,12 +127,22 @@ impl SharedEncodings {
         Self {
             packets: [[0; BYTES]; STATELESS.len()],
             len: [0; STATELESS.len()],
+            lingering: 0,
         }
+    }
+
+    /// Whether one more leg may encode the common frame by itself in this tick, since it cannot change
+    /// to the shared encoding unheard yet.
+    pub fn may_linger(&mut self) -> bool {
+        let may = self.lingering < MAX_LINGERING;
+        self.lingering += usize::from(may);
+        may
     }
 
     /// A bridge's tick begins.
     pub fn begin(&mut self, room: &mut RoomEncoders) {
         self.len = [0; STATELESS.len()];
+        self.lingering = 0;
         for encoder in room.0.iter_mut().flatten() {
             encoder.begin();
         }
