@@ -362,6 +362,27 @@ fn packets_that_come_some_milliseconds_late_cost_that_and_no_tick() {
 }
 
 #[test]
+fn who_listens_for_a_while_waits_no_tick_when_it_talks_again() {
+    for seed in 0..20 {
+        let mut room = Room::new(4, seed);
+        room.parties[2].phase_us = room.parties[1].phase_us;
+        let listens = 12_000_000..30_000_000;
+        room.parties[2].talks = listens.clone();
+        // Late while the other talks.
+        room.parties[1].late = vec![(1380, 2_500), (1400, 2_500), (1420, 2_500)];
+        let own = [0..listens.start, listens.end..45_000_000];
+        room.parties[1].talks = own[0].clone();
+        room.run(29);
+        room.parties[1].talks = own[1].clone();
+        room.run(14);
+        let (waits, missing) = room.waits(listens.end);
+        assert!(waits.len() > 200 && missing == 0, "seed {seed}: {missing}");
+        let most = waits[waits.len() - 1];
+        assert!(most <= 6_000, "seed {seed}: {most} us");
+    }
+}
+
+#[test]
 fn an_hour_of_drift_adds_no_delay_and_loses_nothing_audible() {
     for ppm in [200, -200] {
         let mut room = Room::new(3, 7);

@@ -235,7 +235,7 @@ impl Bridge {
         self.dominant.owner()
     }
 
-    /// The owners of parties that were heard in the last seconds, [`RECENT_TALKERS`] at most.
+    /// The owners of parties that were heard in the last minute, [`RECENT_TALKERS`] at most.
     pub fn recent_talkers(&self) -> impl Iterator<Item = u32> {
         self.dominant.recent()
     }

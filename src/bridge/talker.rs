@@ -18,10 +18,11 @@ impl Loudness {
     }
 }
 
-/// How many talkers of the last seconds are kept.
+/// How many talkers of the last minute are kept.
 pub const RECENT_TALKERS: usize = 4;
-/// How long one is kept who is silent: 5 s.
-const RECENT_TICKS: u32 = 250;
+/// How long one is kept who is silent: a minute, and 5 s where another talks.
+const RECENT_TICKS: u32 = 3000;
+const REPLACED_TICKS: u32 = 250;
 
 /// The dominant party of a bridge.
 #[derive(Debug, Default)]
@@ -90,17 +91,22 @@ impl Dominant {
         }
     }
 
-    /// Those who come when there are enough are not kept.
+    /// Those who come when enough others talk are not kept.
     fn note(&mut self, owner: u32) {
         let known = |talker: &Option<(u32, u32)>| talker.is_some_and(|(who, _)| who == owner);
-        let place = self.recent.iter().position(known);
-        let free = || self.recent.iter().position(Option::is_none);
-        if let Some(place) = place.or_else(free) {
+        let silent = |talker: &Option<(u32, u32)>| {
+            talker.map_or(u32::MAX, |(_, heard)| self.tick.wrapping_sub(heard))
+        };
+        let place = self.recent.iter().position(known).or_else(|| {
+            let longest = (0..RECENT_TALKERS).max_by_key(|&n| silent(&self.recent[n]))?;
+            (silent(&self.recent[longest]) > REPLACED_TICKS).then_some(longest)
+        });
+        if let Some(place) = place {
             self.recent[place] = Some((owner, self.tick));
         }
     }
 
-    /// Who was heard in the last seconds: some of them, where they are many.
+    /// Who was heard in the last minute: some of them, where they are many.
     pub fn recent(&self) -> impl Iterator<Item = u32> {
         self.recent.iter().flatten().map(|(owner, _)| *owner)
     }
