@@ -49,6 +49,8 @@ struct Io {
     read_us: u64,
     /// The same is anything up to so much more, another in each tick.
     uneven_us: u64,
+    /// How often a tick has waited.
+    waited: u32,
     queues: HashMap<u32, VecDeque<(Vec<u8>, MediaTime)>>,
     heard: Vec<(u64, u8)>,
 }
@@ -87,6 +89,7 @@ impl MediaIo for Io {
 
     fn wait(&mut self, elapsed: Duration) {
         assert!(!elapsed.is_zero() && elapsed.as_micros() <= 10_000);
+        self.waited += 1;
         self.spent_us = self.spent_us.max(elapsed.as_micros() as u64);
     }
 }
@@ -104,6 +107,8 @@ struct Party {
     said: Vec<(u64, u8)>,
     /// When it talks.
     talks: Range<u64>,
+    /// When it ceases to send.
+    ends: u64,
 }
 
 impl Party {
@@ -182,6 +187,7 @@ impl Room {
                 sent: 0,
                 said: Vec::new(),
                 talks: if leg == 1 { 0..u64::MAX } else { 0..0 },
+                ends: u64::MAX,
             });
         }
         room
@@ -193,7 +199,8 @@ impl Room {
             self.io.now_us = ms * 1000;
             for party in &mut self.parties {
                 // Some ahead, for what is late is overtaken by nobody.
-                while party.due_us() < self.io.now_us + 1000 + SLOW_US {
+                let until = self.io.now_us + 1000 + SLOW_US;
+                while party.due_us() < until.min(party.ends) {
                     let word = party.word(party.talks.contains(&party.due_us()));
                     let mut late = self.rng.random_range(0..=party.jitter_us);
                     late += party
@@ -327,6 +334,19 @@ fn a_tick_that_reads_more_quickly_than_others_waits_for_who_talks() {
             );
         }
     }
+}
+
+#[test]
+fn nobody_waits_for_who_sends_no_more() {
+    let mut room = Room::new(8, 1);
+    (room.io.read_us, room.io.uneven_us) = (150, 450);
+    room.parties[1].ends = 15_000_000;
+    room.run(14);
+    assert!(room.io.waited > 30, "{}", room.io.waited);
+    room.run(1);
+    room.io.waited = 0;
+    room.run(10);
+    assert!(room.io.waited <= 2, "{}", room.io.waited);
 }
 
 #[test]

@@ -98,6 +98,10 @@ impl Room {
     }
 
     fn join(&mut self, index: u32, codec: Codec) {
+        self.join_sending(index, codec, 20);
+    }
+
+    fn join_sending(&mut self, index: u32, codec: Codec, ptime_ms: u8) {
         let id = LegId {
             index,
             generation: 0,
@@ -112,7 +116,8 @@ impl Room {
             inband_digits: false,
             process: ProcessSettings::default(),
         };
-        let params = LegParams::g711(codec, Some(peer(index)));
+        let mut params = LegParams::g711(codec, Some(peer(index)));
+        params.ptime_ms = ptime_ms;
         let leg = Leg::new(id, params, settings).unwrap();
         self.apply(Command::Open(Box::new(leg)));
         self.apply(Command::Join {
@@ -162,4 +167,24 @@ fn who_come_in_by_the_hundred_share_one_encoding_but_for_some() {
         room.tick();
     }
     assert_eq!(room.tick(), (listeners, 1));
+}
+
+#[test]
+fn packets_of_other_lengths_take_nobodys_place() {
+    let mut room = Room::new();
+    room.join(TALKER, Codec::Pcmu);
+    // They can never share, and are the first to be asked.
+    for leg in 1..=20 {
+        room.join_sending(leg, Codec::G722, 40);
+    }
+    for leg in 21..=30 {
+        room.tick();
+        room.join(leg, Codec::G722);
+    }
+    room.tick();
+    room.tick();
+    let sent = || room.io.sent.iter().filter(|payload| payload.len() == 160);
+    let different: HashSet<_> = sent().collect();
+    assert_eq!(sent().count(), 10);
+    assert!(different.len() >= 8, "{} of 10 linger", different.len());
 }

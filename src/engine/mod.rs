@@ -129,11 +129,11 @@ impl Engine {
             let ring = settings
                 .io_uring
                 .then(|| SendRing::new(settings.legs_per_worker));
-            sending = match &ring {
-                None => Sending::OneByOne,
-                Some(Ok(_)) => Sending::Together,
-                Some(Err(error)) => Sending::Refused(error.to_string()),
-            };
+            match &ring {
+                Some(Err(error)) => sending = Sending::Refused(error.to_string()),
+                Some(Ok(_)) if index == 0 => sending = Sending::Together,
+                _ => {}
+            }
             let ring = ring.and_then(Result::ok);
             let sockets = Sockets::new(settings.legs_per_worker, ring);
             let media = MediaThread::new(worker, input_rx, told, sockets, stats.clone());

@@ -94,6 +94,8 @@ pub struct Leg {
     moved: bool,
     arrivals: ArrivalPhase,
     heard: MediaTime,
+    /// When the last packet of whole ticks came, and its length.
+    last_audio: (MediaTime, Duration),
     timed_out: bool,
     next_report: MediaTime,
     reported_packets: u64,
@@ -139,6 +141,7 @@ impl Leg {
             moved: false,
             arrivals: ArrivalPhase::default(),
             heard: MediaTime::ZERO,
+            last_audio: (MediaTime::ZERO, Duration::ZERO),
             timed_out: false,
             next_report: MediaTime::ZERO,
             reported_packets: 0,
@@ -166,7 +169,7 @@ impl Leg {
     pub fn rehome(&mut self, id: LegId) {
         self.id = id;
         self.connected = None;
-        self.moved = true;
+        self.moved();
     }
 
     /// What signalling has decided.
@@ -308,9 +311,13 @@ impl Leg {
         self.set_followed(false);
     }
 
-    /// Whether the bridge is placed behind the party's packets, and one is due by now.
-    pub fn is_awaited(&self, now: MediaTime) -> bool {
-        self.coding.playout.spares() && now.since(self.heard) < LATELY
+    /// Whether the bridge is placed behind the party's packets, and the one behind the last is due by
+    /// then, or was so a tick ago at most.
+    pub fn is_awaited(&self, by: MediaTime) -> bool {
+        let tick = Duration::from_millis(u64::from(TICK_MS));
+        let (arrival, length) = self.last_audio;
+        let due = arrival + length;
+        self.coding.playout.spares() && by + EARLY >= due && by < due + tick
     }
 
     /// Whether the bridge keeps behind the party's packets, by [`Leg::arrival_deadline_us`]: the
@@ -337,8 +344,16 @@ impl Leg {
     }
 
     /// Whether the leg encodes by itself what others hear too, for some time after a frame of its own.
+    /// False where it has to anyhow.
     pub fn lingers(&self) -> bool {
+        let processed = self.coding.processing.as_ref();
         self.transmit.lingers()
+            && self.transmit.is_at_boundary()
+            && self.params.send
+            && u32::from(self.params.codec.ptime_ms(self.params.ptime_ms)) == TICK_MS
+            && self.player.is_idle()
+            && self.dial.is_none()
+            && !processed.is_some_and(|p| p.changes_output())
     }
 
     /// No longer: it is dear.
@@ -393,8 +408,8 @@ impl Leg {
     }
 }
 
-/// A party whose last packet is older sends none.
-const LATELY: Duration = Duration::from_millis(2 * TICK_MS as u64);
+/// By how much earlier than that a packet may come whose predecessor was late.
+const EARLY: Duration = Duration::from_micros(phase::MAX_LATE_US as u64);
 /// How far the media line may be from the clock, samples: what a bridge's moves may add up to, and
 /// half a tick that joining it may take.
 const MAX_ASTRAY: u64 = TICK_SAMPLES as u64 * 2;

@@ -126,6 +126,9 @@ impl Leg {
             .is_multiple_of(codec.frame_samples(TICK_MS))
         {
             self.arrivals.observe(arrival);
+            let samples = codec.samples(packet.payload) as u64;
+            let length_us = samples * 1_000_000 / u64::from(codec.sample_rate());
+            self.last_audio = (arrival, Duration::from_micros(length_us));
         }
         let before = self.coding.playout.discarded();
         self.coding.playout.insert(packet, codec, arrival);

@@ -29,24 +29,51 @@ impl Worker {
                 if self.bridge_begin(room, port, dominant, time, io) {
                     self.bridge_rx(room, port, after, time);
                 } else {
-                    deferred.push(port);
+                    deferred.push(Deferred { port, read: false });
                 }
             }
         }
         room.phase.fetched_in(io.elapsed().saturating_sub(began));
-        let planned = began + after;
-        for port in deferred.drain(..) {
-            if let Some(seat) = seat_at(&mut self.seats, room, port)
-                && !seat.leg.read_again(time, io)
-                && seat.leg.is_awaited(time.now)
-                && io.elapsed() + WORTH_WAITING < planned
-            {
-                io.wait(planned);
-                seat.leg.read_again(time, io);
-            }
+        let mut awaited = self.read_deferred(room, &mut deferred, time, io);
+        awaited &= io.elapsed() + WORTH_WAITING < began + after;
+        if awaited && self.wait(began + after, io) {
+            self.read_deferred(room, &mut deferred, time, io);
+        }
+        for Deferred { port, .. } in deferred.drain(..) {
             self.bridge_rx(room, port, after, time);
         }
         self.deferred = deferred;
+    }
+
+    /// Reads those who have said nothing yet. Whether one of them is worth waiting for.
+    fn read_deferred<I: MediaIo>(
+        &mut self,
+        room: &Room,
+        deferred: &mut [Deferred],
+        time: TickTime,
+        io: &mut I,
+    ) -> bool {
+        let by = time.now + room.phase.fetch();
+        let mut awaited = false;
+        for party in deferred.iter_mut().filter(|party| !party.read) {
+            if let Some(seat) = seat_at(&mut self.seats, room, party.port) {
+                party.read = seat.leg.read_again(time, io);
+                awaited |= !party.read && seat.leg.is_awaited(by);
+            }
+        }
+        awaited
+    }
+
+    /// Waits until the tick has run so long, as far as the slot's bridges may. Whether it did at all.
+    fn wait<I: MediaIo>(&mut self, until: Duration, io: &mut I) -> bool {
+        let now = io.elapsed();
+        let wait = until.saturating_sub(now).min(self.wait_left);
+        self.wait_left -= wait;
+        if wait.is_zero() {
+            return false;
+        }
+        io.wait(now + wait);
+        true
     }
 
     /// Has the packets of some parties read one after the other, ahead of their work; and the memory
@@ -140,5 +167,16 @@ const GATHERED: usize = 16;
 /// How many parties ahead memory is fetched, and what that leads to.
 const FAR: usize = 24;
 pub(super) const NEAR: usize = 16;
+/// A party that is read when all others have been.
+#[derive(Debug)]
+pub(super) struct Deferred {
+    port: usize,
+    /// Its packet has come.
+    read: bool,
+}
+
+/// In a slot, all its bridges together: others' ticks are due behind it, and a peer can be waited for
+/// and not send.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(2);
 /// The bridge's margin covers this much.
 const WORTH_WAITING: Duration = Duration::from_micros(400);

@@ -17,6 +17,8 @@ pub use outbox::event_capacity;
 pub use shared::SharedEncoder;
 pub use slots::SLOTS;
 
+use std::time::Duration;
+
 use crossbeam_channel::Sender;
 
 use crate::audio::MediaTime;
@@ -24,7 +26,7 @@ use crate::bridge::{Bridge, Port, Tx};
 use crate::leg::{
     Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MAX_TICK, MediaIo, Outgoing, TickTime,
 };
-use fetch::NEAR;
+use fetch::{Deferred, LONGEST_WAIT, NEAR};
 use outbox::Outbox;
 use placement::Phase;
 use shared::{RoomEncoders, SharedEncodings};
@@ -103,7 +105,9 @@ pub struct Worker {
     /// Joins that wait until the bridge that is being left is back in its place.
     rejoins: Vec<(LegId, BridgeId, Entry)>,
     /// Ports whose packets have not come yet, in the tick of the bridge that runs.
-    deferred: Vec<usize>,
+    deferred: Vec<Deferred>,
+    /// What the bridges of a slot may still wait for those whom they are placed behind.
+    wait_left: Duration,
     /// Of the bridge that runs.
     shared: Option<Box<SharedEncodings>>,
     counts: WorkerCounts,
@@ -119,6 +123,7 @@ impl Worker {
             outbox: Outbox::new(events, max_legs),
             rejoins: Vec::with_capacity(max_legs),
             deferred: Vec::with_capacity(max_legs),
+            wait_left: Duration::ZERO,
             shared: Some(Box::new(SharedEncodings::new())),
             counts: WorkerCounts::default(),
         }
@@ -235,6 +240,7 @@ impl Worker {
             ntp,
         };
         self.outbox.begin();
+        self.wait_left = LONGEST_WAIT;
         self.run_held(slot, io);
         let mut i = 0;
         while let Some(&index) = self.slots.get(slot).legs.get(i) {
@@ -350,7 +356,7 @@ impl Worker {
         let outgoing = match tx {
             Tx::Own(samples) => SharedEncodings::own(&mut room.encoders, key, samples),
             Tx::Common(samples) => {
-                if leg.lingers() && !shared.may_linger() {
+                if leg.lingers() && room.encoders.has(key) && !shared.may_linger() {
                     leg.stop_lingering();
                 }
                 let loss = leg.expected_loss();

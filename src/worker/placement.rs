@@ -69,7 +69,7 @@ impl Phase {
     pub fn fetched_in(&mut self, time: Duration) {
         let us = time.as_micros().min(MAX_FETCH_US as u128) as i32;
         self.fetch_us += (us - self.fetch_us) / 16;
-        if (self.fetch_us - self.steady_us).abs() >= STEP_US {
+        if (self.fetch_us - self.steady_us).abs() >= STEP_US * 3 / 4 {
             self.steady_us = (self.fetch_us + STEP_US / 2) / STEP_US * STEP_US;
         }
     }
@@ -113,7 +113,11 @@ fn step(slot: usize, offset: i32, deadline_us: i32, moves: Moves) -> Step {
         to -= around;
     }
     match to {
-        i32::MIN..=-1 if moves.earlier => Step::by(-1),
+        // Not on the long way around: packets come too late until it has been gone.
+        i32::MIN..=-1 if moves.earlier => Step {
+            by: -1,
+            follows: to >= -REACH,
+        },
         // Its packets begin to come too late.
         1 => Step::by(1),
         2.. if moves.later || (moves.follows && to <= LATE_SLOTS) => Step::by(1),
@@ -237,7 +241,8 @@ mod tests {
         let mut steps = 0;
         loop {
             let Step { by, follows } = step(slot, offset, deadline_us, ALL);
-            assert!(follows);
+            // On the way around it follows nobody.
+            assert!(follows || by == -1);
             if by == 0 {
                 return (slot, offset, steps);
             }
@@ -260,6 +265,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn one_slow_fetch_does_not_count_for_good() {
+        let mut phase = Phase::default();
+        let mut fetch = |us, times| {
+            (0..times).for_each(|_| phase.fetched_in(Duration::from_micros(us)));
+            phase.fetch()
+        };
+        assert_eq!(fetch(20, 100), Duration::ZERO);
+        assert_eq!(fetch(10_000, 1), Duration::from_micros(500));
+        assert_eq!(fetch(20, 100), Duration::ZERO);
+        assert_eq!(fetch(5_000, 200), Duration::from_millis(5));
+        assert_eq!(fetch(20, 200), Duration::ZERO);
     }
 
     #[test]

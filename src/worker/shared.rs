@@ -101,6 +101,11 @@ impl RoomEncoders {
         self.0.iter_mut().find_map(Option::take)
     }
 
+    /// Whether there is an encoder for this key.
+    pub fn has(&self, key: EncodingKey) -> bool {
+        self.0.iter().flatten().any(|encoder| encoder.key == key)
+    }
+
     fn find(&mut self, key: EncodingKey) -> Option<&mut SharedEncoder> {
         self.0
             .iter_mut()

@@ -245,6 +245,7 @@ impl Decoders {
         if self.silent {
             self.spare[self.spare_len..self.spare_len + len].fill(0);
             self.spare_len += len;
+            self.fade.len = 0;
             return true;
         }
         let stream = &mut self.streams[n];

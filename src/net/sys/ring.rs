@@ -19,7 +19,8 @@ const MAX_SOCKETS: usize = 32_768;
 pub struct SendRing {
     ring: IoUring,
     sockets: usize,
-    /// A call has failed as a whole, which nothing but a bug explains: it is not used again.
+    /// A call has failed as a whole, for want of the kernel's memory perhaps: no packet is sent by it
+    /// again.
     broken: bool,
 }
 
@@ -42,7 +43,7 @@ impl SendRing {
     /// Puts a connected socket into a place, in which it is kept open until it is taken out. Returns
     /// whether packets can be sent from there.
     pub fn put(&mut self, place: u32, socket: &UdpSocket) -> bool {
-        self.set(place, socket.as_raw_fd())
+        !self.broken && self.set(place, socket.as_raw_fd())
     }
 
     /// Takes a socket out of its place.
@@ -51,8 +52,7 @@ impl SendRing {
     }
 
     fn set(&mut self, place: u32, fd: RawFd) -> bool {
-        !self.broken
-            && (place as usize) < self.sockets
+        (place as usize) < self.sockets
             && self
                 .ring
                 .submitter()
@@ -61,8 +61,8 @@ impl SendRing {
     }
 
     /// Sends up to [`RING_PACKETS`] packets, each from the socket in its place, without blocking.
-    /// Returns which ones are worth another attempt, a bit for each: an ICMP error of an earlier one
-    /// was told instead.
+    /// Returns which ones are worth another attempt, a bit for each (and for some that there are not):
+    /// an ICMP error of an earlier one was told instead, or the ring has failed.
     pub fn send<'a>(
         &mut self,
         packets: impl Iterator<Item = (u32, &'a [u8])>,
@@ -85,19 +85,23 @@ impl SendRing {
             }
             count += 1;
         }
-        let mut again = 0;
+        // What did not get into the queue.
+        let mut again = u64::MAX.checked_shl(count as u32).unwrap_or(0);
+        let mut told = 0u64;
         let mut done = 0;
         while done < count {
             match self.ring.submit_and_wait(count - done) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
+                    // What is in the queue stays there: nobody enters the ring again.
                     self.broken = true;
-                    return again;
+                    return again | !told;
                 }
             }
             for completion in self.ring.completion() {
                 done += 1;
+                told |= 1 << completion.user_data();
                 if completion.result() >= 0 {
                     counters.sent += 1;
                 } else {
