@@ -10,6 +10,7 @@ mod server;
 mod sip;
 
 use std::f64::consts::TAU;
+use std::time::Duration;
 
 use media::{Heard, Law, Phone, Timing, Tone, assert_level, level, on_time, tone};
 use server::{Config, Server};
@@ -101,6 +102,7 @@ fn play_is_heard_whole_then_the_server_hangs_up() {
             let (mut call, phone) = call(&server, timing, transport, false, "700");
             let bye = call.serve("BYE");
             assert_eq!(bye.header("Call-ID"), call.dialog.call_id);
+            phone.await_break(Duration::from_millis(100));
             let samples = phone.all().samples();
             phone.all().assert_unbroken();
             // One second of tone, wherever it begins; its edges are not whole windows.
