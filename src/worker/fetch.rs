@@ -177,6 +177,6 @@ pub(super) struct Deferred {
 
 /// In a slot, all its bridges together: others' ticks are due behind it, and a peer can be waited for
 /// and not send.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(2);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(4);
 /// The bridge's margin covers this much.
 const WORTH_WAITING: Duration = Duration::from_micros(400);
