@@ -3,7 +3,7 @@
 mod progress;
 mod report;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,10 @@ use crate::app::{AppSpec, ScriptDigits, ScriptSpec};
 use crate::call::{CallHandle, EndReason};
 use crate::codec::Codec;
 use crate::config::Config;
+use crate::net::resolve::{ResolveError, Resolver, Target};
 use crate::server::{Core, StartError};
-use crate::sip::transport::Transport;
-use crate::sip::uri::{Host, Uri, UriError};
+use crate::sip::transport::Flow;
+use crate::sip::uri::{Uri, UriError};
 use crate::store::prompts::{PromptError, Prompts};
 use crate::switch::{Event, Summary};
 use progress::Progress;
@@ -42,6 +43,10 @@ pub struct CallOptions {
     pub seconds: Option<u64>,
     /// The one codec to offer; none: all that are configured.
     pub codec: Option<Codec>,
+    /// Who may have signed the other side's certificate; none: whom the system trusts.
+    pub tls_ca: Option<PathBuf>,
+    /// The name servers to ask; empty: the system's.
+    pub dns_servers: Vec<SocketAddr>,
     /// Show how it goes while it runs, on standard error, if that is a terminal.
     pub progress: bool,
 }
@@ -52,12 +57,9 @@ pub enum CallError {
     /// Not a SIP URI.
     #[error("{0:?} is not a SIP URI ({1}); it looks like sip:600@192.0.2.1:5060")]
     Uri(String, UriError),
-    /// `sips:` or an unknown transport.
-    #[error("transport {0:?} is not supported; udp and tcp are")]
-    Transport(String),
-    /// The host is not known.
-    #[error("cannot resolve {0}: {1}")]
-    Resolve(String, std::io::Error),
+    /// The host is not known, or cannot be reached by what the URI names.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
     /// No way to it.
     #[error("no route to {0}: {1}")]
     Route(SocketAddr, std::io::Error),
@@ -84,14 +86,11 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         .uri
         .parse()
         .map_err(|e| CallError::Uri(options.uri.clone(), e))?;
-    let transport = transport(&uri)?;
-    let remote = resolve(&uri).await?;
+    let resolver = Resolver::new(&options.dns_servers)?;
+    let targets = resolver.targets(&uri, &mut rand::rng()).await?;
     check_files(&options)?;
-    let mut core = Core::start(caller_config(&options, remote))?;
-    let flow = core
-        .net
-        .flow_to(transport, remote)
-        .map_err(|e| CallError::Route(remote, e))?;
+    let mut core = Core::start(caller_config(&options, targets[0].address))?;
+    let (flow, alternatives) = flows(&core, &uri, &targets)?;
     let mut progress = Progress::new(options.progress);
     progress.calling(&options.uri);
     let plays = options.play.is_some();
@@ -102,9 +101,14 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         digits: options.digits.clone(),
     });
     let now = Instant::now();
-    let handle = core
-        .switch
-        .originate(options.uri.clone(), "antiphon".into(), flow, spec, now);
+    let handle = core.switch.originate(
+        options.uri.clone(),
+        "antiphon".into(),
+        flow,
+        alternatives,
+        spec,
+        now,
+    );
     core.switch.watch_stats(handle, progress.is_shown());
     core.carry_out(now);
     let listens = options.seconds.is_none() && !plays;
@@ -202,33 +206,17 @@ fn hang_up(core: &mut Core, handle: CallHandle) {
     core.carry_out(now);
 }
 
-fn transport(uri: &Uri) -> Result<Transport, CallError> {
-    if uri.scheme == crate::sip::uri::Scheme::Sips {
-        return Err(CallError::Transport("sips".into()));
-    }
-    match uri.params.value("transport") {
-        None => Ok(Transport::Udp),
-        Some(t) if t.eq_ignore_ascii_case("udp") => Ok(Transport::Udp),
-        Some(t) if t.eq_ignore_ascii_case("tcp") => Ok(Transport::Tcp),
-        Some(t) => Err(CallError::Transport(t.to_owned())),
-    }
-}
-
-async fn resolve(uri: &Uri) -> Result<SocketAddr, CallError> {
-    let port = uri.port.unwrap_or(5060);
-    match &uri.host {
-        Host::Name(name) => {
-            let failed = |e| CallError::Resolve(name.clone(), e);
-            let mut found = tokio::net::lookup_host((name.as_str(), port))
-                .await
-                .map_err(failed)?;
-            found
-                .next()
-                .ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
-        }
-        Host::V4(ip) => Ok(SocketAddr::new(IpAddr::V4(*ip), port)),
-        Host::V6(ip) => Ok(SocketAddr::new(IpAddr::V6(*ip), port)),
-    }
+/// The paths to the places where the other side may be; the first one has to exist.
+fn flows(core: &Core, uri: &Uri, targets: &[Target]) -> Result<(Flow, Vec<Flow>), CallError> {
+    let host = uri.host.to_string();
+    let path = |target: &Target| {
+        core.net.note_name(target.address, &host);
+        core.net.flow_to(target.transport, target.address)
+    };
+    let (first, others) = (&targets[0], &targets[1..]);
+    let flow = path(first).map_err(|e| CallError::Route(first.address, e))?;
+    let alternatives = others.iter().filter_map(|target| path(target).ok());
+    Ok((flow, alternatives.collect()))
 }
 
 /// What would fail in the call is said before it.
@@ -252,6 +240,7 @@ fn caller_config(options: &CallOptions, remote: SocketAddr) -> Config {
     };
     config.sip.udp = vec![any];
     config.sip.tcp = Vec::new();
+    config.tls.ca.clone_from(&options.tls_ca);
     config.media.workers = Some(1);
     config.media.rtp_ports = 20_000..=29_999;
     config.limits.calls = Some(4);

@@ -31,7 +31,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the server. SIGTERM ends it after its calls, SIGHUP reads routes and prompts again.
+    /// Run the server. SIGTERM ends it after its calls, SIGHUP reads routes, prompts and
+    /// certificates again.
     Serve {
         /// Configuration file (TOML); without it the built-in one: SIP on port 5060, RTP on
         /// 10000-19999, recordings in ./recordings.
@@ -57,7 +58,7 @@ Examples:
   antiphon call sip:540@127.0.0.1 --dtmf ,,4,1234# --record menu.wav --seconds 30
   antiphon call 'sip:600@[::1]:5060;transport=tcp' --seconds 5 --json")]
 struct CallArgs {
-    /// Whom to call: sip:USER@HOST[:PORT][;transport=tcp]
+    /// Whom to call: sip:USER@HOST[:PORT][;transport=tcp|tls], or sips:USER@HOST
     uri: String,
     /// WAV file that the other side hears.
     #[arg(long, value_name = "WAV")]
@@ -86,6 +87,13 @@ struct CallArgs {
     /// Offer this codec alone.
     #[arg(long, value_enum)]
     codec: Option<CodecName>,
+    /// The authorities that may have signed the other side's certificate, in place of those that the
+    /// system trusts.
+    #[arg(long, value_name = "PEM")]
+    tls_ca: Option<PathBuf>,
+    /// A name server to ask in place of the system's; may be given several times.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    dns_server: Vec<std::net::SocketAddr>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -199,6 +207,8 @@ fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
             CodecName::G722 => Codec::G722,
             CodecName::Opus => Codec::Opus,
         }),
+        tls_ca: args.tls_ca,
+        dns_servers: args.dns_server,
         progress: !args.quiet && !args.verbose,
     };
     let report = runtime()?.block_on(caller::run(options))?;

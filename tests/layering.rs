@@ -38,8 +38,9 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ),
     ("worker", 2, &["leg"]),
     // A caller is a server that dials; what it plays comes from the store.
-    ("caller", 3, &["config", "server", "store"]),
-    ("config", 3, &[]),
+    ("caller", 3, &["config", "net", "server", "store"]),
+    // TLS' settings are named by what carries them out.
+    ("config", 3, &["net"]),
     ("engine", 3, &["net", "store"]),
     ("net", 3, &[]),
     ("server", 3, &["config", "engine", "net", "store"]),

@@ -278,7 +278,7 @@ fn dialled(events: bool, method: DtmfMethod, keys: &str) -> (World, usize) {
     let path = flow(world.phones[phone].sip);
     world
         .switch
-        .originate(uri, "antiphon".into(), path, spec, now);
+        .originate(uri, "antiphon".into(), path, vec![], spec, now);
     world.carry_out();
     let invite = world.expect_request(phone, &Method::Invite);
     world.phones[phone].called(&invite);

@@ -102,9 +102,14 @@ fn place(world: &mut World, phone: usize, rng: &mut StdRng) {
         length: Some(std::time::Duration::from_millis(rng.random_range(0..5000))),
         ..antiphon::app::ScriptSpec::default()
     });
-    let handle = world
-        .switch
-        .originate(format!("sip:p@{to}"), "us".into(), flow(to), spec, now);
+    let handle = world.switch.originate(
+        format!("sip:p@{to}"),
+        "us".into(),
+        flow(to),
+        vec![],
+        spec,
+        now,
+    );
     if rng.random_bool(0.3) {
         world.switch.hang_up(handle, now);
     }

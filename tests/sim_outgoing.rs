@@ -25,7 +25,7 @@ fn place(mut world: World, length: Option<u64>) -> (World, usize, CallHandle, Re
     let uri = format!("sip:bob@{to}");
     let handle = world
         .switch
-        .originate(uri, "antiphon".into(), flow(to), spec, now);
+        .originate(uri, "antiphon".into(), flow(to), vec![], spec, now);
     world.carry_out();
     let invite = world.expect_request(phone, &Method::Invite);
     world.phones[phone].called(&invite);

@@ -43,8 +43,8 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::ServerId;
-use crate::sip::transport::{ConnectionId, Flow, Transport};
-use crate::sip::uri::{Host, Uri};
+use crate::sip::transport::{Advertised, ConnectionId, Flow, Transport};
+use crate::sip::uri::{Host, Scheme, Uri};
 
 /// What a caller may wait before it tries again where there was no media for it, seconds.
 const RETRY_AFTER: &str = "5";
@@ -62,7 +62,7 @@ pub struct Settings {
     /// What we can do with media.
     pub capabilities: Capabilities,
     /// The address that Contact, Via and SDP give, where it is not the one of the route.
-    pub external_address: Option<IpAddr>,
+    pub advertised: Advertised,
     /// Session timer asked for (RFC 4028); zero: none.
     pub session_expires: Duration,
     /// The shortest session timer that is accepted.
@@ -224,6 +224,8 @@ pub struct Call {
     /// The last reliable provisional that we have acknowledged (RFC 3262 §4).
     last_rseq: Option<u32>,
     retried: bool,
+    /// Where else the called party may be.
+    alternatives: VecDeque<Flow>,
     /// The peer's Allow names UPDATE.
     peer_updates: bool,
     unmatched: Unmatched,
@@ -271,6 +273,7 @@ impl Call {
             early_answer: None,
             last_rseq: None,
             retried: false,
+            alternatives: VecDeque::new(),
             peer_updates: false,
             unmatched: Unmatched::default(),
             early: Vec::new(),
@@ -472,12 +475,14 @@ impl Call {
             return self.flow;
         }
         let next_hop = dialog.next_hop();
-        let transport = match next_hop.params.value("transport") {
-            Some(t) if t.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-            Some(t) if t.eq_ignore_ascii_case("udp") => Transport::Udp,
+        let is_secure = next_hop.scheme == Scheme::Sips;
+        let named = next_hop.params.value("transport");
+        let transport = match named.map(|named| Transport::named(named, is_secure)) {
+            Some(Some(transport)) => transport,
+            None if is_secure => Transport::Tls,
             _ => self.flow.transport,
         };
-        match next_hop.socket_address(5060) {
+        match next_hop.socket_address(transport.default_port()) {
             Some(remote) if remote.is_ipv4() == self.flow.remote.is_ipv4() => Flow {
                 transport,
                 remote,
@@ -489,11 +494,7 @@ impl Call {
 
     /// The address that we give to the peer.
     fn advertised(&self) -> IpAddr {
-        let local = self.flow.local.ip();
-        self.settings
-            .external_address
-            .filter(|e| e.is_ipv4() == local.is_ipv4())
-            .unwrap_or(local)
+        self.settings.advertised.address(&self.flow)
     }
 
     fn contact(&self) -> String {
@@ -506,10 +507,22 @@ impl Call {
         let mut uri = Uri::new(
             user.as_deref(),
             Host::from(self.advertised()),
-            Some(self.flow.local.port()),
+            // We may listen on none for a stream that we have opened.
+            Some(self.flow.local.port()).filter(|port| *port != 0),
         );
-        if self.flow.transport == Transport::Tcp {
-            uri.params.set("transport", Some("tcp"));
+        let transport = self.flow.transport;
+        // RFC 3261 §12.1.1: what was reached securely stays so.
+        if self
+            .invite
+            .parsed_uri()
+            .is_ok_and(|u| u.scheme == Scheme::Sips)
+            && transport.is_secure()
+        {
+            uri.scheme = Scheme::Sips;
+        }
+        if transport != Transport::Udp && (transport, uri.scheme) != (Transport::Tls, Scheme::Sips)
+        {
+            uri.params.set("transport", Some(transport.parameter()));
         }
         format!("<{uri}>")
     }

@@ -24,6 +24,8 @@ pub struct Originate {
     pub from_user: String,
     /// The path towards it.
     pub flow: Flow,
+    /// Where else it may be (RFC 3263 §4.3), in the order in which they are tried.
+    pub alternatives: Vec<Flow>,
     /// What the call does once it is answered.
     pub spec: AppSpec,
     /// Its Call-ID, fresh.
@@ -53,6 +55,13 @@ impl Call {
             "<sip:{}@{host}>;tag={}",
             originate.from_user, call.local_tag
         );
+        // The ports are bound on the first one's address.
+        let reachable = |other: &Flow| other.local.ip() == flow.local.ip();
+        call.alternatives = originate
+            .alternatives
+            .into_iter()
+            .filter(reachable)
+            .collect();
         let contact = call.contact();
         let headers = &mut call.invite.headers;
         headers.set(Name::MaxForwards, "70");
@@ -124,6 +133,7 @@ impl Call {
             101..=199 => self.on_provisional(response),
             200..=299 => self.on_answer(response, now),
             422 if !self.retried => self.retry_longer(response),
+            503 if self.try_elsewhere() => {}
             status => {
                 let reason = match self.state {
                     State::Calling {
@@ -148,6 +158,29 @@ impl Call {
         headers.set(Name::SessionExpires, min_se.as_secs().to_string());
         headers.set(Name::CSeq, "2 INVITE");
         self.resend_invite();
+    }
+
+    /// The same INVITE at the next place (RFC 3263 §4.3), where there is one and nobody has
+    /// answered yet.
+    fn try_elsewhere(&mut self) -> bool {
+        let cancelled = matches!(
+            self.state,
+            State::Calling {
+                cancelled: true,
+                ..
+            }
+        );
+        if cancelled || self.dialog.is_some() {
+            return false;
+        }
+        let Some(flow) = self.alternatives.pop_front() else {
+            return false;
+        };
+        self.flow = flow;
+        let contact = self.contact();
+        self.invite.headers.set(Name::Contact, contact);
+        self.resend_invite();
+        true
     }
 
     fn on_provisional(&mut self, response: &Response) {
@@ -275,7 +308,11 @@ impl Call {
     /// A request of ours got no answer at all.
     pub fn on_timeout(&mut self, method: &Method, now: Instant) {
         match (&self.state, method) {
-            (State::Calling { .. }, Method::Invite) => self.ending(EndReason::NoAnswer),
+            (State::Calling { .. }, Method::Invite) => {
+                if !self.try_elsewhere() {
+                    self.ending(EndReason::NoAnswer);
+                }
+            }
             // RFC 4028 §10 and RFC 3261 §12.2.1.2: the dialog is dead.
             (State::Established, Method::Invite | Method::Update) => {
                 self.end(EndReason::SessionExpired);
@@ -288,7 +325,11 @@ impl Call {
     /// A request of ours could not be sent.
     pub fn on_transport_error(&mut self, method: &Method, now: Instant) {
         match (&self.state, method) {
-            (State::Calling { .. }, Method::Invite) => self.ending(EndReason::TransportFailed),
+            (State::Calling { .. }, Method::Invite) => {
+                if !self.try_elsewhere() {
+                    self.ending(EndReason::TransportFailed);
+                }
+            }
             // The path may be back before the session ends for want of a refresh.
             (State::Established, Method::Invite | Method::Update) => self.refresh_later(now),
             (State::Established, Method::Info) => self.info_answered(None, now),

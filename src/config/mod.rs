@@ -15,6 +15,7 @@ mod processing;
 mod reader;
 mod routes;
 mod signalling;
+mod transport;
 mod voicemail;
 
 use std::path::Path;
@@ -29,8 +30,10 @@ pub use menus::{ChoiceConfig, MenuConfig};
 pub use processing::Processing;
 pub use routes::{Route, builtin_routes};
 pub use signalling::{Limits, LogFormat, Server, Sip};
+pub use transport::{CertificateConfig, NetworkConfig, TlsConfig};
 pub use voicemail::{Announcement, MailboxConfig, Voicemail};
 
+use crate::sip::transport::{Advertised, Network};
 use print::Printer;
 use reader::{Reader, Table};
 
@@ -41,6 +44,12 @@ pub struct Config {
     pub server: Server,
     /// `[sip]`: listeners, names and times of the signalling.
     pub sip: Sip,
+    /// `[tls]`: who has to prove what.
+    pub tls: TlsConfig,
+    /// `[[certificate]]`: what we show, the first where no other is asked for.
+    pub certificates: Vec<CertificateConfig>,
+    /// `[[network]]`: what some peers are told of our address.
+    pub networks: Vec<NetworkConfig>,
     /// `[limits]`: what is refused.
     pub limits: Limits,
     /// `[media]`: RTP and the media threads.
@@ -110,6 +119,7 @@ impl Config {
         );
         self.server.print(&mut out);
         self.sip.print(&mut out);
+        self.tls.print(&mut out);
         self.limits.print(&mut out);
         self.media.print(&mut out);
         self.recording.print(&mut out);
@@ -118,6 +128,12 @@ impl Config {
         self.digits.print(&mut out);
         self.voicemail.print(&mut out);
         self.announcement.print(&mut out);
+        for certificate in &self.certificates {
+            certificate.print(&mut out);
+        }
+        for network in &self.networks {
+            network.print(&mut out);
+        }
         for mailbox in &self.mailboxes {
             mailbox.print(&mut out);
         }
@@ -128,6 +144,18 @@ impl Config {
             route.print(&mut out);
         }
         out.finish()
+    }
+
+    /// What address is told to whom.
+    pub fn advertised(&self) -> Advertised {
+        let networks = self.networks.iter().map(|network| Network {
+            peers: network.peers.clone(),
+            addresses: network.external_address.clone(),
+        });
+        Advertised {
+            networks: networks.collect(),
+            others: self.sip.external_address.clone(),
+        }
     }
 
     /// The routes in the order in which they are tried: the configured ones, then the built-in
@@ -164,6 +192,7 @@ impl Config {
     /// Finds what is wrong between the parts: names that lead to nothing.
     fn check(&self, root: &mut Table<'_, '_>) {
         let (menus, mailboxes) = (self.effective_menus(), self.effective_mailboxes());
+        transport::check(&self.sip, &self.certificates, root);
         menus::check(&self.menus, &menus, root);
         voicemail::check(&self.mailboxes, root);
         let of_choices = self.menus.iter().flat_map(|menu| &menu.choices);
@@ -182,6 +211,9 @@ impl Config {
         let builtin_routes = root.boolean("builtin_routes", true);
         let server = Server::read(root.section("server"));
         let sip = Sip::read(root.section("sip"));
+        let tls = TlsConfig::read(root.section("tls"));
+        let certificates = root.tables("certificate", CertificateConfig::read);
+        let networks = root.tables("network", NetworkConfig::read);
         let limits = Limits::read(root.section("limits"));
         let media = Media::read(root.section("media"));
         let recording = Recording::read(root.section("recording"));
@@ -198,6 +230,9 @@ impl Config {
         let config = Config {
             server,
             sip,
+            tls,
+            certificates,
+            networks,
             limits,
             media,
             recording,

@@ -167,7 +167,7 @@ fn anchored(user: &str) -> Option<Regex> {
     build(&format!("{}{user}{}", ANCHORS.0, ANCHORS.1))
 }
 
-fn network(text: &str) -> Option<IpNet> {
+pub(super) fn network(text: &str) -> Option<IpNet> {
     let net = text.parse::<IpNet>();
     net.ok()
         .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))

@@ -1,11 +1,11 @@
 //! `[server]`, `[sip]` and `[limits]`: the process and its signalling.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::print::{Printer, seconds};
 use super::reader::{Table, text};
+use super::transport::{addresses, listeners};
 
 /// `[server]`: logs and shutdown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +36,19 @@ pub struct Sip {
     pub udp: Vec<SocketAddr>,
     /// Where to listen for SIP over TCP.
     pub tcp: Vec<SocketAddr>,
-    /// The address that Contact, Via and SDP state; none: that of the route towards the peer.
-    pub external_address: Option<IpAddr>,
+    /// Where to listen for SIP over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// Where to listen for SIP over WebSocket.
+    pub ws: Vec<SocketAddr>,
+    /// Where to listen for SIP over WebSocket with TLS.
+    pub wss: Vec<SocketAddr>,
+    /// The addresses that Contact, Via and SDP state, one of a family; none: that of the route
+    /// towards the peer.
+    pub external_address: Vec<IpAddr>,
+    /// Name servers; empty: the system's.
+    pub dns_servers: Vec<SocketAddr>,
+    /// After how much silence a ping goes out; none: never.
+    pub keep_alive: Option<Duration>,
     /// The text of `Server` and `User-Agent`.
     pub user_agent: String,
     /// T1, the estimate of the round trip (RFC 3261 §17.1.1.1).
@@ -130,22 +141,27 @@ impl Server {
 
 impl Sip {
     pub(super) fn read(mut table: Table<'_, '_>) -> Self {
-        let udp = listeners(&mut table, "udp");
-        let tcp = listeners(&mut table, "tcp");
-        if udp.is_empty()
-            && tcp.is_empty()
+        let udp = listeners(&mut table, "udp", Some(SIP_PORT));
+        let tcp = listeners(&mut table, "tcp", Some(SIP_PORT));
+        let tls = listeners(&mut table, "tls", None);
+        let ws = listeners(&mut table, "ws", None);
+        let wss = listeners(&mut table, "wss", None);
+        if [&udp, &tcp, &tls, &ws, &wss]
+            .iter()
+            .all(|all| all.is_empty())
             && let Some(value) = table.find("tcp").or(table.find("udp"))
         {
-            table.refuse("tcp", value, "at least one address in sip.udp or sip.tcp");
+            let expected = "at least one address in sip.udp, tcp, tls, ws or wss";
+            table.refuse("tcp", value, expected);
         }
-        let external_address = table.optional(
-            "external_address",
-            "an IP address, neither unspecified nor multicast",
-            |value| {
-                let address = value.as_str()?.parse::<IpAddr>().ok()?;
-                (!address.is_unspecified() && !address.is_multicast()).then_some(address)
-            },
+        let external_address = addresses(&mut table);
+        let dns_servers = table.list(
+            "dns_servers",
+            Vec::new(),
+            "an address, with a port or without: \"192.0.2.53\" or \"192.0.2.53:53\"",
+            name_server,
         );
+        let keep_alive = positive(table.number("keepalive_seconds", 30, 0..=3_600));
         let user_agent = table.value(
             "user_agent",
             concat!("antiphon/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -176,7 +192,12 @@ impl Sip {
         let sip = Sip {
             udp,
             tcp,
+            tls,
+            ws,
+            wss,
             external_address,
+            dns_servers,
+            keep_alive,
             user_agent,
             t1,
             session_expires: positive(session_expires),
@@ -197,12 +218,37 @@ impl Sip {
         out.section("[sip]");
         out.list("udp", &self.udp, "Where to listen for SIP over UDP.");
         out.list("tcp", &self.tcp, "Where to listen for SIP over TCP.");
-        out.optional(
+        out.list(
+            "tls",
+            &self.tls,
+            "Where to listen for SIP over TLS; it needs a [[certificate]].",
+        );
+        out.list(
+            "ws",
+            &self.ws,
+            "Where to listen for SIP over WebSocket (RFC 7118).",
+        );
+        out.list(
+            "wss",
+            &self.wss,
+            "Where to listen for SIP over WebSocket with TLS; it needs a [[certificate]].",
+        );
+        out.list(
             "external_address",
-            self.external_address.map(|address| address.to_string()),
-            "203.0.113.7",
-            "The address that peers are told, behind NAT.\n\
-             Unset: the address of the route towards each peer.",
+            &self.external_address,
+            "The address that peers are told, behind NAT: one of IPv4, one of IPv6.\n\
+             Empty: the address of the route towards each peer. [[network]] makes exceptions.",
+        );
+        out.list(
+            "dns_servers",
+            &self.dns_servers,
+            "Name servers for what is called. Empty: those of the system.",
+        );
+        out.key(
+            "keepalive_seconds",
+            self.keep_alive.map_or(0, seconds),
+            "After how much silence a ping goes out on connections that we opened, and on\n\
+             WebSockets, where one without an answer ends them; 0: never.",
         );
         out.key(
             "user_agent",
@@ -291,32 +337,26 @@ impl Limits {
         out.key(
             "tcp_connections",
             to_i64(self.tcp_connections),
-            "The most TCP connections.",
+            "The most connections of TCP, TLS and WebSocket.",
         );
         out.key(
             "tcp_connections_per_address",
             to_i64(self.tcp_connections_per_address),
-            "The most TCP connections from one address.",
+            "The most of them from one address.",
         );
         out.key(
             "message_seconds",
             seconds(self.message_time),
-            "How long a peer may take to send a whole message over TCP.",
+            "How long a peer may take to send a whole message over a connection, or for a handshake.",
         );
     }
 }
 
-fn listeners(table: &mut Table<'_, '_>, key: &'static str) -> Vec<SocketAddr> {
-    let default = vec![
-        SocketAddr::from(([0, 0, 0, 0], SIP_PORT)),
-        SocketAddr::from(([0u16; 8], SIP_PORT)),
-    ];
-    table.list(
-        key,
-        default,
-        "an address with a port, such as \"0.0.0.0:5060\" or \"[::]:5060\"",
-        |text| SocketAddr::from_str(text).ok(),
-    )
+/// A name server; its port is 53 unless it says otherwise.
+fn name_server(text: &str) -> Option<SocketAddr> {
+    let with_port = text.parse::<SocketAddr>();
+    let alone = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    with_port.or_else(|_| alone()).ok()
 }
 
 fn is_filter(text: &str) -> bool {

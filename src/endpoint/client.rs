@@ -7,7 +7,7 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::params::Params;
 use crate::sip::transaction::{ClientEvent, ClientInvite, ClientNonInvite, ClientOutput};
-use crate::sip::transport::Flow;
+use crate::sip::transport::{Flow, Transport};
 use crate::sip::validate::{MAGIC_COOKIE, validate_response};
 use rand::Rng;
 use std::time::Instant;
@@ -173,15 +173,15 @@ impl Endpoint {
         let mut params = Params::new();
         params.set("branch", Some(&branch));
         params.set("rport", None);
-        let local = flow.local.ip();
-        let external = self.settings.external_address;
-        let address = external
-            .filter(|e| e.is_ipv4() == local.is_ipv4())
-            .unwrap_or(local);
+        if flow.transport == Transport::Tls {
+            // RFC 5923 §5: what comes back may come on the same connection.
+            params.set("alias", None);
+        }
+        let address = self.settings.advertised.address(&flow);
         let via = Via {
             transport: flow.transport.as_str().to_owned(),
             sent_by_host: address.to_canonical().into(),
-            sent_by_port: Some(flow.local.port()),
+            sent_by_port: Some(flow.local.port()).filter(|port| *port != 0),
             params,
         };
         if request.method == Method::Invite {

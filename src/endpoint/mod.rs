@@ -17,12 +17,11 @@ mod tests;
 use crate::sip::message::{Message, ParseError, Request, Response};
 use crate::sip::method::Method;
 use crate::sip::transaction::{Keys, Timers};
-use crate::sip::transport::{ConnectionId, Flow};
+use crate::sip::transport::{Advertised, ConnectionId, Flow};
 use admission::Sources;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use table::{Path, Table};
 
@@ -43,7 +42,7 @@ pub struct Settings {
     /// Option tags that a request may require; others are answered 420.
     pub extensions: Vec<String>,
     /// What Via says instead of the flow's local address, behind a NAT.
-    pub external_address: Option<IpAddr>,
+    pub advertised: Advertised,
 }
 
 impl Default for Settings {
@@ -67,7 +66,7 @@ impl Default for Settings {
             limits: Limits::default(),
             user_agent: "antiphon".to_owned(),
             extensions: ["100rel", "timer"].map(str::to_owned).to_vec(),
-            external_address: None,
+            advertised: Advertised::default(),
         }
     }
 }

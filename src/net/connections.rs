@@ -1,4 +1,4 @@
-//! The registry of TCP connections: which there are, whom they reach, how many more may come.
+//! The registry of stream connections: which there are, whom they reach, how many more may come.
 //! Locked for an instant on the control side; a connection's task holds a [`Registered`], whose
 //! drop takes it out.
 
@@ -9,10 +9,13 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
 use crate::net::sip::Shared;
-use crate::sip::transport::ConnectionId;
+use crate::sip::transport::{ConnectionId, Transport};
 
 /// Messages that wait for a peer to read. A peer with more unread is not reading.
 const QUEUE_MESSAGES: usize = 64;
+
+/// Whom a connection reaches, and how.
+pub(super) type Peer = (Transport, SocketAddr);
 
 /// All open connections.
 #[derive(Default)]
@@ -22,14 +25,15 @@ pub(super) struct Connections {
     closed: bool,
     open: usize,
     by_id: HashMap<ConnectionId, Entry>,
-    /// The newest connection to each peer address.
-    by_remote: HashMap<SocketAddr, ConnectionId>,
+    /// The newest connection to each peer; a connection has two places where its peer has an alias.
+    by_peer: HashMap<Peer, ConnectionId>,
     /// Accepted connections per source.
     per_source: HashMap<IpAddr, usize>,
 }
 
 struct Entry {
-    remote: SocketAddr,
+    peer: Peer,
+    alias: Option<Peer>,
     queue: mpsc::Sender<Vec<u8>>,
     kill: Arc<Notify>,
 }
@@ -37,7 +41,6 @@ struct Entry {
 /// A connection's place in the registry; left on drop.
 pub(super) struct Registered {
     pub(super) id: ConnectionId,
-    remote: SocketAddr,
     /// The source whose count it is in; `None` if we opened it.
     source: Option<IpAddr>,
     shared: Arc<Shared>,
@@ -68,13 +71,13 @@ impl Connections {
     pub(super) fn register(
         &mut self,
         shared: &Arc<Shared>,
-        remote: SocketAddr,
+        peer: Peer,
         accepted: bool,
     ) -> Option<Opened> {
         if self.closed || self.open >= shared.settings.tcp_connections {
             return None;
         }
-        let source = accepted.then(|| source_of(remote.ip()));
+        let source = accepted.then(|| source_of(peer.1.ip()));
         if let Some(source) = source {
             let of_source = self.per_source.entry(source).or_default();
             if *of_source >= shared.settings.tcp_connections_per_address {
@@ -89,15 +92,15 @@ impl Connections {
         let kill = Arc::new(Notify::new());
         let answers = sender.downgrade();
         let entry = Entry {
-            remote,
+            peer,
+            alias: None,
             queue: sender,
             kill: Arc::clone(&kill),
         };
         self.by_id.insert(id, entry);
-        self.by_remote.insert(remote, id);
+        self.by_peer.insert(peer, id);
         let registered = Registered {
             id,
-            remote,
             source,
             shared: Arc::clone(shared),
         };
@@ -131,21 +134,40 @@ impl Connections {
     }
 
     /// The connection to reuse for a peer (RFC 3261 §18.1.1).
-    pub(super) fn to(&self, remote: SocketAddr) -> Option<ConnectionId> {
-        self.by_remote.get(&remote).copied()
+    pub(super) fn to(&self, peer: Peer) -> Option<ConnectionId> {
+        self.by_peer.get(&peer).copied()
+    }
+
+    /// The peer behind a connection is also reached at `peer` (RFC 5923 §5), which is nobody's
+    /// yet. The last of its aliases counts.
+    pub(super) fn alias(&mut self, id: ConnectionId, peer: Peer) {
+        if self.by_peer.contains_key(&peer) {
+            return;
+        }
+        let Some(entry) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        if let Some(old) = entry.alias.replace(peer) {
+            self.by_peer.remove(&old);
+        }
+        self.by_peer.insert(peer, id);
     }
 
     /// Takes a connection out: nothing more is queued on it, and it ends when the rest is sent.
     pub(super) fn remove(&mut self, id: ConnectionId) {
-        if let Some(entry) = self.by_id.remove(&id) {
-            self.retire(id, entry.remote);
-        }
+        self.retire(id);
+        self.by_id.remove(&id);
     }
 
     /// Does not reuse a connection any longer, but lets answers go out on it.
-    pub(super) fn retire(&mut self, id: ConnectionId, remote: SocketAddr) {
-        if self.by_remote.get(&remote) == Some(&id) {
-            self.by_remote.remove(&remote);
+    pub(super) fn retire(&mut self, id: ConnectionId) {
+        let Some(entry) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        for peer in [Some(entry.peer), entry.alias.take()].into_iter().flatten() {
+            if self.by_peer.get(&peer) == Some(&id) {
+                self.by_peer.remove(&peer);
+            }
         }
     }
 
@@ -153,7 +175,7 @@ impl Connections {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.by_id.clear();
-        self.by_remote.clear();
+        self.by_peer.clear();
     }
 
     /// How many are open, those included that are ending.
@@ -178,7 +200,7 @@ impl Connections {
 impl Registered {
     /// See [`Connections::retire`].
     pub(super) fn retire(&self) {
-        self.shared.connections().retire(self.id, self.remote);
+        self.shared.connections().retire(self.id);
     }
 }
 

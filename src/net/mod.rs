@@ -1,4 +1,4 @@
-//! Sockets: SIP over UDP and TCP on the control side, RTP on the media threads, and the one
+//! Sockets: SIP over UDP, TCP, TLS and WebSocket on the control side, RTP on the media threads, and the one
 //! module that makes system calls.
 
 pub mod clock;
@@ -6,8 +6,12 @@ mod connections;
 pub mod media;
 mod pktinfo;
 pub mod ports;
+pub mod resolve;
 pub mod route;
 pub mod sip;
+mod stream;
 pub mod sys;
 mod tcp;
+pub mod tls;
 mod udp;
+mod ws;

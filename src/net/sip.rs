@@ -1,7 +1,8 @@
-//! SIP transports: UDP and TCP listeners, connections on demand. Sits between the network and
+//! SIP transports: listeners, connections on demand. Sits between the network and
 //! `endpoint`: events go out by a bounded channel, messages come in by [`Net::send`], which never
 //! blocks.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,12 +19,15 @@ use tokio::task::AbortHandle;
 
 use crate::net::connections::Connections;
 use crate::net::route::RouteCache;
+use crate::net::tls::Tls;
 use crate::net::{pktinfo, sys, tcp, udp};
 use crate::sip::message::{Message, ParseError};
 use crate::sip::transport::{ConnectionId, Flow, Transport};
 
 /// SO_RCVBUF asked for on a UDP listener, bytes: a burst of calls while the control side is busy.
 const UDP_RECEIVE_BUFFER: usize = 1 << 20;
+/// Addresses of which the called host is known; all are forgotten when it is one more.
+const MAX_NAMES: usize = 1024;
 /// Pending connections that the kernel keeps for a TCP listener.
 const TCP_BACKLOG: i32 = 1024;
 
@@ -34,19 +38,30 @@ pub struct Settings {
     pub udp: Vec<SocketAddr>,
     /// TCP listeners.
     pub tcp: Vec<SocketAddr>,
+    /// TLS listeners.
+    pub tls: Vec<SocketAddr>,
+    /// WebSocket listeners.
+    pub ws: Vec<SocketAddr>,
+    /// Listeners of WebSocket over TLS.
+    pub wss: Vec<SocketAddr>,
+    /// What TLS stands on; without it there is none.
+    pub security: Option<Arc<Tls>>,
     /// The longest message that is read, bytes; a longer one gets 513.
     pub max_message: usize,
-    /// TCP connections in all, opened ones included.
+    /// Stream connections in all, opened ones included.
     pub tcp_connections: usize,
-    /// Accepted TCP connections per source address (per /64 with IPv6).
+    /// Accepted stream connections per source address (per /64 with IPv6).
     pub tcp_connections_per_address: usize,
-    /// How long a message may take from its first byte to its last on TCP, an accepted connection
-    /// until its first message, and a peer to read what we send.
+    /// How long a message may take from its first byte to its last on a stream, an accepted
+    /// connection for its handshakes and until its first message, and a peer to read what we send.
     pub message_time: Duration,
-    /// How long a TCP connection may be silent.
+    /// How long a stream connection may be silent.
     pub idle: Duration,
-    /// How long opening a TCP connection may take.
+    /// How long opening a stream connection may take.
     pub connect_time: Duration,
+    /// After how much silence of ours a ping goes out, on connections that we opened and on
+    /// WebSockets (RFC 5626 §4.4.1, RFC 6455 §5.5.2); none: never.
+    pub keep_alive: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -54,12 +69,17 @@ impl Default for Settings {
         Self {
             udp: Vec::new(),
             tcp: Vec::new(),
+            tls: Vec::new(),
+            ws: Vec::new(),
+            wss: Vec::new(),
+            security: None,
             max_message: 65_535,
             tcp_connections: 4096,
             tcp_connections_per_address: 64,
             message_time: Duration::from_secs(10),
             idle: Duration::from_hours(1),
             connect_time: Duration::from_secs(5),
+            keep_alive: Some(Duration::from_secs(30)),
         }
     }
 }
@@ -74,8 +94,8 @@ pub enum NetEvent {
         /// The message.
         message: Message,
     },
-    /// Something came that is no valid message. A TCP connection closes soon after, in time for
-    /// an answer.
+    /// Something came that is no valid message. A TCP or TLS connection closes soon after, in time
+    /// for an answer.
     Malformed {
         /// Its path.
         flow: Flow,
@@ -148,16 +168,18 @@ pub struct NetStats {
     pub udp_ignored: u64,
     /// Datagrams that could not be sent.
     pub udp_send_failed: u64,
-    /// TCP connections accepted.
+    /// Stream connections accepted.
     pub tcp_accepted: u64,
-    /// TCP connections closed at once because of a limit.
+    /// Stream connections closed at once because of a limit.
     pub tcp_refused: u64,
-    /// TCP connections closed because a message took too long.
+    /// Stream connections closed because a message or a handshake took too long.
     pub tcp_timed_out: u64,
-    /// TCP connections closed because the peer did not read.
+    /// Stream connections closed because the peer did not read.
     pub tcp_slow_readers: u64,
-    /// TCP connections closed because of what came on them.
+    /// Stream connections closed because of what came on them.
     pub tcp_malformed: u64,
+    /// Handshakes of TLS and WebSocket that came to nothing.
+    pub handshakes_failed: u64,
     /// `Failed` events that found the channel full.
     pub events_dropped: u64,
 }
@@ -173,6 +195,7 @@ pub(super) struct Counters {
     pub(super) tcp_timed_out: AtomicU64,
     pub(super) tcp_slow_readers: AtomicU64,
     pub(super) tcp_malformed: AtomicU64,
+    pub(super) handshakes_failed: AtomicU64,
     pub(super) events_dropped: AtomicU64,
 }
 
@@ -185,6 +208,8 @@ pub(super) struct Shared {
     pub(super) runtime: Handle,
     routes: Mutex<RouteCache>,
     connections: Mutex<Connections>,
+    /// The host that was called at an address, for its certificate.
+    names: Mutex<HashMap<SocketAddr, String>>,
 }
 
 /// The SIP transports of the server. Dropping it closes the listeners at once, and connections
@@ -192,7 +217,7 @@ pub(super) struct Shared {
 pub struct Net {
     shared: Arc<Shared>,
     udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
-    tcp: Vec<SocketAddr>,
+    streams: Vec<(Transport, SocketAddr)>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -208,32 +233,41 @@ impl Net {
             runtime: Handle::current(),
             routes: Mutex::default(),
             connections: Mutex::default(),
+            names: Mutex::default(),
         });
         // From here on an error drops what is open already.
         let mut net = Self {
             shared: Arc::clone(&shared),
             udp: Vec::new(),
-            tcp: Vec::new(),
+            streams: Vec::new(),
             tasks: Vec::new(),
         };
         for &address in &shared.settings.udp {
             net.listen_udp(address)
                 .map_err(|error| NetError::bind(Transport::Udp, address, error))?;
         }
-        for &address in &shared.settings.tcp {
-            net.listen_tcp(address)
-                .map_err(|error| NetError::bind(Transport::Tcp, address, error))?;
+        let settings = &shared.settings;
+        for (transport, addresses) in [
+            (Transport::Tcp, &settings.tcp),
+            (Transport::Tls, &settings.tls),
+            (Transport::Ws, &settings.ws),
+            (Transport::Wss, &settings.wss),
+        ] {
+            for &address in addresses {
+                net.listen_stream(transport, address)
+                    .map_err(|error| NetError::bind(transport, address, error))?;
+            }
         }
         Ok(net)
     }
 
-    /// Sends a message, without blocking. On UDP it leaves from the socket of `flow.local`. On TCP
-    /// it takes the flow's connection, or else one to that peer, or else opens one. Failure comes
-    /// as [`NetEvent::Failed`].
+    /// Sends a message, without blocking. On UDP it leaves from the socket of `flow.local`. On a
+    /// stream it takes the flow's connection, or else one to that peer, or else opens one (not to a
+    /// WebSocket, which cannot be called). Failure comes as [`NetEvent::Failed`].
     pub fn send(&self, flow: Flow, bytes: Vec<u8>) {
         let sent = match flow.transport {
             Transport::Udp => self.send_udp(flow, &bytes),
-            Transport::Tcp => tcp::send(&self.shared, flow, bytes),
+            _ => tcp::send(&self.shared, flow, bytes),
         };
         if !sent && self.shared.events.try_send(NetEvent::Failed(flow)).is_err() {
             // Without the event the transaction ends by its timer.
@@ -252,8 +286,7 @@ impl Net {
             .udp
             .iter()
             .map(|(address, _)| (Transport::Udp, *address));
-        let tcp = self.tcp.iter().map(|address| (Transport::Tcp, *address));
-        udp.chain(tcp).collect()
+        udp.chain(self.streams.iter().copied()).collect()
     }
 
     /// The local address of the route to `remote`.
@@ -278,8 +311,8 @@ impl Net {
         let local = match local {
             Some(address) if address.ip().is_unspecified() => SocketAddr::new(ip, address.port()),
             Some(address) => address,
-            // TCP may be opened without a listener; UDP leaves from one.
-            None if transport == Transport::Tcp => SocketAddr::new(ip, 0),
+            // A stream may be opened without a listener; UDP leaves from one.
+            None if transport.is_reliable() => SocketAddr::new(ip, 0),
             None => return Err(io::ErrorKind::AddrNotAvailable.into()),
         };
         Ok(Flow {
@@ -290,7 +323,21 @@ impl Net {
         })
     }
 
-    /// Open TCP connections.
+    /// Takes note of the host that was called at an address: what a TLS connection to it has to
+    /// prove to be.
+    pub fn note_name(&self, remote: SocketAddr, host: &str) {
+        let mut names = self
+            .shared
+            .names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= MAX_NAMES && !names.contains_key(&remote) {
+            names.clear();
+        }
+        names.insert(remote, host.to_owned());
+    }
+
+    /// Open stream connections.
     pub fn connections(&self) -> usize {
         self.shared.connections().open()
     }
@@ -309,6 +356,7 @@ impl Net {
             tcp_timed_out: of(&counters.tcp_timed_out),
             tcp_slow_readers: of(&counters.tcp_slow_readers),
             tcp_malformed: of(&counters.tcp_malformed),
+            handshakes_failed: of(&counters.handshakes_failed),
             events_dropped: of(&counters.events_dropped),
         }
     }
@@ -356,15 +404,15 @@ impl Net {
         Ok(())
     }
 
-    fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<()> {
+    fn listen_stream(&mut self, transport: Transport, address: SocketAddr) -> io::Result<()> {
         let socket = listener(address, Type::STREAM, Protocol::TCP)?;
         // Connections of the last run in TIME_WAIT must not keep this one from its port.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(TCP_BACKLOG)?;
         let listener = TcpListener::from_std(socket.into())?;
-        self.tcp.push(listener.local_addr()?);
-        let task = tcp::accept(listener, Arc::clone(&self.shared));
+        self.streams.push((transport, listener.local_addr()?));
+        let task = tcp::accept(listener, transport, Arc::clone(&self.shared));
         self.tasks.push(tokio::spawn(task).abort_handle());
         Ok(())
     }
@@ -396,6 +444,12 @@ impl Shared {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`Net::note_name`].
+    pub(super) fn name_of(&self, remote: SocketAddr) -> Option<String> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(&remote).cloned()
     }
 
     pub(super) fn local_address_for(&self, remote: SocketAddr) -> io::Result<IpAddr> {

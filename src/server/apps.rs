@@ -65,6 +65,7 @@ pub fn check(config: &Config) -> Result<(), super::StartError> {
         &config.prompts.language,
     )?;
     routes(config, &prompts)?;
+    super::build::security(config)?;
     Ok(())
 }
 

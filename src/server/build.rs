@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::net::tls::{CertificateFiles, Tls, TlsError, TlsSettings};
 use crate::sdp::negotiate::Capabilities;
 use crate::sip::transaction::Timers;
 use crate::store::library::Library;
@@ -58,7 +59,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
                 voip_metrics: config.media.rtcp_xr,
                 ..Capabilities::default()
             },
-            external_address: config.sip.external_address,
+            advertised: config.advertised(),
             session_expires: config.sip.session_expires.unwrap_or_default(),
             min_se: config.sip.min_se,
             max_length: config.sip.max_call,
@@ -74,7 +75,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
                 ..endpoint::Limits::default()
             },
             user_agent: config.sip.user_agent.clone(),
-            external_address: config.sip.external_address,
+            advertised: config.advertised(),
             ..endpoint::Settings::default()
         },
         registration: sip::registration::Settings {
@@ -110,10 +111,32 @@ pub(super) fn engine_settings(config: &Config, max_calls: usize) -> engine::Sett
     }
 }
 
-pub(super) fn net_settings(config: &Config) -> net::sip::Settings {
+/// Certificates and whom to trust, read from their files.
+pub(super) fn security(config: &Config) -> Result<Tls, TlsError> {
+    let certificates = config.certificates.iter().map(|files| CertificateFiles {
+        chain: files.chain.clone(),
+        key: files.key.clone(),
+    });
+    let settings = TlsSettings {
+        certificates: certificates.collect(),
+        client_certificates: config.tls.client_certificates,
+        client_ca: config.tls.client_ca.clone(),
+        ca: config.tls.ca.clone(),
+        only_1_3: config.tls.only_1_3,
+    };
+    let serves = !(config.sip.tls.is_empty() && config.sip.wss.is_empty());
+    Tls::load(&settings, serves)
+}
+
+pub(super) fn net_settings(config: &Config, security: Arc<Tls>) -> net::sip::Settings {
     net::sip::Settings {
         udp: config.sip.udp.clone(),
         tcp: config.sip.tcp.clone(),
+        tls: config.sip.tls.clone(),
+        ws: config.sip.ws.clone(),
+        wss: config.sip.wss.clone(),
+        security: Some(security),
+        keep_alive: config.sip.keep_alive,
         max_message: config.limits.message_bytes,
         tcp_connections: config.limits.tcp_connections,
         tcp_connections_per_address: config.limits.tcp_connections_per_address,

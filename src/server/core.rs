@@ -22,6 +22,7 @@ use crate::leg::Leg;
 use crate::net::media::{PortPool, SocketPair};
 use crate::net::sip::{Net, NetError, NetEvent};
 use crate::net::sys;
+use crate::net::tls::{Tls, TlsError};
 use crate::store::library::Library;
 use crate::store::prompts::{PromptError, Prompts};
 use crate::store::recorder::{Recorder, RecorderSettings};
@@ -37,6 +38,9 @@ pub enum StartError {
     /// A listener.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// A certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A prompt.
     #[error(transparent)]
     Prompts(#[from] PromptError),
@@ -74,6 +78,8 @@ pub struct Core {
     pub switch: Switch,
     /// The SIP transports.
     pub net: Net,
+    /// What TLS stands on, shared with them.
+    pub(super) security: Arc<Tls>,
     pub(super) net_events: mpsc::Receiver<NetEvent>,
     pub(super) done_rx: mpsc::UnboundedReceiver<Done>,
     pub(super) done: mpsc::UnboundedSender<Done>,
@@ -112,7 +118,8 @@ impl Core {
         );
         let max_calls = build::max_calls(&config, descriptors, pool.capacity());
         let (net_tx, net_events) = mpsc::channel(NET_EVENTS);
-        let net = Net::bind(build::net_settings(&config), net_tx)?;
+        let security = Arc::new(build::security(&config)?);
+        let net = Net::bind(build::net_settings(&config, Arc::clone(&security)), net_tx)?;
         let (bell, line) = Bell::new()?;
         let engine = Engine::start(build::engine_settings(&config, max_calls), &bell)?;
         let ear = Ear::new(bell.clone(), line)?;
@@ -137,6 +144,7 @@ impl Core {
                 rng.random(),
             ),
             net,
+            security,
             net_events,
             done_rx,
             done,
@@ -291,6 +299,9 @@ fn rtp_addresses(config: &Config) -> Vec<IpAddr> {
         .udp
         .iter()
         .chain(&config.sip.tcp)
+        .chain(&config.sip.tls)
+        .chain(&config.sip.ws)
+        .chain(&config.sip.wss)
         .map(std::net::SocketAddr::ip)
         .collect();
     addresses.sort_unstable();

@@ -1,4 +1,4 @@
-//! SIGHUP: routes and prompts, read again.
+//! SIGHUP: routes, prompts and certificates, read again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use super::core::{Core, StartError};
 use super::files::Done;
 use super::{build, routes};
 use crate::config::{Config, ConfigError};
+use crate::net::tls::Tls;
 use crate::store::prompts::Prompts;
 use crate::store::voicemail::MessageStore;
 use crate::switch::Routes;
@@ -29,6 +30,7 @@ pub(super) struct Reloaded {
     config: Config,
     routes: Routes,
     prompts: Prompts,
+    security: Tls,
     /// Where the first mailboxes are kept; a change of what is open already waits for a restart.
     store: Option<Arc<dyn MessageStore>>,
 }
@@ -43,6 +45,7 @@ impl Reloaded {
         )
         .map_err(StartError::from)?;
         let routes = routes(&config, &prompts).map_err(StartError::from)?;
+        let security = build::security(&config).map_err(StartError::from)?;
         let store = if opens_store {
             build::message_store(&config).map_err(StartError::from)?
         } else {
@@ -52,13 +55,14 @@ impl Reloaded {
             config,
             routes,
             prompts,
+            security,
             store,
         }))
     }
 }
 
 impl Core {
-    /// Reads routes and prompts anew, without holding up running calls.
+    /// Reads routes, prompts and certificates anew, without holding up running calls.
     pub fn reload(&mut self, path: PathBuf) {
         let done = self.done.clone();
         let opens_store = self.store.is_none();
@@ -79,9 +83,10 @@ impl Core {
                 }
                 self.library = Arc::new(build::library(&reloaded.config));
                 self.switch.set_routes(reloaded.routes);
+                self.security.replace(&reloaded.security);
                 self.prompts = Arc::new(reloaded.prompts);
                 self.config = reloaded.config;
-                info!(file = %path.display(), "SIGHUP: routes and prompts read again");
+                info!(file = %path.display(), "SIGHUP: routes, prompts and certificates read again");
             }
             Err(error) => error!(%error, "SIGHUP: the file is wrong; what was in force stays"),
         }

@@ -4,6 +4,7 @@ pub mod dialog;
 pub mod framing;
 pub mod fuzz;
 pub mod header;
+pub mod locate;
 pub mod message;
 pub mod method;
 pub mod name;

@@ -242,12 +242,13 @@ impl Switch {
         self.settle(now);
     }
 
-    /// Places a call to `uri` on `flow`.
+    /// Places a call to `uri` on `flow`, or where that fails on one of the alternatives.
     pub fn originate(
         &mut self,
         uri: String,
         from_user: String,
         flow: Flow,
+        alternatives: Vec<Flow>,
         spec: crate::app::AppSpec,
         now: Instant,
     ) -> CallHandle {
@@ -256,6 +257,7 @@ impl Switch {
             uri,
             from_user,
             flow,
+            alternatives,
             spec,
             call_id: self.endpoint.new_call_id(),
             local_tag: self.endpoint.new_tag(),

@@ -29,7 +29,7 @@ use antiphon::app::{
 use antiphon::call::CallHandle;
 use antiphon::leg::tap::RecordFrame;
 use antiphon::sdp::negotiate::Capabilities;
-use antiphon::sip::transport::{Flow, Transport};
+use antiphon::sip::transport::{Advertised, Flow, Transport};
 use antiphon::store::prompts::Prompts;
 use antiphon::switch::routes::{Route, Routes, anchored};
 use antiphon::switch::{self, Event, Switch};
@@ -74,7 +74,7 @@ pub fn settings() -> switch::Settings {
     switch::Settings {
         call: call::Settings {
             capabilities: Capabilities::default(),
-            external_address: None,
+            advertised: Advertised::default(),
             session_expires: Duration::from_mins(30),
             min_se: Duration::from_secs(90),
             max_length: Duration::from_hours(4),

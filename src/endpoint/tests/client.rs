@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sip::method::Method;
+use crate::sip::transport::Advertised;
 
 fn request(method: &Method) -> Request {
     let mut request = Request::new(method.clone(), "sip:alice@192.0.2.9:5070");
@@ -60,7 +61,10 @@ fn statuses(bench: &mut Bench, id: ClientId) -> Vec<u16> {
 #[test]
 fn what_a_request_gets() {
     let settings = Settings {
-        external_address: Some("203.0.113.5".parse().unwrap()),
+        advertised: Advertised {
+            others: vec!["203.0.113.5".parse().unwrap()],
+            ..Advertised::default()
+        },
         ..Settings::default()
     };
     let (_, _, sent) = started(&Method::Options, Bench::new(settings));

@@ -1,0 +1,237 @@
+//! `[tls]`, `[[certificate]]` and `[[network]]`: how peers reach us, and as what.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+use super::error::Fault;
+use super::print::Printer;
+use super::reader::{Table, text};
+use super::routes::network;
+use super::signalling::Sip;
+use crate::net::tls::ClientCertificates;
+
+/// `[tls]`: who has to prove what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Whether clients show a certificate.
+    pub client_certificates: ClientCertificates,
+    /// Who may have signed those.
+    pub client_ca: Option<PathBuf>,
+    /// Who may have signed those of servers that we call; none: whom the system trusts.
+    pub ca: Option<PathBuf>,
+    /// Whether TLS 1.2 is refused.
+    pub only_1_3: bool,
+}
+
+/// `[[certificate]]`: what we show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateConfig {
+    /// The chain, PEM.
+    pub chain: PathBuf,
+    /// The key, PEM.
+    pub key: PathBuf,
+}
+
+/// `[[network]]`: what some peers are told of our address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// Where they are.
+    pub peers: Vec<IpNet>,
+    /// What they are told; empty: the address of the route towards each.
+    pub external_address: Vec<IpAddr>,
+}
+
+const MODES: [(&str, ClientCertificates); 3] = [
+    ("off", ClientCertificates::Off),
+    ("optional", ClientCertificates::Optional),
+    ("required", ClientCertificates::Required),
+];
+
+impl TlsConfig {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let client_certificates = table.value(
+            "client_certificates",
+            ClientCertificates::Off,
+            "\"off\", \"optional\" or \"required\"",
+            |value| {
+                let found = value.as_str()?;
+                let mode = MODES.iter().find(|(name, _)| *name == found);
+                mode.map(|(_, mode)| *mode)
+            },
+        );
+        let mut path = |key| table.optional(key, "a path", |value| text(value).map(PathBuf::from));
+        let (client_ca, ca) = (path("client_ca"), path("ca"));
+        let only_1_3 = table.value(
+            "min_version",
+            false,
+            "\"1.2\" or \"1.3\"",
+            |value| match value.as_str()? {
+                "1.2" => Some(false),
+                "1.3" => Some(true),
+                _ => None,
+            },
+        );
+        if client_certificates != ClientCertificates::Off
+            && client_ca.is_none()
+            && let Some(value) = table.find("client_certificates")
+        {
+            let expected = "tls.client_ca beside it: the file of the authorities that sign them";
+            table.refuse("client_certificates", value, expected);
+        }
+        table.finish();
+        TlsConfig {
+            client_certificates,
+            client_ca,
+            ca,
+            only_1_3,
+        }
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[tls]");
+        let mode = MODES
+            .iter()
+            .find(|(_, mode)| *mode == self.client_certificates);
+        out.key(
+            "client_certificates",
+            mode.map_or("off", |(name, _)| name),
+            "Whether TLS clients have to show a certificate of their own: off, optional, required.",
+        );
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        out.optional(
+            "client_ca",
+            path(&self.client_ca),
+            "/etc/antiphon/client-ca.pem",
+            "The file of the authorities that sign those, PEM.",
+        );
+        out.optional(
+            "ca",
+            path(&self.ca),
+            "/etc/antiphon/ca.pem",
+            "The file of the authorities that sign the certificates of servers that we call, PEM.\n\
+             Unset: those that the system trusts.",
+        );
+        out.key(
+            "min_version",
+            if self.only_1_3 { "1.3" } else { "1.2" },
+            "The oldest version of TLS that is spoken: 1.2 or 1.3.",
+        );
+    }
+}
+
+impl CertificateConfig {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Option<Self> {
+        let mut path = |key, what: &str| {
+            if table.find(key).is_none() {
+                table.missing(key, what);
+            }
+            table.optional(key, what, |value| text(value).map(PathBuf::from))
+        };
+        let chain = path("chain", "the path of the certificate chain, PEM");
+        let key = path("key", "the path of its private key, PEM");
+        table.finish();
+        Some(CertificateConfig {
+            chain: chain?,
+            key: key?,
+        })
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[[certificate]]");
+        let chain = self.chain.display().to_string();
+        out.key("chain", chain, "The certificate chain, ours first, PEM.");
+        out.key("key", self.key.display().to_string(), "Its key, PEM.");
+    }
+}
+
+impl NetworkConfig {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Option<Self> {
+        const PEERS: &str = "a network such as \"192.0.2.0/24\", or an address";
+        if table.find("peers").is_none() {
+            table.missing("peers", format!("a list, each entry {PEERS}"));
+        }
+        let peers = table.list("peers", Vec::new(), PEERS, network);
+        let external_address = addresses(&mut table);
+        table.finish();
+        (!peers.is_empty()).then_some(NetworkConfig {
+            peers,
+            external_address,
+        })
+    }
+
+    pub(super) fn print(&self, out: &mut Printer) {
+        out.section("[[network]]");
+        out.list("peers", &self.peers, "Where these peers are.");
+        out.list(
+            "external_address",
+            &self.external_address,
+            "The address that they are told. Empty: the address of the route towards each.",
+        );
+    }
+}
+
+/// At most one address of a family; one alone needs no list.
+pub(super) fn addresses(table: &mut Table<'_, '_>) -> Vec<IpAddr> {
+    const KEY: &str = "external_address";
+    const ADDRESS: &str = "an IP address, neither unspecified nor multicast";
+    let read = |text: &str| {
+        let address = text.parse::<IpAddr>().ok()?;
+        (!address.is_unspecified() && !address.is_multicast()).then_some(address)
+    };
+    if let Some(value) = table.find(KEY)
+        && value.get_ref().is_str()
+    {
+        let address = table.optional(KEY, ADDRESS, |value| read(value.as_str()?));
+        return address.into_iter().collect();
+    }
+    let addresses = table.list(KEY, Vec::new(), ADDRESS, read);
+    let of_v4 = addresses.iter().filter(|address| address.is_ipv4()).count();
+    if of_v4.max(addresses.len() - of_v4) > 1
+        && let Some(value) = table.find(KEY)
+    {
+        table.refuse(KEY, value, "at most one IPv4 and one IPv6 address");
+    }
+    addresses
+}
+
+pub(super) fn listeners(
+    table: &mut Table<'_, '_>,
+    key: &'static str,
+    default_port: Option<u16>,
+) -> Vec<SocketAddr> {
+    let default = default_port.map_or_else(Vec::new, |port| {
+        vec![
+            SocketAddr::from(([0, 0, 0, 0], port)),
+            SocketAddr::from(([0u16; 8], port)),
+        ]
+    });
+    table.list(
+        key,
+        default,
+        "an address with a port, such as \"0.0.0.0:5060\" or \"[::]:5060\"",
+        |text| SocketAddr::from_str(text).ok(),
+    )
+}
+
+/// TLS needs something to show.
+pub(super) fn check(sip: &Sip, certificates: &[CertificateConfig], root: &mut Table<'_, '_>) {
+    if !certificates.is_empty() {
+        return;
+    }
+    for (key, addresses) in [("sip.tls", &sip.tls), ("sip.wss", &sip.wss)] {
+        if !addresses.is_empty() {
+            let fault = Fault::Missing {
+                expected: "[[certificate]] with chain and key, which TLS needs".to_owned(),
+            };
+            let place = root.own_place();
+            let place = super::error::Place {
+                key: key.to_owned(),
+                ..place
+            };
+            root.report(&place, fault);
+        }
+    }
+}
