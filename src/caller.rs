@@ -86,7 +86,7 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         .uri
         .parse()
         .map_err(|e| CallError::Uri(options.uri.clone(), e))?;
-    let resolver = Resolver::new(&options.dns_servers)?;
+    let resolver = Resolver::new(&options.dns_servers);
     let targets = resolver.targets(&uri, &mut rand::rng()).await?;
     check_files(&options)?;
     let mut core = Core::start(caller_config(&options, targets[0].address))?;

@@ -80,7 +80,9 @@ async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
     let mut request = "ws://127.0.0.1/".into_client_request()?;
     if let Some(protocol) = protocol {
         let value = HeaderValue::from_str(protocol)?;
-        request.headers_mut().insert("Sec-WebSocket-Protocol", value);
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", value);
     }
     let (socket, response) = timeout(LONG, client_async(request, stream)).await??;
     assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "sip");
@@ -88,7 +90,11 @@ async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 async fn next<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> Part {
-    timeout(LONG, socket.next()).await.unwrap().unwrap().unwrap()
+    timeout(LONG, socket.next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -101,7 +107,10 @@ async fn each_message_is_one_of_sip_and_is_answered_on_its_connection() {
     assert_eq!(flow.transport, Transport::Ws);
     assert_eq!(request.headers.call_id().unwrap(), "1");
     server.net.send(flow, OK.to_vec());
-    assert_eq!(next(&mut client).await, Part::Text(String::from_utf8_lossy(OK).into_owned().into()));
+    assert_eq!(
+        next(&mut client).await,
+        Part::Text(String::from_utf8_lossy(OK).into_owned().into())
+    );
     // What is no text goes as bytes; they may come so too.
     let latin = [OK, b"\xe9"].concat();
     server.net.send(flow, latin.clone());
@@ -144,7 +153,9 @@ async fn a_malformed_message_spoils_none_behind_it() {
     let mut client = server.connect().await;
     let bad = options("1").replace("CSeq: 1 OPTIONS", "Content-Length: -1");
     client.send(Part::Text(bad.into())).await.unwrap();
-    assert!(matches!(server.next().await, NetEvent::Malformed { error, .. } if error.status == 400));
+    assert!(
+        matches!(server.next().await, NetEvent::Malformed { error, .. } if error.status == 400)
+    );
     client.send(Part::Text(options("2").into())).await.unwrap();
     assert_eq!(server.request().await.1.headers.call_id().unwrap(), "2");
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverConfig, ResolverOpts,
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverConfig,
 };
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use rand::Rng;
@@ -55,24 +56,16 @@ pub enum ResolveError {
 /// Asks DNS.
 #[derive(Clone)]
 pub struct Resolver {
-    dns: TokioResolver,
+    /// Or why there is none: addresses need none.
+    dns: Result<TokioResolver, String>,
 }
 
 impl Resolver {
     /// With these name servers, or else the system's.
-    pub fn new(servers: &[SocketAddr]) -> Result<Resolver, ResolveError> {
-        let setup = |error: &dyn std::fmt::Display| ResolveError::Setup(error.to_string());
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(|error| setup(&error))?
-        } else {
-            let servers = servers.iter().map(|server| name_server(*server)).collect();
-            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let options: &mut ResolverOpts = builder.options_mut();
-        options.timeout = ASK_TIME;
-        let dns = builder.build().map_err(|error| setup(&error))?;
-        Ok(Resolver { dns })
+    pub fn new(servers: &[SocketAddr]) -> Resolver {
+        Resolver {
+            dns: set_up(servers).map_err(|error| error.to_string()),
+        }
     }
 
     /// The places to try for a URI, the best first, each once; never empty.
@@ -96,8 +89,10 @@ impl Resolver {
             }
             Plan::Host(_, name, _) | Plan::Domain { name, .. } => name.clone(),
         };
+        let dns = self.dns.clone().map_err(ResolveError::Setup)?;
         let mut targets = Vec::new();
-        let asking = self.ask(plan, &mut targets, rng);
+        let dns = Asking(dns);
+        let asking = dns.ask(plan, &mut targets, rng);
         let result = timeout(LIMIT, asking).await;
         if !targets.is_empty() {
             return Ok(targets);
@@ -108,7 +103,12 @@ impl Resolver {
             Err(_) => unknown(&name, "no name server answers"),
         })
     }
+}
 
+/// Questions that may be asked.
+struct Asking(TokioResolver);
+
+impl Asking {
     async fn ask(
         &self,
         plan: Plan,
@@ -190,7 +190,7 @@ impl Resolver {
         kind: RecordType,
         read: impl Fn(&RData) -> Option<T>,
     ) -> Vec<T> {
-        match self.dns.lookup(rooted(name), kind).await {
+        match self.0.lookup(rooted(name), kind).await {
             Ok(found) => found
                 .answers()
                 .iter()
@@ -211,7 +211,7 @@ impl Resolver {
         port: u16,
         targets: &mut Vec<Target>,
     ) -> Result<(), String> {
-        let found = self.dns.lookup_ip(host).await.map_err(|e| e.to_string())?;
+        let found = self.0.lookup_ip(host).await.map_err(|e| e.to_string())?;
         let mut addresses: Vec<IpAddr> = found.iter().collect();
         // The same order each time, and IPv4 first: it is what phones speak.
         addresses.sort_unstable();
@@ -224,6 +224,18 @@ impl Resolver {
         }
         Ok(())
     }
+}
+
+fn set_up(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+    let mut builder = if servers.is_empty() {
+        TokioResolver::builder_tokio()?
+    } else {
+        let servers = servers.iter().map(|server| name_server(*server)).collect();
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    builder.options_mut().timeout = ASK_TIME;
+    builder.build()
 }
 
 fn name_server(address: SocketAddr) -> NameServerConfig {

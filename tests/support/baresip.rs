@@ -42,7 +42,8 @@ pub enum Source<'a> {
 pub struct Phone<'a> {
     name: &'a str,
     server: SocketAddr,
-    tcp: bool,
+    transport: &'static str,
+    ca: Option<&'a Path>,
     source: Source<'a>,
     register: bool,
     codec: &'a str,
@@ -54,7 +55,8 @@ impl<'a> Phone<'a> {
         Self {
             name,
             server,
-            tcp: false,
+            transport: "udp",
+            ca: None,
             source,
             register: false,
             codec: "PCMU",
@@ -63,7 +65,14 @@ impl<'a> Phone<'a> {
 
     /// SIP over TCP.
     pub fn tcp(mut self) -> Self {
-        self.tcp = true;
+        self.transport = "tcp";
+        self
+    }
+
+    /// SIP over TLS; the server's certificate has to be signed by this authority.
+    pub fn tls(mut self, ca: &'a Path) -> Self {
+        self.transport = "tls";
+        self.ca = Some(ca);
         self
     }
 
@@ -117,7 +126,10 @@ impl<'a> Phone<'a> {
             {
                 connection.set_nodelay(true).unwrap();
                 let host = self.host();
-                let suffix = if self.tcp { ";transport=tcp" } else { "" };
+                let suffix = match self.transport {
+                    "udp" => String::new(),
+                    transport => format!(";transport={transport}"),
+                };
                 return Some(Baresip {
                     child,
                     directory,
@@ -183,12 +195,15 @@ impl<'a> Phone<'a> {
              snd_path {path}\n\
              module_path /usr/lib/baresip/modules\n"
         );
+        if let Some(ca) = self.ca {
+            let _ = writeln!(config, "sip_cafile {}\nsip_verify_server yes", ca.display());
+        }
         for module in [self.format().0, "aufile", "aubridge", "sndfile", "ctrl_tcp"] {
             let _ = writeln!(config, "module {module}.so");
         }
         config.push_str("module_tmp account.so\nmodule_app menu.so\n");
         std::fs::write(directory.join("config"), config).unwrap();
-        let transport = if self.tcp { "tcp" } else { "udp" };
+        let transport = self.transport;
         let (_, rate, channels) = self.format();
         let account = format!(
             "<sip:{}@{};transport={transport}>;regint={};audio_codecs={}/{rate}/{channels}\n",
