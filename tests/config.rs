@@ -36,7 +36,7 @@ fn nothing_configured_gives_the_defaults() {
     assert_eq!(config.sip.udp[1].to_string(), "[::]:5060");
     assert_eq!(config.sip.t1, Duration::from_millis(500));
     assert_eq!(config.sip.session_expires, Some(Duration::from_mins(30)));
-    assert_eq!(config.sip.external_address, None);
+    assert!(config.sip.external_address.is_empty());
     assert_eq!(config.limits.calls, None);
     assert_eq!(config.media.rtp_ports, 10_000..=19_999);
     assert_eq!(
@@ -67,7 +67,7 @@ fn values_are_taken() {
     assert_eq!(config.sip.udp[0].port(), 5062);
     assert_eq!(
         config.sip.external_address,
-        "2001:db8::1".parse::<IpAddr>().ok()
+        ["2001:db8::1".parse::<IpAddr>().unwrap()]
     );
     assert_eq!(config.sip.session_expires, None);
     assert_eq!(config.limits.calls, Some(1000));
@@ -132,8 +132,17 @@ fn a_wrong_value_is_refused_with_its_place() {
     }
     assert!(checked > 25, "only {checked} cases found");
     assert_eq!(
+        problem("[[certificate]]\nchain = \"a.pem\"\n"),
+        "antiphon.toml:1: certificate[1].key: missing, expected the path of its private key, PEM"
+    );
+    assert_eq!(
+        problem("[[network]]\nexternal_address = \"192.0.2.1\"\n"),
+        "antiphon.toml:1: network[1].peers: missing, expected a list, each entry a network such as \
+         \"192.0.2.0/24\", or an address"
+    );
+    assert_eq!(
         problem("[sip]\nudp = []\ntcp = []\n"),
-        "antiphon.toml:3: sip.tcp: found [], expected at least one address in sip.udp or sip.tcp"
+        "antiphon.toml:3: sip.tcp: found [], expected at least one address in sip.udp, tcp, tls, ws or wss"
     );
 }
 
@@ -416,7 +425,8 @@ fn the_example_is_the_default_configuration() {
     let config = parse(&uncommented(&example));
     assert_eq!(config.routes.len(), 7);
     assert_eq!((config.menus.len(), config.mailboxes.len()), (2, 1));
-    assert!(config.sip.external_address.is_some() && config.prompts.directory.is_some());
+    assert!(config.tls.ca.is_some() && config.prompts.directory.is_some());
+    assert_eq!((config.certificates.len(), config.networks.len()), (1, 1));
 }
 
 #[test]
@@ -440,6 +450,8 @@ fn the_documentation_tells_every_key_and_its_default() {
         [[route]]\nuser = \"1\"\napp = \"conference\"\n\
         [[route]]\nuser = \"1\"\napp = \"menu\"\nmenu = \"m\"\n\
         [[route]]\nuser = \"1\"\napp = \"voicemail\"\nmailbox = \"1\"\n\
+        [[certificate]]\nchain = \"a\"\nkey = \"b\"\n\
+        [[network]]\npeers = [\"10.0.0.0/8\"]\n\
         [[mailbox]]\nnumber = \"1\"\npin = \"1111\"\n\
         [[menu]]\nname = \"m\"\n[[menu.choice]]\ndigits = \"1\"\napp = \"echo\"\n";
     let printed = keys_printed(&parse(all_settings).to_toml_with_defaults());
@@ -451,7 +463,14 @@ fn the_documentation_tells_every_key_and_its_default() {
 }
 
 /// Sections that may come several times.
-const TABLES: [&str; 4] = ["route", "menu", "menu.choice", "mailbox"];
+const TABLES: [&str; 6] = [
+    "certificate",
+    "network",
+    "route",
+    "menu",
+    "menu.choice",
+    "mailbox",
+];
 
 proptest! {
     #[test]

@@ -160,6 +160,11 @@ impl Call {
         self.resend_invite();
     }
 
+    /// Whether a request of this method is the one that places the call.
+    fn places(&self, method: &Method) -> bool {
+        matches!(self.state, State::Calling { .. }) && *method == Method::Invite
+    }
+
     /// The same INVITE at the next place (RFC 3263 §4.3), where there is one and nobody has
     /// answered yet.
     fn try_elsewhere(&mut self) -> bool {
@@ -307,12 +312,13 @@ impl Call {
 
     /// A request of ours got no answer at all.
     pub fn on_timeout(&mut self, method: &Method, now: Instant) {
-        match (&self.state, method) {
-            (State::Calling { .. }, Method::Invite) => {
-                if !self.try_elsewhere() {
-                    self.ending(EndReason::NoAnswer);
-                }
+        if self.places(method) {
+            if !self.try_elsewhere() {
+                self.ending(EndReason::NoAnswer);
             }
+            return;
+        }
+        match (&self.state, method) {
             // RFC 4028 §10 and RFC 3261 §12.2.1.2: the dialog is dead.
             (State::Established, Method::Invite | Method::Update) => {
                 self.end(EndReason::SessionExpired);
@@ -324,12 +330,13 @@ impl Call {
 
     /// A request of ours could not be sent.
     pub fn on_transport_error(&mut self, method: &Method, now: Instant) {
-        match (&self.state, method) {
-            (State::Calling { .. }, Method::Invite) => {
-                if !self.try_elsewhere() {
-                    self.ending(EndReason::TransportFailed);
-                }
+        if self.places(method) {
+            if !self.try_elsewhere() {
+                self.ending(EndReason::TransportFailed);
             }
+            return;
+        }
+        match (&self.state, method) {
             // The path may be back before the session ends for want of a refresh.
             (State::Established, Method::Invite | Method::Update) => self.refresh_later(now),
             (State::Established, Method::Info) => self.info_answered(None, now),

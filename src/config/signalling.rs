@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::error::Place;
 use super::print::{Printer, seconds};
 use super::reader::{Table, text};
 use super::transport::{addresses, listeners};
@@ -42,6 +43,8 @@ pub struct Sip {
     pub ws: Vec<SocketAddr>,
     /// Where to listen for SIP over WebSocket with TLS.
     pub wss: Vec<SocketAddr>,
+    /// Where the listeners stand that need a certificate.
+    pub(super) secure: Vec<Place>,
     /// The addresses that Contact, Via and SDP state, one of a family; none: that of the route
     /// towards the peer.
     pub external_address: Vec<IpAddr>,
@@ -154,6 +157,14 @@ impl Sip {
             let expected = "at least one address in sip.udp, tcp, tls, ws or wss";
             table.refuse("tcp", value, expected);
         }
+        let mut secure = Vec::new();
+        for (key, listeners) in [("tls", &tls), ("wss", &wss)] {
+            if let Some(value) = table.find(key)
+                && !listeners.is_empty()
+            {
+                secure.push(table.place(key, value));
+            }
+        }
         let external_address = addresses(&mut table);
         let dns_servers = table.list(
             "dns_servers",
@@ -195,6 +206,7 @@ impl Sip {
             tls,
             ws,
             wss,
+            secure,
             external_address,
             dns_servers,
             keep_alive,

@@ -221,17 +221,8 @@ pub(super) fn check(sip: &Sip, certificates: &[CertificateConfig], root: &mut Ta
     if !certificates.is_empty() {
         return;
     }
-    for (key, addresses) in [("sip.tls", &sip.tls), ("sip.wss", &sip.wss)] {
-        if !addresses.is_empty() {
-            let fault = Fault::Missing {
-                expected: "[[certificate]] with chain and key, which TLS needs".to_owned(),
-            };
-            let place = root.own_place();
-            let place = super::error::Place {
-                key: key.to_owned(),
-                ..place
-            };
-            root.report(&place, fault);
-        }
+    for place in &sip.secure {
+        let expected = "[[certificate]] with chain and key, which TLS needs".to_owned();
+        root.report(place, Fault::Missing { expected });
     }
 }

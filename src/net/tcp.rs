@@ -112,24 +112,26 @@ async fn welcome(stream: TcpStream, opened: Opened, flow: Flow, shared: Arc<Shar
             stream::serve(stream, opened, flow, plain, shared).await;
         }
         Transport::Tls => {
-            if let Some((stream, opened)) = greet(shake(stream, &shared), opened, &shared).await {
+            let shaking = Box::pin(shake(stream, &shared));
+            if let Some((stream, opened)) = greet(shaking, opened, &shared).await {
                 let kind = Kind {
                     is_verified: is_verified(&stream),
                     ..plain
                 };
-                stream::serve(stream, opened, flow, kind, shared).await;
+                Box::pin(stream::serve(stream, opened, flow, kind, shared)).await;
             }
         }
         Transport::Ws => {
-            let shaking = async { ws::accept(stream).await.ok() };
+            // Boxed, as below: large, and not for each TCP connection to have room for.
+            let shaking = Box::pin(async { ws::accept(stream).await.ok() });
             if let Some((stream, opened)) = greet(shaking, opened, &shared).await {
-                ws::serve(stream, opened, flow, shared).await;
+                Box::pin(ws::serve(stream, opened, flow, shared)).await;
             }
         }
         Transport::Wss => {
-            let shaking = async { ws::accept(shake(stream, &shared).await?).await.ok() };
+            let shaking = Box::pin(async { ws::accept(shake(stream, &shared).await?).await.ok() });
             if let Some((stream, opened)) = greet(shaking, opened, &shared).await {
-                ws::serve(stream, opened, flow, shared).await;
+                Box::pin(ws::serve(stream, opened, flow, shared)).await;
             }
         }
     }

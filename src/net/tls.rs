@@ -116,14 +116,12 @@ impl Tls {
 
     pub(super) fn connector(&self) -> Result<TlsConnector, TlsError> {
         let sides = self.sides();
-        let made = match sides.client.get() {
-            Some(made) => Arc::clone(made),
-            None => {
-                let made = Arc::new(client(&sides.settings)?);
-                Arc::clone(sides.client.get_or_init(|| made))
-            }
-        };
-        Ok(TlsConnector::from(made))
+        if let Some(made) = sides.client.get() {
+            return Ok(TlsConnector::from(Arc::clone(made)));
+        }
+        let made = Arc::new(client(&sides.settings)?);
+        let made = sides.client.get_or_init(|| made);
+        Ok(TlsConnector::from(Arc::clone(made)))
     }
 
     fn sides(&self) -> Sides {
