@@ -105,6 +105,7 @@ fn start(shape: &Shape) -> Server {
         codecs: vec![shape.format.key()],
         calls: shape.legs,
         members: shape.legs.div_ceil(shape.rooms),
+        ..Settings::default()
     };
     Server::start_for(&settings, |_| String::new())
 }

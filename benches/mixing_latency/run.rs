@@ -25,6 +25,7 @@ pub fn conference(args: &Args, shape: &Shape) -> f64 {
         codecs: vec![shape.format.key()],
         calls: shape.legs,
         members: shape.legs.div_ceil(shape.rooms),
+        ..Settings::default()
     };
     let server = Server::start_for(&settings, |_| String::new());
     let phones = Phones::new(&server);

@@ -116,6 +116,8 @@ pub struct Settings {
     pub calls: usize,
     /// Members of a room.
     pub members: usize,
+    /// The limits that a server has without any configuration.
+    pub own_limits: bool,
 }
 
 impl Default for Settings {
@@ -124,6 +126,7 @@ impl Default for Settings {
             codecs: Vec::new(),
             calls: 1000,
             members: 1000,
+            own_limits: false,
         }
     }
 }
@@ -148,10 +151,15 @@ impl Server {
         let recordings = directory.path().join("recordings");
         let text = format!(
             "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n\
-             [limits]\ncalls_per_second_per_source = 100000\ntransactions = 100000\n\
-             {}\
+             {}{}\
              [recording]\ndirectory = '{}'\n\
              [voicemail]\ndirectory = '{}'\n{}",
+            if settings.own_limits {
+                ""
+            } else {
+                "[limits]\ncalls_per_second_per_source = 100000\ntransactions = 100000\n\
+                 unacknowledged_calls = 100000\n"
+            },
             settings.text(),
             recordings.display(),
             directory.path().join("voicemail").display(),

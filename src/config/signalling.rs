@@ -75,6 +75,8 @@ pub struct Limits {
     pub calls: Option<usize>,
     /// The most new calls from one source address in a second.
     pub calls_per_second_per_source: u32,
+    /// The most INVITEs whose ACK is awaited.
+    pub unacknowledged_calls: usize,
     /// The most SIP transactions at a time.
     pub transactions: usize,
     /// The longest SIP message, bytes.
@@ -310,6 +312,7 @@ impl Limits {
                 200,
                 1..=1_000_000,
             ),
+            unacknowledged_calls: table.number("unacknowledged_calls", 500, 2..=100_000),
             transactions: table.number("transactions", 20_000, 10..=10_000_000),
             message_bytes: table.number("message_bytes", 65_535, 1_000..=65_535),
             tcp_connections: table.number("tcp_connections", 1_000, 1..=1_000_000),
@@ -335,6 +338,11 @@ impl Limits {
             "calls_per_second_per_source",
             i64::from(self.calls_per_second_per_source),
             "The most new calls from one source address in a second.",
+        );
+        out.key(
+            "unacknowledged_calls",
+            to_i64(self.unacknowledged_calls),
+            "The most calls that are answered and not yet acknowledged; half of them from one address.",
         );
         out.key(
             "transactions",

@@ -66,8 +66,8 @@ impl Sources {
     }
 }
 
-/// What counts as one source.
-pub(super) fn subscriber(source: IpAddr) -> IpAddr {
+/// What counts as one source: an IPv4 address, or an IPv6 /64, which one host commonly has.
+pub fn subscriber(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),

@@ -18,6 +18,8 @@ use crate::sip::message::{Message, ParseError, Request, Response};
 use crate::sip::method::Method;
 use crate::sip::transaction::{Keys, Timers};
 use crate::sip::transport::{Advertised, ConnectionId, Flow};
+pub use admission::subscriber;
+
 use admission::Sources;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

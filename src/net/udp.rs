@@ -14,6 +14,8 @@ use crate::sip::transport::{Flow, Transport};
 
 /// Above the largest datagram (65,507 bytes over IPv4, 65,527 over IPv6).
 const DATAGRAM_BYTES: usize = 65_536;
+/// How a datagram begins that may want a call.
+const INVITE: &[u8] = b"INVITE ";
 /// Pause after a failed receive (no memory), so that it does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
@@ -48,6 +50,12 @@ fn on_datagram(
     count(&shared.counters.udp_received);
     if !is_sip(bytes) {
         count(&shared.counters.udp_ignored);
+        return;
+    }
+    // New calls give way first: what is under way, and questions after our health, still get in.
+    let events = &shared.events;
+    if bytes.starts_with(INVITE) && events.capacity() < events.max_capacity() / 2 {
+        count(&shared.counters.udp_dropped);
         return;
     }
     let local = if bound.ip().is_unspecified() {

@@ -87,6 +87,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
             ..sip::registration::Settings::default()
         },
         max_calls,
+        unacknowledged: config.limits.unacknowledged_calls,
         max_rooms: config.conference.max_rooms,
         workers: workers(config),
         legs_per_worker: max_calls,

@@ -255,7 +255,7 @@ impl Switch {
             self.dialogs.remove(&id);
         }
         for id in entry.invites.drain(..) {
-            self.invites.remove(&id);
+            self.invites.remove(id);
         }
         // A BYE goes on until it is answered.
         self.clients

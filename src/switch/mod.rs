@@ -5,6 +5,7 @@
 
 mod act;
 mod execute;
+mod invites;
 mod mail;
 mod media;
 mod message;
@@ -38,6 +39,7 @@ use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
 use crate::worker::Command;
 use mail::Pins;
+use invites::Invites;
 use places::Places;
 
 /// What the switch is made with.
@@ -57,6 +59,8 @@ pub struct Settings {
     pub workers: usize,
     /// Places for legs in each worker.
     pub legs_per_worker: usize,
+    /// The most INVITEs whose ACK is awaited; one source has half of them at most.
+    pub unacknowledged: usize,
     /// Places for bridges in each worker.
     pub bridges_per_worker: usize,
     /// Bound of the jitter buffer's delay, ms.
@@ -130,7 +134,7 @@ pub struct Switch {
     routes: Routes,
     calls: HashMap<CallHandle, Entry>,
     dialogs: HashMap<DialogId, CallHandle>,
-    invites: HashMap<ServerId, CallHandle>,
+    invites: Invites,
     clients: HashMap<ClientId, (CallHandle, Method)>,
     legs: HashMap<(usize, LegId), CallHandle>,
     recordings: HashMap<u64, CallHandle>,
@@ -160,7 +164,7 @@ impl Switch {
             routes,
             calls: HashMap::new(),
             dialogs: HashMap::new(),
-            invites: HashMap::new(),
+            invites: Invites::default(),
             clients: HashMap::new(),
             legs: HashMap::new(),
             recordings: HashMap::new(),

@@ -30,7 +30,7 @@ impl Switch {
                 flow,
             } => self.on_request(transaction, &request, flow, now),
             Out::Cancelled { transaction, .. } => {
-                if let Some(&handle) = self.invites.get(&transaction) {
+                if let Some(handle) = self.invites.get(transaction) {
                     self.with_call(handle, Call::on_cancel);
                 }
             }
@@ -48,7 +48,7 @@ impl Switch {
                 }
             }
             Out::ProvisionalTimeout { transaction } => {
-                if let Some(&handle) = self.invites.get(&transaction) {
+                if let Some(handle) = self.invites.get(transaction) {
                     self.with_call(handle, Call::provisional_timeout);
                 }
             }
@@ -115,7 +115,8 @@ impl Switch {
             return;
         };
         if request.method == Method::Invite {
-            self.invites.insert(transaction, handle);
+            let source = endpoint::subscriber(flow.remote.ip());
+            self.invites.insert(transaction, handle, source);
             if let Some(entry) = self.calls.get_mut(&handle) {
                 entry.invites.push(transaction);
             }
@@ -161,7 +162,8 @@ impl Switch {
             now,
         );
         self.endpoint.set_tag(transaction, &tag);
-        self.invites.insert(transaction, handle);
+        let source = endpoint::subscriber(flow.remote.ip());
+        self.invites.insert(transaction, handle, source);
         self.add_call(call);
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.invites.push(transaction);
@@ -170,7 +172,7 @@ impl Switch {
 
     /// Nothing more is expected of an INVITE. Whose it was.
     pub(super) fn forget_invite(&mut self, transaction: ServerId) -> Option<CallHandle> {
-        let handle = self.invites.remove(&transaction)?;
+        let handle = self.invites.remove(transaction)?;
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.invites.retain(|&t| t != transaction);
         }
@@ -179,7 +181,13 @@ impl Switch {
 
     /// Whether a call may begin, and what it is to do.
     fn admit(&self, user: &str, flow: Flow) -> Result<AppSpec, Refusal> {
-        if !self.accepting || self.calls.len() >= self.settings.max_calls {
+        let source = endpoint::subscriber(flow.remote.ip());
+        if !self.accepting
+            || self.calls.len() >= self.settings.max_calls
+            || !self
+                .invites
+                .has_room(source, self.settings.unacknowledged)
+        {
             return Err((503, None));
         }
         let spec = self.routes.resolve(user, flow.remote.ip());

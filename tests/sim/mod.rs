@@ -82,6 +82,7 @@ pub fn settings() -> switch::Settings {
         endpoint: endpoint::Settings::default(),
         registration: sip::registration::Settings::default(),
         max_calls: 50,
+        unacknowledged: 500,
         max_rooms: 20,
         workers: 2,
         legs_per_worker: 50,

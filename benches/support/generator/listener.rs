@@ -19,6 +19,10 @@ pub struct Listener {
     pub lost: i64,
     /// Ticks that the sender left out: no number is missing, but 20 ms of time.
     pub left_out: u64,
+    /// Whether the time between packets is noted, and that, ns.
+    pub spaces: bool,
+    pub spacing_ns: Vec<i64>,
+    arrived_ns: i64,
     /// When bursts began, wall clock, ns; their place within the packet is added.
     pub onsets: Vec<i64>,
 }
@@ -34,6 +38,9 @@ impl Listener {
             packets: 0,
             lost: 0,
             left_out: 0,
+            spaces: false,
+            spacing_ns: Vec::new(),
+            arrived_ns: 0,
             onsets: Vec::new(),
         }
     }
@@ -54,6 +61,12 @@ impl Listener {
         let seq = u16::from_be_bytes([header[2], header[3]]);
         let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
         self.packets += 1;
+        if self.spaces {
+            if self.arrived_ns > 0 {
+                self.spacing_ns.push(arrival_ns - self.arrived_ns);
+            }
+            self.arrived_ns = arrival_ns;
+        }
         if let Some((last_seq, last_timestamp)) = self.last {
             let step = seq.wrapping_sub(last_seq) as i16;
             if step <= 0 {
