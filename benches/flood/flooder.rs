@@ -90,7 +90,9 @@ fn datagram(kind: Kind, number: u64, socket: &UdpSocket, to: SocketAddr) -> Vec<
             let from = socket.local_addr().expect("it is bound");
             let media = SocketAddr::from(([127, 0, 0, 1], 9));
             let number = 1_000_000 + number as usize;
-            Dialog::new(number, "500", from, to).invite(media).into_bytes()
+            Dialog::new(number, "500", from, to)
+                .invite(media)
+                .into_bytes()
         }
         Kind::Rtp => {
             let mut packet = vec![0x80, 0];
@@ -190,7 +192,10 @@ fn ask(to: SocketAddr, stop: &AtomicBool) -> (u64, Vec<i64>) {
         }
         if let Ok(length) = socket.recv(&mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..length]);
-            let number = text.split("health-").nth(1).and_then(|t| t.split('@').next());
+            let number = text
+                .split("health-")
+                .nth(1)
+                .and_then(|t| t.split('@').next());
             let number = number.and_then(|n| n.parse::<usize>().ok());
             if let Some(at) = number.and_then(|n| sent.get(n)) {
                 times.push(at.elapsed().as_micros() as i64);

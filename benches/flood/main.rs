@@ -99,7 +99,9 @@ fn main() {
     on_time(&mut load, |load| load.run(Duration::from_secs(8), false));
     let rss_before = process.rss_kb();
 
-    println!("| | packets to legs | lost | ticks left out | spacing p50 ms | p99 | p99.9 | max | OPTIONS answered | p50 ms | max | server CPU % |\n|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| | packets to legs | lost | ticks left out | spacing p50 ms | p99 | p99.9 | max | OPTIONS answered | p50 ms | max | server CPU % |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+    );
     let health = Health::start(server.sip);
     measure("before", &mut load, &args, process);
     health.stop_and_print();

@@ -204,6 +204,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Gives back the room of tables that were fuller once.
+    pub fn shrink(&mut self) {
+        self.table.shrink();
+        self.outputs.shrink_to_fit();
+    }
+
     /// With no transactions. Tags, branches and Call-IDs come from `seed`.
     pub fn new(mut settings: Settings, seed: u64) -> Self {
         let floor = Duration::from_millis(1);

@@ -181,6 +181,15 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Gives back the room that is not needed.
+    pub fn shrink(&mut self) {
+        self.servers.shrink_to_fit();
+        self.clients.shrink_to_fit();
+        self.by_key.shrink_to_fit();
+        self.by_call.shrink_to_fit();
+        self.by_source.shrink_to_fit();
+    }
+
     pub(super) fn len(&self) -> usize {
         self.servers.len() + self.clients.len()
     }

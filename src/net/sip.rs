@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
@@ -25,7 +26,8 @@ use crate::sip::message::{Message, ParseError};
 use crate::sip::transport::{ConnectionId, Flow, Transport};
 
 /// SO_RCVBUF asked for on a UDP listener, bytes: a burst of calls while the control side is busy.
-const UDP_RECEIVE_BUFFER: usize = 1 << 20;
+/// Without the privilege (CAP_NET_ADMIN) the kernel gives what net.core.rmem_max allows.
+const UDP_RECEIVE_BUFFER: usize = 4 << 20;
 /// Addresses of which the called host is known; all are forgotten when it is one more.
 const MAX_NAMES: usize = 1024;
 /// Pending connections that the kernel keeps for a TCP listener.
@@ -94,8 +96,8 @@ pub enum NetEvent {
         /// The message.
         message: Message,
     },
-    /// Something came that is no valid message. A TCP or TLS connection closes soon after, in time
-    /// for an answer.
+    /// Something came that is no valid message. A stream on which it is not certain where the next
+    /// one begins closes soon after, in time for an answer.
     Malformed {
         /// Its path.
         flow: Flow,
@@ -393,7 +395,7 @@ impl Net {
 
     fn listen_udp(&mut self, address: SocketAddr) -> io::Result<()> {
         let socket = listener(address, Type::DGRAM, Protocol::UDP)?;
-        socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER)?;
+        receive_buffer(&socket)?;
         pktinfo::enable(&socket, address.is_ipv4())?;
         socket.bind(&address.into())?;
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
@@ -461,6 +463,11 @@ impl Shared {
 /// Adds one to a counter that only statistics read.
 pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+fn receive_buffer(socket: &Socket) -> io::Result<()> {
+    let forced = setsockopt(socket, sockopt::RcvBufForce, &UDP_RECEIVE_BUFFER);
+    forced.or_else(|_| socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER))
 }
 
 fn listener(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

@@ -294,6 +294,10 @@ impl Reader<'_> {
                 None
             }
             Frame::Pong => None,
+            Frame::Malformed(error) => match self.incoming.malformed(error).await {
+                End::Malformed => None,
+                end => Some(end),
+            },
             Frame::Invalid(error) => Some(self.incoming.malformed(error).await),
             Frame::Error(_) => {
                 count(&self.incoming.shared.counters.tcp_malformed);

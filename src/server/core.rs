@@ -13,6 +13,7 @@ use super::apps::{self, BuildError};
 use super::build;
 use super::ear::Ear;
 use super::files::{Done, Recorded, Wanted};
+use super::memory::Memory;
 use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
@@ -92,6 +93,7 @@ pub struct Core {
     pub(super) library: Arc<Library>,
     pub(super) prompts: Arc<Prompts>,
     pub(super) config: Config,
+    pub(super) memory: Memory,
     started: Started,
     events: Vec<Event>,
     pub(super) recordings: HashMap<u64, Recorded>,
@@ -157,6 +159,7 @@ impl Core {
             library: Arc::new(build::library(&config)),
             prompts: Arc::new(prompts),
             config,
+            memory: Memory::default(),
             started,
             events: Vec::new(),
             recordings: HashMap::new(),

@@ -11,6 +11,7 @@ mod core;
 mod ear;
 mod files;
 mod log;
+mod memory;
 mod reload;
 mod run;
 mod statistics;

@@ -13,6 +13,7 @@ use super::{Core, banner};
 use crate::call::EndReason;
 use crate::config::Config;
 use crate::engine::Sending;
+use crate::net::sys;
 
 /// How often a media thread that has no room for more commands is tried again.
 const RETRY: Duration = Duration::from_millis(2);
@@ -63,6 +64,11 @@ impl Core {
             self.handle_timeout(now);
         }
         self.poll_media(now);
+        let load = self.switch.calls() + self.switch.transactions();
+        if self.memory.look(load, now) {
+            self.switch.shrink();
+            sys::trim_memory();
+        }
     }
 }
 

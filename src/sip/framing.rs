@@ -2,7 +2,7 @@
 //!
 //! Sits between a TCP connection and `parse`. Content-Length alone says where a body ends; where
 //! it cannot be trusted, neither can anything behind it: the peer is told (400), and the
-//! connection closed.
+//! connection closed. A message that is wrong in another way spoils none behind it.
 
 use super::message::{MAX_MESSAGE, Message, ParseError};
 use super::parse::{self, Head};
@@ -16,6 +16,8 @@ pub enum Frame {
     Ping,
     /// A single CRLF, seen when something else follows it. Nothing to do.
     Pong,
+    /// Answer if `request` is there, and go on: where it ends is certain.
+    Malformed(ParseError),
     /// Answer if `request` is there, then close.
     Invalid(ParseError),
     /// Close.
@@ -40,7 +42,7 @@ pub struct Framer {
     /// Bytes behind `taken` in which no end of a head was found.
     scanned: usize,
     /// The head that waits for its body, the length of that, and the size of the head.
-    head: Option<(Message, usize, usize)>,
+    head: Option<(Result<Message, ParseError>, usize, usize)>,
     state: State,
 }
 
@@ -152,19 +154,25 @@ impl Framer {
         };
         let head = Head::read(&rest[..end]);
         let length = head.content_length();
-        let result = head.finish().and_then(|message| {
-            let error = match length {
-                Ok(Some(length)) if length <= MAX_MESSAGE.saturating_sub(end) => {
+        let is_whole = head.is_whole();
+        let message = head.finish();
+        let error = match length {
+            Ok(Some(length)) if length <= MAX_MESSAGE.saturating_sub(end) => {
+                if message.is_ok() || is_whole {
                     self.head = Some((message, length, end));
-                    return Ok(());
+                    return Some(Ok(()));
                 }
-                Ok(Some(_)) => ParseError::bad("Message is too large"),
-                Ok(None) => ParseError::bad("Missing Content-Length header"),
-                Err(error) => error,
-            };
-            Err(parse::refuse(message, error))
-        });
-        Some(result)
+                ParseError::bad("Bad message")
+            }
+            Ok(Some(_)) => ParseError::bad("Message is too large"),
+            Ok(None) => ParseError::bad("Missing Content-Length header"),
+            Err(error) => error,
+        };
+        Some(Err(match message {
+            Ok(message) => parse::refuse(message, error),
+            // What was wrong first is told.
+            Err(first) => first,
+        }))
     }
 }
 
@@ -194,10 +202,15 @@ impl Iterator for Framer {
             self.head = Some((message, length, head));
             return None;
         }
-        let mut message = message;
-        parse::set_body(&mut message, &rest[head..head + length]);
+        let frame = match message {
+            Ok(mut message) => {
+                parse::set_body(&mut message, &rest[head..head + length]);
+                Frame::Message(message)
+            }
+            Err(error) => Frame::Malformed(error),
+        };
         self.take(head + length);
-        Some(Frame::Message(message))
+        Some(frame)
     }
 }
 

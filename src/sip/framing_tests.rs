@@ -151,3 +151,28 @@ proptest! {
         prop_assert_eq!(frames(text.as_bytes(), chunk).0, frames(text.as_bytes(), 10_000).0);
     }
 }
+
+#[test]
+fn a_message_that_is_wrong_spoils_none_behind_it_where_its_end_is_certain() {
+    let good =
+        "BYE sip:a@h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nContent-Length: 0\r\n\r\n";
+    let body = "OPTIONS sip:smuggled SIP/2.0\r\n\r\n";
+    let bad = format!(
+        "B@E sip:a@h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK0\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut framer = Framer::new();
+    // Its body comes late, and is not taken for a message.
+    let (first, second) = bad.split_at(bad.len() - 5);
+    framer.push(first.as_bytes());
+    assert_eq!(framer.next(), None);
+    assert!(framer.has_partial());
+    framer.push(second.as_bytes());
+    framer.push(good.as_bytes());
+    assert!(matches!(
+        framer.next(),
+        Some(Frame::Malformed(ParseError { status: 400, .. }))
+    ));
+    assert!(matches!(framer.next(), Some(Frame::Message(_))));
+    assert_eq!(framer.next(), None);
+}

@@ -46,6 +46,8 @@ pub(super) struct Head {
     headers: Headers,
     /// The first thing wrong in the headers.
     error: Option<ParseError>,
+    /// A line was not taken as a header: it may have been meant as Content-Length.
+    unread: bool,
     /// Bytes up to and including the empty line.
     pub(super) len: usize,
 }
@@ -76,6 +78,7 @@ impl Head {
             start,
             headers: Headers::with_capacity(16),
             error: None,
+            unread: false,
             len: next,
         };
         head.read_headers(bytes);
@@ -125,6 +128,7 @@ impl Head {
     }
 
     fn fail(&mut self, phrase: &str) {
+        self.unread = true;
         self.error.get_or_insert_with(|| ParseError::bad(phrase));
     }
 
@@ -133,6 +137,12 @@ impl Head {
         self.headers
             .content_length()
             .map_err(|error: HeaderError| ParseError::bad(phrase(&error.to_string())))
+    }
+
+    /// Whether this is SIP, all of whose headers were seen: its Content-Length can be believed,
+    /// whatever else is wrong.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.unread && !matches!(self.start, Start::Garbage(_))
     }
 
     /// The message without its body.

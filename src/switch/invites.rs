@@ -44,6 +44,12 @@ impl Invites {
         Some(call)
     }
 
+    /// Gives back the room that is not needed.
+    pub fn shrink(&mut self) {
+        self.by_id.shrink_to_fit();
+        self.per_source.shrink_to_fit();
+    }
+
     pub fn len(&self) -> usize {
         self.by_id.len()
     }

@@ -38,8 +38,8 @@ use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
 use crate::worker::Command;
-use mail::Pins;
 use invites::Invites;
+use mail::Pins;
 use places::Places;
 
 /// What the switch is made with.
@@ -211,6 +211,20 @@ impl Switch {
     /// SIP transactions that have not ended.
     pub fn transactions(&self) -> usize {
         self.endpoint.transactions()
+    }
+
+    /// Gives back the room of tables that were fuller once.
+    pub fn shrink(&mut self) {
+        self.endpoint.shrink();
+        self.invites.shrink();
+        self.calls.shrink_to_fit();
+        self.dialogs.shrink_to_fit();
+        self.clients.shrink_to_fit();
+        self.legs.shrink_to_fit();
+        self.recordings.shrink_to_fit();
+        self.rooms.shrink_to_fit();
+        self.touched.shrink_to_fit();
+        self.outputs.shrink_to_fit();
     }
 
     /// Everything that is kept for calls, by count: all zero when no call is left and all

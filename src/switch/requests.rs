@@ -184,9 +184,7 @@ impl Switch {
         let source = endpoint::subscriber(flow.remote.ip());
         if !self.accepting
             || self.calls.len() >= self.settings.max_calls
-            || !self
-                .invites
-                .has_room(source, self.settings.unacknowledged)
+            || !self.invites.has_room(source, self.settings.unacknowledged)
         {
             return Err((503, None));
         }

@@ -53,6 +53,16 @@ pub fn prefetch<T>(values: &[T]) {
     let _ = (values, LINE, MOST);
 }
 
+/// Gives freed memory back to the system, as far as the C library can. Takes some ms for a large
+/// heap, in which nobody else may allocate.
+pub fn trim_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes the allocator's own locks, and no pointer.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 // ---------------------------------------------------------------------------------------------
 // Clocks
 
