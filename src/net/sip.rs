@@ -27,7 +27,7 @@ use crate::sip::transport::{ConnectionId, Flow, Transport};
 
 /// SO_RCVBUF asked for on a UDP listener, bytes: a burst of calls while the control side is busy.
 /// Without the privilege (CAP_NET_ADMIN) the kernel gives what net.core.rmem_max allows.
-const UDP_RECEIVE_BUFFER: usize = 4 << 20;
+const UDP_RECEIVE_BUFFER: usize = 1 << 20;
 /// Addresses of which the called host is known; all are forgotten when it is one more.
 const MAX_NAMES: usize = 1024;
 /// Pending connections that the kernel keeps for a TCP listener.
