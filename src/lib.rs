@@ -8,6 +8,7 @@ pub mod audio;
 pub mod codec;
 pub mod dtmf;
 pub mod rtp;
+pub mod srtp;
 pub mod wav;
 
 // L1: protocols, sans-IO.

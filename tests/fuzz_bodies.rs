@@ -151,6 +151,25 @@ fn redundancy() {
 }
 
 #[test]
+fn srtp() {
+    let mut run = Vec::new();
+    for i in 0..12u16 {
+        let mut packet = [7; 40];
+        let header = Header {
+            seq: SeqNo(65_530u16.wrapping_add(i)),
+            ssrc: Ssrc(5),
+            ..Header::default()
+        };
+        write_header(&mut packet, &header);
+        packet[0] |= [0, 0x10, 2][usize::from(i) % 3];
+        run.push(40);
+        run.extend_from_slice(&packet);
+    }
+    let report = [20, 0x80, 201, 0, 1, 0, 0, 0, 5, 0x81, 203, 0, 1, 0, 0, 0, 5];
+    mutate(9, &[&run, &report], antiphon::srtp::fuzz::packets);
+}
+
+#[test]
 fn codec() {
     use antiphon::codec::{Codec, Encoder, OpusSettings};
     let runs = [

@@ -18,6 +18,7 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("dtmf", 0, &["audio", "rtp"]),
     // Media time is audio's.
     ("rtp", 0, &["audio"]),
+    ("srtp", 0, &[]),
     // A-law and u-law files are decoded by the codec's tables.
     ("wav", 0, &["audio", "codec"]),
     ("bridge", 1, &[]),
@@ -86,6 +87,7 @@ const MEDIA: &[&str] = &[
     "net/clock.rs",
     "net/media.rs",
     "rtp/",
+    "srtp/",
     "worker/",
 ];
 const NOT_IN_MEDIA: &[&str] = &[
