@@ -14,6 +14,7 @@ use crate::call::{CallHandle, EndReason};
 use crate::codec::Codec;
 use crate::config::Config;
 use crate::net::resolve::{ResolveError, Resolver, Target};
+use crate::sdp::SrtpPolicy;
 use crate::server::{Core, StartError};
 use crate::sip::transport::Flow;
 use crate::sip::uri::{Uri, UriError};
@@ -47,6 +48,8 @@ pub struct CallOptions {
     pub tls_ca: Option<PathBuf>,
     /// The name servers to ask; empty: the system's.
     pub dns_servers: Vec<SocketAddr>,
+    /// Media is to be encrypted: otherwise there is no call.
+    pub srtp: bool,
     /// Show how it goes while it runs, on standard error, if that is a terminal.
     pub progress: bool,
 }
@@ -247,6 +250,11 @@ fn caller_config(options: &CallOptions, remote: SocketAddr) -> Config {
     config.conference.max_rooms = 1;
     config.routes.clear();
     config.builtin_routes = false;
+    config.media.srtp = if options.srtp {
+        SrtpPolicy::Required
+    } else {
+        SrtpPolicy::Off
+    };
     if let Some(codec) = options.codec {
         config.media.codecs = vec![codec];
     }

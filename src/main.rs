@@ -94,6 +94,10 @@ struct CallArgs {
     /// A name server to ask in place of the system's; may be given several times.
     #[arg(long, value_name = "ADDRESS:PORT")]
     dns_server: Vec<std::net::SocketAddr>,
+    /// Encrypt the media (SRTP); without it there is no call. The keys are in the signalling, which
+    /// only TLS hides.
+    #[arg(long)]
+    srtp: bool,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -209,6 +213,7 @@ fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
         }),
         tls_ca: args.tls_ca,
         dns_servers: args.dns_server,
+        srtp: args.srtp,
         progress: !args.quiet && !args.verbose,
     };
     let report = runtime()?.block_on(caller::run(options))?;

@@ -27,6 +27,13 @@ const SDP: &[&[u8]] = &[
       a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtpmap:98 L16/16000\r\n\
       a=rtpmap:110 telephone-event/48000\r\na=rtpmap:126 telephone-event/8000\r\n\
       a=ptime:60\r\na=maxptime:40\r\n",
+    b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+      m=audio 4000 RTP/SAVPF 0\r\n\
+      a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4\r\n\
+      a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz WSH=64\r\n\
+      a=crypto:3 AEAD_AES_128_GCM inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubA==\r\n\
+      m=audio 4002 RTP/AVP 8\r\na=crypto:9 AES_CM_128_HMAC_SHA1_80 \
+      inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n",
     b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n",
 ];
 

@@ -80,7 +80,11 @@ fn rtp_over_roll_overs_with_loss_and_disorder() {
         let mut place = 65_000u32;
         for _ in 0..8_000 {
             // Mostly in a row; at times a stretch is lost.
-            place += if rng.random_ratio(1, 100) { rng.random_range(2..3_000) } else { 1 };
+            place += if rng.random_ratio(1, 100) {
+                rng.random_range(2..3_000)
+            } else {
+                1
+            };
             let clear = rtp(place as u16, &mut rng);
             let sealed = protect(&clear, |p, len| pair.out.protect_rtp(p, len).unwrap());
             let reference = pair.their_out.encrypt_rtp(&clear).unwrap();

@@ -4,15 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::Rng;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
-use super::media::{offer_of, with_sdp};
+use super::media::{Keys, offer_of, with_sdp};
 use super::{
     Call, CallHandle, EndReason, Output, RETRY_AFTER, Settings, State, allows_update, behind_nat,
 };
 use crate::app::{App, AppSpec, Happened, PlayItem};
-use crate::sdp::Direction;
-use crate::sdp::negotiate::{self, Local, NegotiateError};
+use crate::sdp::negotiate::{Local, NegotiateError};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
@@ -116,11 +116,12 @@ impl Call {
     /// The ports are bound.
     pub fn media_ready<R: Rng>(
         &mut self,
-        rtp_port: u16,
-        rtcp_port: u16,
+        (rtp_port, rtcp_port): (u16, u16),
         now: Instant,
         rng: &mut R,
+        keys: &mut StdRng,
     ) {
+        self.keys = Some(StdRng::from_rng(keys));
         self.local = Some(Local {
             address: self.advertised(),
             rtp_port,
@@ -160,7 +161,7 @@ impl Call {
         let mut response = self.response_to_invite(if late { 183 } else { 180 });
         response.headers.set(Name::Require, "100rel");
         response.headers.set(Name::RSeq, rseq.to_string());
-        if late && let Some(sdp) = self.our_offer(Direction::SendRecv) {
+        if late && let Some(sdp) = self.our_offer(Keys::Fresh) {
             response = with_sdp(response, sdp);
         }
         self.state = State::Proving { invite, rseq };
@@ -187,7 +188,7 @@ impl Call {
         };
         self.outputs.push_back(Output::Proven(invite, rseq));
         if let Some(ours) = self.offered.take() {
-            match negotiate::accept(&ours, offer_of(request), &self.settings.capabilities) {
+            match self.accepted(&ours, offer_of(request)) {
                 Ok(agreed) => self.agree(agreed),
                 Err(error) => {
                     let response = refusal(self.response(request, error.status()), &error);
@@ -220,13 +221,8 @@ impl Call {
         let Some(local) = self.local else { return };
         let mut ok = self.response_to_invite(200);
         if !offer_of(&self.invite).is_empty() {
-            let capabilities = &self.settings.capabilities;
-            match negotiate::answer(
-                offer_of(&self.invite),
-                capabilities,
-                &local,
-                Direction::SendRecv,
-            ) {
+            let offer = offer_of(&self.invite).to_vec();
+            match self.answered(&offer, &local) {
                 Ok((answer, mut agreed)) => {
                     // Who only sends from the start, to where it can be answered, is no party on
                     // hold: an announcer, say.
@@ -243,7 +239,7 @@ impl Call {
                 }
             }
         } else if self.agreed.is_none()
-            && let Some(sdp) = self.our_offer(Direction::SendRecv)
+            && let Some(sdp) = self.our_offer(Keys::Fresh)
         {
             ok = with_sdp(ok, sdp);
         }
@@ -273,14 +269,9 @@ impl Call {
     }
 
     /// Makes an offer of ours, that waits for its answer.
-    pub(super) fn our_offer(&mut self, direction: Direction) -> Option<String> {
+    pub(super) fn our_offer(&mut self, keys: Keys) -> Option<String> {
         let local = self.next_local()?;
-        let sdp = negotiate::offer(
-            &self.settings.capabilities,
-            &local,
-            direction,
-            self.agreed.as_ref(),
-        );
+        let sdp = self.offered(&local, keys);
         let sdp = self.settle(local, sdp);
         self.offered = Some(sdp.clone());
         Some(sdp)
@@ -293,7 +284,7 @@ impl Call {
         }
         let first = matches!(self.state, State::Accepted { invite } if invite == transaction);
         if let Some(ours) = self.offered.take() {
-            match negotiate::accept(&ours, offer_of(ack), &self.settings.capabilities) {
+            match self.accepted(&ours, offer_of(ack)) {
                 Ok(agreed) => self.agree(agreed),
                 // RFC 3261 §13.2.2.4 in reverse: without a usable answer there is no session.
                 Err(error) if first => {

@@ -1,10 +1,11 @@
 //! What was negotiated, as the media plane wants it.
 
 use super::{Call, Output};
-use crate::leg::{EventFormat, LegParams, MAX_RX_TYPES};
-use crate::sdp::Direction;
-use crate::sdp::negotiate::{Agreed, Local};
+use crate::leg::{EventFormat, Keying, LegParams, MAX_RX_TYPES};
+use crate::sdp::negotiate::{self, Agreed, Local, NegotiateError, Security, Srtp};
+use crate::sdp::{Direction, SrtpPolicy};
 use crate::sip::message::{Request, Response};
+use crate::srtp::{MasterKey, Suite};
 
 /// The media type of session descriptions.
 pub(super) const SDP: &str = "application/sdp";
@@ -42,13 +43,69 @@ impl Call {
     /// What was agreed takes effect.
     pub(super) fn agree(&mut self, agreed: Agreed) {
         let params = leg_params(&agreed);
+        let before = self.agreed.as_ref().filter(|_| self.leg_open);
+        let keying = keying(
+            before.and_then(|before| before.security.as_ref()),
+            agreed.security.as_ref(),
+        );
+        let is_secure = agreed.security.is_some();
         self.agreed = Some(agreed);
-        self.outputs.push_back(if self.leg_open {
-            Output::ConfigureLeg(params)
-        } else {
+        if !self.leg_open {
             self.leg_open = true;
-            Output::OpenLeg(params)
-        });
+            self.outputs.push_back(Output::OpenLeg(params, keying));
+            return;
+        }
+        let keying = keying.map(Output::SecureLeg);
+        let configure = Output::ConfigureLeg(params);
+        // Nothing goes to the new address without the keys, nor in the clear to the old one.
+        if is_secure {
+            self.outputs.extend(keying);
+            self.outputs.push_back(configure);
+        } else {
+            self.outputs.push_back(configure);
+            self.outputs.extend(keying);
+        }
+    }
+
+    /// Answers an offer, by the call's policy on SRTP.
+    pub(super) fn answered(
+        &mut self,
+        offer: &[u8],
+        local: &Local,
+    ) -> Result<(String, Agreed), NegotiateError> {
+        let settings = self.settings.clone();
+        let both = Direction::SendRecv;
+        let srtp = self.srtp(Keys::AsTheyAre, &settings.srtp_suites);
+        negotiate::answer_with(offer, &settings.capabilities, local, both, srtp)
+    }
+
+    /// Takes the answer to an offer of ours.
+    pub(super) fn accepted(&self, ours: &str, answer: &[u8]) -> Result<Agreed, NegotiateError> {
+        let required = self.srtp == SrtpPolicy::Required;
+        negotiate::accept_with(ours, answer, &self.settings.capabilities, required)
+    }
+
+    /// The text of an offer of ours.
+    pub(super) fn offered(&mut self, local: &Local, keys: Keys) -> String {
+        let settings = self.settings.clone();
+        let both = Direction::SendRecv;
+        let agreed = self.agreed.clone();
+        let srtp = self.srtp(keys, &settings.srtp_suites);
+        negotiate::offer_with(&settings.capabilities, local, both, agreed.as_ref(), srtp)
+    }
+
+    /// What a negotiation may use of SRTP. There are keys as soon as there are ports, without which
+    /// nothing is negotiated.
+    fn srtp<'a>(&'a mut self, keys: Keys, suites: &'a [Suite]) -> Option<Srtp<'a>> {
+        let required = self.srtp == SrtpPolicy::Required;
+        let current = self.agreed.as_ref().and_then(|a| a.security.as_ref());
+        let source = self.keys.as_mut().filter(|_| self.srtp != SrtpPolicy::Off);
+        source.map(|source| Srtp {
+            suites,
+            required,
+            current: current.filter(|_| keys == Keys::AsTheyAre),
+            keys: source,
+        })
     }
 
     /// The peer has taken the audio out of the session: nothing is sent or expected until it
@@ -91,6 +148,26 @@ impl Call {
         self.last_sdp = Some(sdp.clone());
         sdp
     }
+}
+
+/// The keys of an offer of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// Those in use: the peer is the one that it was.
+    AsTheyAre,
+    /// Fresh ones: who answers may be another, and would not know our roll-over counter.
+    Fresh,
+}
+
+/// What of the keys has changed. One that is the same keeps its roll-over counter.
+fn keying(before: Option<&Security>, now: Option<&Security>) -> Option<Box<Keying>> {
+    let Some(now) = now else {
+        return before.map(|_| Keying::plain());
+    };
+    let changed = |old: Option<&MasterKey>, new| old != Some(new);
+    let rx = changed(before.map(|b| &b.remote), &now.remote).then_some(&now.remote);
+    let tx = changed(before.map(|b| &b.local), &now.local).then_some(&now.local);
+    (rx.is_some() || tx.is_some()).then(|| Keying::srtp(rx, tx))
 }
 
 /// The session description of a request: a body of another kind is none (RFC 3261 §20.15), one

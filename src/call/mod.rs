@@ -33,9 +33,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+
 use crate::app::{Action, App, AppSpec, Happened};
 use crate::dtmf::Digit;
-use crate::leg::{LegParams, LegStats};
+use crate::leg::{Keying, LegParams, LegStats};
+use crate::sdp::SrtpPolicy;
 use crate::sdp::negotiate::{Agreed, Capabilities, Local};
 use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::header::{Headers, Name};
@@ -45,6 +48,7 @@ use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::{Advertised, ConnectionId, Flow, Transport};
 use crate::sip::uri::{Host, Scheme, Uri};
+use crate::srtp::Suite;
 
 /// What a caller may wait before it tries again where there was no media for it, seconds.
 const RETRY_AFTER: &str = "5";
@@ -69,6 +73,10 @@ pub struct Settings {
     pub min_se: Duration,
     /// A call ends after so long, whatever happens.
     pub max_length: Duration,
+    /// Whether the media of calls that we place is encrypted; those that come in go by their route.
+    pub srtp: SrtpPolicy,
+    /// The suites of SRTP that may be used, preferred first.
+    pub srtp_suites: Vec<Suite>,
 }
 
 /// How a call ended.
@@ -138,8 +146,10 @@ pub enum Output {
     ReserveMedia(IpAddr),
     /// The dialog has this identity now: requests in it belong to the call.
     Dialog(DialogId),
-    /// Open the media with this.
-    OpenLeg(LegParams),
+    /// Open the media with this, and with these keys.
+    OpenLeg(LegParams, Option<Box<Keying>>),
+    /// Change the keys of the media.
+    SecureLeg(Box<Keying>),
     /// Change the media to this.
     ConfigureLeg(LegParams),
     /// Close the media; [`Call::leg_closed`] answers.
@@ -206,6 +216,9 @@ pub struct Call {
     local: Option<Local>,
     last_sdp: Option<String>,
     agreed: Option<Agreed>,
+    srtp: SrtpPolicy,
+    /// Where keys come from, once there are ports.
+    keys: Option<StdRng>,
     /// Our offer that waits for its answer.
     offered: Option<String>,
     leg_open: bool,
@@ -248,6 +261,8 @@ impl Call {
     ) -> Call {
         Call {
             handle,
+            srtp: settings.srtp,
+            keys: None,
             settings,
             state,
             flow,
@@ -280,6 +295,11 @@ impl Call {
             info_dial: None,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Whether its media is to be encrypted, by its route: before there are ports.
+    pub fn set_srtp(&mut self, policy: SrtpPolicy) {
+        self.srtp = policy;
     }
 
     /// Our handle.

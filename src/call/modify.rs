@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use super::incoming::refusal;
-use super::media::{offer_of, with_sdp};
+use super::media::{Keys, offer_of, with_sdp};
 use super::{Call, EndReason, Output, State};
-use crate::sdp::Direction;
 use crate::sdp::negotiate;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
@@ -102,7 +101,7 @@ impl Call {
         }
         if offer_of(request).is_empty() {
             // RFC 3261 §14.2: a re-INVITE without an offer gets one.
-            if let Some(sdp) = self.our_offer(Direction::SendRecv) {
+            if let Some(sdp) = self.our_offer(Keys::Fresh) {
                 ok = with_sdp(ok, sdp);
             }
         } else {
@@ -166,8 +165,7 @@ impl Call {
         let Some(local) = self.next_local() else {
             return Err(negotiate::NegotiateError::NoAudio);
         };
-        let capabilities = &self.settings.capabilities;
-        match negotiate::answer(offer_of(request), capabilities, &local, Direction::SendRecv) {
+        match self.answered(offer_of(request), &local) {
             Ok((sdp, agreed)) => {
                 let sdp = self.settle(local, sdp);
                 self.agree(agreed);

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::media::request_with_sdp;
+use super::media::{Keys, request_with_sdp};
 use super::{Call, CallHandle, EndReason, Output, Settings, State, allows_update};
 use crate::app::AppSpec;
-use crate::sdp::Direction;
-use crate::sdp::negotiate;
 use crate::sip::dialog::{Dialog, Role};
 use crate::sip::header::{Name, Refresher};
 use crate::sip::message::{Request, Response};
@@ -77,7 +75,7 @@ impl Call {
     }
 
     pub(super) fn send_invite(&mut self, now: Instant) {
-        let Some(offer) = self.our_offer(Direction::SendRecv) else {
+        let Some(offer) = self.our_offer(Keys::Fresh) else {
             return;
         };
         let settings = self.timer_settings();
@@ -261,7 +259,7 @@ impl Call {
             response.body.clone()
         };
         let ours = self.offered.take().unwrap_or_default();
-        match negotiate::accept(&ours, &answer, &self.settings.capabilities) {
+        match self.accepted(&ours, &answer) {
             Ok(agreed) => {
                 self.agree(agreed);
                 self.session_agreed(response, now);
@@ -398,7 +396,7 @@ impl Call {
         let sdp = if update {
             None
         } else {
-            self.our_offer(Direction::SendRecv)
+            self.our_offer(Keys::AsTheyAre)
         };
         let contact = self.contact();
         let mut settings = self.timer_settings();
@@ -476,8 +474,7 @@ impl Call {
         let flow = self.target();
         self.outputs.push_back(Output::Ack(ack, flow));
         if let Some(ours) = self.offered.take()
-            && let Ok(agreed) =
-                negotiate::accept(&ours, &response.body, &self.settings.capabilities)
+            && let Ok(agreed) = self.accepted(&ours, &response.body)
         {
             self.agree(agreed);
         }

@@ -42,6 +42,7 @@ impl Report {
             "set_up_ms": self.set_up.map(milliseconds),
             "talked_ms": milliseconds(self.talked),
             "codec": self.codec,
+            "srtp": self.stats.as_ref().map(|stats| stats.secure),
             "trouble": self.trouble,
             "digits": self.digits,
         });
@@ -63,7 +64,12 @@ impl fmt::Display for Report {
             (None, reason) => writeln!(f, "no answer   {}", describe(reason))?,
         }
         if let (Some(stats), Some(codec)) = (&self.stats, self.codec) {
-            writeln!(f, "codec       {codec}")?;
+            let srtp = if stats.secure {
+                ", encrypted (SRTP)"
+            } else {
+                ""
+            };
+            writeln!(f, "codec       {codec}{srtp}")?;
             write_figures(f, stats)?;
         }
         if !self.digits.is_empty() {

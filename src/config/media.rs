@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::codec::{Codec, OpusSettings};
+use crate::sdp::SrtpPolicy;
+use crate::srtp::Suite;
 
 use super::codecs;
 use super::print::{Printer, seconds};
 use super::processing::Processing;
 use super::reader::{Table, integer, text};
 use super::signalling::{positive, to_i64};
+use super::srtp;
 
 /// `[media]`: RTP and the media threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,10 @@ pub struct Media {
     pub inband_dtmf: bool,
     /// Whether peers are asked for VoIP metrics (RFC 3611), and get ours.
     pub rtcp_xr: bool,
+    /// Whether media is encrypted, where the route does not say.
+    pub srtp: SrtpPolicy,
+    /// The suites of SRTP that may be used, preferred first.
+    pub srtp_suites: Vec<Suite>,
     /// `[media.processing]`: what is done to each party's audio.
     pub processing: Processing,
 }
@@ -107,6 +114,8 @@ impl Media {
         let inband_dtmf = table.boolean("inband_dtmf", true);
         let opus = codecs::read_opus(table.section("opus"));
         let rtcp_xr = table.boolean("rtcp_xr", true);
+        let srtp = srtp::read_policy(&mut table).unwrap_or(SrtpPolicy::Optional);
+        let srtp_suites = srtp::read_suites(&mut table);
         let processing = Processing::read(table.subsection("processing", "media.processing"));
         table.finish();
         Media {
@@ -122,6 +131,8 @@ impl Media {
             port_rest,
             inband_dtmf,
             rtcp_xr,
+            srtp,
+            srtp_suites,
             processing,
         }
     }
@@ -180,6 +191,18 @@ impl Media {
             "rtcp_xr",
             self.rtcp_xr,
             "Whether peers are asked for VoIP metrics (RFC 3611), and get ours if they ask too.",
+        );
+        out.key(
+            "srtp",
+            srtp::name(self.srtp),
+            "Whether media is encrypted (SRTP, keys in the signalling): \"off\", \"optional\" (where the\n\
+             other side can) or \"required\"; a route may say otherwise.",
+        );
+        let suites: Vec<&str> = self.srtp_suites.iter().map(|suite| suite.name()).collect();
+        out.list(
+            "srtp_suites",
+            &suites,
+            "The suites of SRTP that may be used, preferred first.",
         );
         codecs::print_opus(&self.opus, out);
         self.processing.print(out);

@@ -15,6 +15,7 @@ mod processing;
 mod reader;
 mod routes;
 mod signalling;
+mod srtp;
 mod transport;
 mod voicemail;
 

@@ -11,6 +11,8 @@ use super::media::{Conference, Recording};
 use super::menus::DEMO;
 use super::print::Printer;
 use super::reader::Table;
+use super::srtp;
+use crate::sdp::SrtpPolicy;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Route {
     pub pattern: Regex,
     /// Where the call has to come from; empty: anywhere.
     pub source: Vec<IpNet>,
+    /// Whether media is encrypted; none: as `media.srtp` says.
+    pub srtp: Option<SrtpPolicy>,
     /// What answers.
     pub app: AppConfig,
 }
@@ -73,6 +77,7 @@ impl Route {
             "a network such as \"192.0.2.0/24\", or an address",
             network,
         );
+        let srtp = srtp::read_policy(&mut table);
         let defaults = Defaults {
             templates: Templates::Groups(pattern.as_ref()),
             recording,
@@ -82,6 +87,7 @@ impl Route {
         Some(Route {
             pattern: pattern?,
             source,
+            srtp,
             app,
         })
     }
@@ -92,6 +98,9 @@ impl Route {
         if !self.source.is_empty() {
             out.list("source", &self.source, "Where the call comes from.");
         }
+        if let Some(policy) = self.srtp {
+            out.key("srtp", srtp::name(policy), "Whether media is encrypted.");
+        }
         out.key("app", self.app.name(), "What answers.");
         self.app.print(out);
     }
@@ -101,6 +110,7 @@ impl PartialEq for Route {
     fn eq(&self, other: &Self) -> bool {
         self.pattern.as_str() == other.pattern.as_str()
             && self.source == other.source
+            && self.srtp == other.srtp
             && self.app == other.app
     }
 }
@@ -146,6 +156,7 @@ pub fn builtin_routes(config: &Config) -> Vec<Route> {
             Some(Route {
                 pattern: anchored(user)?,
                 source: Vec::new(),
+                srtp: None,
                 app,
             })
         })

@@ -88,7 +88,7 @@ impl Leg {
             }
             Err(_) => statistics.invalid += 1,
         }
-        // RTCP is not authenticated: BYE ends nothing, the dialog does. The time-out is what
+        // RTCP is authenticated with SRTP alone: BYE ends nothing, the dialog does. The time-out is what
         // notices a peer that is gone.
         if bye {
             statistics.peer_bye = true;

@@ -1,7 +1,7 @@
 //! One party's media: socket packets <-> samples.
 //!
-//! rx: packet -> latch -> RTP session -> playout (jitter buffer, decoder, concealment) -> samples,
-//! tapped for the recording. tx: bridge, echo or player -> encoder -> packet. Owned by one media
+//! rx: packet -> transport (plain, or SRTP opened) -> latch -> RTP session -> playout (jitter buffer, decoder, concealment) -> samples,
+//! tapped for the recording. tx: bridge, echo or player -> encoder -> packet -> transport. Owned by one media
 //! worker; everything here after [`Leg::new`] runs on the media thread and allocates nothing.
 
 mod coding;
@@ -18,6 +18,7 @@ mod stats;
 pub mod tap;
 mod tick;
 mod transmit;
+mod transport;
 
 pub use coding::{Coding, CodingNeeds, EncodingKey, Reprocessing};
 pub use control::PeerReport;
@@ -26,6 +27,7 @@ pub use io::{Channel, MediaIo, TickTime};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use stats::{LegCounts, LegStats};
 pub use transmit::{HELD_SLOTS, Outgoing};
+pub use transport::Keying;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,6 +44,7 @@ use phase::ArrivalPhase;
 use player::{Play, PlayEnd, Player};
 use tap::{Tap, TapStop};
 use transmit::Transmit;
+use transport::Transport;
 
 /// Samples of a tick at the highest rate.
 pub const MAX_TICK: usize = FULLBAND as usize / 50;
@@ -86,6 +89,7 @@ pub struct Leg {
     digits: Digits,
     dial: Option<Box<Dial>>,
     transmit: Transmit,
+    transport: Transport,
     /// Samples of the media line that have passed, advanced by whole ticks.
     position: u64,
     begun: Option<MediaTime>,
@@ -135,6 +139,7 @@ impl Leg {
                 settings.first_timestamp,
                 params.codec,
             ),
+            transport: Transport::default(),
             position: 0,
             begun: None,
             last_tick: MediaTime::ZERO,
@@ -225,6 +230,11 @@ impl Leg {
         self.heard = now;
         self.timed_out = false;
         self.params = params;
+    }
+
+    /// Takes keys, or goes on without; what is no longer in use is left in `keying`.
+    pub fn rekey(&mut self, keying: &mut Keying, now: MediaTime) {
+        self.transport.rekey(keying, now);
     }
 
     /// Switches the processing of the audio; what is no longer in use is left in `to`. Another codec

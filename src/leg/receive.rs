@@ -1,4 +1,4 @@
-//! A leg's way in: datagram -> latch -> RTP session -> playout and digits; RTCP beside it.
+//! A leg's way in: datagram -> transport -> latch -> RTP session -> playout and digits; RTCP beside it.
 //!
 //! Sits after the socket, before [`Playout`](super::playout::Playout). rx is what the party sends.
 
@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::control::MAX_RTCP;
+use super::transport::Protocol;
 use super::{Channel, Leg, MediaIo, TickTime};
 use crate::audio::{MediaTime, TICK_MS};
 use crate::codec::Codec;
 use crate::rtp::latch::Verdict;
-use crate::rtp::packet::{self, Packet};
+use crate::rtp::packet::{Kind, Packet};
 use crate::rtp::redundancy;
 use crate::rtp::session::Accept;
+use crate::srtp::SrtpError;
 
 /// The static payload type of comfort noise at 8 kHz (RFC 3389 §4).
 const COMFORT_NOISE: u8 = 13;
@@ -33,10 +35,33 @@ impl Leg {
         arrival: MediaTime,
         time: TickTime,
     ) {
-        if packet::is_rtcp(data) {
-            self.on_rtcp_from(data, from, arrival, time);
-            return;
+        match Kind::of(data) {
+            Kind::Rtp => {}
+            Kind::Rtcp => return self.on_rtcp_from(data, from, arrival, time),
+            Kind::Other => {
+                self.statistics.invalid += 1;
+                return;
+            }
         }
+        // The transport lends its buffer for as long as the packet is looked at.
+        let mut transport = std::mem::take(&mut self.transport);
+        match transport.open(Protocol::Rtp, data, arrival) {
+            Ok(data) => self.on_rtp(data, from, arrival, time),
+            Err(error) => self.refused(error),
+        }
+        self.transport = transport;
+    }
+
+    /// A packet that is not authentic moves nothing: neither latch nor jitter nor time-out.
+    fn refused(&mut self, error: SrtpError) {
+        match error {
+            SrtpError::Malformed => self.statistics.invalid += 1,
+            SrtpError::Replayed => self.statistics.replayed += 1,
+            _ => self.statistics.unauthenticated += 1,
+        }
+    }
+
+    fn on_rtp(&mut self, data: &[u8], from: SocketAddr, arrival: MediaTime, time: TickTime) {
         let Ok(packet) = Packet::parse(data) else {
             self.statistics.invalid += 1;
             return;
@@ -150,9 +175,16 @@ impl Leg {
             self.statistics.foreign += 1;
             return;
         }
-        if self.on_rtcp(data, arrival, time.ntp_at(arrival)) {
-            self.rtcp_source = Some(from);
+        let mut transport = std::mem::take(&mut self.transport);
+        match transport.open(Protocol::Rtcp, data, arrival) {
+            Ok(data) => {
+                if self.on_rtcp(data, arrival, time.ntp_at(arrival)) {
+                    self.rtcp_source = Some(from);
+                }
+            }
+            Err(error) => self.refused(error),
         }
+        self.transport = transport;
     }
 
     pub(super) fn send_report<I: MediaIo>(&mut self, time: TickTime, bye: bool, io: &mut I) {
@@ -171,6 +203,10 @@ impl Leg {
         let Some(to) = to else { return };
         let mut buffer = [0u8; MAX_RTCP];
         let len = self.write_report(&mut buffer, time.now, time.ntp, bye);
-        io.send(self.id.index, channel, to, &buffer[..len]);
+        let index = self.id.index;
+        self.transport
+            .seal(Protocol::Rtcp, &buffer[..len], |packet| {
+                io.send(index, channel, to, packet);
+            });
     }
 }

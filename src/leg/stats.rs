@@ -25,6 +25,10 @@ pub struct LegCounts {
     pub invalid: u64,
     /// From an address that is not the peer's.
     pub foreign: u64,
+    /// Not protected with the key that was agreed on (SRTP), or altered: dropped unread.
+    pub unauthenticated: u64,
+    /// Protected, but seen before or too old to tell (SRTP).
+    pub replayed: u64,
     /// With a payload type that was not negotiated.
     pub unknown_type: u64,
     /// RTCP packets taken.
@@ -65,6 +69,8 @@ pub struct LegStats {
     pub peer: PeerReport,
     /// What was refused.
     pub counts: LegCounts,
+    /// Whether media is encrypted (SRTP).
+    pub secure: bool,
     /// Level and talk time.
     pub level: LevelStats,
     /// One way: half the round trip, one packet, the mean depth of the jitter buffer.
@@ -122,6 +128,7 @@ impl Leg {
             playout,
             peer: self.peer,
             counts,
+            secure: self.transport.is_secure(),
             level: self.level.stats(),
             delay,
             rating: (receive.packets > 0).then(|| emodel::rate(&connection)),

@@ -6,6 +6,7 @@ use super::dial::Dialled;
 use super::player::PlayStatus;
 use super::tap::TapStatus;
 use super::transmit::Format;
+use super::transport::Protocol;
 use super::{Channel, Leg, LegEvent, MAX_TICK, MediaIo, Outgoing, TickTime};
 use crate::audio::{MediaTime, TICK_MS, TICK_SAMPLES, gain};
 
@@ -191,9 +192,10 @@ impl Leg {
             payload_type: self.params.tx_payload_type,
             ptime_ms: self.params.codec.ptime_ms(self.params.ptime_ms),
         };
+        let transport = &mut self.transport;
         self.transmit
             .push(outgoing, self.position, format, &mut self.coding, |p| {
-                io.send(index, Channel::Rtp, to, p);
+                transport.seal(Protocol::Rtp, p, |p| io.send(index, Channel::Rtp, to, p));
             })
     }
 
@@ -227,8 +229,12 @@ impl Leg {
             && let Some(to) = self.latch.remote()
         {
             let index = self.id.index;
-            let mut send = |p: &[u8]| io.send(index, Channel::Rtp, to, p);
-            match self.dial_tick(made, &mut send) {
+            let mut transport = std::mem::take(&mut self.transport);
+            let dialling = self.dial_tick(made, &mut |p: &[u8]| {
+                transport.seal(Protocol::Rtp, p, |p| io.send(index, Channel::Rtp, to, p));
+            });
+            self.transport = transport;
+            match dialling {
                 Dialled::Audio | Dialled::Reports { audio: true, .. } => {}
                 Dialled::Reports { audio: false, .. } => return false,
                 Dialled::Tone => own = true,
@@ -297,8 +303,9 @@ impl Leg {
     pub fn tick_held<I: MediaIo>(&mut self, io: &mut I) {
         let index = self.id.index;
         if let Some(to) = self.latch.remote() {
+            let transport = &mut self.transport;
             self.transmit.flush_held(&self.coding, &mut |p: &[u8]| {
-                io.send(index, Channel::Rtp, to, p);
+                transport.seal(Protocol::Rtp, p, |p| io.send(index, Channel::Rtp, to, p));
             });
         }
     }

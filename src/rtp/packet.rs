@@ -91,6 +91,28 @@ pub fn write_header(buf: &mut [u8], header: &Header) -> usize {
     HEADER_LEN
 }
 
+/// What a datagram on the RTP port is, by its first bytes (RFC 7983, RFC 5761 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// RTP or SRTP: 128 to 191.
+    Rtp,
+    /// RTCP or SRTCP, muxed.
+    Rtcp,
+    /// STUN (0 to 3), DTLS (20 to 63), or nothing that we know.
+    Other,
+}
+
+impl Kind {
+    /// The kind of a datagram.
+    pub fn of(datagram: &[u8]) -> Self {
+        match datagram.first() {
+            Some(128..=191) if is_rtcp(datagram) => Kind::Rtcp,
+            Some(128..=191) => Kind::Rtp,
+            _ => Kind::Other,
+        }
+    }
+}
+
 /// Whether a datagram on a shared port is RTCP: packet types 192 to 223 (RFC 5761 §4).
 pub fn is_rtcp(datagram: &[u8]) -> bool {
     matches!(datagram, [first, kind, ..] if first >> 6 == 2 && (192..=223).contains(kind))
@@ -156,6 +178,23 @@ mod tests {
         assert!(!is_rtcp(&[0x80, 0x80 | 8, 0, 0])); // marker and PCMA
         assert!(!is_rtcp(&[0x00, 200])); // STUN
         assert!(!is_rtcp(&[0x80]));
+        let kinds = [
+            &[0x80, 200][..],
+            &[0x80, 0],
+            &[0xbf, 96],
+            &[0, 1],
+            &[22, 254],
+            &[],
+        ];
+        let expected = [
+            Kind::Rtcp,
+            Kind::Rtp,
+            Kind::Rtp,
+            Kind::Other,
+            Kind::Other,
+            Kind::Other,
+        ];
+        assert_eq!(kinds.map(Kind::of), expected);
     }
 
     proptest! {

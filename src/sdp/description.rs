@@ -137,10 +137,15 @@ impl Media {
 
     /// The value of the first attribute of this name.
     pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes(name).next()
+    }
+
+    /// The values of all attributes of this name.
+    pub fn attributes(&self, name: &str) -> impl Iterator<Item = &str> {
         self.attributes
             .iter()
-            .filter(|attribute| attribute.attribute.eq_ignore_ascii_case(name))
-            .find_map(|attribute| attribute.value.as_deref())
+            .filter(move |attribute| attribute.attribute.eq_ignore_ascii_case(name))
+            .filter_map(|attribute| attribute.value.as_deref())
     }
 
     /// Whether the stream has an attribute of this name.

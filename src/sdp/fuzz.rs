@@ -4,7 +4,16 @@ use std::net::Ipv4Addr;
 
 use crate::codec::Codec;
 
-use super::{Capabilities, Description, Direction, Local, accept, answer, offer, reject};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::srtp::Suite;
+
+use super::crypto::Crypto;
+use super::{
+    Agreed, Capabilities, Description, Direction, Local, Srtp, accept, accept_with, answer,
+    answer_with, offer, offer_with, reject,
+};
 
 /// Reads `bytes` as an offer and as an answer to ours; what we answer can be read, and has as
 /// many streams as the offer (RFC 3264 §6).
@@ -19,16 +28,69 @@ pub fn description(bytes: &[u8]) {
         ..Capabilities::default()
     };
     check(bytes, &everything);
+    for required in [false, true] {
+        secure(bytes, &everything, required);
+    }
 }
 
-fn check(bytes: &[u8], capabilities: &Capabilities) {
-    let local = Local {
-        address: Ipv4Addr::LOCALHOST.into(),
-        rtp_port: 10_000,
-        rtcp_port: 10_001,
-        session_id: 1,
-        version: 1,
+/// The same with SRTP: what is answered was offered, and no session is plain that must not be.
+fn secure(bytes: &[u8], capabilities: &Capabilities, required: bool) {
+    let keys = &mut StdRng::seed_from_u64(1);
+    let both = Direction::SendRecv;
+    let check = |agreed: &Agreed, theirs: &[u8]| {
+        let theirs = Description::parse(theirs).expect("it was read");
+        let media = &theirs.media()[agreed.audio_index];
+        let Some(security) = &agreed.security else {
+            assert!(!required, "plain, where SRTP is required");
+            return;
+        };
+        let line = Crypto {
+            tag: security.tag,
+            key: security.remote.clone(),
+        };
+        let mut lines = media.attributes("crypto").filter_map(Crypto::parse);
+        assert!(lines.any(|offered| offered == line), "nobody offered this");
+        assert_eq!(security.local.suite(), security.remote.suite());
     };
+    if let Ok((text, agreed)) = answer_with(
+        bytes,
+        capabilities,
+        &LOCAL,
+        both,
+        Some(srtp(required, keys)),
+    ) {
+        check(&agreed, bytes);
+        let ours = Description::parse(text.as_bytes()).expect("what we print can be read");
+        let crypto = ours.media()[agreed.audio_index]
+            .attributes("crypto")
+            .count();
+        assert_eq!(crypto, usize::from(agreed.security.is_some()));
+    }
+    let ours = offer_with(capabilities, &LOCAL, both, None, Some(srtp(required, keys)));
+    if let Ok(agreed) = accept_with(&ours, bytes, capabilities, required) {
+        check(&agreed, bytes);
+    }
+}
+
+fn srtp(required: bool, keys: &mut StdRng) -> Srtp<'_> {
+    Srtp {
+        suites: &Suite::ALL,
+        required,
+        current: None,
+        keys,
+    }
+}
+
+const LOCAL: Local = Local {
+    address: std::net::IpAddr::V4(Ipv4Addr::LOCALHOST),
+    rtp_port: 10_000,
+    rtcp_port: 10_001,
+    session_id: 1,
+    version: 1,
+};
+
+fn check(bytes: &[u8], capabilities: &Capabilities) {
+    let local = LOCAL;
     let offered = Description::parse(bytes);
     let whole = |text: &str| {
         let ours = Description::parse(text.as_bytes()).expect("what we print can be read");

@@ -3,6 +3,7 @@
 //! Sits between `sip` bodies and `call`: bytes of an offer or answer in, an [`Agreed`] and the
 //! text of our side out. Directions are the server's own: `SendOnly` means that antiphon sends.
 
+pub mod crypto;
 pub mod description;
 mod direction;
 pub mod fuzz;
@@ -11,6 +12,7 @@ pub mod negotiate;
 pub use description::{Description, SdpError};
 pub use direction::Direction;
 pub use negotiate::{
-    Agreed, Capabilities, Local, NegotiateError, PayloadMap, Redundancy, RejectedStream,
-    TelephoneEvent, accept, answer, offer, reject,
+    Agreed, Capabilities, Local, NegotiateError, PayloadMap, Profile, Redundancy, RejectedStream,
+    Security, Srtp, SrtpPolicy, TelephoneEvent, accept, accept_with, answer, answer_with, offer,
+    offer_with, reject,
 };

@@ -53,6 +53,7 @@ pub fn routes(config: &Config, prompts: &Prompts) -> Result<Routes, BuildError> 
             spec: parts.app(&route.app)?,
             pattern: route.pattern,
             sources: route.source,
+            srtp: route.srtp.unwrap_or(config.media.srtp),
         });
     }
     Ok(Routes(routes))

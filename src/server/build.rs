@@ -63,6 +63,8 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
             session_expires: config.sip.session_expires.unwrap_or_default(),
             min_se: config.sip.min_se,
             max_length: config.sip.max_call,
+            srtp: config.media.srtp,
+            srtp_suites: config.media.srtp_suites.clone(),
         },
         endpoint: endpoint::Settings {
             timers: Timers {

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::Rng;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -139,12 +140,11 @@ impl Core {
             descriptors,
             workers: build::workers(&config),
         };
+        let settings = build::switch_settings(&config, max_calls);
+        let mut switch = Switch::new(settings, routes, rng.random());
+        switch.set_key_source(StdRng::from_os_rng());
         Ok(Core {
-            switch: Switch::new(
-                build::switch_settings(&config, max_calls),
-                routes,
-                rng.random(),
-            ),
+            switch,
             net,
             security,
             net_events,

@@ -203,12 +203,7 @@ impl Cipher {
 
     /// Authenticates a compound RTCP packet, then decrypts it. Returns its length without tag and
     /// index. What is not authentic stays as it is.
-    pub fn open_rtcp(
-        &self,
-        packet: &mut [u8],
-        ssrc: u32,
-        word: u32,
-    ) -> Result<usize, SrtpError> {
+    pub fn open_rtcp(&self, packet: &mut [u8], ssrc: u32, word: u32) -> Result<usize, SrtpError> {
         let len = packet.len().checked_sub(self.tag_len() + RTCP_INDEX);
         let Some(len) = len.filter(|len| *len >= RTCP_CLEAR) else {
             return Err(SrtpError::Malformed);

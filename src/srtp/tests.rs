@@ -118,8 +118,10 @@ fn gcm_ciphers() -> [Cipher; 2] {
 
 #[test]
 fn rtp_of_rfc_7714_16() {
-    let clear = hex("8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976
-                     69736120 696e2070 61727465 73207472 6573");
+    let clear = hex(
+        "8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976
+                     69736120 696e2070 61727465 73207472 6573",
+    );
     let expected = [
         "8040f17b 8041f8d3 5501a0b2 f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5 0d294e6f
          42a5f47a 51c7d19b 36de3adf 8833 899d7f27 beb16a91 52cf765e e4390cce",
@@ -141,8 +143,10 @@ fn rtp_of_rfc_7714_16() {
 
 #[test]
 fn rtcp_of_rfc_7714_17() {
-    let clear = hex("81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61
-                     deadbeef deadbeef deadbeef deadbeef deadbeef");
+    let clear = hex(
+        "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61
+                     deadbeef deadbeef deadbeef deadbeef deadbeef",
+    );
     let expected = [
         "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1
          730d6fda 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4",
@@ -202,7 +206,10 @@ fn a_packet_altered_in_any_bit_is_refused_and_changes_nothing() {
 fn reordered_within_the_window_comes_in_once_and_beyond_never() {
     let key = master(Suite::AesCm128HmacSha1_80);
     let (mut out, mut inbound) = (Outbound::new(&key), Inbound::new(&key));
-    let packets: Vec<_> = (0..200u16).map(|n| sealed(&mut out, 65_400 + n.min(135))).take(136).collect();
+    let packets: Vec<_> = (0..200u16)
+        .map(|n| sealed(&mut out, 65_400 + n.min(135)))
+        .take(136)
+        .collect();
     let mut open = |n: usize| inbound.unprotect_rtp(&mut packets[n].clone());
     open(130).unwrap();
     for n in (3..130).rev() {
@@ -247,10 +254,7 @@ fn the_first_packet_may_be_behind_the_first_roll_over() {
 #[test]
 fn a_new_key_begins_at_zero_or_goes_on() {
     let [old, new] = [1, 2].map(|seed| {
-        MasterKey::random(
-            Suite::AesCm128HmacSha1_80,
-            &mut StdRng::seed_from_u64(seed),
-        )
+        MasterKey::random(Suite::AesCm128HmacSha1_80, &mut StdRng::seed_from_u64(seed))
     });
     let mut earlier = Inbound::new(&old);
     let mut out = Outbound::new(&old);
@@ -366,7 +370,10 @@ fn headers_with_all_that_may_be_in_them() {
     );
     let malformed = Err(SrtpError::Malformed);
     assert_eq!(out.protect_rtp(&mut packet, 20), malformed);
-    assert_eq!(Inbound::new(&key).unprotect_rtp(&mut packet[..27]), malformed);
+    assert_eq!(
+        Inbound::new(&key).unprotect_rtp(&mut packet[..27]),
+        malformed
+    );
     assert_eq!(Inbound::new(&key).unprotect_rtcp(&mut [0x80; 9]), malformed);
 }
 

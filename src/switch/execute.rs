@@ -6,10 +6,11 @@ use rand::Rng;
 
 use super::{Event, LegPlace, Output, Summary, Switch};
 use crate::app::AppSpec;
+use crate::audio::MediaTime;
 use crate::audio::process::ProcessSettings;
 use crate::call::{self, CallHandle, EndReason};
 use crate::codec::CodecError;
-use crate::leg::{CodingNeeds, Leg, LegId, LegParams, LegSettings, Reprocessing};
+use crate::leg::{CodingNeeds, Keying, Leg, LegId, LegParams, LegSettings, Reprocessing};
 use crate::sip::message::Request;
 use crate::sip::method::Method;
 use crate::sip::transport::Flow;
@@ -57,8 +58,11 @@ impl Switch {
                     self.dialogs.insert(id, handle);
                 }
             }
-            Out::OpenLeg(params) => self.open_leg(handle, params),
+            Out::OpenLeg(params, keying) => self.open_leg(handle, params, keying),
             Out::ConfigureLeg(params) => self.configure_leg(handle, params),
+            Out::SecureLeg(keying) => {
+                self.media(handle, |leg| Command::Secure(leg, keying));
+            }
             Out::CloseLeg => {
                 self.media(handle, Command::Close);
             }
@@ -138,7 +142,7 @@ impl Switch {
 
     /// A leg on the room's worker where the call goes to a conference, else on the one with the
     /// fewest.
-    fn open_leg(&mut self, handle: CallHandle, params: LegParams) {
+    fn open_leg(&mut self, handle: CallHandle, params: LegParams, keying: Option<Box<Keying>>) {
         let Some(entry) = self.calls.get(&handle) else {
             return;
         };
@@ -162,7 +166,9 @@ impl Switch {
         let id = LegId { index, generation };
         let settings = LegSettings {
             ssrc: self.rng.random(),
-            first_sequence: self.rng.random(),
+            // RFC 3711 §3.3.1: below 2^15, or a receiver that misses the first packets might miss the
+            // roll-over.
+            first_sequence: self.rng.random::<u16>() >> 1,
             first_timestamp: self.rng.random(),
             cname: format!("{:016x}", self.rng.random::<u64>()),
             jitter_max_ms: self.settings.jitter_max_ms,
@@ -178,6 +184,9 @@ impl Switch {
                 return;
             }
         };
+        if let Some(mut keying) = keying {
+            leg.rekey(&mut keying, MediaTime::ZERO);
+        }
         self.legs.insert((worker, id), handle);
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.leg = Some(LegPlace { worker, leg: id });

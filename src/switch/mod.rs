@@ -147,6 +147,8 @@ pub struct Switch {
     next_recording: u64,
     accepting: bool,
     rng: StdRng,
+    /// Where keys come from.
+    keys: StdRng,
     /// Calls whose outputs are to be carried out.
     touched: VecDeque<CallHandle>,
     outputs: VecDeque<Output>,
@@ -176,11 +178,17 @@ impl Switch {
             next_call: 1,
             next_recording: 1,
             accepting: true,
+            keys: StdRng::seed_from_u64(!seed),
             rng,
             touched: VecDeque::new(),
             outputs: VecDeque::new(),
             settings,
         }
+    }
+
+    /// Has keys come from here: the seed of [`Switch::new`] is too short for secrets.
+    pub fn set_key_source(&mut self, keys: StdRng) {
+        self.keys = keys;
     }
 
     /// Puts other routes in force for calls to come.
@@ -367,7 +375,7 @@ impl Switch {
         };
         entry
             .call
-            .media_ready(rtp_port, rtcp_port, now, &mut self.rng);
+            .media_ready((rtp_port, rtcp_port), now, &mut self.rng, &mut self.keys);
         self.touched.push_back(handle);
     }
 

@@ -6,6 +6,7 @@ use super::{Event, Output, Switch};
 use crate::app::{AnnouncementSpec, AppSpec, VoicemailTask};
 use crate::call::{Call, CallHandle};
 use crate::endpoint;
+use crate::sdp::SrtpPolicy;
 use crate::sip::dialog::DialogId;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
@@ -132,9 +133,9 @@ impl Switch {
             .unwrap_or_default();
         let spec = self
             .admit(&user, flow)
-            .and_then(|spec| with_parameters(spec, uri.as_ref()));
-        let spec = match spec {
-            Ok(spec) => spec,
+            .and_then(|(spec, srtp)| Ok((with_parameters(spec, uri.as_ref())?, srtp)));
+        let (spec, srtp) = match spec {
+            Ok(found) => found,
             Err((status, reason)) => {
                 let mut response = Response::to(request, status);
                 if status == 503 {
@@ -151,7 +152,7 @@ impl Switch {
         };
         let handle = self.next_handle();
         let tag = self.endpoint.new_tag();
-        let call = Call::incoming(
+        let mut call = Call::incoming(
             handle,
             self.call_settings.clone(),
             spec,
@@ -161,6 +162,7 @@ impl Switch {
             tag.clone(),
             now,
         );
+        call.set_srtp(srtp);
         self.endpoint.set_tag(transaction, &tag);
         let source = endpoint::subscriber(flow.remote.ip());
         self.invites.insert(transaction, handle, source);
@@ -180,7 +182,7 @@ impl Switch {
     }
 
     /// Whether a call may begin, and what it is to do.
-    fn admit(&self, user: &str, flow: Flow) -> Result<AppSpec, Refusal> {
+    fn admit(&self, user: &str, flow: Flow) -> Result<(AppSpec, SrtpPolicy), Refusal> {
         let source = endpoint::subscriber(flow.remote.ip());
         if !self.accepting
             || self.calls.len() >= self.settings.max_calls
@@ -188,8 +190,8 @@ impl Switch {
         {
             return Err((503, None));
         }
-        let spec = self.routes.resolve(user, flow.remote.ip());
-        let spec = spec.ok_or((404, None))?;
+        let found = self.routes.find(user, flow.remote.ip());
+        let (spec, srtp) = found.ok_or((404, None))?;
         if let AppSpec::Conference(conference) = &spec {
             match self.rooms.get(&conference.room) {
                 Some(room) if !room.has_room() => return Err((486, None)),
@@ -197,7 +199,7 @@ impl Switch {
                 _ => {}
             }
         }
-        Ok(spec)
+        Ok((spec, srtp))
     }
 
     /// RFC 3261 §11.2: what an INVITE would get, and what we can do.

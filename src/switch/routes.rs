@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use regex::{Captures, Regex};
 
 use crate::app::{AppSpec, ConferenceSpec, RecordSpec, VoicemailSpec};
+use crate::sdp::SrtpPolicy;
 
 /// One row: the first that matches decides.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Route {
     pub pattern: Regex,
     /// Networks that the call must come from; empty: any.
     pub sources: Vec<IpNet>,
+    /// Whether media is encrypted.
+    pub srtp: SrtpPolicy,
     /// What happens. `$1`, `${name}` in a room or file name stand for the pattern's groups.
     pub spec: AppSpec,
 }
@@ -26,6 +29,11 @@ pub struct Routes(pub Vec<Route>);
 impl Routes {
     /// The application for a dialled user, if there is one.
     pub fn resolve(&self, user: &str, source: IpAddr) -> Option<AppSpec> {
+        self.find(user, source).map(|(spec, _)| spec)
+    }
+
+    /// The same, and whether media is encrypted.
+    pub fn find(&self, user: &str, source: IpAddr) -> Option<(AppSpec, SrtpPolicy)> {
         // A peer on a dual-stack socket is the same peer.
         let source = source.to_canonical();
         self.0.iter().find_map(|route| {
@@ -33,7 +41,7 @@ impl Routes {
             let whole = groups.get(0)?;
             let matches = whole.len() == user.len()
                 && (route.sources.is_empty() || route.sources.iter().any(|n| n.contains(&source)));
-            matches.then(|| expand(&route.spec, &groups))
+            matches.then(|| (expand(&route.spec, &groups), route.srtp))
         })
     }
 }
@@ -84,6 +92,7 @@ mod tests {
         let row = |pattern, room| Route {
             pattern: anchored(pattern).unwrap(),
             sources: Vec::new(),
+            srtp: SrtpPolicy::Off,
             spec: conference(room),
         };
         Routes(vec![
@@ -118,6 +127,7 @@ mod tests {
             Route {
                 pattern: anchored("600").unwrap(),
                 sources: vec!["10.0.0.0/8".parse().unwrap()],
+                srtp: SrtpPolicy::Off,
                 spec: AppSpec::Echo,
             },
         );

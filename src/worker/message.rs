@@ -5,7 +5,7 @@ use crate::bridge::{Bridge, Port};
 use crate::codec::CodecError;
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
-use crate::leg::{Coding, Dial, Leg, LegEvent, LegId, LegParams, LegStats, Reprocessing};
+use crate::leg::{Coding, Dial, Keying, Leg, LegEvent, LegId, LegParams, LegStats, Reprocessing};
 
 use super::shared::SharedEncoder;
 
@@ -54,6 +54,8 @@ pub enum Command {
     Detach(LegId),
     /// What a re-INVITE or UPDATE decided, and what another codec needs.
     Configure(LegId, LegParams, Option<Box<Recoding>>),
+    /// Keys for SRTP, others than before, or no encryption any more.
+    Secure(LegId, Box<Keying>),
     /// Other processing of the audio.
     Process(LegId, Box<Reprocessing>),
     /// A new bridge.
@@ -99,6 +101,7 @@ impl Command {
             Command::Close(_) => Command::Close(id),
             Command::Detach(_) => Command::Detach(id),
             Command::Configure(_, params, recoding) => Command::Configure(id, params, recoding),
+            Command::Secure(_, keying) => Command::Secure(id, keying),
             Command::Process(_, to) => Command::Process(id, to),
             Command::Join {
                 bridge,
@@ -155,6 +158,8 @@ pub enum Freed {
     Dial(Box<Dial>),
     /// What was in use before another codec.
     Recoding(Box<Recoding>),
+    /// Keys that are no longer in use.
+    Keying(Box<Keying>),
     /// Processing that is no longer in use.
     Reprocessing(Box<Reprocessing>),
     /// An encoder that a room had already, or has no more use for.

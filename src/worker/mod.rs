@@ -170,6 +170,12 @@ impl Worker {
             Command::Configure(id, params, recoding) => {
                 self.configure(id, params, recoding, time);
             }
+            Command::Secure(id, mut keying) => {
+                if let Some(seat) = self.seat(id) {
+                    seat.leg.rekey(&mut keying, time.now);
+                }
+                self.outbox.tell(Event::Freed(Freed::Keying(keying)));
+            }
             Command::Process(id, mut to) => {
                 if let Some(seat) = self.seat(id) {
                     seat.leg.reprocess(&mut to);

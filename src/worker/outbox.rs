@@ -13,8 +13,8 @@ use crate::audio::MediaTime;
 use crate::leg::{Leg, LegEvent};
 
 /// Events that can be waiting for each leg: a play's end, a recording's, a dial's, the time-out, a
-/// refused join, freed memory (ports, encoders, codecs), the statistics, the move and the close.
-const EVENTS_PER_LEG: usize = 15;
+/// refused join, freed memory (ports, encoders, codecs, keys), the statistics, the move and the close.
+const EVENTS_PER_LEG: usize = 16;
 /// Digits on top of these, per leg.
 const DIGITS_PER_LEG: usize = 2;
 /// For bridges.

@@ -14,10 +14,11 @@ use antiphon::dtmf::Digit;
 use antiphon::leg::player::{Play, PlayEndReason};
 use antiphon::leg::tap::{RecordFrame, Tap, TapSettings, TapStop};
 use antiphon::leg::{
-    Dial, DialEnd, DialMethod, DigitString, EventFormat, Leg, LegEvent, LegId, LegParams,
+    Dial, DialEnd, DialMethod, DigitString, EventFormat, Keying, Leg, LegEvent, LegId, LegParams,
     LegSettings, Reprocessing,
 };
-use antiphon::worker::{BridgeId, Command, Event, Recoding, SharedEncoder};
+use antiphon::srtp::MasterKey;
+use antiphon::worker::{BridgeId, Command, Event, Freed, Recoding, SharedEncoder};
 use crossbeam_channel::Sender;
 
 use crate::party::{OPUS, REDUNDANT, TELEPHONE_EVENT};
@@ -32,6 +33,10 @@ pub struct Tellings {
     pub joins_refused: u64,
     pub ports_freed: u64,
     pub others_freed: u64,
+    pub keys_freed: u64,
+    pub secure_packets: u64,
+    pub unauthenticated: u64,
+    pub replayed: u64,
     pub finished: u64,
     pub stopped: u64,
     pub replaced: u64,
@@ -64,6 +69,8 @@ pub struct Director {
     moving: Vec<Box<Leg>>,
     prompt: Arc<[i16]>,
     counter: u64,
+    /// What everybody encrypts with who does.
+    key: Option<MasterKey>,
     pub told: Tellings,
 }
 
@@ -78,8 +85,27 @@ impl Director {
             moving: Vec::new(),
             prompt: (0..3000).map(|i| (i * 7 % 9000) as i16).collect(),
             counter: 0,
+            key: None,
             told: Tellings::default(),
         }
+    }
+
+    /// Legs at even places are encrypted from now on, with this key both ways.
+    pub fn secure(mut self, key: MasterKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Keys for a leg at this place: the same once more, so that the packets still fit; at times one
+    /// direction alone, or none.
+    fn keying(&mut self, index: u32) -> Option<Box<Keying>> {
+        let key = self.key.clone().filter(|_| index.is_multiple_of(2))?;
+        Some(match self.random.below(10) {
+            0 => Keying::plain(),
+            1 => Keying::srtp(None, None),
+            2 => Keying::srtp(None, Some(&key)),
+            _ => Keying::srtp(Some(&key), Some(&key)),
+        })
     }
 
     /// The next thing that happens. `peer` tells where a leg's party is.
@@ -123,6 +149,9 @@ impl Director {
                 let recoding = (self.random.below(8) > 0)
                     .then(|| Recoding::new(&params, 200, self.process()).unwrap());
                 Command::Configure(leg, params, recoding)
+            }
+            92..93 if self.key.is_some() && self.random.below(2) == 0 => {
+                Command::Secure(leg, self.keying(index)?)
             }
             92..93 => {
                 let rate = self.random.pick(&[8000, 16_000, 48_000]);
@@ -168,6 +197,11 @@ impl Director {
                 told.packets_sent += stats.send.packets;
                 told.reports_received += stats.counts.rtcp_received;
                 told.metrics_sent += stats.counts.xr_sent;
+                if stats.secure {
+                    told.secure_packets += stats.receive.packets;
+                    told.unauthenticated += stats.counts.unauthenticated;
+                    told.replayed += stats.counts.replayed;
+                }
                 let seat = &mut self.legs[leg.id().index as usize];
                 assert_eq!(seat.0, leg.id().generation);
                 *seat = (seat.0 + 1, false);
@@ -187,7 +221,8 @@ impl Director {
                 self.bridges[id.index as usize] = (id.generation + 1, false);
             }
             Event::JoinRefused(..) => told.joins_refused += 1,
-            Event::Freed(antiphon::worker::Freed::Port(_)) => told.ports_freed += 1,
+            Event::Freed(Freed::Port(_)) => told.ports_freed += 1,
+            Event::Freed(Freed::Keying(_)) => told.keys_freed += 1,
             Event::Freed(_) => told.others_freed += 1,
             Event::Leg(_, LegEvent::MediaTimeout) => told.media_timeouts += 1,
             Event::Leg(leg, LegEvent::PlayEnded(_, end)) => {
@@ -245,7 +280,11 @@ impl Director {
             process: self.process(),
         };
         let params = self.params(peer);
-        Command::Open(Box::new(Leg::new(id, params, settings).unwrap()))
+        let mut leg = Box::new(Leg::new(id, params, settings).unwrap());
+        if let Some(mut keying) = self.keying(id.index) {
+            leg.rekey(&mut keying, MediaTime::ZERO);
+        }
+        Command::Open(leg)
     }
 
     fn params(&mut self, peer: SocketAddr) -> LegParams {

@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 
 use antiphon::audio::MediaTime;
 use antiphon::leg::{Channel, MediaIo, TickTime};
+use antiphon::srtp::{MAX_OVERHEAD, MasterKey, Outbound, SrtpError, Suite};
 use antiphon::worker::{Command, Worker, WorkerCounts};
 use crossbeam_channel::bounded;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use crate::director::{Director, Tellings};
-use crate::party::Party;
+use crate::party::{Datagram, Party};
 use crate::random::Random;
 use crate::tally::{Logs, Tally};
 
@@ -26,8 +29,24 @@ struct Net {
     parties: Vec<Party>,
     now_ms: u64,
     sent: Sent,
+    /// What the parties of legs at even places encrypt with.
+    key: MasterKey,
     /// RTCP that waits until its socket is read.
-    rtcp: Vec<([u8; 512], usize)>,
+    rtcp: Vec<([u8; 640], usize)>,
+}
+
+/// Each packet as the first under the key: it needs no state and takes no memory. What is no packet
+/// stays what it is.
+fn protect<'a>(key: &MasterKey, datagram: &Datagram<'a>, room: &'a mut [u8]) -> &'a [u8] {
+    let bytes = datagram.bytes;
+    room[..bytes.len()].copy_from_slice(bytes);
+    let room = &mut room[..bytes.len() + MAX_OVERHEAD];
+    let mut out = Outbound::new(key);
+    let sealed: Result<usize, SrtpError> = match datagram.channel {
+        Channel::Rtp => out.protect_rtp(room, bytes.len()),
+        Channel::Rtcp => out.protect_rtcp(room, bytes.len()),
+    };
+    sealed.map_or(bytes, |len| &room[..len])
 }
 
 pub fn peer(leg: u32) -> SocketAddr {
@@ -50,8 +69,13 @@ impl MediaIo for Net {
             }
             return;
         }
+        let key = &self.key;
+        let mut room = [0; 2048];
         self.parties[leg as usize].poll(self.now_ms, |datagram| {
-            let bytes = datagram.bytes;
+            let mut bytes = datagram.bytes;
+            if leg.is_multiple_of(2) {
+                bytes = protect(key, &datagram, &mut room);
+            }
             if datagram.channel == Channel::Rtcp {
                 waiting.0[..bytes.len()].copy_from_slice(bytes);
                 waiting.1 = bytes.len();
@@ -96,14 +120,17 @@ pub fn run(
     let (event_tx, event_rx) = bounded(events);
     let (frames, recorder) = bounded(64);
     let mut worker = Worker::new(legs, bridges, event_tx);
-    let mut director = Director::new(seed, legs, bridges, frames);
+    let suite = Suite::ALL[seed as usize % 4];
+    let key = MasterKey::random(suite, &mut StdRng::seed_from_u64(seed));
+    let mut director = Director::new(seed, legs, bridges, frames).secure(key.clone());
     let mut net = Net {
         parties: (0..legs as u64)
             .map(|i| Party::new(seed ^ i << 32))
             .collect(),
         now_ms: 0,
         sent: Sent::default(),
-        rtcp: vec![([0; 512], 0); legs],
+        key,
+        rtcp: vec![([0; 640], 0); legs],
     };
     let mut random = Random::new(!seed);
     let mut commands: VecDeque<Command> = VecDeque::new();

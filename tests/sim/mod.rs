@@ -28,8 +28,10 @@ use antiphon::app::{
 };
 use antiphon::call::CallHandle;
 use antiphon::leg::tap::RecordFrame;
+use antiphon::sdp::SrtpPolicy;
 use antiphon::sdp::negotiate::Capabilities;
 use antiphon::sip::transport::{Advertised, Flow, Transport};
+use antiphon::srtp::Suite;
 use antiphon::store::prompts::Prompts;
 use antiphon::switch::routes::{Route, Routes, anchored};
 use antiphon::switch::{self, Event, Switch};
@@ -78,6 +80,8 @@ pub fn settings() -> switch::Settings {
             session_expires: Duration::from_mins(30),
             min_se: Duration::from_secs(90),
             max_length: Duration::from_hours(4),
+            srtp: SrtpPolicy::Optional,
+            srtp_suites: Suite::ALL.to_vec(),
         },
         endpoint: endpoint::Settings::default(),
         registration: sip::registration::Settings::default(),
@@ -118,6 +122,7 @@ pub fn routes() -> Routes {
     let row = |pattern, spec| Route {
         pattern: anchored(pattern).unwrap(),
         sources: Vec::new(),
+        srtp: SrtpPolicy::Optional,
         spec,
     };
     Routes(vec![

@@ -4,7 +4,7 @@ use crate::codec::Codec;
 use crate::sdp::{Description, Direction, description::Media};
 
 use super::format::{self, Formats};
-use super::{Agreed, Capabilities, NegotiateError, TelephoneEvent};
+use super::{Agreed, Capabilities, NegotiateError, Profile, TelephoneEvent, security};
 
 /// Takes the answer to an offer that [`offer`](super::offer) wrote.
 ///
@@ -15,12 +15,22 @@ pub fn accept(
     answer: &[u8],
     capabilities: &Capabilities,
 ) -> Result<Agreed, NegotiateError> {
+    accept_with(our_offer, answer, capabilities, false)
+}
+
+/// The same; without SRTP there is no agreement where it is `srtp_required`.
+pub fn accept_with(
+    our_offer: &str,
+    answer: &[u8],
+    capabilities: &Capabilities,
+    srtp_required: bool,
+) -> Result<Agreed, NegotiateError> {
     let ours = Description::parse(our_offer.as_bytes())?;
     let theirs = Description::parse(answer)?;
     if ours.media().len() != theirs.media().len() {
         return Err(NegotiateError::Mismatch("other number of streams"));
     }
-    let (index, offered) = format::choose(&ours, capabilities)?;
+    let (index, offered, _) = format::choose(&ours, capabilities, Profile::of)?;
     for (our, their) in ours.media().iter().zip(theirs.media()) {
         check_stream(our, their)?;
     }
@@ -34,6 +44,7 @@ pub fn accept(
     let (tx_payload_type, codec) =
         first_common(&offered, &answered).ok_or(NegotiateError::NoCommonCodec)?;
 
+    let security = security::accept(our, their, srtp_required)?;
     let their_direction = format::effective_direction(their);
     let rtcp_mux = our.has_attribute("rtcp-mux")
         && their.has_attribute("rtcp-mux")
@@ -62,6 +73,7 @@ pub fn accept(
         },
         rtcp_mux,
         voip_metrics: capabilities.voip_metrics && their.wants_voip_metrics(),
+        security,
         remote_hold: is_hold(our.direction, their_direction),
         audio_index: index,
         rejected: format::others(&ours, index),

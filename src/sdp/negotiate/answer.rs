@@ -3,7 +3,11 @@
 use crate::sdp::{Description, Direction};
 
 use super::format::{self, Formats};
-use super::{Agreed, Capabilities, Local, NegotiateError, RejectedStream, TelephoneEvent, write};
+use super::{
+    Agreed, Capabilities, Local, NegotiateError, Profile, RejectedStream, Srtp, TelephoneEvent,
+    security, write,
+};
+use crate::sdp::crypto::Crypto;
 
 /// Answers an offer: the text of the answer, and what it agrees to.
 ///
@@ -15,9 +19,30 @@ pub fn answer(
     local: &Local,
     wanted: Direction,
 ) -> Result<(String, Agreed), NegotiateError> {
+    answer_with(offer, capabilities, local, wanted, None)
+}
+
+/// The same, with SRTP where that is not `None`: what is offered with a key is answered with one,
+/// and of two streams the first counts, encrypted or not, unless SRTP is required.
+pub fn answer_with(
+    offer: &[u8],
+    capabilities: &Capabilities,
+    local: &Local,
+    wanted: Direction,
+    mut srtp: Option<Srtp<'_>>,
+) -> Result<(String, Agreed), NegotiateError> {
     let offer = Description::parse(offer)?;
-    let (index, formats) = format::choose(&offer, capabilities)?;
-    let agreed = agree(&offer, index, &formats, capabilities, wanted)?;
+    let (index, formats, line) = format::choose(&offer, capabilities, |media| {
+        security::choose(media, srtp.as_ref())
+    })?;
+    let mut agreed = agree(&offer, index, &formats, capabilities, wanted)?;
+    if let (Some(line), Some(srtp), Some(media)) = (line, &mut srtp, offer.media().get(index)) {
+        agreed.security = Some(security::answer(line, Profile::of(media)?, srtp));
+    }
+    let crypto: Option<Crypto> = agreed.security.as_ref().map(|security| Crypto {
+        tag: security.tag,
+        key: security.local.clone(),
+    });
 
     let mut text = write::session(local, offer.time());
     for (other, media) in offer.media().iter().enumerate() {
@@ -28,6 +53,7 @@ pub fn answer(
         let events = formats.telephone_event(agreed.codec);
         let audio = write::Audio {
             proto: &media.proto,
+            crypto: crypto.as_slice(),
             codecs: &formats.codecs,
             opus: &capabilities.opus,
             telephone_events: events.as_slice(),
@@ -95,6 +121,7 @@ fn agree(
         },
         rtcp_mux,
         voip_metrics: capabilities.voip_metrics && media.wants_voip_metrics(),
+        security: None,
         remote_hold: !theirs.receives(),
         audio_index: index,
         rejected: format::others(offer, index),

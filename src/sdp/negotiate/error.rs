@@ -14,7 +14,13 @@ pub enum NegotiateError {
     /// Audio, but in no format that we have.
     #[error("no common codec")]
     NoCommonCodec,
-    /// Audio only over a transport that we do not have (SRTP, for example).
+    /// SRTP, but with no `a=crypto` that we can do.
+    #[error("no usable a=crypto for SRTP")]
+    NoCrypto,
+    /// Plain RTP, where the policy wants SRTP.
+    #[error("SRTP is required")]
+    SrtpRequired,
+    /// Audio only over a transport that we do not have, or that the policy forbids.
     #[error("unsupported media transport {0}")]
     UnsupportedTransport(String),
     /// An answer that does not fit the offer it answers.
@@ -35,10 +41,12 @@ impl NegotiateError {
     /// inside quotes.
     pub fn warning(&self) -> (u16, String) {
         let code = match self {
-            NegotiateError::Syntax(_) | NegotiateError::Mismatch(_) => 399,
+            NegotiateError::Syntax(_) | NegotiateError::Mismatch(_) | NegotiateError::NoCrypto => {
+                399
+            }
             NegotiateError::NoAudio => 304,
             NegotiateError::NoCommonCodec => 305,
-            NegotiateError::UnsupportedTransport(_) => 302,
+            NegotiateError::UnsupportedTransport(_) | NegotiateError::SrtpRequired => 302,
         };
         let text = self
             .to_string()

@@ -154,34 +154,34 @@ pub(super) fn allow_comfort_noise(codecs: &[(u8, Codec)]) -> bool {
         .any(|(_, codec)| codec.sample_rate() == NARROWBAND)
 }
 
-/// The stream of a description that we can serve, and why not if there is none.
-pub(super) fn choose(
+/// The stream of a description that we can serve, with what `admit` says of it, and why not if there
+/// is none.
+pub(super) fn choose<T>(
     description: &Description,
     capabilities: &Capabilities,
-) -> Result<(usize, Formats), NegotiateError> {
+    admit: impl Fn(&Media) -> Result<T, NegotiateError>,
+) -> Result<(usize, Formats, T), NegotiateError> {
     let mut failure = NegotiateError::NoAudio;
     for (index, media) in description.media().iter().enumerate() {
         if !media.is_audio() || media.port == 0 {
             continue;
         }
-        if !is_plain_rtp(&media.proto) {
-            if failure == NegotiateError::NoAudio {
-                failure = NegotiateError::UnsupportedTransport(media.proto.clone());
+        let admitted = match admit(media) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                if failure == NegotiateError::NoAudio {
+                    failure = error;
+                }
+                continue;
             }
-            continue;
-        }
+        };
         let formats = Formats::read(media, capabilities);
         if !formats.codecs.is_empty() {
-            return Ok((index, formats));
+            return Ok((index, formats, admitted));
         }
         failure = NegotiateError::NoCommonCodec;
     }
     Err(failure)
-}
-
-/// `AVPF` promises nothing that plain RTP does not do (RFC 4585 §3.1): feedback stays optional.
-pub(super) fn is_plain_rtp(proto: &str) -> bool {
-    proto.eq_ignore_ascii_case("RTP/AVP") || proto.eq_ignore_ascii_case("RTP/AVPF")
 }
 
 /// The streams of a description but the one at `index`.

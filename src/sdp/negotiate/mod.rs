@@ -3,6 +3,7 @@
 //! Three entry points, all pure functions of text: [`answer`] for an offer that came in,
 //! [`offer`] for one of ours, and [`accept`] for the answer to it. One audio stream is served;
 //! every other stream is kept in its place with port 0.
+//! The three are plain RTP; beside each stands one that may agree on SRTP.
 
 mod accept;
 mod answer;
@@ -11,6 +12,7 @@ mod format;
 mod offer;
 mod opus;
 mod redundancy;
+mod security;
 mod write;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,11 +21,12 @@ use crate::codec::{Codec, OpusSettings};
 
 use super::Direction;
 
-pub use accept::accept;
-pub use answer::{answer, reject};
+pub use accept::{accept, accept_with};
+pub use answer::{answer, answer_with, reject};
 pub use error::NegotiateError;
-pub use offer::offer;
+pub use offer::{offer, offer_with};
 pub use redundancy::Redundancy;
+pub use security::{Profile, Security, Srtp, SrtpPolicy};
 
 /// What antiphon is willing to do in a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +109,8 @@ pub struct Agreed {
     pub rtcp_mux: bool,
     /// Whether the peer asks for VoIP metrics in RTCP, and we exchange them.
     pub voip_metrics: bool,
+    /// SRTP with these keys; none: plain RTP.
+    pub security: Option<Security>,
     /// Whether the peer has put us on hold, in either style.
     pub remote_hold: bool,
     /// The place of the audio stream among the session's streams.

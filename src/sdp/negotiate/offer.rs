@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::sdp::Direction;
 
-use super::{Agreed, Capabilities, Local, PayloadMap, Redundancy, format, write};
+use super::{Agreed, Capabilities, Local, PayloadMap, Redundancy, Srtp, format, security, write};
 
 /// The text of our offer. With `previous` it is one within a session: payload numbers, the
 /// codec in use and the places of all streams are kept.
@@ -13,6 +13,20 @@ pub fn offer(
     direction: Direction,
     previous: Option<&Agreed>,
 ) -> String {
+    offer_with(capabilities, local, direction, previous, None)
+}
+
+/// The same, with SRTP where that is not `None`: by profile where it is required, else as phones do
+/// it that can do both, with keys beside plain RTP. A session that is plain stays so.
+pub fn offer_with(
+    capabilities: &Capabilities,
+    local: &Local,
+    direction: Direction,
+    previous: Option<&Agreed>,
+    mut srtp: Option<Srtp<'_>>,
+) -> String {
+    let profile = previous.map(|agreed| agreed.security.as_ref().map(|s| s.profile));
+    let (profile, crypto) = security::offer(profile, srtp.as_mut());
     let codecs = offered_codecs(capabilities, previous);
     let telephone_events = if capabilities.telephone_event {
         event_formats(&codecs, previous)
@@ -21,7 +35,8 @@ pub fn offer(
     };
     let redundancy = redundancy(&codecs, capabilities, previous);
     let audio = write::Audio {
-        proto: "RTP/AVP",
+        proto: profile.name(),
+        crypto: &crypto,
         codecs: &codecs,
         opus: &capabilities.opus,
         telephone_events: &telephone_events,

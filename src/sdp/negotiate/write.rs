@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::codec::{Codec, OpusSettings};
 use crate::sdp::Direction;
+use crate::sdp::crypto::Crypto;
 
 use super::format::COMFORT_NOISE;
 use super::{Local, Redundancy, RejectedStream, opus};
@@ -12,6 +13,7 @@ use super::{Local, Redundancy, RejectedStream, opus};
 /// Our audio stream.
 pub(super) struct Audio<'a> {
     pub(super) proto: &'a str,
+    pub(super) crypto: &'a [Crypto],
     pub(super) codecs: &'a [(u8, Codec)],
     /// What we like to receive of Opus.
     pub(super) opus: &'a OpusSettings,
@@ -99,6 +101,9 @@ pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
         "a=ptime:{}\r\na={}\r\n",
         audio.ptime_ms, audio.direction
     );
+    for crypto in audio.crypto {
+        let _ = write!(text, "a=crypto:{crypto}\r\n");
+    }
     if local.rtp_port.checked_add(1) != Some(local.rtcp_port) {
         let _ = write!(text, "a=rtcp:{}\r\n", local.rtcp_port);
     }
