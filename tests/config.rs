@@ -163,8 +163,8 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         ("\n[limts]", "2: limts", "limits"),
         ("builtin_route = true", "1: builtin_route", "builtin_routes"),
         (
-            "[[route]]\nuser = \"1\"\napp = \"echo\"\nsrc = []",
-            "4: route[1].src",
+            "[[route]]\nuser = \"1\"\napp = \"echo\"\nsources = []",
+            "4: route[1].sources",
             "route.source",
         ),
     ];
@@ -830,5 +830,52 @@ fn a_prompt_that_is_missing_is_told_with_its_place() {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with(said), "{error}");
+    }
+}
+
+#[test]
+fn srtp_for_all_and_for_a_route() {
+    use antiphon::sdp::SrtpPolicy;
+    use antiphon::srtp::Suite;
+    let config = parse("");
+    assert_eq!(config.media.srtp, SrtpPolicy::Optional);
+    assert_eq!(config.media.srtp_suites, Suite::ALL);
+    let config = parse(
+        "[media]\nsrtp = \"off\"\nsrtp_suites = [\"aes_cm_128_hmac_sha1_80\", \"AEAD_AES_256_GCM\"]\n\
+         [[route]]\nuser = \"1\"\napp = \"echo\"\nsrtp = \"required\"\n\
+         [[route]]\nuser = \"2\"\napp = \"echo\"\n",
+    );
+    assert_eq!(config.media.srtp, SrtpPolicy::Off);
+    assert_eq!(
+        config.media.srtp_suites,
+        [Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm]
+    );
+    let policies: Vec<_> = config.routes.iter().map(|route| route.srtp).collect();
+    assert_eq!(policies, [Some(SrtpPolicy::Required), None]);
+    assert_eq!(parse(&config.to_toml_with_defaults()), config);
+    for (wrong, said) in [
+        (
+            "[media]\nsrtp = \"on\"",
+            "\"off\", \"optional\" or \"required\"",
+        ),
+        (
+            "[media]\nsrtp = true",
+            "\"off\", \"optional\" or \"required\"",
+        ),
+        (
+            "[media]\nsrtp_suites = []",
+            "at least one of AEAD_AES_256_GCM",
+        ),
+        (
+            "[media]\nsrtp_suites = [\"F8\"]",
+            "at least one of AEAD_AES_256_GCM",
+        ),
+        (
+            "[[route]]\nuser = \"1\"\napp = \"echo\"\nsrtp = \"yes\"",
+            "\"off\", \"optional\" or \"required\"",
+        ),
+    ] {
+        let error = problem(wrong);
+        assert!(error.contains(said) && error.contains("srtp"), "{error}");
     }
 }

@@ -162,6 +162,61 @@ fn signalling_moves_the_stream() {
     assert_eq!(sends_to(&mut world), other(7100));
 }
 
+/// The port is used again at once, by a call whose phone has said nothing yet; the phone of the call
+/// before goes on as if that were not over.
+#[test]
+fn what_comes_late_for_a_closed_call_is_not_heard_in_the_next() {
+    let mut setup = Setup {
+        ports: 1,
+        ..Setup::default()
+    };
+    setup.settings.media_timeout_ms = 0;
+    let mut world = World::with(setup);
+    let phones = [world.phone(), world.phone()];
+    world.dial(phones[0], "500");
+    world.run(1000);
+    let port = world.phones[0].target.unwrap();
+    world.hang_up(0);
+    world.run(100);
+    let mut invite = world.phones[1].invite("500");
+    // Where nobody is: as behind a NAT, so that any source may be the phone's.
+    let sdp = String::from_utf8(invite.body.clone()).unwrap();
+    let hidden = sdp.replace("IN IP4 10.1.0.1", "IN IP4 10.77.0.1");
+    assert_ne!(sdp, hidden);
+    sim::phone::put_sdp(&mut invite, &hidden);
+    world.dial_with(phones[1], &invite);
+    assert_eq!(world.phones[1].target, Some(port));
+    world.hush(1);
+    world.run(100);
+    let until = world.phones[0].heard.len();
+    for _ in 0..200 {
+        let late = world.phones[0].packet();
+        let from = world.phones[0].rtp;
+        rtp(&mut world, from, &late);
+        world.run(20);
+    }
+    assert_eq!(world.phones[0].heard.len(), until, "it hears the next call");
+    // Its own phone speaks: from where its description does not say.
+    for _ in 0..60 {
+        let own = world.phones[1].packet();
+        let late = world.phones[0].packet();
+        let from = [world.phones[1].rtp, world.phones[0].rtp];
+        rtp(&mut world, from[1], &late);
+        rtp(&mut world, from[0], &own);
+        world.run(20);
+    }
+    assert!(
+        world.phones[1].heard.len() > 40,
+        "{}",
+        world.phones[1].heard.len()
+    );
+    assert_eq!(world.phones[0].heard.len(), until);
+    world.hang_up(1);
+    world.run(100);
+    let stats = world.ended(1).unwrap().stats.unwrap();
+    assert!((55..=60).contains(&stats.receive.packets), "{stats:?}");
+}
+
 /// Level of the phone's own tone in the last `ms` that it heard.
 fn level(world: &World, ms: u64) -> f64 {
     let heard = world.phones[0].audio(world.ms - ms, world.ms);

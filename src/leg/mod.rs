@@ -37,7 +37,7 @@ use crate::audio::{FULLBAND, MediaTime, NARROWBAND, TICK_MS, TICK_SAMPLES};
 use crate::codec::CodecError;
 use crate::dtmf::Digit;
 use crate::rtp::Ssrc;
-use crate::rtp::latch::Latch;
+use crate::rtp::latch::{Latch, Stream};
 use crate::rtp::session::Receiver;
 use digits::Digits;
 use phase::ArrivalPhase;
@@ -230,6 +230,16 @@ impl Leg {
         self.heard = now;
         self.timed_out = false;
         self.params = params;
+    }
+
+    /// Takes nothing of a stream of the call that had the port before.
+    pub fn shun(&mut self, stream: Stream) {
+        self.latch.shun(stream);
+    }
+
+    /// The stream that was taken last.
+    pub fn stream(&self) -> Option<Stream> {
+        self.latch.stream()
     }
 
     /// Takes keys, or goes on without; what is no longer in use is left in `keying`.

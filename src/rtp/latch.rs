@@ -34,6 +34,18 @@ pub struct Latch {
     signalled: Option<SocketAddr>,
     latched: Option<Latched>,
     candidate: Option<Candidate>,
+    shunned: Option<Stream>,
+}
+
+/// Who sends, and how far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// Its source.
+    pub ssrc: Ssrc,
+    /// Its last sequence number.
+    pub seq: SeqNo,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +76,34 @@ impl Latch {
             signalled,
             latched: None,
             candidate: None,
+            shunned: None,
         }
+    }
+
+    /// Takes nothing of this stream, wherever the peer may be: it belongs to the call that had the port
+    /// before, and goes on although that is over. The same phone in a new call begins another one.
+    pub fn shun(&mut self, stream: Stream) {
+        self.shunned = Some(stream);
+    }
+
+    /// The stream that was taken last.
+    pub fn stream(&self) -> Option<Stream> {
+        self.latched.as_ref().map(|latched| Stream {
+            address: latched.address,
+            ssrc: latched.ssrc,
+            seq: latched.seq,
+        })
     }
 
     /// Judges a valid RTP packet.
     pub fn on_packet(&mut self, from: SocketAddr, packet: &Packet<'_>, now: MediaTime) -> Verdict {
+        if let Some(shunned) = &mut self.shunned
+            && (shunned.address, shunned.ssrc) == (from, packet.ssrc)
+            && (-MAX_MISORDER..=MAX_DROPOUT).contains(&packet.seq.distance(shunned.seq))
+        {
+            shunned.seq = packet.seq;
+            return Verdict::Ignore;
+        }
         if let Some(latched) = &mut self.latched
             && latched.address == from
         {
@@ -189,6 +224,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_secs(5);
 /// RFC 3550 A.1: a larger jump is another stream.
 const MAX_DROPOUT: i16 = 3000;
+const MAX_MISORDER: i16 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -307,6 +343,24 @@ mod tests {
         }
         let verdict = latch.on_packet(address(2), &packet(1, 123), ms(3000));
         assert_eq!(verdict, Verdict::Latched(address(2)));
+    }
+
+    #[test]
+    fn a_stream_of_the_call_before_is_shunned_and_its_phone_is_not() {
+        let mut before = Latch::new(Some(address(1)));
+        before.on_packet(address(1), &packet(1, 65_530), ms(0));
+        let mut latch = Latch::new(Some(address(1)));
+        latch.shun(before.stream().unwrap());
+        for n in 0..5000u16 {
+            let late = packet(1, 65_531u16.wrapping_add(n));
+            assert_eq!(latch.on_packet(address(1), &late, ms(0)), Verdict::Ignore);
+        }
+        let new = latch.on_packet(address(1), &packet(2, 4533), ms(0));
+        assert_eq!(new, Verdict::Latched(address(1)));
+        let mut latch = Latch::new(Some(address(1)));
+        latch.shun(before.stream().unwrap());
+        let again = latch.on_packet(address(1), &packet(1, 30_000), ms(0));
+        assert_eq!(again, Verdict::Latched(address(1)));
     }
 
     #[test]

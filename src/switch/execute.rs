@@ -187,6 +187,10 @@ impl Switch {
         if let Some(mut keying) = keying {
             leg.rekey(&mut keying, MediaTime::ZERO);
         }
+        let rtp_port = self.calls.get(&handle).and_then(|entry| entry.rtp_port);
+        if let Some(&stream) = rtp_port.and_then(|port| self.heard.get(&port)) {
+            leg.shun(stream);
+        }
         self.legs.insert((worker, id), handle);
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.leg = Some(LegPlace { worker, leg: id });

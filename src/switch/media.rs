@@ -135,6 +135,9 @@ impl Switch {
         };
         self.leave_room(handle, now);
         if let Some(entry) = self.calls.get_mut(&handle) {
+            if let (Some(port), Some(stream)) = (entry.rtp_port, leg.stream()) {
+                self.heard.insert(port, stream);
+            }
             entry.leg = None;
             entry.moving = None;
             entry.call.leg_closed(leg.stats());

@@ -32,6 +32,7 @@ use crate::endpoint::{self, Endpoint};
 use crate::leg::LegId;
 use crate::leg::LegParams;
 use crate::room::Room;
+use crate::rtp::latch::Stream;
 use crate::sip::dialog::DialogId;
 use crate::sip::method::Method;
 use crate::sip::registration::Registrar;
@@ -103,6 +104,7 @@ struct Recording {
 struct Entry {
     call: Call,
     leg: Option<LegPlace>,
+    rtp_port: Option<u16>,
     /// What the leg was told last.
     params: Option<LegParams>,
     process: ProcessSettings,
@@ -139,6 +141,8 @@ pub struct Switch {
     legs: HashMap<(usize, LegId), CallHandle>,
     recordings: HashMap<u64, CallHandle>,
     rooms: HashMap<String, Room>,
+    /// What was heard last on each RTP port: it may go on into the next call.
+    heard: HashMap<u16, Stream>,
     pins: Pins,
     leg_places: Vec<Places>,
     bridge_places: Vec<Places>,
@@ -171,6 +175,7 @@ impl Switch {
             legs: HashMap::new(),
             recordings: HashMap::new(),
             rooms: HashMap::new(),
+            heard: HashMap::new(),
             pins: Pins::default(),
             leg_places: places(settings.legs_per_worker),
             bridge_places: places(settings.bridges_per_worker),
@@ -373,6 +378,7 @@ impl Switch {
             self.outputs.push_back(Output::Release { call: handle });
             return;
         };
+        entry.rtp_port = Some(rtp_port);
         entry
             .call
             .media_ready((rtp_port, rtcp_port), now, &mut self.rng, &mut self.keys);
@@ -398,6 +404,7 @@ impl Switch {
         let entry = Entry {
             call,
             leg: None,
+            rtp_port: None,
             params: None,
             process: self.settings.process,
             room: None,

@@ -47,6 +47,8 @@ pub struct Phone<'a> {
     source: Source<'a>,
     register: bool,
     codec: &'a str,
+    mediaenc: Option<&'a str>,
+    own: Option<SocketAddr>,
 }
 
 impl<'a> Phone<'a> {
@@ -60,6 +62,8 @@ impl<'a> Phone<'a> {
             source,
             register: false,
             codec: "PCMU",
+            mediaenc: None,
+            own: None,
         }
     }
 
@@ -79,6 +83,19 @@ impl<'a> Phone<'a> {
     /// Offers this codec alone.
     pub fn codec(mut self, codec: &'a str) -> Self {
         self.codec = codec;
+        self
+    }
+
+    /// Encrypts its media: `srtp` offers it beside plain RTP, `srtp-mand` asks for RTP/SAVP,
+    /// `srtp-mandf` for RTP/SAVPF.
+    pub fn mediaenc(mut self, mediaenc: &'a str) -> Self {
+        self.mediaenc = Some(mediaenc);
+        self
+    }
+
+    /// Listens there, and takes every call.
+    pub fn answers_at(mut self, own: SocketAddr) -> Self {
+        self.own = Some(own);
         self
     }
 
@@ -166,9 +183,10 @@ impl<'a> Phone<'a> {
 
     fn write_files(&self, directory: &Path, control: SocketAddr) {
         let path = directory.display();
-        let own = match self.server.ip() {
-            IpAddr::V4(ip) => format!("{ip}:0"),
-            IpAddr::V6(ip) => format!("[{ip}]:0"),
+        let own = match (self.own, self.server.ip()) {
+            (Some(own), _) => own.to_string(),
+            (None, IpAddr::V4(ip)) => format!("{ip}:0"),
+            (None, IpAddr::V6(ip)) => format!("[{ip}]:0"),
         };
         let source = match self.source {
             Source::File(file) => format!("aufile,{}", file.display()),
@@ -201,12 +219,22 @@ impl<'a> Phone<'a> {
         for module in [self.format().0, "aufile", "aubridge", "sndfile", "ctrl_tcp"] {
             let _ = writeln!(config, "module {module}.so");
         }
+        if self.mediaenc.is_some() {
+            config.push_str("module srtp.so\n");
+        }
         config.push_str("module_tmp account.so\nmodule_app menu.so\n");
         std::fs::write(directory.join("config"), config).unwrap();
         let transport = self.transport;
         let (_, rate, channels) = self.format();
+        let mut more = String::new();
+        if let Some(mediaenc) = self.mediaenc {
+            let _ = write!(more, ";mediaenc={mediaenc}");
+        }
+        if self.own.is_some() {
+            more.push_str(";answermode=auto");
+        }
         let account = format!(
-            "<sip:{}@{};transport={transport}>;regint={};audio_codecs={}/{rate}/{channels}\n",
+            "<sip:{}@{};transport={transport}>;regint={};audio_codecs={}/{rate}/{channels}{more}\n",
             self.name,
             self.host(),
             if self.register { 600 } else { 0 },
