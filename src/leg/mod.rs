@@ -105,7 +105,8 @@ pub struct Leg {
     reported_packets: u64,
     spread: u64,
     ticks: u64,
-    rtcp_source: Option<SocketAddr>,
+    /// Where the peer's RTCP comes from, and when it came last.
+    rtcp_source: Option<(SocketAddr, MediaTime)>,
     /// What the party says is not let in.
     muted: bool,
     peer: PeerReport,

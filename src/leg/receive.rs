@@ -18,6 +18,9 @@ use crate::srtp::SrtpError;
 
 /// The static payload type of comfort noise at 8 kHz (RFC 3389 §4).
 const COMFORT_NOISE: u8 = 13;
+/// Three of the longest intervals between reports (RFC 3550 §6.2) without one: the peer's may come from
+/// elsewhere.
+const RTCP_SILENCE: Duration = Duration::from_millis(22_500);
 
 impl Leg {
     pub(super) fn update_filter<I: MediaIo>(&mut self, now: MediaTime, io: &mut I) {
@@ -171,7 +174,12 @@ impl Leg {
     ) {
         let known = self.latch.remote().map(|a| a.ip());
         let signalled = self.params.remote_rtcp.map(|a| a.ip());
-        if known != Some(from.ip()) && signalled != Some(from.ip()) {
+        let is_peers = known == Some(from.ip()) || signalled == Some(from.ip());
+        // One address is many behind a NAT: while the peer's reports come, nobody else's are its own.
+        let is_taken = self
+            .rtcp_source
+            .is_some_and(|(source, heard)| source != from && arrival.since(heard) < RTCP_SILENCE);
+        if !is_peers || is_taken && self.params.remote_rtcp != Some(from) {
             self.statistics.foreign += 1;
             return;
         }
@@ -179,7 +187,7 @@ impl Leg {
         match transport.open(Protocol::Rtcp, data, arrival) {
             Ok(data) => {
                 if self.on_rtcp(data, arrival, time.ntp_at(arrival)) {
-                    self.rtcp_source = Some(from);
+                    self.rtcp_source = Some((from, arrival));
                 }
             }
             Err(error) => self.refused(error),
@@ -197,7 +205,10 @@ impl Leg {
                 .and_then(|a| Some(SocketAddr::new(a.ip(), a.port().checked_add(1)?)));
             (
                 Channel::Rtcp,
-                self.rtcp_source.or(self.params.remote_rtcp).or(next_port),
+                self.rtcp_source
+                    .map(|(source, _)| source)
+                    .or(self.params.remote_rtcp)
+                    .or(next_port),
             )
         };
         let Some(to) = to else { return };

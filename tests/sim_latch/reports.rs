@@ -1,6 +1,8 @@
 //! RTCP: what our reports say, and what we make of the peer's.
 
-use antiphon::rtp::rtcp::{ReportBlock, Rtcp, SenderInfo, parse, write_compound};
+use std::net::SocketAddr;
+
+use antiphon::rtp::rtcp::{ReportBlock, Rtcp, SenderInfo, parse, write_bye, write_compound};
 use antiphon::rtp::{Ssrc, Timestamp};
 
 use super::sim::net::{Faults, Kind};
@@ -85,6 +87,50 @@ fn loss_is_reported_and_bye_said_at_the_end() {
     assert_eq!(stats.receive.lost, i64::from(block.cumulative_lost));
     let goodbye = items(&world.phones[0].reports.last().unwrap().1);
     assert!(goodbye.iter().any(|i| matches!(i, Rtcp::Bye { .. })));
+}
+
+/// Goodbyes and false figures in the peer's name: from elsewhere, and from another port of its address.
+#[test]
+fn reports_of_others_end_nothing_move_nothing_and_tell_nothing() {
+    let mut world = call(0.0);
+    world.run(200);
+    let (to, own) = (world.phones[0].target.unwrap(), world.phones[0].rtp);
+    let to: SocketAddr = (to.ip(), to.port() + 1).into();
+    let report = |world: &World, lost: u8, bye: bool| {
+        let block = ReportBlock {
+            ssrc: Ssrc(world.phones[0].heard[0].ssrc),
+            fraction_lost: lost,
+            ..ReportBlock::default()
+        };
+        let from = Ssrc(world.phones[0].voice.ssrc);
+        let mut out = [0u8; 512];
+        let mut len = write_compound(&mut out, from, None, &[block], "phone", false);
+        if bye {
+            len += write_bye(&mut out[len..], from);
+        }
+        out[..len].to_vec()
+    };
+    let others: [SocketAddr; 2] = [([10, 9, 0, 1], 4001).into(), (own.ip(), 7777).into()];
+    for _ in 0..20 {
+        let (us, good) = (world.us(), report(&world, 3, false));
+        let real = (own.ip(), own.port() + 1).into();
+        world.net.send(Kind::Media, us, real, to, &good);
+        world.run(500);
+        for from in others {
+            let (us, bad) = (world.us(), report(&world, 200, true));
+            world.net.send(Kind::Media, us, from, to, &bad);
+        }
+        world.run(500);
+    }
+    let until = world.ms;
+    let heard = world.phones[0].audio(until - 1000, until);
+    assert!(heard.len() > 7000, "the stream goes on");
+    let stats = stats(&mut world);
+    assert!(!stats.counts.peer_bye);
+    assert_eq!((stats.counts.rtcp_received, stats.counts.foreign), (20, 40));
+    assert_eq!(stats.peer.fraction_lost, 3);
+    // All of ours went to the phone: it would have missed those that did not.
+    assert!(world.phones[0].reports.len() >= 3);
 }
 
 #[test]
