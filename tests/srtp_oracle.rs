@@ -78,7 +78,7 @@ fn rtp_over_roll_overs_with_loss_and_disorder() {
         let mut ours = Vec::new();
         let mut theirs = Vec::new();
         let mut place = 65_000u32;
-        for _ in 0..8_000 {
+        for _ in 0..12_000 {
             // Mostly in a row; at times a stretch is lost.
             place += if rng.random_ratio(1, 100) {
                 rng.random_range(2..3_000)
