@@ -444,7 +444,7 @@ fn the_documentation_tells_every_key_and_its_default() {
     let (sections, tables) = keys_documented();
     assert_eq!(sections, printed);
 
-    let all_settings = "[[route]]\nuser = \"1\"\nsource = [\"::1\"]\napp = \"play\"\n\
+    let all_settings = "[[route]]\nuser = \"1\"\nsource = [\"::1\"]\nsrtp = \"off\"\napp = \"play\"\n\
         prompts = [\"a\"]\ntone_hz = 400\n\
         [[route]]\nuser = \"1\"\napp = \"record\"\nname = \"a\"\n\
         [[route]]\nuser = \"1\"\napp = \"conference\"\n\
