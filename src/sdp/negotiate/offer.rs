@@ -25,8 +25,7 @@ pub fn offer_with(
     previous: Option<&Agreed>,
     mut srtp: Option<Srtp<'_>>,
 ) -> String {
-    let profile = previous.map(|agreed| agreed.security.as_ref().map(|s| s.profile));
-    let (profile, crypto) = security::offer(profile, srtp.as_mut());
+    let (profile, crypto) = security::offer(previous, srtp.as_mut());
     let codecs = offered_codecs(capabilities, previous);
     let telephone_events = if capabilities.telephone_event {
         event_formats(&codecs, previous)

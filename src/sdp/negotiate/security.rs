@@ -6,7 +6,7 @@ use crate::sdp::crypto::Crypto;
 use crate::sdp::description::Media;
 use crate::srtp::{MasterKey, Suite};
 
-use super::NegotiateError;
+use super::{Agreed, NegotiateError};
 
 /// Whether a call's media is to be encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,15 +136,18 @@ pub(super) fn answer(line: Crypto, profile: Profile, srtp: &mut Srtp<'_>) -> Sec
 /// What we offer: the profile, and the lines. `previous` is what the session has so far, if there is
 /// one, encrypted or not.
 pub(super) fn offer(
-    previous: Option<Option<Profile>>,
+    previous: Option<&Agreed>,
     srtp: Option<&mut Srtp<'_>>,
 ) -> (Profile, Vec<Crypto>) {
     let Some(srtp) = srtp else {
         return (Profile::Avp, Vec::new());
     };
     let profile = match previous {
-        Some(Some(profile)) => profile,
-        Some(None) if !srtp.required => return (Profile::Avp, Vec::new()),
+        Some(Agreed {
+            security: Some(security),
+            ..
+        }) => security.profile,
+        Some(_) if !srtp.required => return (Profile::Avp, Vec::new()),
         _ if srtp.required => Profile::Savp,
         // Phones that do not know a=crypto pass it over.
         _ => Profile::Avp,
