@@ -5,6 +5,7 @@ mod report;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::net::resolve::{ResolveError, Resolver, Target};
 use crate::sdp::SrtpPolicy;
 use crate::server::{Core, StartError};
+use crate::sip::auth::Login;
 use crate::sip::transport::Flow;
 use crate::sip::uri::{Uri, UriError};
 use crate::store::prompts::{PromptError, Prompts};
@@ -50,6 +52,8 @@ pub struct CallOptions {
     pub dns_servers: Vec<SocketAddr>,
     /// Media is to be encrypted: otherwise there is no call.
     pub srtp: bool,
+    /// What answers a server that asks who calls; none: such a server refuses the call.
+    pub login: Option<Login>,
     /// Show how it goes while it runs, on standard error, if that is a terminal.
     pub progress: bool,
 }
@@ -104,14 +108,17 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
         digits: options.digits.clone(),
     });
     let now = Instant::now();
-    let handle = core.switch.originate(
-        options.uri.clone(),
-        "antiphon".into(),
-        flow,
-        alternatives,
-        spec,
-        now,
-    );
+    let user = options.login.as_ref().map(|login| login.user.as_str());
+    let from = user
+        .filter(|user| is_user(user))
+        .unwrap_or("antiphon")
+        .to_owned();
+    let handle = core
+        .switch
+        .originate(options.uri.clone(), from, flow, alternatives, spec, now);
+    if let Some(login) = options.login {
+        core.switch.set_login(handle, Arc::new(login));
+    }
     core.switch.watch_stats(handle, progress.is_shown());
     core.carry_out(now);
     let listens = options.seconds.is_none() && !plays;
@@ -203,6 +210,12 @@ async fn wait(
     }
 }
 
+/// Whether a name can be the user of a URI as it is (RFC 3261 §25.1: unreserved).
+fn is_user(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&b);
+    name.bytes().all(plain)
+}
+
 fn hang_up(core: &mut Core, handle: CallHandle) {
     let now = Instant::now();
     core.switch.hang_up(handle, now);
@@ -249,6 +262,7 @@ fn caller_config(options: &CallOptions, remote: SocketAddr) -> Config {
     config.limits.calls = Some(4);
     config.conference.max_rooms = 1;
     config.routes.clear();
+    config.access.bans = None;
     config.builtin_routes = false;
     config.media.srtp = if options.srtp {
         SrtpPolicy::Required

@@ -11,6 +11,8 @@ use antiphon::config::{Config, LogFormat};
 use antiphon::dtmf::Digit;
 use antiphon::leg::MAX_DIGITS;
 use antiphon::server;
+use antiphon::server::control::{self, Question};
+use antiphon::sip::auth::Login;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -31,8 +33,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the server. SIGTERM ends it after its calls, SIGHUP reads routes, prompts and
-    /// certificates again.
+    /// Run the server. SIGTERM ends it after its calls, SIGHUP reads routes, prompts, users, access
+    /// lists and certificates again.
     Serve {
         /// Configuration file (TOML); without it the built-in one: SIP on port 5060, RTP on
         /// 10000-19999, recordings in ./recordings.
@@ -44,8 +46,47 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// List and lift the bans of a running server.
+    Bans(BansArgs),
     /// Place a call and tell how it went. Exit status 0: answered, and ended as planned.
     Call(CallArgs),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+The server is reached by its control socket: --socket, else that of --config, else control.sock in
+$RUNTIME_DIRECTORY or antiphon.sock in $XDG_RUNTIME_DIR. Only the server's own user and root may.
+
+Examples:
+  antiphon bans list --config antiphon.toml
+  antiphon bans lift 192.0.2.7 --socket /run/antiphon/control.sock
+  antiphon bans clear")]
+struct BansArgs {
+    #[command(subcommand)]
+    action: BansAction,
+    /// The server's configuration file, which says where its control socket is.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The control socket.
+    #[arg(long, value_name = "PATH", global = true, conflicts_with = "config")]
+    socket: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum BansAction {
+    /// One line for each ban: address, scope, reason, bans in a row, seconds that are left.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the bans of an address (of an IPv6 address: of its /64), and forget what was held against it.
+    Lift {
+        /// The address.
+        address: std::net::IpAddr,
+    },
+    /// End all bans.
+    Clear,
 }
 
 #[derive(Args)]
@@ -55,11 +96,20 @@ Without --seconds the call ends when the file has been played, else when the oth
 Examples:
   antiphon call sip:510@127.0.0.1
   antiphon call sip:500@127.0.0.1 --play hello.wav --record echo.wav
+  antiphon call sip:500@127.0.0.1 --user alice --password-file alice.password
   antiphon call sip:540@127.0.0.1 --dtmf ,,4,1234# --record menu.wav --seconds 30
   antiphon call 'sip:600@[::1]:5060;transport=tcp' --seconds 5 --json")]
 struct CallArgs {
     /// Whom to call: sip:USER@HOST[:PORT][;transport=tcp|tls], or sips:USER@HOST
     uri: String,
+    /// The name to give where the other side asks who calls; its password comes from
+    /// --password-file, or from the environment variable ANTIPHON_PASSWORD.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// A file whose first line is the password. A password on the command line would be seen by
+    /// everybody on this machine.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
     /// WAV file that the other side hears.
     #[arg(long, value_name = "WAV")]
     play: Option<PathBuf>,
@@ -146,6 +196,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve { config } => serve(config),
         Command::Check { file } => check(&file),
+        Command::Bans(args) => bans(args),
         Command::Call(args) => call(args),
     };
     result.unwrap_or_else(|error| {
@@ -183,18 +234,75 @@ fn check(file: &PathBuf) -> anyhow::Result<ExitCode> {
         server::StartError::Routes(error) => anyhow::anyhow!("{error}"),
         other => anyhow::anyhow!("{}: {other}", file.display()),
     })?;
-    print!("{}", config.to_toml_with_defaults());
+    print!("{}", config.to_toml_without_secrets());
     Ok(ExitCode::SUCCESS)
+}
+
+fn bans(args: BansArgs) -> anyhow::Result<ExitCode> {
+    let configured = match (args.socket, args.config) {
+        (Some(socket), _) => Some(socket),
+        (None, Some(file)) => Config::load(file)?.server.control_socket,
+        (None, None) => None,
+    };
+    let path = control::socket_path(configured.as_deref()).ok_or(control::ControlError::None)?;
+    let question = match args.action {
+        BansAction::List { .. } => Question::ListBans,
+        BansAction::Lift { address } => Question::LiftBan(address),
+        BansAction::Clear => Question::ClearBans,
+    };
+    let answer = runtime()?.block_on(control::ask(path, question))?;
+    match args.action {
+        BansAction::List { json: true } => println!("{}", answer["bans"]),
+        BansAction::List { json: false } => {
+            for ban in answer["bans"].as_array().into_iter().flatten() {
+                let text = |key: &str| ban[key].as_str().unwrap_or("?").to_owned();
+                println!(
+                    "{} scope={} reason={} times={} seconds_left={}",
+                    text("address"),
+                    text("scope"),
+                    text("reason"),
+                    ban["times"],
+                    ban["seconds_left"]
+                );
+            }
+        }
+        BansAction::Lift { address } if answer["lifted"] == 0 => {
+            anyhow::bail!("{address} is not banned");
+        }
+        BansAction::Lift { .. } | BansAction::Clear => println!("lifted: {}", answer["lifted"]),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The name and password to answer with. The password is never an argument.
+fn login(args: &CallArgs) -> anyhow::Result<Option<Login>> {
+    let Some(user) = args.user.clone() else {
+        return Ok(None);
+    };
+    let password = match &args.password_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| anyhow::anyhow!("--password-file: {}: {error}", file.display()))?;
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+        None => std::env::var("ANTIPHON_PASSWORD").map_err(|_| {
+            anyhow::anyhow!("--user wants --password-file, or the variable ANTIPHON_PASSWORD")
+        })?,
+    };
+    anyhow::ensure!(!password.is_empty(), "the password is empty");
+    Ok(Some(Login { user, password }))
 }
 
 fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
     let level = if args.verbose { "debug" } else { "warn" };
     server::init_log(level, LogFormat::Text);
+    let login = login(&args)?;
     let options = CallOptions {
         uri: args.uri,
         play: args.play,
         record: args.record,
         seconds: args.seconds,
+        login,
         digits: args.dtmf.and_then(|keys| {
             let method = match args.dtmf_method {
                 Dtmf::Auto => DtmfMethod::Auto,

@@ -427,6 +427,7 @@ fn the_example_is_the_default_configuration() {
     assert_eq!((config.menus.len(), config.mailboxes.len()), (2, 1));
     assert!(config.tls.ca.is_some() && config.prompts.directory.is_some());
     assert_eq!((config.certificates.len(), config.networks.len()), (1, 1));
+    assert_eq!(config.users.len(), 1);
 }
 
 #[test]
@@ -444,8 +445,16 @@ fn the_documentation_tells_every_key_and_its_default() {
     let (sections, tables) = keys_documented();
     assert_eq!(sections, printed);
 
-    let all_settings = "[[route]]\nuser = \"1\"\nsource = [\"::1\"]\nsrtp = \"off\"\napp = \"play\"\n\
-        prompts = [\"a\"]\ntone_hz = 400\n\
+    let hash = "0123456789abcdef";
+    let users = format!(
+        "[[user]]\nname = \"a\"\npassword = \"p\"\n[[user]]\nname = \"b\"\n\
+         ha1_md5 = \"{}\"\nha1_sha256 = \"{}\"\n",
+        hash.repeat(2),
+        hash.repeat(4)
+    );
+    let all_settings = users
+        + "[[route]]\nuser = \"1\"\nsource = [\"::1\"]\nsrtp = \"off\"\napp = \"play\"\n\
+        deny = [\"::2\"]\nauth = true\nprompts = [\"a\"]\ntone_hz = 400\n\
         [[route]]\nuser = \"1\"\napp = \"record\"\nname = \"a\"\n\
         [[route]]\nuser = \"1\"\napp = \"conference\"\n\
         [[route]]\nuser = \"1\"\napp = \"menu\"\nmenu = \"m\"\n\
@@ -454,7 +463,7 @@ fn the_documentation_tells_every_key_and_its_default() {
         [[network]]\npeers = [\"10.0.0.0/8\"]\n\
         [[mailbox]]\nnumber = \"1\"\npin = \"1111\"\n\
         [[menu]]\nname = \"m\"\n[[menu.choice]]\ndigits = \"1\"\napp = \"echo\"\n";
-    let printed = keys_printed(&parse(all_settings).to_toml_with_defaults());
+    let printed = keys_printed(&parse(&all_settings).to_toml_with_defaults());
     let of_tables = |key: &&String| {
         let section = key.rsplit_once('.').map_or("", |(section, _)| section);
         TABLES.contains(&section)
@@ -463,13 +472,14 @@ fn the_documentation_tells_every_key_and_its_default() {
 }
 
 /// Sections that may come several times.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "certificate",
     "network",
     "route",
     "menu",
     "menu.choice",
     "mailbox",
+    "user",
 ];
 
 proptest! {
@@ -878,4 +888,101 @@ fn srtp_for_all_and_for_a_route() {
         let error = problem(wrong);
         assert!(error.contains(said) && error.contains("srtp"), "{error}");
     }
+}
+
+#[test]
+fn who_is_heard_and_asked_is_taken() {
+    let config = parse(
+        "[access]\ntrusted = []\ndeny = [\"192.0.2.0/24\"]\n[access.udp]\nallow = [\"10.0.0.1\"]\n\
+         [access.ban]\nmalformed = 0\nseconds = 5\n[auth]\nrealm = \"r\"\nsources = [\"::/0\"]\n\
+         transports = [\"TCP\"]\nalgorithms = [\"md5\"]\n[[user]]\nname = \"alice\"\n\
+         ha1_md5 = \"00112233445566778899AABBCCDDEEFF\"\n",
+    );
+    assert!(config.access.trusted.is_empty());
+    assert_eq!(
+        config.access.transports[0].1.allow[0].to_string(),
+        "10.0.0.1/32"
+    );
+    let bans = config.access.bans.unwrap();
+    assert_eq!((bans.malformed, bans.length), (0, Duration::from_secs(5)));
+    assert!(config.auth.register, "there is a user");
+    assert_eq!(config.auth.transports.len(), 1);
+    assert!(!Config::default().auth.register);
+    let off = parse("[access.ban]\nenabled = false\n");
+    assert_eq!(off.access.bans, None);
+}
+
+#[test]
+fn users_that_nobody_could_be_are_refused() {
+    const USER: &str = "[[user]]\nname = \"a\"\n";
+    let md5 = "ha1_md5 = \"00112233445566778899aabbccddeeff\"\n";
+    let cases = [
+        (
+            format!("{USER}"),
+            "1: user[1].password: missing, expected a password of 1 to 128 characters, or \
+             ha1_sha256, or ha1_md5",
+        ),
+        (
+            format!("{USER}{md5}"),
+            "1: user[1]: user \"a\" has no ha1_sha256, and auth.algorithms has SHA-256: phones that \
+             choose it would be refused; add ha1_sha256, or take SHA-256 out",
+        ),
+        (
+            format!("{USER}password = \"x\"\n{md5}"),
+            "1: user[1]: a user has either a password, or hashes of it",
+        ),
+        (
+            format!("{USER}password = \"x\"\n{USER}password = \"y\"\n"),
+            "4: user[2]: there is another user \"a\" above",
+        ),
+        (
+            "[[user]]\npassword = \"x\"\n".to_owned(),
+            "1: user[1].name: missing, expected a name of up to 64 printable characters without \
+             quotes and backslashes",
+        ),
+        (
+            "[auth]\nregister = true\n".to_owned(),
+            "1: : auth is wanted, and there is no [[user]]: nobody could get in",
+        ),
+        (
+            "[auth]\ntransports = [\"sctp\"]\n".to_owned(),
+            "2: auth.transports: found \"sctp\", expected \"udp\", \"tcp\", \"tls\", \"ws\" or \"wss\"",
+        ),
+        (
+            "[access.ban]\nseconds = 100\nmax_seconds = 50\n".to_owned(),
+            "3: access.ban.max_seconds: found 50, expected at least access.ban.seconds, 100",
+        ),
+    ];
+    for (text, said) in cases {
+        let said = said.replace(": : ", ": ");
+        assert_eq!(problem(&text), format!("antiphon.toml:{said}"), "{text}");
+    }
+}
+
+#[test]
+fn a_password_is_in_no_message_and_in_no_print() {
+    const SECRET: &str = "hunter22";
+    let user = format!("[[user]]\nname = \"a\"\npassword = \"{SECRET}\"\n");
+    let config = parse(&user);
+    assert!(!format!("{config:?}").contains(SECRET));
+    let shown = config.to_toml_without_secrets();
+    assert!(!shown.contains(SECRET) && shown.contains("# password: not shown"));
+    assert!(config.to_toml_with_defaults().contains(SECRET));
+    for wrong in [
+        format!("[[user]]\nname = \"a\"\npassword = \"{SECRET}\nx\"\n"),
+        format!("[[user]]\nname = \"a\"\npassword = {SECRET}\n"),
+        format!("[[user]]\nname = \"a\"\npassword = [\"{SECRET}\"]\n"),
+        format!("[[user]]\nname = \"a\"\nha1_md5 = \"{SECRET}\"\n"),
+        format!("[[user]]\nname = \"a\"\nha1_sha256 = \"{SECRET}\n"),
+        format!(
+            "[[user]]\nname = \"a\"\npassword = \"{}\"\n",
+            SECRET.repeat(30)
+        ),
+        format!("{user}passwort = \"{SECRET}\"\n"),
+    ] {
+        let said = problem(&wrong);
+        assert!(!said.contains(SECRET), "{said}");
+    }
+    let mailbox = parse("[[mailbox]]\nnumber = \"1\"\npin = \"4711\"\n");
+    assert!(!mailbox.to_toml_without_secrets().contains("4711"));
 }

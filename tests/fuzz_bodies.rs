@@ -177,6 +177,19 @@ fn srtp() {
 }
 
 #[test]
+fn authorization() {
+    let samples: [&[u8]; 4] = [
+        b"Digest username=\"alice\", realm=\"antiphon\", nonce=\"00ff\", uri=\"sip:h\", \
+          response=\"8ca523f5e9506fed4657c9700eebdbec\", algorithm=MD5, qop=auth, nc=00000001, \
+          cnonce=\"a\\\"b\", opaque=\"x\"",
+        b"Digest username=a,realm=\"r, s\",nonce=n,uri=sip:h,response=0",
+        b"Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth,auth-int\", stale=TRUE",
+        b"Basic YTpi",
+    ];
+    mutate(10, &samples, antiphon::sip::fuzz::authorization);
+}
+
+#[test]
 fn codec() {
     use antiphon::codec::{Codec, Encoder, OpusSettings};
     let runs = [

@@ -65,6 +65,7 @@ fn without_rtp_ports_is_503() {
 fn a_source_that_calls_too_fast_is_slowed_and_another_is_not() {
     let server = Config::new()
         .set("limits", "calls_per_second_per_source", 2)
+        .set("access", "trusted", "[]")
         .start();
     let mut fast = Peer::udp(server.udp());
     let answers: Vec<_> = (0..12).map(|_| attempt(&mut fast, "unknown").1).collect();

@@ -149,6 +149,7 @@ fn connections_beyond_the_limits_are_closed_and_others_are_served() {
     let server = Config::new()
         .set("limits", "tcp_connections", 6)
         .set("limits", "tcp_connections_per_address", 4)
+        .set("access", "trusted", "[]")
         // Or a silent connection would be closed for another reason.
         .set("limits", "message_seconds", 3600)
         .start();

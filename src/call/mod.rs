@@ -19,6 +19,7 @@
 
 mod digits;
 mod incoming;
+mod login;
 mod media;
 mod modify;
 mod outgoing;
@@ -40,6 +41,7 @@ use crate::dtmf::Digit;
 use crate::leg::{Keying, LegParams, LegStats};
 use crate::sdp::SrtpPolicy;
 use crate::sdp::negotiate::{Agreed, Capabilities, Local};
+use crate::sip::auth::Client;
 use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::header::{Headers, Name};
 use crate::sip::message::{Request, Response};
@@ -239,6 +241,8 @@ pub struct Call {
     retried: bool,
     /// Where else the called party may be.
     alternatives: VecDeque<Flow>,
+    /// What answers challenges.
+    login: Option<Client>,
     /// The peer's Allow names UPDATE.
     peer_updates: bool,
     unmatched: Unmatched,
@@ -289,6 +293,7 @@ impl Call {
             last_rseq: None,
             retried: false,
             alternatives: VecDeque::new(),
+            login: None,
             peer_updates: false,
             unmatched: Unmatched::default(),
             early: Vec::new(),

@@ -85,19 +85,14 @@ impl Call {
         self.resend_invite();
     }
 
-    fn resend_invite(&mut self) {
-        if let State::Calling { sent, .. } = &mut self.state {
-            *sent = true;
-        }
-        self.outputs
-            .push_back(Output::Request(self.invite.clone(), self.flow));
-    }
-
     /// A response to one of our requests.
     pub fn on_response(&mut self, response: &Response, now: Instant) {
         let Ok(cseq) = response.headers.cseq() else {
             return;
         };
+        if self.challenged(response) {
+            return;
+        }
         match (&self.state, &cseq.method) {
             (State::Calling { .. }, Method::Invite) => self.on_invite_response(response, now),
             // Another 2xx to the same INVITE: ours was lost, or another branch answered.
@@ -154,7 +149,7 @@ impl Call {
         let headers = &mut self.invite.headers;
         headers.set(Name::MinSe, min_se.as_secs().to_string());
         headers.set(Name::SessionExpires, min_se.as_secs().to_string());
-        headers.set(Name::CSeq, "2 INVITE");
+        headers.increment_cseq();
         self.resend_invite();
     }
 
@@ -242,7 +237,7 @@ impl Call {
         dialog.confirm();
         self.peer_updates = allows_update(&response.headers);
         let cseq = self.invite_number();
-        let ack = dialog.ack(cseq);
+        let ack = self.with_credentials(dialog.ack(cseq));
         self.outputs.push_back(Output::Dialog(dialog.id.clone()));
         self.dialog = Some(dialog);
         let flow = self.target();
@@ -301,7 +296,8 @@ impl Call {
         };
         let flow = self.target();
         let cseq = self.invite_number();
-        self.outputs.push_back(Output::Ack(other.ack(cseq), flow));
+        let ack = self.with_credentials(other.ack(cseq));
+        self.outputs.push_back(Output::Ack(ack, flow));
         if self.dialog.as_ref().is_some_and(|d| d.id != other.id) {
             let bye = other.request(Method::Bye);
             self.outputs.push_back(Output::Request(bye, flow));

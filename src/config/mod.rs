@@ -3,7 +3,9 @@
 //! Every key has a default, stated once where the key is read; `docs/configuration.md` lists
 //! them. What is not known or not allowed is refused with file, line and key ([`ConfigError`]).
 
+mod access;
 mod apps;
+mod auth;
 mod codecs;
 mod digits;
 mod error;
@@ -23,7 +25,9 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use access::{Access, AccessList};
 pub use apps::{AppConfig, PromptList, Reference};
+pub use auth::{Auth, Secret, UserConfig};
 pub use digits::Digits;
 pub use error::{ConfigError, Fault, Place, Problem};
 pub use media::{Conference, Media, Prompts, Recording};
@@ -53,6 +57,10 @@ pub struct Config {
     pub networks: Vec<NetworkConfig>,
     /// `[limits]`: what is refused.
     pub limits: Limits,
+    /// `[access]`: who is heard.
+    pub access: Access,
+    /// `[auth]`: who has to say who they are.
+    pub auth: Auth,
     /// `[media]`: RTP and the media threads.
     pub media: Media,
     /// `[recording]`: where recordings go and how long they get.
@@ -69,6 +77,8 @@ pub struct Config {
     pub announcement: Announcement,
     /// `[[mailbox]]`: voicemail boxes.
     pub mailboxes: Vec<MailboxConfig>,
+    /// `[[user]]`: who there is.
+    pub users: Vec<UserConfig>,
     /// `[[menu]]`: menus.
     pub menus: Vec<MenuConfig>,
     /// Whether the built-in routes follow the configured ones.
@@ -109,7 +119,15 @@ impl Config {
 
     /// The configuration as TOML with every key, each below a comment; reads back as the same.
     pub fn to_toml_with_defaults(&self) -> String {
-        let mut out = Printer::default();
+        self.print(Printer::default())
+    }
+
+    /// The same without passwords, hashes and PINs: for people to look at.
+    pub fn to_toml_without_secrets(&self) -> String {
+        self.print(Printer::hiding())
+    }
+
+    fn print(&self, mut out: Printer) -> String {
         // A key of no section has to stand above all sections.
         out.key(
             "builtin_routes",
@@ -122,6 +140,8 @@ impl Config {
         self.sip.print(&mut out);
         self.tls.print(&mut out);
         self.limits.print(&mut out);
+        self.access.print(&mut out);
+        self.auth.print(&mut out);
         self.media.print(&mut out);
         self.recording.print(&mut out);
         self.prompts.print(&mut out);
@@ -137,6 +157,9 @@ impl Config {
         }
         for mailbox in &self.mailboxes {
             mailbox.print(&mut out);
+        }
+        for user in &self.users {
+            user.print(&mut out);
         }
         for menu in &self.menus {
             menu.print(&mut out);
@@ -196,6 +219,7 @@ impl Config {
         transport::check(&self.sip, &self.certificates, root);
         menus::check(&self.menus, &menus, root);
         voicemail::check(&self.mailboxes, root);
+        auth::check(self, root);
         let of_choices = self.menus.iter().flat_map(|menu| &menu.choices);
         let of_routes = self.routes.iter().map(|route| &route.app);
         for app in of_routes.chain(of_choices.map(|choice| &choice.app)) {
@@ -216,6 +240,9 @@ impl Config {
         let certificates = root.tables("certificate", CertificateConfig::read);
         let networks = root.tables("network", NetworkConfig::read);
         let limits = Limits::read(root.section("limits"));
+        let users = root.tables("user", UserConfig::read);
+        let access = Access::read(root.section("access"));
+        let auth = Auth::read(root.section("auth"), &users);
         let media = Media::read(root.section("media"));
         let recording = Recording::read(root.section("recording"));
         let prompts = Prompts::read(root.section("prompts"));
@@ -235,6 +262,8 @@ impl Config {
             certificates,
             networks,
             limits,
+            access,
+            auth,
             media,
             recording,
             prompts,
@@ -243,6 +272,7 @@ impl Config {
             voicemail,
             announcement,
             mailboxes,
+            users,
             menus,
             builtin_routes,
             routes,

@@ -5,24 +5,46 @@ use std::time::Duration;
 
 /// The text so far. Writing to a `String` cannot fail, so results are dropped.
 #[derive(Debug, Default)]
-pub(super) struct Printer(String);
+pub(super) struct Printer {
+    text: String,
+    /// Secrets are left out.
+    hides: bool,
+}
 
 impl Printer {
+    /// One that leaves secrets out.
+    pub(super) fn hiding() -> Self {
+        Self {
+            hides: true,
+            ..Self::default()
+        }
+    }
+
+    /// A key whose value is shown only where the text is to be read back.
+    pub(super) fn secret(&mut self, key: &str, value: &str, comment: &str) {
+        if self.hides {
+            self.comment(comment);
+            let _ = writeln!(self.text, "# {key}: not shown");
+        } else {
+            self.key(key, value, comment);
+        }
+    }
+
     pub(super) fn comment(&mut self, text: &str) {
         for line in text.lines() {
-            let _ = writeln!(self.0, "# {line}");
+            let _ = writeln!(self.text, "# {line}");
         }
     }
 
     /// Opens a section: `[name]` or `[[name]]`.
     pub(super) fn section(&mut self, header: &str) {
-        let _ = writeln!(self.0, "\n{header}");
+        let _ = writeln!(self.text, "\n{header}");
     }
 
     /// A key with its value.
     pub(super) fn key(&mut self, key: &str, value: impl Into<toml::Value>, comment: &str) {
         self.comment(comment);
-        let _ = writeln!(self.0, "{key} = {}", value.into());
+        let _ = writeln!(self.text, "{key} = {}", value.into());
     }
 
     /// A key that may be absent: without a value, an example is left, commented out by a `#`
@@ -38,7 +60,7 @@ impl Printer {
             self.key(key, value, comment);
         } else {
             self.comment(comment);
-            let _ = writeln!(self.0, "#{key} = {}", toml::Value::from(example));
+            let _ = writeln!(self.text, "#{key} = {}", toml::Value::from(example));
         }
     }
 
@@ -49,7 +71,7 @@ impl Printer {
     }
 
     pub(super) fn finish(self) -> String {
-        self.0
+        self.text
     }
 }
 

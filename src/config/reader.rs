@@ -93,11 +93,14 @@ impl<'d> Reader<'d> {
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text.get(start..).and_then(|rest| rest.lines().next());
         let line = line.unwrap_or_default().trim();
-        // What was meant to be a PIN is not shown.
-        let line = if line.to_ascii_lowercase().contains("pin") {
-            "pin = ...".to_owned()
-        } else {
-            shortened(format!("{line:?}"))
+        // What was meant to be a PIN or a password is not shown.
+        let lower = line.to_ascii_lowercase();
+        let secret = ["pin", "pass", "ha1"]
+            .into_iter()
+            .find(|key| lower.contains(key));
+        let line = match secret {
+            Some(key) => format!("{key} = ..."),
+            None => shortened(format!("{line:?}")),
         };
         let message = message.lines().collect::<Vec<_>>().join(", ");
         let fault = Fault::Syntax(format!("{message}, at {line}"));

@@ -23,6 +23,10 @@ pub struct Route {
     pub source: Vec<IpNet>,
     /// Whether media is encrypted; none: as `media.srtp` says.
     pub srtp: Option<SrtpPolicy>,
+    /// Where it must not come from.
+    pub deny: Vec<IpNet>,
+    /// Whether the caller has to be a user.
+    pub auth: bool,
     /// What answers.
     pub app: AppConfig,
 }
@@ -31,8 +35,9 @@ impl Route {
     /// Whether a call to `user` from `source` takes this route.
     pub fn matches(&self, user: &str, source: IpAddr) -> bool {
         let source = source.to_canonical();
-        let is_from = self.source.is_empty() || self.source.iter().any(|net| net.contains(&source));
-        is_from && self.pattern.is_match(user)
+        let has = |networks: &[IpNet]| networks.iter().any(|net| net.contains(&source));
+        let is_from = self.source.is_empty() || has(&self.source);
+        is_from && !has(&self.deny) && self.pattern.is_match(user)
     }
 
     /// A template with `$1` or `${name}` replaced by what the pattern captured in `user`.
@@ -71,13 +76,10 @@ impl Route {
                 pattern
             }
         };
-        let source = table.list(
-            "source",
-            Vec::new(),
-            "a network such as \"192.0.2.0/24\", or an address",
-            network,
-        );
         let srtp = srtp::read_policy(&mut table);
+        let source = table.list("source", Vec::new(), NETWORK, network);
+        let deny = table.list("deny", Vec::new(), NETWORK, network);
+        let auth = table.boolean("auth", false);
         let defaults = Defaults {
             templates: Templates::Groups(pattern.as_ref()),
             recording,
@@ -88,6 +90,8 @@ impl Route {
             pattern: pattern?,
             source,
             srtp,
+            deny,
+            auth,
             app,
         })
     }
@@ -101,6 +105,12 @@ impl Route {
         if let Some(policy) = self.srtp {
             out.key("srtp", srtp::name(policy), "Whether media is encrypted.");
         }
+        if !self.deny.is_empty() {
+            out.list("deny", &self.deny, "Where it must not come from.");
+        }
+        if self.auth {
+            out.key("auth", true, "The caller has to be a user.");
+        }
         out.key("app", self.app.name(), "What answers.");
         self.app.print(out);
     }
@@ -111,6 +121,8 @@ impl PartialEq for Route {
         self.pattern.as_str() == other.pattern.as_str()
             && self.source == other.source
             && self.srtp == other.srtp
+            && self.deny == other.deny
+            && self.auth == other.auth
             && self.app == other.app
     }
 }
@@ -157,6 +169,8 @@ pub fn builtin_routes(config: &Config) -> Vec<Route> {
                 pattern: anchored(user)?,
                 source: Vec::new(),
                 srtp: None,
+                deny: Vec::new(),
+                auth: false,
                 app,
             })
         })
@@ -177,6 +191,9 @@ fn anchored(user: &str) -> Option<Regex> {
     build(user).filter(|_| !user.is_empty())?;
     build(&format!("{}{user}{}", ANCHORS.0, ANCHORS.1))
 }
+
+/// What [`network`] reads.
+pub(super) const NETWORK: &str = "a network such as \"192.0.2.0/24\", or an address";
 
 pub(super) fn network(text: &str) -> Option<IpNet> {
     let net = text.parse::<IpNet>();

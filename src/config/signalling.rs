@@ -1,6 +1,7 @@
 //! `[server]`, `[sip]` and `[limits]`: the process and its signalling.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::Place;
@@ -19,6 +20,9 @@ pub struct Server {
     pub statistics: Option<Duration>,
     /// How long a shutdown waits for calls to end before it hangs up.
     pub shutdown: Duration,
+    /// Where `antiphon bans` reaches the server; none: the runtime directory, if there is one; empty:
+    /// nowhere.
+    pub control_socket: Option<PathBuf>,
 }
 
 /// How a line of the log looks.
@@ -109,12 +113,23 @@ impl Server {
         );
         let statistics = table.number("statistics_seconds", 60, 0..=86_400);
         let shutdown = Duration::from_secs(table.number("shutdown_seconds", 10, 0..=86_400));
+        let control_socket = table.optional(
+            "control_socket",
+            "a path of up to 100 bytes, or an empty text",
+            |value| {
+                let path = value.as_str()?;
+                // What the address of a Unix socket has room for.
+                let good = path.len() <= 100 && !path.contains(char::is_control);
+                good.then(|| PathBuf::from(path))
+            },
+        );
         table.finish();
         Server {
             log,
             log_format,
             statistics: (statistics > 0).then(|| Duration::from_secs(statistics)),
             shutdown,
+            control_socket,
         }
     }
 
@@ -140,6 +155,15 @@ impl Server {
             "shutdown_seconds",
             seconds(self.shutdown),
             "How long a shutdown waits for calls to end before it hangs up.",
+        );
+        out.optional(
+            "control_socket",
+            self.control_socket
+                .as_ref()
+                .map(|path| path.to_string_lossy().into_owned()),
+            "/run/antiphon/control.sock",
+            "The Unix socket by which `antiphon bans` reaches the server; \"\": none. Unset:\n\
+             control.sock in $RUNTIME_DIRECTORY, else antiphon.sock in $XDG_RUNTIME_DIR, else none.",
         );
     }
 }

@@ -141,7 +141,7 @@ impl MailboxConfig {
     pub(super) fn print(&self, out: &mut Printer) {
         out.section("[[mailbox]]");
         out.key("number", self.number.as_str(), "Its number.");
-        out.key("pin", self.pin.as_str(), "What opens it.");
+        out.secret("pin", &self.pin, "What opens it.");
         let comment = "What callers hear before the tone.";
         out.list("greeting", &self.greeting.names, comment);
     }

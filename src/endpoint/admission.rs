@@ -66,6 +66,43 @@ impl Sources {
     }
 }
 
+/// Sources of which something is known for a time, in a bounded table: at the bound the one that would
+/// be forgotten first is.
+#[derive(Debug)]
+pub(super) struct Recent {
+    capacity: usize,
+    until: HashMap<IpAddr, Instant>,
+    by_time: BTreeSet<(Instant, IpAddr)>,
+}
+
+impl Recent {
+    pub(super) fn new(capacity: usize) -> Self {
+        Recent {
+            capacity: capacity.max(1),
+            until: HashMap::new(),
+            by_time: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, source: IpAddr, until: Instant) {
+        let source = subscriber(source);
+        if let Some(old) = self.until.insert(source, until) {
+            self.by_time.remove(&(old, source));
+        }
+        self.by_time.insert((until, source));
+        if self.by_time.len() > self.capacity
+            && let Some((_, first)) = self.by_time.pop_first()
+        {
+            self.until.remove(&first);
+        }
+    }
+
+    pub(super) fn contains(&self, source: IpAddr, now: Instant) -> bool {
+        let until = self.until.get(&subscriber(source));
+        until.is_some_and(|&until| until > now)
+    }
+}
+
 /// What counts as one source: an IPv4 address, or an IPv6 /64, which one host commonly has.
 pub fn subscriber(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
@@ -116,6 +153,21 @@ mod tests {
             sources.admit(ip(n), start + Duration::from_secs(60 + u64::from(n)));
         }
         assert_eq!(sources.full_at.len(), 1);
+    }
+
+    #[test]
+    fn what_is_known_for_a_time_is_bounded() {
+        let mut recent = Recent::new(100);
+        let start = Instant::now();
+        for n in 0..1000 {
+            recent.insert(ip(n), start + BURST * (n + 1));
+            recent.insert(ip(n), start + BURST * (n + 2));
+            assert!(recent.until.len() <= 100);
+            assert_eq!(recent.until.len(), recent.by_time.len());
+        }
+        assert!(recent.contains(ip(999), start + BURST * 1000));
+        assert!(!recent.contains(ip(999), start + BURST * 1001));
+        assert!(!recent.contains(ip(5), start), "the first to end has gone");
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 mod abandon;
 mod admission;
+mod bans;
 mod client;
+mod guard;
 mod server;
 mod table;
 mod validate;
@@ -14,6 +16,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+use crate::sip::auth::Key;
 use crate::sip::message::{Message, ParseError, Request, Response};
 use crate::sip::method::Method;
 use crate::sip::transaction::{Keys, Timers};
@@ -21,6 +24,7 @@ use crate::sip::transport::{Advertised, ConnectionId, Flow};
 pub use admission::subscriber;
 
 use admission::Sources;
+use guard::Guard;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::VecDeque;
@@ -45,6 +49,8 @@ pub struct Settings {
     pub extensions: Vec<String>,
     /// What Via says instead of the flow's local address, behind a NAT.
     pub advertised: Advertised,
+    /// Who is heard.
+    pub access: Access,
 }
 
 impl Default for Settings {
@@ -69,6 +75,7 @@ impl Default for Settings {
             user_agent: "antiphon".to_owned(),
             extensions: ["100rel", "timer"].map(str::to_owned).to_vec(),
             advertised: Advertised::default(),
+            access: Access::default(),
         }
     }
 }
@@ -98,6 +105,8 @@ impl Default for Limits {
 }
 
 pub use crate::sip::transaction::{ClientId, ServerId};
+pub use bans::{Ban, BanSettings, Offence, Scope};
+pub use guard::Access;
 
 /// What happened on the network.
 #[derive(Clone, Debug)]
@@ -183,6 +192,8 @@ pub enum Output {
         /// The transaction of the request.
         transaction: ClientId,
     },
+    /// A source is not heard any more.
+    Banned(Ban),
 }
 
 /// There are as many transactions as there may be.
@@ -198,6 +209,7 @@ pub struct Endpoint {
     keys: Keys,
     table: Table,
     sources: Sources,
+    guard: Guard,
     outputs: VecDeque<Output>,
     /// The latest time we were told, for calls that bring none.
     now: Option<Instant>,
@@ -220,12 +232,15 @@ impl Endpoint {
         let mut rng = StdRng::seed_from_u64(seed);
         let keys = Keys::new([rng.random(), rng.random()]);
         let limits = settings.limits;
+        let seeded = [Key(rng.random()), Key(rng.random())];
+        let guard = Guard::new(std::mem::take(&mut settings.access), seeded);
         Endpoint {
             settings,
             rng,
             keys,
             table: Table::default(),
             sources: Sources::new(limits.calls_per_second_per_source, limits.sources),
+            guard,
             outputs: VecDeque::new(),
             now: None,
         }
@@ -239,7 +254,7 @@ impl Endpoint {
                 Message::Request(request) => self.on_request(flow, request, now),
                 Message::Response(response) => self.on_response(flow, response, now),
             },
-            Input::Malformed { flow, error } => self.on_malformed(flow, error),
+            Input::Malformed { flow, error } => self.on_malformed(flow, error, now),
             Input::ConnectionClosed(connection) => {
                 for id in self.table.on_path(Path::Connection(connection)) {
                     self.fail_client(ClientId(id), now);

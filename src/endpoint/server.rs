@@ -6,7 +6,7 @@
 use super::admission::subscriber;
 use super::table::{Server, ServerMachine};
 use super::validate::{Refusal, allow, check_content, check_extensions, check_method};
-use super::{Endpoint, Output, ServerId};
+use super::{Endpoint, Offence, Output, ServerId};
 use crate::sip::header::{Headers, Name, Via};
 use crate::sip::message::{ParseError, Request, Response};
 use crate::sip::method::Method;
@@ -62,11 +62,13 @@ impl Endpoint {
         expected
     }
 
-    pub(super) fn on_malformed(&mut self, flow: Flow, error: ParseError) {
+    pub(super) fn on_malformed(&mut self, flow: Flow, error: ParseError, now: Instant) {
+        self.offend(&flow, Offence::Malformed, now);
         let refusal = Refusal::from(&error);
         // Without a Via nobody is waiting for an answer that could be recognised.
         if let Some(mut request) = error.request
             && request.headers.contains(&Name::Via)
+            && self.admits(&flow, &request, false, now)
         {
             let reply = stamp(&mut request, flow).map_or(flow, |(_, reply)| reply);
             self.refuse(&request, reply, refusal);
@@ -86,16 +88,26 @@ impl Endpoint {
                         request: None,
                     })
                 },
+                now,
             );
         };
+        let known = self.keys.server(&request, &via, &request.method);
+        let known = known.and_then(|key| self.table.find_server(key));
+        let is_cancel = matches!(request.method, Method::Ack | Method::Cancel);
+        let belongs = known.is_some() || is_cancel || request.has_to_tag();
+        if !self.admits(&flow, &request, belongs, now) {
+            return;
+        }
         if request.method == Method::Ack {
             return self.on_ack(&via, request, now);
         }
-        let known = self.keys.server(&request, &via, &request.method);
-        if let Some(id) = known.and_then(|key| self.table.find_server(key)) {
+        if let Some(id) = known {
             return self.tell_server(id, ServerEvent::Retransmission, None, now);
         }
         if let Err(error) = validate(&request) {
+            if error.status == 400 {
+                self.offend(&flow, Offence::Malformed, now);
+            }
             return self.refuse(&request, reply, Refusal::from(&error));
         }
         if request.method == Method::Cancel {
@@ -120,19 +132,23 @@ impl Endpoint {
         check_content(request, &self.settings)?;
         let limit = self.settings.limits.transactions;
         let weight = weight(request);
+        let trusted = self.guard.trusts(flow.remote.ip());
         let full = if in_dialog {
             self.table.weight() + weight > limit + limit / 4
         } else {
             let held = self.table.weight_of(subscriber(flow.remote.ip()));
-            self.table.weight() + weight > limit || held + weight > limit - limit / 4
+            let too_much = held + weight > limit - limit / 4;
+            self.table.weight() + weight > limit || (too_much && !trusted)
         };
         if full {
             return Err(Refusal::new(503).with(Name::RetryAfter, RETRY_AFTER_FULL));
         }
         if request.method == Method::Invite
             && !in_dialog
+            && !trusted
             && !self.sources.admit(flow.remote.ip(), now)
         {
+            self.offend(&flow, Offence::RateExcess, now);
             return Err(Refusal::new(503).with(Name::RetryAfter, RETRY_AFTER_RATE));
         }
         Ok(())
@@ -319,7 +335,7 @@ impl Endpoint {
     }
 
     /// Answers without a transaction. An ACK is never answered.
-    fn refuse(&mut self, request: &Request, flow: Flow, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, request: &Request, flow: Flow, refusal: Refusal) {
         if request.method == Method::Ack {
             return;
         }
@@ -331,7 +347,10 @@ impl Endpoint {
         for (name, value) in refusal.headers {
             response.headers.push(name, value);
         }
-        self.add_server_header(&mut response);
+        // Who has not said who it is learns nothing of us.
+        if refusal.status != 401 {
+            self.add_server_header(&mut response);
+        }
         self.transmit(flow, response.to_bytes());
     }
 

@@ -303,6 +303,14 @@ impl Table {
         }
     }
 
+    /// Drops a server transaction that is answered without one (RFC 3261 §8.2.7). Where its answer
+    /// goes.
+    pub(super) fn forget_server(&mut self, id: ServerId) -> Option<Flow> {
+        let flow = self.servers.get(&id.0)?.flow;
+        self.remove_server(id);
+        Some(flow)
+    }
+
     /// Learns the connection of a client transaction that was sent before there was one, so that
     /// its loss is noticed.
     pub(super) fn bind(&mut self, id: ClientId, connection: ConnectionId) {

@@ -80,7 +80,8 @@ impl Connections {
         let source = accepted.then(|| source_of(peer.1.ip()));
         if let Some(source) = source {
             let of_source = self.per_source.entry(source).or_default();
-            if *of_source >= shared.settings.tcp_connections_per_address {
+            let full = *of_source >= shared.settings.tcp_connections_per_address;
+            if full && !shared.gate.trusts(peer.1.ip()) {
                 return None;
             }
             *of_source += 1;
@@ -171,6 +172,21 @@ impl Connections {
         }
     }
 
+    /// Ends every connection of a source at once.
+    pub(super) fn cut_off(&mut self, source: IpAddr) {
+        let source = source_of(source.to_canonical());
+        let ids = self
+            .by_id
+            .iter()
+            .filter(|(_, entry)| source_of(entry.peer.1.ip().to_canonical()) == source);
+        for id in ids.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if let Some(entry) = self.by_id.get(&id) {
+                entry.kill.notify_one();
+            }
+            self.remove(id);
+        }
+    }
+
     /// Shutdown: every connection ends when its queue is sent; no new ones.
     pub(super) fn close(&mut self) {
         self.closed = true;
@@ -211,7 +227,7 @@ impl Drop for Registered {
 }
 
 /// The unit of the limit per source: an IPv6 host commonly has a whole /64 to itself.
-fn source_of(address: IpAddr) -> IpAddr {
+pub(super) fn source_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => {

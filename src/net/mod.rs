@@ -3,6 +3,7 @@
 
 pub mod clock;
 mod connections;
+pub mod gate;
 pub mod media;
 mod pktinfo;
 pub mod ports;

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::net::connections::Connections;
+use crate::net::gate::{AccessLists, Gate};
 use crate::net::route::RouteCache;
 use crate::net::tls::Tls;
 use crate::net::{pktinfo, sys, tcp, udp};
@@ -64,6 +65,8 @@ pub struct Settings {
     /// After how much silence of ours a ping goes out, on connections that we opened and on
     /// WebSockets (RFC 5626 §4.4.1, RFC 6455 §5.5.2); none: never.
     pub keep_alive: Option<Duration>,
+    /// Who is heard.
+    pub access: AccessLists,
 }
 
 impl Default for Settings {
@@ -82,6 +85,7 @@ impl Default for Settings {
             idle: Duration::from_hours(1),
             connect_time: Duration::from_secs(5),
             keep_alive: Some(Duration::from_secs(30)),
+            access: AccessLists::default(),
         }
     }
 }
@@ -184,6 +188,8 @@ pub struct NetStats {
     pub handshakes_failed: u64,
     /// `Failed` events that found the channel full.
     pub events_dropped: u64,
+    /// Datagrams and connections from who is not heard: by an access list, or banned.
+    pub not_heard: u64,
 }
 
 #[derive(Debug, Default)]
@@ -199,6 +205,7 @@ pub(super) struct Counters {
     pub(super) tcp_malformed: AtomicU64,
     pub(super) handshakes_failed: AtomicU64,
     pub(super) events_dropped: AtomicU64,
+    pub(super) not_heard: AtomicU64,
 }
 
 /// What listeners and connections share.
@@ -206,6 +213,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) events: mpsc::Sender<NetEvent>,
     pub(super) counters: Counters,
+    pub(super) gate: Gate,
     /// For [`Net::send`], which may be called from outside of the runtime.
     pub(super) runtime: Handle,
     routes: Mutex<RouteCache>,
@@ -229,6 +237,7 @@ impl Net {
     /// retransmit) and TCP connections are not read.
     pub fn bind(settings: Settings, events: mpsc::Sender<NetEvent>) -> Result<Self, NetError> {
         let shared = Arc::new(Shared {
+            gate: Gate::new(settings.access.clone()),
             settings,
             events,
             counters: Counters::default(),
@@ -280,6 +289,23 @@ impl Net {
     /// Closes a connection once what is queued on it has been sent.
     pub fn close_after(&self, connection: ConnectionId) {
         self.shared.connections().remove(connection);
+    }
+
+    /// Does not read anything from a source (an address, or its IPv6 /64) until then, and closes its
+    /// connections.
+    pub fn ban(&self, source: IpAddr, until: Instant) {
+        self.shared.gate.ban(source, until);
+        self.shared.connections().cut_off(source);
+    }
+
+    /// Reads again what comes from a source.
+    pub fn lift_ban(&self, source: IpAddr) {
+        self.shared.gate.lift(source);
+    }
+
+    /// Puts other access lists in force, for datagrams and connections to come.
+    pub fn set_access(&self, lists: AccessLists) {
+        self.shared.gate.set_lists(lists);
     }
 
     /// All listeners, with the ports that the system chose for port 0.
@@ -360,6 +386,7 @@ impl Net {
             tcp_malformed: of(&counters.tcp_malformed),
             handshakes_failed: of(&counters.handshakes_failed),
             events_dropped: of(&counters.events_dropped),
+            not_heard: of(&counters.not_heard),
         }
     }
 

@@ -83,6 +83,10 @@ fn admit(stream: TcpStream, remote: SocketAddr, transport: Transport, shared: &A
     let Ok(local) = stream.local_addr() else {
         return; // reset meanwhile
     };
+    if !shared.gate.admits(transport, remote.ip()) {
+        count(&shared.counters.not_heard);
+        return;
+    }
     let registered = shared
         .connections()
         .register(shared, (transport, remote), true);

@@ -56,6 +56,10 @@ fn on_datagram(
     shared: &Shared,
 ) {
     count(&shared.counters.udp_received);
+    if !shared.gate.admits(Transport::Udp, remote.ip()) {
+        count(&shared.counters.not_heard);
+        return;
+    }
     if !is_sip(bytes) {
         count(&shared.counters.udp_ignored);
         return;

@@ -54,6 +54,8 @@ pub fn routes(config: &Config, prompts: &Prompts) -> Result<Routes, BuildError> 
             pattern: route.pattern,
             sources: route.source,
             srtp: route.srtp.unwrap_or(config.media.srtp),
+            denied: route.deny,
+            auth: route.auth,
         });
     }
     Ok(Routes(routes))

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use rand::Rng;
+
 use crate::config::Config;
+use crate::net::gate::{AccessLists, AccessRule};
 use crate::net::tls::{CertificateFiles, Tls, TlsError, TlsSettings};
 use crate::sdp::negotiate::Capabilities;
+use crate::sip::auth;
 use crate::sip::transaction::Timers;
 use crate::store::library::Library;
 use crate::store::voicemail::{FileStore, Limits, MessageStore, StoreError};
@@ -78,8 +82,10 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
             },
             user_agent: config.sip.user_agent.clone(),
             advertised: config.advertised(),
+            access: access(config),
             ..endpoint::Settings::default()
         },
+        demand: demand(config),
         registration: sip::registration::Settings {
             bindings: config.sip.registrations,
             max_expires: config.sip.register_expires,
@@ -101,6 +107,70 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
             .map_or(0, |t| t.as_millis().min(u128::from(u32::MAX)) as u32),
         inband_digits: config.media.inband_dtmf,
         process: config.media.processing.settings(),
+    }
+}
+
+/// Who is heard, as the endpoint wants it; with keys of its own at each call.
+fn access(config: &Config) -> endpoint::Access {
+    let auth = auth::Settings {
+        realm: config.auth.realm.clone(),
+        algorithms: config.auth.algorithms.clone(),
+        nonce_life: config.auth.nonce,
+        require_qop: config.auth.require_qop,
+        ..auth::Settings::default()
+    };
+    let mut rng = rand::rng();
+    endpoint::Access {
+        trusted: config.access.trusted.clone(),
+        drop_user_agents: config.access.drop_user_agents.clone(),
+        bans: config.access.bans,
+        auth: Some(auth),
+        users: users(config),
+        keys: Some([auth::Key(rng.random()), auth::Key(rng.random())]),
+    }
+}
+
+/// Who there is.
+pub(super) fn users(config: &Config) -> auth::Users {
+    let mut users = auth::Users::default();
+    for user in &config.users {
+        for &algorithm in &config.auth.algorithms {
+            if let Some(ha1) = user.ha1(algorithm, &config.auth.realm) {
+                users.add(&user.name, algorithm, ha1);
+            }
+        }
+    }
+    users
+}
+
+/// Where users are asked for.
+pub(super) fn demand(config: &Config) -> switch::Demand {
+    switch::Demand {
+        exempt: config.auth.exempt.clone(),
+        sources: config.auth.sources.clone(),
+        transports: config.auth.transports.clone(),
+        register: config.auth.register,
+    }
+}
+
+/// Who is heard, as the listeners want it.
+pub(super) fn access_lists(config: &Config) -> AccessLists {
+    let access = &config.access;
+    let rule = |transport, list: &crate::config::AccessList| AccessRule {
+        transport,
+        allow: list.allow.clone(),
+        deny: list.deny.clone(),
+    };
+    AccessLists {
+        trusted: access.trusted.clone(),
+        rules: std::iter::once(rule(None, &access.all))
+            .chain(
+                access
+                    .transports
+                    .iter()
+                    .map(|(t, list)| rule(Some(*t), list)),
+            )
+            .collect(),
     }
 }
 
@@ -144,6 +214,7 @@ pub(super) fn net_settings(config: &Config, security: Arc<Tls>) -> net::sip::Set
         tcp_connections: config.limits.tcp_connections,
         tcp_connections_per_address: config.limits.tcp_connections_per_address,
         message_time: config.limits.message_time,
+        access: access_lists(config),
         ..net::sip::Settings::default()
     }
 }

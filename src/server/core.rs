@@ -12,13 +12,14 @@ use tracing::warn;
 
 use super::apps::{self, BuildError};
 use super::build;
+use super::control::{self, Asked, Control};
 use super::ear::Ear;
 use super::files::{Done, Recorded, Wanted};
 use super::memory::Memory;
 use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
-use crate::endpoint;
+use crate::endpoint::{self, Scope};
 use crate::engine::{self, Bell, Engine, RealTime, Sending};
 use crate::leg::Leg;
 use crate::net::media::{PortPool, SocketPair};
@@ -85,6 +86,9 @@ pub struct Core {
     pub(super) net_events: mpsc::Receiver<NetEvent>,
     pub(super) done_rx: mpsc::UnboundedReceiver<Done>,
     pub(super) done: mpsc::UnboundedSender<Done>,
+    /// Questions of the command line; without a control socket none come.
+    pub(super) questions: Option<mpsc::Receiver<Asked>>,
+    control: Option<Control>,
     pub(super) engine: Engine,
     pub(super) ear: Ear,
     pool: PortPool,
@@ -150,6 +154,8 @@ impl Core {
             net_events,
             done_rx,
             done,
+            questions: None,
+            control: None,
             engine,
             ear,
             pool,
@@ -165,6 +171,32 @@ impl Core {
             recordings: HashMap::new(),
             loading: HashMap::new(),
         })
+    }
+
+    /// Listens on the control socket, if there is to be one. The server does without it where it
+    /// cannot be had.
+    pub(super) fn open_control(&mut self) {
+        let configured = self.config.server.control_socket.as_deref();
+        let Some(path) = control::socket_path(configured) else {
+            return;
+        };
+        match Control::listen(path.clone()) {
+            Ok((control, questions)) => {
+                self.control = Some(control);
+                self.questions = Some(questions);
+            }
+            Err(error) => warn!(
+                path = %path.display(), %error,
+                "no control socket, so `antiphon bans` will not reach this server \
+                 (server.control_socket)"
+            ),
+        }
+    }
+
+    /// Removes the control socket: what comes after this server may have it.
+    pub(super) fn close_control(&mut self) {
+        self.questions = None;
+        self.control = None;
     }
 
     /// What the start has found out.
@@ -251,6 +283,12 @@ impl Core {
                 Output::Locate { call, call_id, uri } => self.locate(call, call_id, uri),
                 Output::CloseRecording { recording, samples } => {
                     self.recorder.close(recording, samples);
+                }
+                Output::Banned(ban) => {
+                    if ban.scope == Scope::All {
+                        self.net.ban(ban.source, ban.until);
+                    }
+                    super::log::banned(&ban);
                 }
                 Output::Event(event) => {
                     super::log::event(&event);

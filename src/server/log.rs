@@ -1,5 +1,6 @@
 //! The log: one structured line per thing that happened, the Call-ID on each.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -8,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::audio::level::SILENCE_DBOV;
 use crate::call::EndReason;
 use crate::config::LogFormat;
+use crate::endpoint::Ban;
 use crate::leg::LegStats;
 use crate::rtp::bursts;
 use crate::switch::{Event, Summary};
@@ -60,6 +62,23 @@ pub(super) fn event(event: &Event) {
             info!(peer = %flow.remote, status, user, "refused");
         }
     }
+}
+
+/// One line for each ban, in a form that stays (docs/access.md: fail2ban reads it).
+pub(super) fn banned(ban: &Ban) {
+    warn!(
+        address = %ban.address(),
+        scope = %ban.scope,
+        reason = ban.reason.word(),
+        seconds = ban.length.as_secs(),
+        times = ban.times,
+        "banned"
+    );
+}
+
+/// And one for a ban that somebody has ended.
+pub(super) fn lifted(source: IpAddr) {
+    info!(address = %source, "ban lifted");
 }
 
 fn ended(summary: &Summary) {

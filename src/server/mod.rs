@@ -7,6 +7,7 @@
 mod apps;
 mod banner;
 mod build;
+pub mod control;
 mod core;
 mod ear;
 mod files;

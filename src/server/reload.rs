@@ -84,9 +84,16 @@ impl Core {
                 self.library = Arc::new(build::library(&reloaded.config));
                 self.switch.set_routes(reloaded.routes);
                 self.security.replace(&reloaded.security);
+                let config = &reloaded.config;
+                self.switch
+                    .set_users(build::users(config), build::demand(config));
+                self.net.set_access(build::access_lists(config));
                 self.prompts = Arc::new(reloaded.prompts);
                 self.config = reloaded.config;
-                info!(file = %path.display(), "SIGHUP: routes, prompts and certificates read again");
+                info!(
+                    file = %path.display(),
+                    "SIGHUP: routes, prompts, users, access lists and certificates read again"
+                );
             }
             Err(error) => error!(%error, "SIGHUP: the file is wrong; what was in force stays"),
         }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::control::Asked;
 use super::core::StartError;
 use super::statistics::{self, Statistics};
 use super::{Core, banner};
@@ -55,6 +57,7 @@ impl Core {
                     self.on_net(event, Instant::now());
                 }
             }
+            Some(asked) = next(&mut self.questions) => self.on_asked(asked, Instant::now()),
             Some(done) = self.done_rx.recv() => self.on_done(done, Instant::now()),
             () = self.ear.heard() => {}
             () = tokio::time::sleep_until(wake.into()) => {}
@@ -69,6 +72,14 @@ impl Core {
             self.switch.shrink();
             sys::trim_memory();
         }
+    }
+}
+
+/// The next question, where any can come.
+async fn next(questions: &mut Option<mpsc::Receiver<Asked>>) -> Option<Asked> {
+    match questions {
+        Some(questions) => questions.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -99,6 +110,7 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
     };
     let shutdown = config.server.shutdown;
     let mut core = Core::start(config.clone())?;
+    core.open_control();
     print!("{}", banner(&config, core.started()));
     println!("ready");
     let began = Instant::now();
@@ -137,6 +149,7 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
 /// second signal cuts the time short.
 async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
     core.switch.stop_accepting();
+    core.close_control();
     info!(
         calls = core.switch.calls(),
         seconds = time.as_secs(),

@@ -1,6 +1,7 @@
 //! What must hold for any bytes at all. The targets in `fuzz/` and the property tests call these;
 //! they live here so that they are compiled with everything else.
 
+use super::auth::{Challenge, Credentials};
 use super::dialog::Dialog;
 use super::framing::{Frame, Framer};
 use super::message::{Message, Response, parse_datagram};
@@ -48,6 +49,29 @@ pub fn uri(bytes: &[u8]) {
     }
     if let Ok(uri) = text.parse::<AnyUri>() {
         assert_eq!(uri.to_string().parse(), Ok(uri), "printing loses nothing");
+    }
+}
+
+/// Reads `bytes` as credentials and as a challenge; what was read prints to what reads the same.
+///
+/// # Panics
+/// Where it does not: that is a bug.
+pub fn authorization(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(credentials) = Credentials::parse(text) {
+        // Of an unknown hash nothing is left to print.
+        if credentials.algorithm.is_some() {
+            let again = Credentials::parse(&credentials.to_string());
+            assert_eq!(again, Ok(credentials), "printing loses nothing");
+        }
+    }
+    if let Ok(challenge) = Challenge::parse(text)
+        && challenge.algorithm.is_some()
+    {
+        let again = Challenge::parse(&challenge.to_string());
+        assert_eq!(again, Ok(challenge), "printing loses nothing");
     }
 }
 

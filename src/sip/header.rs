@@ -20,8 +20,19 @@ pub enum HeaderError {
 
 /// The header fields of a message, in their order. Values are raw: folds have become spaces, and
 /// bytes that are not UTF-8 have become U+FFFD.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Name, String)>);
+
+/// Without credentials: they are in no log.
+impl std::fmt::Debug for Headers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |(name, value): (&Name, &str)| match name {
+            Name::Authorization | Name::ProxyAuthorization => (name.clone(), "(hidden)".to_owned()),
+            _ => (name.clone(), value.to_owned()),
+        };
+        f.debug_list().entries(self.iter().map(shown)).finish()
+    }
+}
 
 impl Headers {
     /// No headers.
@@ -201,6 +212,14 @@ impl Headers {
     /// CSeq.
     pub fn cseq(&self) -> Result<CSeq, HeaderError> {
         self.single(&Name::CSeq)?.parse()
+    }
+
+    /// The next number in CSeq: the same request once more (RFC 3261 §8.1.3.5).
+    pub fn increment_cseq(&mut self) {
+        if let Ok(CSeq { number, method }) = self.cseq() {
+            let number = number.saturating_add(1);
+            self.set(Name::CSeq, CSeq { number, method }.to_string());
+        }
     }
 
     /// Every Contact that is an address. `*` is an error here: see [`Headers::get`].

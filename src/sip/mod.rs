@@ -1,5 +1,6 @@
 //! SIP (RFC 3261), sans-IO.
 
+pub mod auth;
 pub mod dialog;
 pub mod framing;
 pub mod fuzz;

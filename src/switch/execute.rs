@@ -103,11 +103,18 @@ impl Switch {
         }
     }
 
-    fn send(&mut self, handle: CallHandle, request: Request, flow: Flow, now: Instant) {
+    fn send(&mut self, handle: CallHandle, mut request: Request, flow: Flow, now: Instant) {
         let method = request.method.clone();
+        if let Some(entry) = self.calls.get_mut(&handle) {
+            entry.call.authorize(&mut request);
+        }
+        let bye = (method == Method::Bye).then(|| request.clone());
         match self.endpoint.request(request, flow, now) {
             Ok(id) => {
                 self.clients.insert(id, (handle, method));
+                if let Some(bye) = bye {
+                    self.remember_bye(handle, id, bye, flow);
+                }
             }
             Err(_) => {
                 self.with_call(handle, |c| c.on_transport_error(&method, now));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem};
 use crate::call::{CallHandle, EndReason};
 use crate::dtmf::Digit;
-use crate::endpoint;
+use crate::endpoint::{self, Ban};
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
 use crate::leg::{Leg, LegStats};
@@ -196,6 +196,8 @@ pub enum Output {
         /// Its length.
         samples: u64,
     },
+    /// Do not hear a source any more.
+    Banned(Ban),
     /// Something that people and programs may want to know.
     Event(Event),
 }

@@ -6,6 +6,7 @@
 mod act;
 mod execute;
 mod invites;
+mod login;
 mod mail;
 mod media;
 mod message;
@@ -14,6 +15,7 @@ mod requests;
 mod rooms;
 pub mod routes;
 
+pub use login::Demand;
 pub use message::{Event, Input, MailboxRequest, Output, RecordTarget, Summary};
 pub use routes::Routes;
 
@@ -50,6 +52,8 @@ pub struct Settings {
     pub call: call::Settings,
     /// For the endpoint.
     pub endpoint: endpoint::Settings,
+    /// Where users are asked for.
+    pub demand: Demand,
     /// For registrations.
     pub registration: crate::sip::registration::Settings,
     /// The most calls at once; the next gets 503.
@@ -138,6 +142,7 @@ pub struct Switch {
     dialogs: HashMap<DialogId, CallHandle>,
     invites: Invites,
     clients: HashMap<ClientId, (CallHandle, Method)>,
+    farewells: HashMap<ClientId, login::Farewell>,
     legs: HashMap<(usize, LegId), CallHandle>,
     recordings: HashMap<u64, CallHandle>,
     rooms: HashMap<String, Room>,
@@ -172,6 +177,7 @@ impl Switch {
             dialogs: HashMap::new(),
             invites: Invites::default(),
             clients: HashMap::new(),
+            farewells: HashMap::new(),
             legs: HashMap::new(),
             recordings: HashMap::new(),
             rooms: HashMap::new(),
@@ -244,7 +250,7 @@ impl Switch {
     /// transactions have ended.
     pub fn leftovers(&self) -> usize {
         self.calls.len()
-            + self.clients.len()
+            + self.farewells.len()
             + self.dialogs.len()
             + self.invites.len()
             + self.clients.len()

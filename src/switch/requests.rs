@@ -57,13 +57,16 @@ impl Switch {
                 transaction,
                 response,
             } => self.on_response(transaction, &response, now),
+            Out::Banned(ban) => self.banned(ban),
             Out::Timeout { transaction } => {
                 if let Some((handle, method)) = self.clients.remove(&transaction) {
+                    self.answer_bye(handle, transaction, None, now);
                     self.with_call(handle, |c| c.on_timeout(&method, now));
                 }
             }
             Out::TransportError { transaction } => {
                 if let Some((handle, method)) = self.clients.remove(&transaction) {
+                    self.answer_bye(handle, transaction, None, now);
                     self.with_call(handle, |c| c.on_transport_error(&method, now));
                 }
             }
@@ -78,6 +81,7 @@ impl Switch {
         let last = response.status >= 300 || (response.status >= 200 && method != Method::Invite);
         if last {
             self.clients.remove(&transaction);
+            self.answer_bye(handle, transaction, Some(response), now);
         }
         self.with_call(handle, |c| c.on_response(response, now));
     }
@@ -87,8 +91,14 @@ impl Switch {
             self.in_dialog(transaction, request, flow, now);
             return;
         }
+        let uri = request.parsed_uri().ok();
+        let user = uri.as_ref().and_then(|u| u.user.clone());
+        let user = user.unwrap_or_default();
+        if !self.lets_in(transaction, request, &user, &flow, now) {
+            return;
+        }
         match request.method {
-            Method::Invite => self.on_invite(transaction, request, flow, now),
+            Method::Invite => self.on_invite(transaction, request, (uri, user), flow, now),
             Method::Options => {
                 let response = self.options(request);
                 self.endpoint.respond(transaction, response, now);
@@ -125,12 +135,14 @@ impl Switch {
         self.with_call(handle, |c| c.on_request(transaction, request, flow, now));
     }
 
-    fn on_invite(&mut self, transaction: ServerId, request: &Request, flow: Flow, now: Instant) {
-        let uri = request.parsed_uri().ok();
-        let user = uri
-            .as_ref()
-            .and_then(|u| u.user.clone())
-            .unwrap_or_default();
+    fn on_invite(
+        &mut self,
+        transaction: ServerId,
+        request: &Request,
+        (uri, user): (Option<Uri>, String),
+        flow: Flow,
+        now: Instant,
+    ) {
         let spec = self
             .admit(&user, flow)
             .and_then(|(spec, srtp)| Ok((with_parameters(spec, uri.as_ref())?, srtp)));
@@ -145,6 +157,9 @@ impl Switch {
                     response = response.with_reason(reason);
                 }
                 self.endpoint.respond(transaction, response, now);
+                if status == 404 {
+                    self.unknown_user(&flow, now);
+                }
                 self.outputs
                     .push_back(Output::Event(Event::Refused { flow, status, user }));
                 return;

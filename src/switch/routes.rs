@@ -18,6 +18,10 @@ pub struct Route {
     pub sources: Vec<IpNet>,
     /// Whether media is encrypted.
     pub srtp: SrtpPolicy,
+    /// Networks that the call must not come from.
+    pub denied: Vec<IpNet>,
+    /// The caller has to be a user.
+    pub auth: bool,
     /// What happens. `$1`, `${name}` in a room or file name stand for the pattern's groups.
     pub spec: AppSpec,
 }
@@ -34,14 +38,28 @@ impl Routes {
 
     /// The same, and whether media is encrypted.
     pub fn find(&self, user: &str, source: IpAddr) -> Option<(AppSpec, SrtpPolicy)> {
+        let (route, groups) = self.first(user, source)?;
+        Some((expand(&route.spec, &groups), route.srtp))
+    }
+
+    /// Whether a call to a dialled user has to come from one of our users. Where any route wants that,
+    /// a user without a route wants it too: else the answers would tell which there are.
+    pub fn wants_auth(&self, user: &str, source: IpAddr) -> bool {
+        self.0.iter().any(|route| route.auth)
+            && self.first(user, source).is_none_or(|(route, _)| route.auth)
+    }
+
+    fn first<'a>(&self, user: &'a str, source: IpAddr) -> Option<(&Route, Captures<'a>)> {
         // A peer on a dual-stack socket is the same peer.
         let source = source.to_canonical();
+        let has = |networks: &[IpNet]| networks.iter().any(|n| n.contains(&source));
         self.0.iter().find_map(|route| {
             let groups = route.pattern.captures(user)?;
             let whole = groups.get(0)?;
             let matches = whole.len() == user.len()
-                && (route.sources.is_empty() || route.sources.iter().any(|n| n.contains(&source)));
-            matches.then(|| (expand(&route.spec, &groups), route.srtp))
+                && (route.sources.is_empty() || has(&route.sources))
+                && !has(&route.denied);
+            matches.then_some((route, groups))
         })
     }
 }
@@ -93,6 +111,8 @@ mod tests {
             pattern: anchored(pattern).unwrap(),
             sources: Vec::new(),
             srtp: SrtpPolicy::Off,
+            denied: Vec::new(),
+            auth: false,
             spec: conference(room),
         };
         Routes(vec![
@@ -128,10 +148,17 @@ mod tests {
                 pattern: anchored("600").unwrap(),
                 sources: vec!["10.0.0.0/8".parse().unwrap()],
                 srtp: SrtpPolicy::Off,
+                denied: vec!["10.9.0.0/16".parse().unwrap()],
+                auth: true,
                 spec: AppSpec::Echo,
             },
         );
+        let wants = |user: &str, ip: &str| routes.wants_auth(user, ip.parse().unwrap());
+        assert!(wants("600", "10.1.2.3"));
+        assert!(!wants("600", "10.9.2.3"), "another route takes it");
+        assert!(wants("nobody", "192.0.2.1"), "nor can it be told from none");
         let from = |ip: &str| routes.resolve("600", ip.parse().unwrap());
+        assert!(matches!(from("10.9.2.3"), Some(AppSpec::Conference(_))));
         assert_eq!(from("10.1.2.3"), Some(AppSpec::Echo));
         assert_eq!(from("::ffff:10.1.2.3"), Some(AppSpec::Echo));
         assert!(matches!(from("127.0.0.1"), Some(AppSpec::Conference(_))));

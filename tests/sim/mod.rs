@@ -5,6 +5,7 @@
 #![allow(clippy::needless_pass_by_value)] // a method's name is written where it is used
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, these are their helpers
 
+pub mod access;
 pub mod keys;
 pub mod mail;
 pub mod media;
@@ -84,6 +85,7 @@ pub fn settings() -> switch::Settings {
             srtp_suites: Suite::ALL.to_vec(),
         },
         endpoint: endpoint::Settings::default(),
+        demand: switch::Demand::default(),
         registration: sip::registration::Settings::default(),
         max_calls: 50,
         unacknowledged: 500,
@@ -123,6 +125,8 @@ pub fn routes() -> Routes {
         pattern: anchored(pattern).unwrap(),
         sources: Vec::new(),
         srtp: SrtpPolicy::Optional,
+        denied: Vec::new(),
+        auth: false,
         spec,
     };
     Routes(vec![
@@ -270,6 +274,7 @@ pub struct World {
     /// Recordings that were closed, with their length in samples.
     pub closed: Vec<(u64, u64)>,
     pub events: Vec<Event>,
+    pub bans: Vec<endpoint::Ban>,
     /// A digest of every byte that the server sent, and when and whereto.
     pub digest: u64,
 }
@@ -311,6 +316,7 @@ impl World {
             mail: Mail::default(),
             closed: Vec::new(),
             events: Vec::new(),
+            bans: Vec::new(),
             digest: 0xcbf2_9ce4_8422_2325,
         }
     }

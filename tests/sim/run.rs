@@ -250,6 +250,7 @@ impl World {
                 }
                 Output::Media { worker, command } => self.command(worker, command),
                 Output::Event(event) => self.events.push(event),
+                Output::Banned(ban) => self.bans.push(ban),
                 other => self.carry_out_files(other),
             }
         }

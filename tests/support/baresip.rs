@@ -46,6 +46,7 @@ pub struct Phone<'a> {
     ca: Option<&'a Path>,
     source: Source<'a>,
     register: bool,
+    password: &'a str,
     codec: &'a str,
     mediaenc: Option<&'a str>,
     own: Option<SocketAddr>,
@@ -61,6 +62,7 @@ impl<'a> Phone<'a> {
             ca: None,
             source,
             register: false,
+            password: "",
             codec: "PCMU",
             mediaenc: None,
             own: None,
@@ -102,6 +104,12 @@ impl<'a> Phone<'a> {
     /// Registers before anything else.
     pub fn register(mut self) -> Self {
         self.register = true;
+        self
+    }
+
+    /// Answers who asks who it is with its name and this.
+    pub fn password(mut self, password: &'a str) -> Self {
+        self.password = password;
         self
     }
 
@@ -233,8 +241,13 @@ impl<'a> Phone<'a> {
         if self.own.is_some() {
             more.push_str(";answermode=auto");
         }
+        let login = if self.password.is_empty() {
+            String::new()
+        } else {
+            format!(";auth_user={};auth_pass={}", self.name, self.password)
+        };
         let account = format!(
-            "<sip:{}@{};transport={transport}>;regint={};audio_codecs={}/{rate}/{channels}{more}\n",
+            "<sip:{}@{};transport={transport}>{login};regint={};audio_codecs={}/{rate}/{channels}{more}\n",
             self.name,
             self.host(),
             if self.register { 600 } else { 0 },

@@ -1,0 +1,84 @@
+//! What a call that we place answers to 401 and 407 (RFC 3261 §22.2, §22.3).
+
+use super::{Call, Output, State};
+use crate::sip::auth::Client;
+use crate::sip::header::Name;
+use crate::sip::message::{Request, Response};
+use crate::sip::method::Method;
+
+impl Call {
+    /// Gives it a name and a password to answer challenges with.
+    pub fn set_login(&mut self, client: Client) {
+        self.login = Some(client);
+    }
+
+    /// Its name and password, once it has no more requests to make.
+    pub fn take_login(&mut self) -> Option<Client> {
+        let over = matches!(self.state, State::Ending(_) | State::Ended);
+        self.login.take_if(|_| over)
+    }
+
+    /// Puts credentials into a request within the dialog for whoever has asked before, so that it need
+    /// not be asked again.
+    pub fn authorize(&mut self, request: &mut Request) {
+        let first = request.method == Method::Invite && !request.has_to_tag();
+        if let Some(login) = self.login.as_mut().filter(|_| !first) {
+            login.authorize(request);
+        }
+    }
+
+    /// The INVITE as it is now; its credentials stay in it for the ACK (RFC 3261 §13.2.2.4).
+    pub(super) fn resend_invite(&mut self) {
+        if let State::Calling { sent, .. } = &mut self.state {
+            *sent = true;
+        }
+        if let Some(login) = &mut self.login {
+            login.authorize(&mut self.invite);
+        }
+        self.outputs
+            .push_back(Output::Request(self.invite.clone(), self.flow));
+    }
+
+    /// The ACK with what the INVITE had.
+    pub(super) fn with_credentials(&self, mut ack: Request) -> Request {
+        for name in [Name::Authorization, Name::ProxyAuthorization] {
+            if let Some(value) = self.invite.headers.get(&name) {
+                ack.headers.set(name, value);
+            }
+        }
+        ack
+    }
+
+    /// Learns from a response; whether our INVITE is sent again because of it.
+    pub(super) fn challenged(&mut self, response: &Response) -> bool {
+        let Some(login) = &mut self.login else {
+            return false;
+        };
+        match response.status {
+            100 => return false,
+            401 | 407 => {}
+            _ => {
+                login.accepted();
+                return false;
+            }
+        }
+        let again = login.challenged(response);
+        let placing = matches!(
+            self.state,
+            State::Calling {
+                cancelled: false,
+                ..
+            }
+        );
+        let invite = response.headers.cseq();
+        if !(again && placing && invite.is_ok_and(|c| c.method == Method::Invite)) {
+            return false;
+        }
+        self.dialog = None;
+        self.last_rseq = None;
+        self.early_answer = None;
+        self.invite.headers.increment_cseq();
+        self.resend_invite();
+        true
+    }
+}

@@ -1,0 +1,205 @@
+//! The server's side: who may come in.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::digest::{Algorithm, Ha1, hex, same};
+use super::header::{Challenge, Credentials, HeaderFault};
+use super::nonce::{Key, Nonce, Nonces};
+use super::replay::Replays;
+use crate::sip::header::Name;
+use crate::sip::message::Request;
+
+/// Authorization headers of one request that are looked at.
+const MAX_HEADERS: usize = 4;
+
+/// How users are asked who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The realm that users belong to.
+    pub realm: String,
+    /// The hashes that are offered, the best first.
+    pub algorithms: Vec<Algorithm>,
+    /// How long a nonce is good.
+    pub nonce_life: Duration,
+    /// Refuse the old form of RFC 2617, which does not count.
+    pub require_qop: bool,
+    /// Nonces in use that are remembered. At the bound the oldest is forgotten, and its user is asked
+    /// again with `stale=true`: nothing is lost but a round trip, and no replay gets through.
+    pub replays: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            realm: "antiphon".to_owned(),
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            nonce_life: Duration::from_mins(5),
+            require_qop: false,
+            replays: 20_000,
+        }
+    }
+}
+
+/// Who there is, and the hashes of their passwords.
+#[derive(Clone, Debug, Default)]
+pub struct Users(HashMap<String, Vec<(Algorithm, Ha1)>>);
+
+impl Users {
+    /// Adds a user's hash.
+    pub fn add(&mut self, name: &str, algorithm: Algorithm, ha1: Ha1) {
+        let hashes = self.0.entry(name.to_owned()).or_default();
+        hashes.push((algorithm, ha1));
+    }
+
+    fn ha1(&self, name: &str, algorithm: Algorithm) -> Option<&Ha1> {
+        let hashes = self.0.get(name)?;
+        hashes
+            .iter()
+            .find_map(|(a, ha1)| (*a == algorithm).then_some(ha1))
+    }
+}
+
+/// What the credentials of a request are worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// This user's.
+    Granted(String),
+    /// There are none for this realm.
+    Missing,
+    /// The right password, but the nonce is too old, was used before, or was never ours.
+    Stale {
+        /// The nonce was made for the address that the request came from.
+        proven: bool,
+    },
+    /// A wrong password, or a user that there is not; the two take the same work.
+    Wrong {
+        /// The nonce was made for the address that the request came from.
+        proven: bool,
+    },
+}
+
+/// Checks credentials.
+#[derive(Debug)]
+pub struct Authenticator {
+    settings: Settings,
+    users: Users,
+    nonces: Nonces,
+    replays: Replays,
+    /// Makes hashes for users that there are not.
+    decoy: Key,
+}
+
+impl Authenticator {
+    /// The keys are random and kept for the process's life: one seals nonces, one stands in for the
+    /// passwords of unknown users.
+    pub fn new(settings: Settings, users: Users, [seal, decoy]: [Key; 2]) -> Self {
+        Self {
+            nonces: Nonces::new(seal, settings.nonce_life),
+            replays: Replays::new(settings.replays),
+            decoy,
+            settings,
+            users,
+        }
+    }
+
+    /// Puts other users in force.
+    pub fn set_users(&mut self, users: Users) {
+        self.users = users;
+    }
+
+    /// What the request's credentials are worth that came from `source`. Right ones are used up.
+    pub fn check(&mut self, request: &Request, source: IpAddr, now: Instant) -> Verdict {
+        let mut broken = false;
+        let headers = request.headers.get_all(&Name::Authorization);
+        let read = headers.take(MAX_HEADERS).map(Credentials::parse);
+        let ours = read
+            .filter_map(|read| {
+                broken |= matches!(&read, Err(fault) if *fault != HeaderFault::Scheme);
+                read.ok()
+            })
+            .find(|credentials| credentials.realm == self.settings.realm);
+        match ours {
+            Some(credentials) => self.judge(request, &credentials, source, now),
+            None if broken => Verdict::Wrong { proven: false },
+            None => Verdict::Missing,
+        }
+    }
+
+    /// Whether the request carries a nonce that was made for `source`: its sender receives what we
+    /// send there, whatever else is right or wrong.
+    pub fn proves_path(&mut self, request: &Request, source: IpAddr, now: Instant) -> bool {
+        let headers = request.headers.get_all(&Name::Authorization);
+        let mut read = headers.take(MAX_HEADERS).map(Credentials::parse);
+        read.any(|read| {
+            read.is_ok_and(|c| self.nonces.look(&c.nonce, source, now) != Nonce::Foreign)
+        })
+    }
+
+    /// The values of the WWW-Authenticate headers of a 401: one for each hash that is offered
+    /// (RFC 8760 §2.4), of one length whoever asks.
+    pub fn challenge(&mut self, stale: bool, source: IpAddr, now: Instant) -> Vec<String> {
+        let nonce = self.nonces.make(source, now);
+        let of = |&algorithm: &Algorithm| {
+            let challenge = Challenge {
+                realm: self.settings.realm.clone(),
+                nonce: nonce.clone(),
+                opaque: None,
+                algorithm: Some(algorithm),
+                qop_auth: true,
+                qop: true,
+                stale,
+            };
+            challenge.to_string()
+        };
+        self.settings.algorithms.iter().map(of).collect()
+    }
+
+    fn judge(
+        &mut self,
+        request: &Request,
+        credentials: &Credentials,
+        source: IpAddr,
+        now: Instant,
+    ) -> Verdict {
+        let nonce = self.nonces.look(&credentials.nonce, source, now);
+        let proven = nonce != Nonce::Foreign;
+        let offered = |a: &Algorithm| self.settings.algorithms.contains(a);
+        let Some(algorithm) = credentials.algorithm.filter(offered) else {
+            return Verdict::Wrong { proven };
+        };
+        if credentials.qop.is_none() && self.settings.require_qop {
+            return Verdict::Wrong { proven };
+        }
+        // Made for known users, too, so that nobody can tell by the time.
+        let decoy = hex(&self.decoy.mac(&[&credentials.username, algorithm.as_str()]));
+        let decoy = Ha1::from_hex(algorithm, &decoy[..algorithm.digits()]);
+        let known = self.users.ha1(&credentials.username, algorithm);
+        let (is_known, ha1) = (known.is_some(), known.or(decoy.as_ref()));
+        let right = ha1.is_some_and(|ha1| {
+            let expected = ha1.response(
+                algorithm,
+                &credentials.nonce,
+                credentials.qop.as_ref(),
+                &request.method,
+                &credentials.uri,
+            );
+            same(&expected, &credentials.response.to_ascii_lowercase())
+        });
+        if !(right && is_known) {
+            return Verdict::Wrong { proven };
+        }
+        let Nonce::Good(id) = nonce else {
+            return Verdict::Stale { proven };
+        };
+        self.replays.forget(self.nonces.oldest(now));
+        // Without a count a nonce is good for once.
+        let nc = credentials.qop.as_ref().map_or(1, |qop| qop.nc);
+        if self.replays.take(id, nc) {
+            Verdict::Granted(credentials.username.clone())
+        } else {
+            Verdict::Stale { proven }
+        }
+    }
+}
