@@ -918,7 +918,7 @@ fn users_that_nobody_could_be_are_refused() {
     let md5 = "ha1_md5 = \"00112233445566778899aabbccddeeff\"\n";
     let cases = [
         (
-            format!("{USER}"),
+            USER.to_owned(),
             "1: user[1].password: missing, expected a password of 1 to 128 characters, or \
              ha1_sha256, or ha1_md5",
         ),

@@ -322,7 +322,7 @@ fn a_call_goes_on_while_users_change() {
     let mut call = Call::establish(Peer::udp(server.udp()), "500", &offer);
     server.rewrite(&guarded());
     server.hang_up();
-    server.wait_log("users and access lists read again");
+    server.wait_log("users, access lists and certificates read again");
     let (_, refused) = knock(&mut Peer::udp(server.udp()), "500", "0");
     assert_eq!(refused.status(), 401, "who comes now has to be a user");
     call.hang_up();

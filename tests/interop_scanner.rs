@@ -139,7 +139,7 @@ impl Tools {
         arguments: &[&str],
         scope: &str,
     ) -> String {
-        let banned = std::thread::scope(|threads| {
+        std::thread::scope(|threads| {
             let watch = threads.spawn(|| {
                 let line = server.wait_log(" banned ");
                 (line, Instant::now())
@@ -151,8 +151,7 @@ impl Tools {
             println!("{tool}: heard for {heard:?}; {line}");
             assert!(heard < HEARD, "{heard:?}");
             text
-        });
-        banned
+        })
     }
 }
 

@@ -193,10 +193,10 @@ fn sighup_brings_new_routes_and_leaves_the_running_call_alone() {
         server.rewrite(&before);
         let reloads = server
             .log()
-            .matches("routes, prompts and certificates read again")
+            .matches("access lists and certificates read again")
             .count();
         server.hang_up();
-        server.wait_log_count("routes, prompts and certificates read again", reloads + 1);
+        server.wait_log_count("access lists and certificates read again", reloads + 1);
         let phone = Phone::v4(timing);
         let peer = Peer::udp(server.udp());
         let mut call = Call::establish(peer, "71", &sdp(phone.address, "0", ""));
@@ -206,7 +206,7 @@ fn sighup_brings_new_routes_and_leaves_the_running_call_alone() {
         // The new routes are in force, and the call goes on although its route is gone.
         server.rewrite(&config().route("user = \"72\"\napp = \"echo\""));
         server.hang_up();
-        server.wait_log_count("routes, prompts and certificates read again", reloads + 2);
+        server.wait_log_count("access lists and certificates read again", reloads + 2);
         assert_eq!([status("71"), status("72")], [404, 200]);
         // A bad file: what was in force stays, and the log says so and why.
         let bad = server.log().matches("what was in force stays").count();

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::Config;
 use super::error::{Fault, Place};
 use super::print::{Printer, seconds};
-use super::reader::{Table, Value};
+use super::reader::Table;
 use super::routes::{NETWORK, network};
 use crate::sip::auth::{Algorithm, Ha1};
 use crate::sip::transport::Transport;
@@ -88,23 +88,24 @@ impl UserConfig {
             "64 hexadecimal digits, the SHA-256 of name:realm:password",
             hash(Algorithm::Sha256),
         );
-        if password.is_none() && md5.is_none() && sha256.is_none() {
+        let hashed = md5.is_there || sha256.is_there;
+        if !password.is_there && !hashed {
             table.missing("password", format!("{PASSWORD}, or ha1_sha256, or ha1_md5"));
+            table.finish();
+            return None;
         }
-        if password.is_some() && (md5.is_some() || sha256.is_some()) {
+        if password.is_there && hashed {
             let why = "a user has either a password, or hashes of it".to_owned();
             table.report(&place, Fault::Senseless(why));
         }
         table.finish();
-        if password.is_none() && md5.is_none() && sha256.is_none() {
-            return None;
-        }
-        let secret = match password {
-            Some(password) => Secret::Password(password?),
-            None => Secret::Ha1 {
-                md5: md5.flatten(),
-                sha256: sha256.flatten(),
-            },
+        let secret = if password.is_there {
+            Secret::Password(password.text?)
+        } else {
+            Secret::Ha1 {
+                md5: md5.text,
+                sha256: sha256.text,
+            }
         };
         Some(Self {
             name: name?,
@@ -299,18 +300,32 @@ fn name(text: &str) -> Option<String> {
     (fits && text.chars().all(good)).then(|| text.to_owned())
 }
 
-/// A value that no message shows: absent, refused, or read.
+/// A value that no message shows.
+struct Hidden {
+    is_there: bool,
+    /// None: it is not there, or not allowed.
+    text: Option<String>,
+}
+
 fn secret(
     table: &mut Table<'_, '_>,
     key: &'static str,
     expected: &str,
     read: impl FnOnce(&str) -> Option<String>,
-) -> Option<Option<String>> {
-    let value: &Value<'_> = table.find(key)?;
-    let read = value.get_ref().as_str().and_then(read);
-    if read.is_none() {
+) -> Hidden {
+    let Some(value) = table.find(key) else {
+        return Hidden {
+            is_there: false,
+            text: None,
+        };
+    };
+    let text = value.get_ref().as_str().and_then(read);
+    if text.is_none() {
         let place = table.place(key, value);
         table.report(&place, Fault::Senseless(format!("expected {expected}")));
     }
-    Some(read)
+    Hidden {
+        is_there: true,
+        text,
+    }
 }

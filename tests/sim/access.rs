@@ -179,7 +179,7 @@ impl Door {
                     let why = "a test".to_owned();
                     self.switch
                         .handle(Input::MediaFailed { call, why }, self.now);
-                    while let Some(_rest) = self.switch.poll_output() {}
+                    while self.switch.poll_output().is_some() {}
                     return None;
                 }
                 _ => {}
