@@ -220,7 +220,8 @@ fn a_bye_with_an_old_nonce_is_sent_again() {
     asking.answer(&second);
     let bye = asking.expect(&Method::Bye);
     assert_eq!(asking.verdict(&bye), Verdict::Stale { proven: true });
-    asking.world.run(500);
+    // Before the BYE is repeated.
+    asking.world.run(300);
     assert_eq!(asking.world.switch.calls(), 0, "the call is gone");
     asking.refuse(&bye, 401, true);
     let again = asking.expect(&Method::Bye);

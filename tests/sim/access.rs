@@ -106,7 +106,7 @@ impl Door {
         headers.push(Name::From, format!("<sip:alice@192.0.2.99>;tag={n:06}"));
         headers.push(Name::To, format!("<sip:{user}@{SERVER}>"));
         headers.push(Name::CallId, format!("call-{n:06}"));
-        headers.push(Name::CSeq, format!("1 {method}"));
+        headers.push(Name::CSeq, format!("1000 {method}"));
         headers.push(Name::Contact, "<sip:alice@192.0.2.99>");
         request
     }
@@ -120,7 +120,7 @@ impl Door {
             self.next
         );
         request.headers.set(Name::Via, via);
-        let cseq = format!("{} {}", 1 + self.next, request.method);
+        let cseq = format!("{} {}", 1000 + self.next, request.method);
         request.headers.set(Name::CSeq, cseq);
         request
     }
