@@ -18,7 +18,7 @@ const PACKAGE: &str = "/usr/share/sipvicious";
 const GIVES_UP: &str =
     "self.log.debug(\"Bad user: %s\" % self.BADUSER.__repr__())\n            self.nomore = True";
 /// How long a run may take in all: the tools wait for answers that do not come.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How long a scanner may be heard.
 const HEARD: Duration = Duration::from_secs(1);
 
@@ -158,7 +158,9 @@ impl Tools {
 /// What svwar said of each extension: they all have to look alike.
 fn alike(text: &str) {
     let of = |extension: &str| {
-        let line = text.lines().find(|line| line.contains(extension));
+        // The table at the end; before it are the responses as they came.
+        let mut lines = text.lines().filter(|line| line.starts_with('|'));
+        let line = lines.find(|line| line.contains(extension));
         line.map(|line| line.replace(extension, ""))
     };
     // 1000 has a route, 1001 is a user, and the others are nobody.
@@ -221,10 +223,7 @@ fn in_disguise_svwar_cannot_tell_who_there_is() {
 
 #[test]
 fn in_disguise_svcrack_is_banned_before_it_finds_a_password() {
-    for reuse in [&[][..], &["-n"]] {
-        let server = server(true);
-        let arguments = [SVCRACK, reuse].concat();
-        let text = Tools::disguised().run_until_banned(&server, "svcrack", &arguments, "all");
-        assert!(!text.contains("1500"), "{text}");
-    }
+    let server = server(true);
+    let text = Tools::disguised().run_until_banned(&server, "svcrack", SVCRACK, "all");
+    assert!(!text.contains("1500"), "{text}");
 }
