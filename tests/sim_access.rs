@@ -71,7 +71,7 @@ fn who_guesses_passwords_is_banned_for_longer_each_time() {
             200,
             "others are heard"
         );
-        door.pass(MINUTE * minutes - SECOND);
+        door.pass(SECOND * (60 * minutes - 1));
         let options = door.request(Method::Options, "x");
         assert_eq!(door.status(&options, udp(HERE)), 0);
         door.pass(SECOND * 2);
@@ -156,7 +156,8 @@ fn each_kind_of_offence_counts() {
             door.send(&request, flow);
         }
     };
-    let cases: [(Offence, &dyn Fn(&mut Door, Flow)); 4] = [
+    type Offend<'a> = &'a dyn Fn(&mut Door, Flow);
+    let cases: [(Offence, Offend<'_>); 4] = [
         (Offence::Malformed, &broken),
         (Offence::Malformed, &bad),
         (Offence::UnknownUser, &unknown),
