@@ -26,11 +26,13 @@ fn assert_served(peer: &mut Peer, after: &str) {
     assert_eq!(peer.answer().status(), 200, "after {after}");
 }
 
+type Change = Box<dyn Fn(&str) -> Vec<u8>>;
+
 /// What a request gets for what is wrong with it: a status over UDP, and over TCP a status and
 /// whether the connection lives on.
 struct Case {
     name: String,
-    change: Box<dyn Fn(&str) -> Vec<u8>>,
+    change: Change,
     udp: u16,
     tcp: (u16, bool),
 }

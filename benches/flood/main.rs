@@ -10,6 +10,7 @@ mod support;
 
 mod flooder;
 
+use std::fmt::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -181,7 +182,7 @@ fn watch(load: &mut Load, process: Process, before: u64, after: u64, ended: Inst
         on_time(load, |load| load.run(Duration::from_secs(5), false));
         let now = process.rss_kb();
         let seconds = ended.elapsed().as_secs();
-        lines.push_str(&format!("  {now} kB after {seconds} s\n"));
+        let _ = writeln!(lines, "  {now} kB after {seconds} s");
         if back.is_none() && now * 5 <= before * 6 {
             back = Some(seconds);
         }
