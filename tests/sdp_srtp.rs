@@ -92,7 +92,9 @@ impl Side {
 fn stream(proto: &str, lines: &[&str]) -> String {
     let mut text = format!("m=audio 4000 {proto} 0\r\n");
     for line in lines {
-        text.push_str(&format!("a=crypto:{line}\r\n"));
+        text += "a=crypto:";
+        text += line;
+        text += "\r\n";
     }
     text
 }
@@ -172,7 +174,8 @@ fn the_first_line_that_we_can_do_is_answered_under_its_number() {
 
 #[test]
 fn who_is_refused_and_why() {
-    let cases: [(bool, String, Option<(u16, &str)>); 7] = [
+    type Refused = Option<(u16, &'static str)>;
+    let cases: [(bool, String, Refused); 7] = [
         (false, one("RTP/AVP", &[]), None),
         (true, one("RTP/AVP", &[]), Some((302, "SRTP is required"))),
         (
