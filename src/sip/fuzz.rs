@@ -4,6 +4,7 @@
 use super::auth::{Challenge, Credentials};
 use super::dialog::Dialog;
 use super::framing::{Frame, Framer};
+use super::header::{Headers, Name, NameAddr, Via};
 use super::message::{Message, Response, parse_datagram};
 use super::session_timer;
 use super::uri::{AnyUri, Uri};
@@ -50,6 +51,51 @@ pub fn uri(bytes: &[u8]) {
     if let Ok(uri) = text.parse::<AnyUri>() {
         assert_eq!(uri.to_string().parse(), Ok(uri), "printing loses nothing");
     }
+    name_addr(text);
+    via(text);
+}
+
+/// Reads `text` as the value of From, To, Contact or Route.
+fn name_addr(text: &str) {
+    if let Ok(value) = NameAddr::parse(text) {
+        let printed = value.to_string();
+        assert_eq!(NameAddr::parse(&printed), Ok(value), "{printed}");
+    }
+}
+
+/// Reads `text` as the value of Via.
+fn via(text: &str) {
+    if let Ok(value) = Via::parse(text) {
+        let printed = value.to_string();
+        assert_eq!(Via::parse(&printed), Ok(value), "{printed}");
+    }
+}
+
+/// What typed values print reads the same.
+fn values(headers: &Headers) {
+    for name in [
+        Name::From,
+        Name::To,
+        Name::Contact,
+        Name::Route,
+        Name::RecordRoute,
+    ] {
+        headers.list(&name).for_each(name_addr);
+    }
+    headers.list(&Name::Via).for_each(via);
+    if let Ok(cseq) = headers.cseq() {
+        assert_eq!(cseq.to_string().parse(), Ok(cseq), "printing loses nothing");
+    }
+    if let Ok(rack) = headers.rack() {
+        assert_eq!(rack.to_string().parse(), Ok(rack), "printing loses nothing");
+    }
+    if let Ok(Some(timer)) = headers.session_expires() {
+        assert_eq!(
+            timer.to_string().parse(),
+            Ok(timer),
+            "printing loses nothing"
+        );
+    }
 }
 
 /// Reads `bytes` as credentials and as a challenge; what was read prints to what reads the same.
@@ -77,6 +123,10 @@ pub fn authorization(bytes: &[u8]) {
 
 /// Takes a message through everything that reads its headers.
 fn handle(message: &Message) {
+    values(match message {
+        Message::Request(request) => &request.headers,
+        Message::Response(response) => &response.headers,
+    });
     let request = match message {
         Message::Request(request) => request,
         Message::Response(response) => {

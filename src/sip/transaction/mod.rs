@@ -12,6 +12,9 @@ pub mod server_invite;
 pub mod server_non_invite;
 pub mod timers;
 
+#[cfg(test)]
+mod model_tests;
+
 pub use client_invite::ClientInvite;
 pub use client_non_invite::ClientNonInvite;
 pub use key::{Key, Keys};

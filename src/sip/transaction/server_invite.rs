@@ -127,6 +127,11 @@ impl ServerInvite {
         self.alarms.next()
     }
 
+    #[cfg(test)]
+    pub(super) fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<ServerOutput> {
         self.outputs.pop_front()

@@ -4,18 +4,15 @@ const MS: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Copy, Debug)]
 enum On {
-    Invite,
-    Ack,
     Ringing,
     Ok,
     Busy,
     Reliable,
     Prack,
-    Failure,
     /// The next timer fires.
     Wake,
 }
-use On::{Ack, Busy, Failure, Invite, Ok, Prack, Reliable, Ringing, Wake};
+use On::{Busy, Ok, Prack, Reliable, Ringing, Wake};
 
 fn apply(machine: &mut ServerInvite, on: On, now: &mut Instant) -> String {
     let respond = |status, text: &str| ServerEvent::Respond {
@@ -23,8 +20,6 @@ fn apply(machine: &mut ServerInvite, on: On, now: &mut Instant) -> String {
         bytes: text.as_bytes().to_vec(),
     };
     let event = match on {
-        Invite => ServerEvent::Retransmission,
-        Ack => ServerEvent::Ack,
         Ringing => respond(180, "180"),
         Ok => respond(200, "200"),
         Busy => respond(486, "486"),
@@ -33,7 +28,6 @@ fn apply(machine: &mut ServerInvite, on: On, now: &mut Instant) -> String {
             bytes: b"183".to_vec(),
         },
         Prack => ServerEvent::Acknowledged { rseq: 7 },
-        Failure => ServerEvent::TransportFailed,
         Wake => {
             if let Some(at) = machine.poll_timeout() {
                 *now = at;
@@ -55,97 +49,6 @@ fn drain(machine: &mut ServerInvite) -> String {
         });
     }
     words.join(" ")
-}
-
-fn check(reliable: bool, table: &[(&[On], On, State, &str)]) {
-    for (path, on, state, outputs) in table {
-        let mut now = Instant::now();
-        let mut machine = ServerInvite::new(Timers::default(), reliable, now);
-        for step in *path {
-            apply(&mut machine, *step, &mut now);
-        }
-        let got = apply(&mut machine, *on, &mut now);
-        assert_eq!(
-            (machine.state(), got.as_str()),
-            (*state, *outputs),
-            "{path:?} then {on:?}, reliable: {reliable}"
-        );
-    }
-}
-
-#[test]
-fn every_state_takes_every_event() {
-    use State::{Accepted, Completed, Confirmed, Proceeding, Terminated};
-    check(
-        false,
-        &[
-            (&[], Invite, Proceeding, "Trying"),
-            (&[Ringing], Invite, Proceeding, "180"),
-            (&[], Ack, Proceeding, ""),
-            (&[], Ringing, Proceeding, "180"),
-            (&[], Ok, Accepted, "200"),
-            (&[], Busy, Completed, "486"),
-            (&[], Reliable, Proceeding, "183"),
-            (&[], Prack, Proceeding, ""),
-            (&[], Failure, Proceeding, ""),
-            (&[], Wake, Proceeding, "Trying"),
-            (&[Reliable], Invite, Proceeding, "183"),
-            (&[Reliable], Reliable, Proceeding, ""),
-            (&[Reliable], Wake, Proceeding, "183"),
-            (&[Reliable, Prack], Wake, Proceeding, ""),
-            (&[Reliable, Reliable], Prack, Proceeding, "183"),
-            (&[Ok], Invite, Accepted, "200"),
-            (&[Ok], Ack, Accepted, "Ack"),
-            (&[Ok, Ack], Ack, Accepted, ""),
-            (&[Ok, Ack], Invite, Accepted, "200"),
-            (&[Ok], Ringing, Accepted, ""),
-            (&[Ok], Ok, Accepted, ""),
-            (&[Ok], Busy, Accepted, ""),
-            (&[Ok], Reliable, Accepted, ""),
-            (&[Ok], Prack, Accepted, ""),
-            (&[Ok], Failure, Accepted, ""),
-            (&[Ok], Wake, Accepted, "200"),
-            (&[Ok, Ack], Wake, Terminated, ""),
-            (&[Busy], Invite, Completed, "486"),
-            (&[Busy], Ack, Confirmed, ""),
-            (&[Busy], Ringing, Completed, ""),
-            (&[Busy], Ok, Completed, ""),
-            (&[Busy], Busy, Completed, ""),
-            (&[Busy], Reliable, Completed, ""),
-            (&[Busy], Prack, Completed, ""),
-            (&[Busy], Failure, Terminated, ""),
-            (&[Busy], Wake, Completed, "486"),
-            (&[Busy, Ack], Invite, Confirmed, ""),
-            (&[Busy, Ack], Ack, Confirmed, ""),
-            (&[Busy, Ack], Ringing, Confirmed, ""),
-            (&[Busy, Ack], Ok, Confirmed, ""),
-            (&[Busy, Ack], Busy, Confirmed, ""),
-            (&[Busy, Ack], Reliable, Confirmed, ""),
-            (&[Busy, Ack], Prack, Confirmed, ""),
-            (&[Busy, Ack], Failure, Confirmed, ""),
-            (&[Busy, Ack], Wake, Terminated, ""),
-            (&[Busy, Failure], Invite, Terminated, ""),
-            (&[Busy, Failure], Ack, Terminated, ""),
-            (&[Busy, Failure], Ringing, Terminated, ""),
-            (&[Busy, Failure], Ok, Terminated, ""),
-            (&[Busy, Failure], Busy, Terminated, ""),
-            (&[Busy, Failure], Reliable, Terminated, ""),
-            (&[Busy, Failure], Prack, Terminated, ""),
-            (&[Busy, Failure], Failure, Terminated, ""),
-            (&[Busy, Failure], Wake, Terminated, ""),
-        ],
-    );
-    check(
-        true,
-        &[
-            (&[Busy], Ack, Terminated, ""),
-            // Only timer H runs.
-            (&[Busy], Wake, Terminated, ""),
-            // The 2xx is repeated all the same.
-            (&[Ok], Wake, Accepted, "200"),
-            (&[Reliable], Wake, Proceeding, "183"),
-        ],
-    );
 }
 
 /// Each output with its time in milliseconds, nothing happening but timers, until the end.

@@ -117,6 +117,13 @@ impl Alarms {
         self.0.iter().flatten().map(|(at, _)| *at).min()
     }
 
+    /// When `timer` fires, if it runs.
+    #[cfg(test)]
+    pub(super) fn at(&self, timer: Timer) -> Option<Instant> {
+        let mut running = self.0.iter().flatten();
+        running.find(|(_, t)| *t == timer).map(|(at, _)| *at)
+    }
+
     /// Removes and returns the earliest that is due at `now`.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
         let next = self.next().filter(|at| *at <= now)?;
