@@ -1,9 +1,13 @@
 //! The bodies of the targets in `fuzz/`, on mutations of well-formed samples. A second each, or
-//! `ANTIPHON_FUZZ_SECONDS`; the seed is printed by a failure, with the input.
+//! `ANTIPHON_FUZZ_SECONDS`; the seed is printed by a failure, with the input. What has ever failed
+//! is kept in `fuzz/samples/TARGET/` and tried here each time, as are the fuzzer's seeds in
+//! `fuzz/seeds/TARGET/`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use antiphon::rtp::packet::{Header, write_header};
@@ -42,6 +46,78 @@ const CONFIG: &[&[u8]] = &[
     b"[[route]]\nuser = \"^1(\\\\d+)$\"\napp = \"echo\"\nsource = [\"10.0.0.0/8\"]\n[[route]]\nuser = 'x'\napp = \"play\"\nfile = \"a.wav\"\n",
     b"[limits]\nmax_calls = 10\n[recording]\ndirectory = \"x\"\n[conference]\nmax_members = 3\n[server]\nlog_format = \"json\"\n",
 ];
+
+/// A target's name, and its body.
+type Target = (&'static str, fn(&[u8]));
+
+/// All targets. One that is missing here has no regression samples: the test below says so.
+const TARGETS: &[Target] = &[
+    ("codec", antiphon::codec::fuzz::payloads),
+    ("config", antiphon::config::fuzz::config),
+    ("dtmf", antiphon::dtmf::fuzz::digits),
+    ("endpoint", endpoint_script),
+    ("redundancy", antiphon::rtp::fuzz::redundancy),
+    ("rtcp", antiphon::rtp::fuzz::control),
+    ("rtp", antiphon::rtp::fuzz::packets),
+    ("sdp", antiphon::sdp::fuzz::description),
+    ("sip_message", antiphon::sip::fuzz::message),
+    ("sip_uri", antiphon::sip::fuzz::uri),
+    ("wav", antiphon::wav::fuzz::file),
+];
+
+fn endpoint_script(bytes: &[u8]) {
+    antiphon::switch::fuzz::script(bytes, Instant::now());
+}
+
+/// Every file below this directory of `fuzz/`, of this target.
+fn files(directory: &str, target: &str) -> Vec<(String, Vec<u8>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz")
+        .join(directory)
+        .join(target);
+    let Ok(entries) = fs::read_dir(&path) else {
+        return Vec::new();
+    };
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.display().to_string(), fs::read(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_kept_sample_and_every_seed_passes() {
+    for (target, body) in TARGETS {
+        for directory in ["samples", "seeds"] {
+            for (name, bytes) in files(directory, target) {
+                let result = catch_unwind(AssertUnwindSafe(|| body(&bytes)));
+                assert!(result.is_ok(), "{name}");
+            }
+        }
+    }
+    assert!(files("seeds", "endpoint").len() > 15, "the seeds are found");
+}
+
+#[test]
+fn every_target_is_tried_here() {
+    let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    let mut names: Vec<String> = fs::read_dir(targets)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let known: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, known);
+}
+
+#[test]
+fn endpoint() {
+    let seeds = files("seeds", "endpoint");
+    let samples: Vec<&[u8]> = seeds.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    mutate(9, &samples, endpoint_script);
+}
 
 #[test]
 fn sdp() {

@@ -5,6 +5,7 @@
 
 mod act;
 mod execute;
+pub mod fuzz;
 mod invites;
 mod login;
 mod mail;
