@@ -70,12 +70,12 @@ fn soak(seed: u64, calls: usize) -> (Tally, u64) {
             }
             robots.push(robot);
         }
-        tick(&mut world, &mut robots);
+        tick(&mut world, &mut robots, &mut rng);
     }
     // Everybody comes to an end: 100 s for the longest call, 64*T1 for the last transaction.
     let end = world.ms + 200_000;
     while world.ms < end {
-        tick(&mut world, &mut robots);
+        tick(&mut world, &mut robots, &mut rng);
     }
     world.check_empty();
     let left: Vec<_> = world.recorded.keys().collect();
@@ -89,10 +89,10 @@ fn soak(seed: u64, calls: usize) -> (Tally, u64) {
     (tally(&world, seed), world.digest)
 }
 
-fn tick(world: &mut World, robots: &mut [Robot]) {
+fn tick(world: &mut World, robots: &mut [Robot], rng: &mut StdRng) {
     world.step();
     for robot in robots.iter_mut().filter(|r| !r.done) {
-        robot.step(world);
+        robot.step(world, rng);
     }
 }
 

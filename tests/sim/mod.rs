@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod keys;
+pub mod ledger;
 pub mod mail;
 pub mod media;
 pub mod net;
@@ -40,6 +41,7 @@ use antiphon::worker::{self, Worker, event_capacity};
 use antiphon::{call, endpoint, sip};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use ledger::Ledger;
 use mail::Mail;
 use media::Sockets;
 use net::{Faults, Network};
@@ -264,6 +266,7 @@ pub struct World {
     pub net: Network,
     pub phones: Vec<Phone>,
     free_ports: VecDeque<u16>,
+    all_ports: u16,
     ports: HashMap<CallHandle, u16>,
     prompts: Arc<Prompts>,
     frames: (Sender<RecordFrame>, Receiver<RecordFrame>),
@@ -275,6 +278,8 @@ pub struct World {
     pub closed: Vec<(u64, u64)>,
     pub events: Vec<Event>,
     pub bans: Vec<endpoint::Ban>,
+    /// What must hold of it all, where a test wants to know.
+    pub ledger: Option<Ledger>,
     /// A digest of every byte that the server sent, and when and whereto.
     pub digest: u64,
 }
@@ -309,6 +314,7 @@ impl World {
             net: Network::new(setup.seed, setup.sip, setup.media),
             phones: Vec::new(),
             free_ports: (0..setup.ports).map(|n| 20_000 + 2 * n).collect(),
+            all_ports: setup.ports,
             ports: HashMap::new(),
             prompts: Arc::new(Prompts::load(None, "").unwrap()),
             frames: bounded(100_000),
@@ -317,6 +323,7 @@ impl World {
             closed: Vec::new(),
             events: Vec::new(),
             bans: Vec::new(),
+            ledger: None,
             digest: 0xcbf2_9ce4_8422_2325,
         }
     }
@@ -355,6 +362,30 @@ impl World {
             _ => None,
         };
         self.events.iter().filter_map(digit).collect()
+    }
+
+    /// The server hangs up a phone's call, if there is one.
+    pub fn server_hangs_up(&mut self, phone: usize) {
+        let id = &self.phones[phone].call_id;
+        let handle = self.events.iter().find_map(|event| match event {
+            Event::Started { call, call_id, .. } if call_id == id => Some(*call),
+            _ => None,
+        });
+        if let Some(handle) = handle {
+            let now = self.now();
+            self.switch.hang_up(handle, now);
+            self.carry_out();
+        }
+    }
+
+    /// What must hold at each step.
+    pub fn check_step(&self) {
+        let (bound, calls) = (self.sockets.bound(), self.switch.calls());
+        assert!(bound <= calls, "{bound} ports of {calls} calls");
+        assert_eq!(bound, self.ports.len(), "each has its call");
+        let free = self.free_ports.len();
+        assert_eq!(free + bound, usize::from(self.all_ports), "no port is lost");
+        assert!(self.switch.rooms() <= calls, "a room without a call");
     }
 
     /// Whether nothing at all is left of any call.

@@ -44,7 +44,7 @@ impl World {
         done(self)
     }
 
-    fn next_event(&self) -> Option<u64> {
+    pub fn next_event(&self) -> Option<u64> {
         let next = self.ms + 1;
         let timer = self.switch.poll_timeout().map(|at| {
             let us = at.saturating_duration_since(self.base).as_micros() as u64;
@@ -154,7 +154,10 @@ impl World {
             (Kind::Sip, true) => {
                 let flow = flow(from);
                 let input = match parse_datagram(&bytes) {
-                    Ok(message) => endpoint::Input::Message { flow, message },
+                    Ok(message) => {
+                        self.ledger.iter_mut().for_each(|l| l.arrived(&message));
+                        endpoint::Input::Message { flow, message }
+                    }
                     Err(error) => endpoint::Input::Malformed { flow, error },
                 };
                 let now = self.now();
@@ -217,6 +220,7 @@ impl World {
             match output {
                 Output::Transmit { flow, bytes } => {
                     self.note(flow.remote, &bytes);
+                    self.ledger.iter_mut().for_each(|l| l.sent(&bytes));
                     let us = self.us();
                     self.net
                         .send(Kind::Sip, us, flow.local, flow.remote, &bytes);
@@ -249,8 +253,12 @@ impl World {
                     self.command(worker, Command::Open(leg));
                 }
                 Output::Media { worker, command } => self.command(worker, command),
-                Output::Event(event) => self.events.push(event),
                 Output::Banned(ban) => self.bans.push(ban),
+                Output::Event(event) => {
+                    let ms = self.ms;
+                    self.ledger.iter_mut().for_each(|l| l.event(ms, &event));
+                    self.events.push(event);
+                }
                 other => self.carry_out_files(other),
             }
         }
@@ -307,6 +315,10 @@ impl World {
             }
             Output::CloseRecording { recording, samples } => {
                 self.closed.push((recording, samples));
+                let max_ms = 60_000;
+                self.ledger
+                    .iter_mut()
+                    .for_each(|l| l.closed(recording, samples, max_ms));
                 if let Some((call, outcome)) = self.mail.close(recording, samples) {
                     let input = Input::MessageLeft {
                         call,
@@ -340,6 +352,10 @@ impl World {
 
     fn command(&mut self, worker: usize, command: Command) {
         let time = self.time();
+        let ms = self.ms;
+        self.ledger
+            .iter_mut()
+            .for_each(|l| l.command(ms, worker, &command));
         self.sockets.worker = worker;
         self.workers[worker].apply(command, time, &mut self.sockets);
     }

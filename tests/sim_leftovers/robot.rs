@@ -23,6 +23,12 @@ enum Manner {
     EarlyBye,
     /// Holds and resumes.
     Holds,
+    /// Sends a re-INVITE of its own before it answers ours.
+    Glare,
+    /// Hangs up in the moment in which the server does.
+    Crosses,
+    /// Sends broken copies of requests in between.
+    Garbles,
 }
 
 /// Requires reliable provisionals, brings its offer late, or does as most.
@@ -58,18 +64,25 @@ pub struct Robot {
     last_ack: Option<Request>,
     early: Option<u32>,
     gone_at: u64,
+    /// Answers that it holds back, and until when.
+    later: Vec<(u64, Response)>,
+    /// The session timer that it asks for, seconds.
+    pub session_seconds: u32,
     pub done: bool,
 }
 
 impl Robot {
     pub fn new(phone: usize, now: u64, rng: &mut StdRng) -> Self {
         let manner = match rng.random_range(0..100) {
-            0..60 => Manner::Polite,
-            60..70 => Manner::Vanishes,
-            70..78 => Manner::Cancels,
-            78..83 => Manner::NoAck,
-            83..90 => Manner::EarlyBye,
-            _ => Manner::Holds,
+            0..45 => Manner::Polite,
+            45..55 => Manner::Vanishes,
+            55..63 => Manner::Cancels,
+            63..68 => Manner::NoAck,
+            68..75 => Manner::EarlyBye,
+            75..84 => Manner::Holds,
+            84..90 => Manner::Glare,
+            90..95 => Manner::Crosses,
+            _ => Manner::Garbles,
         };
         let style = match rng.random_range(0..10) {
             0..6 => Style::Plain,
@@ -104,8 +117,33 @@ impl Robot {
             early: None,
             // Later than any call of the server's own can last.
             gone_at: now + 180_000,
+            later: Vec::new(),
+            session_seconds: 90,
             done: false,
         }
+    }
+
+    /// When it does something by itself next, ms; it may do more when it gets something.
+    #[allow(dead_code)] // of use where time is skipped
+    pub fn next(&self) -> Option<u64> {
+        if self.done {
+            return None;
+        }
+        let repeats = self.pending.iter().map(|p| p.next.min(p.until));
+        let later = self.later.iter().map(|(at, _)| *at);
+        let acts = (!self.acted).then_some(self.acts_at);
+        let own = [Some(self.gone_at), Some(self.ends_at), acts];
+        repeats.chain(later).chain(own.into_iter().flatten()).min()
+    }
+
+    /// What it dials.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Dials this instead.
+    pub fn dial(&mut self, user: &str) {
+        user.clone_into(&mut self.user);
     }
 
     /// Its INVITE.
@@ -122,16 +160,25 @@ impl Robot {
         if rng.random_bool(0.3) {
             invite.headers.push(Name::Supported, "timer");
             let refresher = if rng.random_bool(0.5) { "uac" } else { "uas" };
-            invite
-                .headers
-                .push(Name::SessionExpires, format!("90;refresher={refresher}"));
+            invite.headers.push(
+                Name::SessionExpires,
+                format!("{};refresher={refresher}", self.session_seconds),
+            );
         }
         world.send(self.phone, &invite);
         self.invite = Some(invite.clone());
         self.repeat(world.ms, invite);
     }
 
-    pub fn step(&mut self, world: &mut World) {
+    pub fn step(&mut self, world: &mut World, rng: &mut StdRng) {
+        let now = world.ms;
+        for (_, response) in self.later.extract_if(.., |(at, _)| *at <= now) {
+            world.reply(self.phone, &response);
+        }
+        let calling = self.talking && self.ends_at != u64::MAX;
+        if self.manner == Manner::Garbles && calling && rng.random_bool(0.01) {
+            self.garble(world, rng);
+        }
         let inbox = std::mem::take(&mut world.phones[self.phone].inbox);
         for received in inbox {
             match received.message {
@@ -188,7 +235,11 @@ impl Robot {
     }
 
     fn on_response(&mut self, world: &mut World, response: &Response) {
-        let method = response.headers.cseq().unwrap().method;
+        // The answer to something broken may be broken there, too.
+        let Ok(cseq) = response.headers.cseq() else {
+            return;
+        };
+        let method = cseq.method;
         if response.status < 200 {
             if method == Method::Invite {
                 self.answered(response);
@@ -296,6 +347,15 @@ impl Robot {
                 if request.method == Method::Bye {
                     world.hush(self.phone);
                 }
+                if request.method == Method::Invite && self.manner == Manner::Glare && !self.acted {
+                    self.acted = true;
+                    self.later.push((world.ms + 300, response));
+                    let phone = &mut world.phones[self.phone];
+                    let sdp = phone.sdp("sendrecv");
+                    let ours = phone.reinvite(&sdp);
+                    self.request(world, ours);
+                    return;
+                }
                 world.reply(self.phone, &response);
             }
         }
@@ -318,6 +378,8 @@ impl Robot {
                         self.request(world, cancel);
                     }
                 }
+                // It acts when the server does.
+                Manner::Glare => self.acted = false,
                 Manner::Holds if self.talking => {
                     let phone = &mut world.phones[self.phone];
                     let sdp = phone.sdp("sendonly");
@@ -331,10 +393,37 @@ impl Robot {
             self.ends_at = u64::MAX;
             world.hush(self.phone);
             let early = self.early.is_some() && self.manner != Manner::NoAck;
+            if self.manner == Manner::Crosses {
+                world.server_hangs_up(self.phone);
+            }
             if self.talking || early {
                 let bye = world.phones[self.phone].request(Method::Bye);
                 self.request(world, bye);
             }
+        }
+    }
+
+    /// A request of the dialog, with some of its bytes changed; never an INVITE, which would begin
+    /// something that the robot does not know of.
+    fn garble(&mut self, world: &mut World, rng: &mut StdRng) {
+        let methods = [Method::Options, Method::Info, Method::Bye, Method::Update];
+        let method = methods[rng.random_range(0..methods.len())].clone();
+        let request = world.phones[self.phone].request(method);
+        let mut bytes = request.to_bytes();
+        for _ in 0..rng.random_range(1..6) {
+            let at = rng.random_range(0..bytes.len());
+            match rng.random_range(0..4) {
+                0 => bytes[at] = rng.random(),
+                1 => bytes.truncate(at.max(1)),
+                2 => drop(bytes.drain(at..(at + 9).min(bytes.len()))),
+                _ => bytes.insert(at, b"\r\n:;,<>\"0\0"[rng.random_range(0..10)]),
+            }
+            if bytes.is_empty() {
+                return;
+            }
+        }
+        if !bytes.starts_with(b"INVITE") {
+            world.send_bytes(self.phone, &bytes);
         }
     }
 }

@@ -46,6 +46,7 @@ impl Playout {
     }
 
     fn idle(&mut self, out: &mut [i16]) -> Pulled {
+        self.stats.depth_samples = 0;
         if self.conceal(out) {
             Pulled::Concealed
         } else {
