@@ -124,7 +124,8 @@ fn world(seed: u64, seen: &mut Seen) {
 fn finish(world: &mut World, robots: &mut [Robot], rng: &mut StdRng) {
     let end = world.ms + 100_000;
     while world.ms < end {
-        let due = robots.iter().filter_map(Robot::next).min().unwrap_or(end);
+        let due = robots.iter().filter_map(|robot| robot.next(world.ms));
+        let due = due.min().unwrap_or(end);
         let due = due.min(world.next_event().unwrap_or(end)).min(end);
         world.ms = world.ms.max(due.saturating_sub(1));
         tick(world, robots, rng);

@@ -18,7 +18,7 @@ pub mod talk;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use antiphon::app::collect::{CollectSpec, Pattern};
@@ -49,6 +49,10 @@ use phone::Phone;
 
 pub const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 pub const SERVER: SocketAddr = SocketAddr::new(SERVER_IP, 5060);
+
+/// Decoded once: worlds are made by the thousand.
+static PROMPTS: LazyLock<Arc<Prompts>> =
+    LazyLock::new(|| Arc::new(Prompts::load(None, "").unwrap()));
 
 /// What a world is made of.
 pub struct Setup {
@@ -316,8 +320,9 @@ impl World {
             free_ports: (0..setup.ports).map(|n| 20_000 + 2 * n).collect(),
             all_ports: setup.ports,
             ports: HashMap::new(),
-            prompts: Arc::new(Prompts::load(None, "").unwrap()),
-            frames: bounded(100_000),
+            prompts: PROMPTS.clone(),
+            // Emptied every millisecond.
+            frames: bounded(2_000),
             recorded: HashMap::new(),
             mail: Mail::default(),
             closed: Vec::new(),

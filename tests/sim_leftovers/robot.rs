@@ -125,13 +125,13 @@ impl Robot {
 
     /// When it does something by itself next, ms; it may do more when it gets something.
     #[allow(dead_code)] // of use where time is skipped
-    pub fn next(&self) -> Option<u64> {
+    pub fn next(&self, now: u64) -> Option<u64> {
         if self.done {
             return None;
         }
         let repeats = self.pending.iter().map(|p| p.next.min(p.until));
         let later = self.later.iter().map(|(at, _)| *at);
-        let acts = (!self.acted).then_some(self.acts_at);
+        let acts = Some(self.acts_at).filter(|&at| at > now && !self.acted);
         let own = [Some(self.gone_at), Some(self.ends_at), acts];
         repeats.chain(later).chain(own.into_iter().flatten()).min()
     }

@@ -2,10 +2,11 @@
 //! may hear it.
 
 use std::collections::BTreeMap;
+use std::f32::consts::TAU;
+use std::sync::LazyLock;
 
 use super::robot::Robot;
 use super::sim::World;
-use super::sim::signal::amplitude;
 
 /// Far from each other, from 1000 Hz (which an application plays), and from each other's doubles.
 pub const TONES: [f64; 10] = [
@@ -15,8 +16,30 @@ pub const TONES: [f64; 10] = [
 /// Samples of a window.
 const WINDOW: usize = 800;
 
+/// The sine and cosine of each tone over a window.
+static WAVES: LazyLock<Vec<[Vec<f32>; 2]>> = LazyLock::new(|| {
+    let wave = |hz: f32, f: fn(f32) -> f32| {
+        (0..WINDOW)
+            .map(|n| f(TAU * (hz * n as f32 / 8000.0).fract()))
+            .collect()
+    };
+    TONES
+        .iter()
+        .map(|&hz| [wave(hz as f32, f32::sin), wave(hz as f32, f32::cos)])
+        .collect()
+});
+
+/// Amplitude of a tone in a window.
+fn amplitude(audio: &[f32], tone: usize) -> f32 {
+    let [re, im] = WAVES[tone].each_ref().map(|wave| {
+        let pairs = wave.iter().zip(audio);
+        pairs.map(|(w, a)| w * a).sum::<f32>()
+    });
+    re.hypot(im) * 2.0 / WINDOW as f32
+}
+
 /// A tone is there at a quarter of what its client sends.
-const THERE: f64 = 625.0;
+const THERE: f32 = 625.0;
 
 /// What is still on its way, or in a buffer, when a call has ended; ms.
 const LATE_MS: u64 = 600;
@@ -33,13 +56,14 @@ pub fn check(world: &World, robots: &[Robot]) -> usize {
         }
         for packets in streams.values() {
             for run in packets.chunks(WINDOW / 160) {
-                let audio: Vec<i16> = run.iter().flat_map(|(_, audio)| audio).copied().collect();
+                let samples = run.iter().flat_map(|(_, audio)| audio);
+                let audio: Vec<f32> = samples.map(|&sample| f32::from(sample)).collect();
                 if audio.len() < WINDOW {
                     continue;
                 }
                 let (from, to) = (run[0].0, run[run.len() - 1].0);
                 for talker in (0..robots.len()).filter(|&talker| talker != listener) {
-                    if amplitude(&audio, TONES[talker]) > THERE {
+                    if amplitude(&audio, talker) > THERE {
                         found += 1;
                         assert!(
                             together(world, robots, (listener, talker), (from, to)),
