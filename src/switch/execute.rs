@@ -16,6 +16,9 @@ use crate::sip::method::Method;
 use crate::sip::transport::Flow;
 use crate::worker::{Command, Recoding};
 
+/// So many of a call's requests are looked through for answered ones.
+const MANY_CLIENTS: usize = 8;
+
 impl Switch {
     pub(super) fn execute(&mut self, handle: CallHandle, output: call::Output, now: Instant) {
         use call::Output as Out;
@@ -39,11 +42,11 @@ impl Switch {
             Out::Request(request, flow) => self.send(handle, request, flow, now),
             Out::Ack(request, flow) => self.endpoint.send_ack(request, flow),
             Out::Cancel => {
-                let invite = self
-                    .clients
+                let ours = self.calls.get(&handle).map_or(&[][..], |e| &e.clients);
+                let invite = ours
                     .iter()
-                    .find(|(_, (h, m))| *h == handle && *m == Method::Invite)
-                    .map(|(&id, _)| id);
+                    .copied()
+                    .find(|id| matches!(self.clients.get(id), Some((_, Method::Invite))));
                 if let Some(id) = invite {
                     self.endpoint.cancel(id, now);
                 }
@@ -114,6 +117,13 @@ impl Switch {
                 self.clients.insert(id, (handle, method));
                 if let Some(bye) = bye {
                     self.remember_bye(handle, id, bye, flow);
+                }
+                if let Some(entry) = self.calls.get_mut(&handle) {
+                    // A long call makes many.
+                    if entry.clients.len() >= MANY_CLIENTS {
+                        entry.clients.retain(|id| self.clients.contains_key(id));
+                    }
+                    entry.clients.push(id);
                 }
             }
             Err(_) => {
@@ -278,8 +288,12 @@ impl Switch {
             self.invites.remove(id);
         }
         // A BYE goes on until it is answered.
-        self.clients
-            .retain(|_, (h, method)| *h != handle || *method == Method::Bye);
+        for id in entry.clients.drain(..) {
+            let unless_bye = |(_, method): &(_, Method)| *method != Method::Bye;
+            if self.clients.get(&id).is_some_and(unless_bye) {
+                self.clients.remove(&id);
+            }
+        }
         if let Some(at) = entry.wake {
             self.wakes.remove(&(at, handle));
         }

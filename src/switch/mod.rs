@@ -116,6 +116,8 @@ struct Entry {
     room: Option<String>,
     dialogs: Vec<DialogId>,
     invites: Vec<ServerId>,
+    /// Requests of ours, answered ones among them.
+    clients: Vec<ClientId>,
     wake: Option<Instant>,
     recording: Option<Recording>,
     moving: Option<Moving>,
@@ -417,6 +419,7 @@ impl Switch {
             room: None,
             dialogs: Vec::new(),
             invites: Vec::new(),
+            clients: Vec::new(),
             wake: None,
             recording: None,
             moving: None,

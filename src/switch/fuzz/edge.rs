@@ -72,6 +72,11 @@ impl Edge {
         self.ports.len()
     }
 
+    /// Calls whose ports are held back.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Everything that a call could have left here.
     pub fn leftovers(&self) -> usize {
         self.ports.len()
