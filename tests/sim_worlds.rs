@@ -41,6 +41,8 @@ struct Seen {
     calls: usize,
     finals: usize,
     recordings: usize,
+    /// Re-INVITEs that crossed the server's.
+    glares: usize,
     /// Windows in which somebody heard somebody else of the same conference.
     heard: usize,
 }
@@ -63,7 +65,9 @@ fn world(seed: u64, seen: &mut Seen) {
     let mut rng = StdRng::seed_from_u64(seed);
     let (sip, media) = faults(&mut rng);
     let mut settings = settings();
-    settings.media_timeout_ms = 3_000;
+    // In a long world calls last until the server refreshes their sessions (RFC 4028).
+    let long = rng.random_bool(0.1);
+    settings.media_timeout_ms = if long { 0 } else { 3_000 };
     let (shortest, longest) = media.delay_us;
     // Without jitter no more than the last packet waits.
     let playout_ms = if shortest == longest {
@@ -71,9 +75,8 @@ fn world(seed: u64, seen: &mut Seen) {
     } else {
         u64::from(settings.jitter_max_ms)
     };
-    settings.call.session_expires = Duration::from_secs(4);
-    settings.call.min_se = Duration::from_secs(2);
-    settings.call.max_length = Duration::from_secs(30);
+    settings.call.session_expires = Duration::from_secs(90);
+    settings.call.max_length = Duration::from_secs(if long { 70 } else { 30 });
     let mut world = World::with(Setup {
         seed,
         settings,
@@ -96,7 +99,9 @@ fn world(seed: u64, seen: &mut Seen) {
         // A tone of its own.
         world.phones[phone].voice.hz = hearing::TONES[phone];
         let mut robot = Robot::new(phone, world.ms, &mut rng);
-        robot.session_seconds = 4;
+        if long {
+            robot.stay_for_refresh();
+        }
         // Only what says nothing that sounds like a tone of somebody else.
         let users = [
             "500", "510", "520", "520", "404", "800", "801", "701", "701", "702", "702",
@@ -110,6 +115,7 @@ fn world(seed: u64, seen: &mut Seen) {
         tick(&mut world, &mut robots, &mut rng);
     }
     finish(&mut world, &mut robots, &mut rng);
+    seen.glares += robots.iter().filter(|r| r.has_glared()).count();
     let ledger = world.ledger.as_ref().expect("set above");
     ledger.check();
     world.check_empty();
@@ -122,7 +128,7 @@ fn world(seed: u64, seen: &mut Seen) {
 
 /// Lets everybody come to an end: with nobody talking, only what is due takes time.
 fn finish(world: &mut World, robots: &mut [Robot], rng: &mut StdRng) {
-    let end = world.ms + 100_000;
+    let end = world.ms + 150_000;
     while world.ms < end {
         let due = robots.iter().filter_map(|robot| robot.next(world.ms));
         let due = due.min().unwrap_or(end);

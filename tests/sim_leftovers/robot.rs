@@ -66,8 +66,8 @@ pub struct Robot {
     gone_at: u64,
     /// Answers that it holds back, and until when.
     later: Vec<(u64, Response)>,
-    /// The session timer that it asks for, seconds.
-    pub session_seconds: u32,
+    /// It asks for a session timer, and for the server to refresh.
+    refreshed: bool,
     pub done: bool,
 }
 
@@ -118,7 +118,7 @@ impl Robot {
             // Later than any call of the server's own can last.
             gone_at: now + 180_000,
             later: Vec::new(),
-            session_seconds: 90,
+            refreshed: false,
             done: false,
         }
     }
@@ -134,6 +134,21 @@ impl Robot {
         let acts = Some(self.acts_at).filter(|&at| at > now && !self.acted);
         let own = [Some(self.gone_at), Some(self.ends_at), acts];
         repeats.chain(later).chain(own.into_iter().flatten()).min()
+    }
+
+    /// One that meets the server's re-INVITE with its own stays until there is one, after 45 s.
+    #[allow(dead_code)] // of use where calls are long
+    pub fn stay_for_refresh(&mut self) {
+        if self.manner == Manner::Glare {
+            self.refreshed = true;
+            self.ends_at += 55_000;
+        }
+    }
+
+    /// Whether its re-INVITE has crossed the server's.
+    #[allow(dead_code)] // of use where calls are long
+    pub fn has_glared(&self) -> bool {
+        self.manner == Manner::Glare && self.acted
     }
 
     /// What it dials.
@@ -157,13 +172,13 @@ impl Robot {
         if self.style == Style::Reliable {
             invite.headers.push(Name::Require, "100rel");
         }
-        if rng.random_bool(0.3) {
+        if self.refreshed || rng.random_bool(0.3) {
             invite.headers.push(Name::Supported, "timer");
-            let refresher = if rng.random_bool(0.5) { "uac" } else { "uas" };
-            invite.headers.push(
-                Name::SessionExpires,
-                format!("{};refresher={refresher}", self.session_seconds),
-            );
+            let ours = !self.refreshed && rng.random_bool(0.5);
+            let refresher = if ours { "uac" } else { "uas" };
+            invite
+                .headers
+                .push(Name::SessionExpires, format!("90;refresher={refresher}"));
         }
         world.send(self.phone, &invite);
         self.invite = Some(invite.clone());
