@@ -11,7 +11,7 @@ use antiphon::audio::process::ProcessSettings;
 use antiphon::endpoint::{self, Limits};
 use antiphon::sdp::negotiate::Capabilities;
 use antiphon::sip::message::parse_datagram;
-use antiphon::sip::transport::{Flow, Transport};
+use antiphon::sip::transport::{Advertised, Flow, Transport};
 use antiphon::switch::fuzz::Edge;
 use antiphon::switch::routes::{Route, Routes, anchored};
 use antiphon::switch::{Input, Settings, Switch};
@@ -258,7 +258,7 @@ fn settings() -> Settings {
     Settings {
         call: call::Settings {
             capabilities: Capabilities::default(),
-            external_address: None,
+            advertised: Advertised::default(),
             session_expires: Duration::from_secs(90),
             min_se: Duration::from_secs(90),
             max_length: Duration::from_secs(40),
@@ -275,6 +275,7 @@ fn settings() -> Settings {
         max_rooms: 100,
         workers: 2,
         legs_per_worker: 6_000,
+        unacknowledged: 2000,
         bridges_per_worker: 100,
         jitter_max_ms: 60,
         media_timeout_ms: 0,

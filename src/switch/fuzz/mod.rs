@@ -17,7 +17,7 @@ use crate::endpoint::{self, Limits};
 use crate::sdp::negotiate::Capabilities;
 use crate::sip::framing::{Frame, Framer};
 use crate::sip::message::{Message, parse_datagram};
-use crate::sip::transport::{ConnectionId, Flow, Transport};
+use crate::sip::transport::{Advertised, ConnectionId, Flow, Transport};
 
 /// Parts the steps of an input.
 const STEP: u8 = b'\x1e';
@@ -112,7 +112,8 @@ impl World {
                 let uri = format!("sip:p@{}", address(2));
                 let spec = AppSpec::Script(ScriptSpec::default());
                 let from = "us".to_owned();
-                self.switch.originate(uri, from, peer(2), spec, self.now);
+                self.switch
+                    .originate(uri, from, peer(2), Vec::new(), spec, self.now);
                 self.settle();
             }
             b'h' => {
@@ -251,7 +252,7 @@ fn settings() -> Settings {
     Settings {
         call: call::Settings {
             capabilities: Capabilities::default(),
-            external_address: None,
+            advertised: Advertised::default(),
             session_expires: Duration::from_secs(90),
             min_se: Duration::from_secs(90),
             max_length: Duration::from_secs(300),
@@ -269,6 +270,7 @@ fn settings() -> Settings {
         max_rooms: 2,
         workers: 2,
         legs_per_worker: 8,
+        unacknowledged: 6,
         bridges_per_worker: 2,
         jitter_max_ms: 100,
         media_timeout_ms: 30_000,
