@@ -24,7 +24,7 @@ use super::caller::Caller;
 const SERVER: SocketAddr =
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 255, 0, 1)), 5060);
 /// Fewer than there are calls at the worst of times: some get 503.
-const PORTS: u16 = 3_600;
+const PORTS: u16 = 3_000;
 /// Between two calls, us, on average.
 const EVERY_US: u64 = 3_000;
 /// Chance that a datagram is lost, that it comes twice.
