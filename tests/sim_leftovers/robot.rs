@@ -1,5 +1,7 @@
 //! A phone that calls by itself, repeats what is lost, and misbehaves as its seed says.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use antiphon::sip::header::Name;
 use antiphon::sip::message::{Message, Request, Response};
 use antiphon::sip::method::Method;

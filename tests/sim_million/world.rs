@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use antiphon::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec, RecordSpec};
 use antiphon::audio::process::ProcessSettings;
 use antiphon::endpoint::{self, Limits};
+use antiphon::sdp::SrtpPolicy;
 use antiphon::sdp::negotiate::Capabilities;
 use antiphon::sip::message::parse_datagram;
 use antiphon::sip::transport::{Advertised, Flow, Transport};
+use antiphon::srtp::Suite;
 use antiphon::switch::fuzz::Edge;
 use antiphon::switch::routes::{Route, Routes, anchored};
 use antiphon::switch::{Input, Settings, Switch};
@@ -262,7 +264,10 @@ fn settings() -> Settings {
             session_expires: Duration::from_secs(90),
             min_se: Duration::from_secs(90),
             max_length: Duration::from_secs(40),
+            srtp: SrtpPolicy::Optional,
+            srtp_suites: Suite::ALL.to_vec(),
         },
+        demand: antiphon::switch::Demand::default(),
         endpoint: endpoint::Settings {
             limits: Limits {
                 transactions: 100_000,
@@ -289,6 +294,9 @@ fn routes() -> Routes {
     let row = |pattern, spec| Route {
         pattern: anchored(pattern).unwrap(),
         sources: Vec::new(),
+        denied: Vec::new(),
+        auth: false,
+        srtp: SrtpPolicy::Optional,
         spec,
     };
     let play = PlaySpec {

@@ -321,8 +321,14 @@ fn the_model_misses_no_pair() {
 #[test]
 fn the_model_knows_every_timer() {
     let known = |timer: Timer| match timer {
-        Timer::Trying | Timer::Provisional | Timer::ProvisionalEnd | Timer::Success => 0,
-        Timer::G | Timer::H | Timer::I | Timer::L => 0,
+        Timer::Trying
+        | Timer::Provisional
+        | Timer::ProvisionalEnd
+        | Timer::Success
+        | Timer::G
+        | Timer::H
+        | Timer::I
+        | Timer::L => 0,
         Timer::Unanswered | Timer::J => 1,
         Timer::A | Timer::B | Timer::Cancelled | Timer::D | Timer::M => 2,
         Timer::E | Timer::F | Timer::K => 3,

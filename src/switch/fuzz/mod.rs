@@ -14,10 +14,12 @@ use crate::app::collect::CollectSpec;
 use crate::app::{AppSpec, ConferenceSpec, DigitsSpec, PlayItem, PlaySpec, RecordSpec, ScriptSpec};
 use crate::call::{self, EndReason};
 use crate::endpoint::{self, Limits};
+use crate::sdp::SrtpPolicy;
 use crate::sdp::negotiate::Capabilities;
 use crate::sip::framing::{Frame, Framer};
 use crate::sip::message::{Message, parse_datagram};
 use crate::sip::transport::{Advertised, ConnectionId, Flow, Transport};
+use crate::srtp::Suite;
 
 /// Parts the steps of an input.
 const STEP: u8 = b'\x1e';
@@ -27,7 +29,7 @@ const MAX_STEPS: usize = 300;
 
 /// Every call and transaction has ended after so long, whatever was going on: the longest call
 /// (an hour here, by its settings less), and 64*T1.
-const ENOUGH: Duration = Duration::from_secs(600);
+const ENOUGH: Duration = Duration::from_mins(10);
 
 /// Takes `bytes` as a script, its steps parted by 0x1E. The first byte of a step says what it is:
 ///
@@ -143,6 +145,7 @@ impl World {
         while let Some(frame) = self.framer.next() {
             match frame {
                 Frame::Message(message) => self.sip(endpoint::Input::Message { flow, message }),
+                Frame::Malformed(error) => self.sip(endpoint::Input::Malformed { flow, error }),
                 Frame::Invalid(error) => {
                     self.sip(endpoint::Input::Malformed { flow, error });
                     self.hang_up_connection();
@@ -255,8 +258,11 @@ fn settings() -> Settings {
             advertised: Advertised::default(),
             session_expires: Duration::from_secs(90),
             min_se: Duration::from_secs(90),
-            max_length: Duration::from_secs(300),
+            max_length: Duration::from_mins(5),
+            srtp: SrtpPolicy::Optional,
+            srtp_suites: Suite::ALL.to_vec(),
         },
+        demand: super::Demand::default(),
         endpoint: endpoint::Settings {
             limits: Limits {
                 transactions: 100,
@@ -308,6 +314,9 @@ fn routes() -> Routes {
     let row = |pattern, spec| Route {
         pattern: anchored(pattern).expect("a pattern"),
         sources: Vec::new(),
+        denied: Vec::new(),
+        auth: false,
+        srtp: SrtpPolicy::Optional,
         spec,
     };
     Routes(vec![
