@@ -52,6 +52,7 @@ type Target = (&'static str, fn(&[u8]));
 
 /// All targets. One that is missing here has no regression samples: the test below says so.
 const TARGETS: &[Target] = &[
+    ("authorization", antiphon::sip::fuzz::authorization),
     ("codec", antiphon::codec::fuzz::payloads),
     ("config", antiphon::config::fuzz::config),
     ("dtmf", antiphon::dtmf::fuzz::digits),
@@ -62,7 +63,9 @@ const TARGETS: &[Target] = &[
     ("sdp", antiphon::sdp::fuzz::description),
     ("sip_message", antiphon::sip::fuzz::message),
     ("sip_uri", antiphon::sip::fuzz::uri),
+    ("srtp", antiphon::srtp::fuzz::packets),
     ("wav", antiphon::wav::fuzz::file),
+    ("web_socket", antiphon::net::fuzz::web_socket),
 ];
 
 fn endpoint_script(bytes: &[u8]) {
@@ -250,6 +253,33 @@ fn srtp() {
     }
     let report = [20, 0x80, 201, 0, 1, 0, 0, 0, 5, 0x81, 203, 0, 1, 0, 0, 0, 5];
     mutate(9, &[&run, &report], antiphon::srtp::fuzz::packets);
+}
+
+#[test]
+fn web_socket() {
+    let frame = |first: u8, text: &[u8]| {
+        let mut frame = vec![first, 0x80 | text.len() as u8, 1, 2, 3, 4];
+        frame.extend(
+            text.iter()
+                .zip([1, 2, 3, 4].iter().cycle())
+                .map(|(b, k)| b ^ k),
+        );
+        frame
+    };
+    let whole = frame(0x81, b"BYE sip:a SIP/2.0\r\nCSeq: 1 BYE\r\n\r\n");
+    let halves = [
+        frame(0x01, b"BYE "),
+        frame(0x89, b"ping"),
+        frame(0x80, b"sip:a SIP/2.0"),
+    ];
+    let long = [
+        &[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0][..],
+        b"\r\n\r\n12345",
+    ]
+    .concat();
+    let samples = [whole, halves.concat(), long, frame(0x88, &[3, 0xe8])];
+    let samples: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
+    mutate(11, &samples, antiphon::net::fuzz::web_socket);
 }
 
 #[test]

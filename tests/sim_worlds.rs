@@ -69,12 +69,15 @@ fn world(seed: u64, seen: &mut Seen) {
     let long = rng.random_bool(0.1);
     settings.media_timeout_ms = if long { 0 } else { 3_000 };
     let (shortest, longest) = media.delay_us;
-    // Without jitter no more than the last packet waits.
-    let playout_ms = if shortest == longest {
-        20
+    // Beside the delay against jitter, the last packet waits to be played, and one more where
+    // packets come so shortly before their tick that the playout begins with a tick of delay
+    // (`leg::playout`, `MIN_GUARD_US`).
+    let delay = if shortest == longest {
+        0
     } else {
-        u64::from(settings.jitter_max_ms)
+        settings.jitter_max_ms
     };
+    let playout_ms = u64::from(delay) + 40;
     settings.call.session_expires = Duration::from_secs(90);
     settings.call.max_length = Duration::from_secs(if long { 70 } else { 30 });
     let mut world = World::with(Setup {
