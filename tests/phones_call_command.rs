@@ -214,7 +214,11 @@ fn what_cannot_be_done_is_said_before_the_call() {
             vec![],
             "it looks like sip:600@192.0.2.1:5060",
         ),
-        (&"sips:500@127.0.0.1".to_owned(), vec![], "udp and tcp are"),
+        (
+            &"sip:500@127.0.0.1;transport=sctp".to_owned(),
+            vec![],
+            "\"sctp\" is not supported; udp, tcp and tls are",
+        ),
     ];
     for (uri, args, says) in refused {
         let ended = antiphon(&[&["call", uri][..], &args].concat()).wait();
