@@ -68,16 +68,10 @@ fn world(seed: u64, seen: &mut Seen) {
     // In a long world calls last until the server refreshes their sessions (RFC 4028).
     let long = rng.random_bool(0.1);
     settings.media_timeout_ms = if long { 0 } else { 3_000 };
-    let (shortest, longest) = media.delay_us;
     // Beside the delay against jitter, the last packet waits to be played, and one more where
     // packets come so shortly before their tick that the playout begins with a tick of delay
     // (`leg::playout`, `MIN_GUARD_US`).
-    let delay = if shortest == longest {
-        0
-    } else {
-        settings.jitter_max_ms
-    };
-    let playout_ms = u64::from(delay) + 40;
+    let playout_ms = u64::from(settings.jitter_max_ms) + 40;
     settings.call.session_expires = Duration::from_secs(90);
     settings.call.max_length = Duration::from_secs(if long { 70 } else { 30 });
     let mut world = World::with(Setup {
