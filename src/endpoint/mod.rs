@@ -28,6 +28,7 @@ use guard::Guard;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use table::{Path, Table};
 
@@ -216,6 +217,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether a source speaks for many others: no limit of its own holds for it.
+    pub fn trusts(&self, source: IpAddr) -> bool {
+        self.guard.trusts(source)
+    }
+
     /// Gives back the room of tables that were fuller once.
     pub fn shrink(&mut self) {
         self.table.shrink();

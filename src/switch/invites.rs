@@ -15,10 +15,11 @@ pub(super) struct Invites {
 }
 
 impl Invites {
-    /// Whether one more may come from this source (an address, or an IPv6 /64).
-    pub fn has_room(&self, source: IpAddr, limit: usize) -> bool {
-        let of_source = self.per_source.get(&source).copied().unwrap_or(0);
-        self.by_id.len() < limit && of_source < limit.div_ceil(2)
+    /// Whether one more may come from this source (an address, or an IPv6 /64); none: from a trusted
+    /// one, which speaks for many.
+    pub fn has_room(&self, source: Option<IpAddr>, limit: usize) -> bool {
+        let of_source = source.and_then(|source| self.per_source.get(&source));
+        self.by_id.len() < limit && of_source.copied().unwrap_or(0) < limit.div_ceil(2)
     }
 
     pub fn insert(&mut self, id: ServerId, call: CallHandle, source: IpAddr) {
@@ -64,18 +65,19 @@ mod tests {
         let ip = |n: u8| IpAddr::from([192, 0, 2, n]);
         let mut invites = Invites::default();
         for n in 0..5 {
-            assert!(invites.has_room(ip(1), 10));
+            assert!(invites.has_room(Some(ip(1)), 10));
             invites.insert(ServerId(n), CallHandle(n), ip(1));
         }
-        assert!(!invites.has_room(ip(1), 10));
+        assert!(!invites.has_room(Some(ip(1)), 10));
+        assert!(invites.has_room(None, 10), "who is trusted has all");
         for n in 5..10 {
-            assert!(invites.has_room(ip(2), 10));
+            assert!(invites.has_room(Some(ip(2)), 10));
             invites.insert(ServerId(n), CallHandle(n), ip(2));
         }
-        assert!(!invites.has_room(ip(3), 10));
+        assert!(!invites.has_room(Some(ip(3)), 10));
         assert_eq!(invites.remove(ServerId(3)), Some(CallHandle(3)));
         assert_eq!(invites.remove(ServerId(3)), None);
-        assert!(invites.has_room(ip(1), 10) && invites.has_room(ip(3), 10));
+        assert!(invites.has_room(Some(ip(1)), 10) && invites.has_room(Some(ip(3)), 10));
         for n in 0..10 {
             invites.remove(ServerId(n));
         }

@@ -201,7 +201,10 @@ impl Switch {
         let source = endpoint::subscriber(flow.remote.ip());
         if !self.accepting
             || self.calls.len() >= self.settings.max_calls
-            || !self.invites.has_room(source, self.settings.unacknowledged)
+            || !self.invites.has_room(
+                (!self.endpoint.trusts(source)).then_some(source),
+                self.settings.unacknowledged,
+            )
         {
             return Err((503, None));
         }
