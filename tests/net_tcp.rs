@@ -494,3 +494,40 @@ async fn dropping_it_sends_what_is_queued_and_closes() {
     .await
     .unwrap();
 }
+
+/// 1,000 that send half a message and stop, beside one that does not.
+#[tokio::test]
+async fn half_messages_are_cut_off_and_hold_nobody_up() {
+    const STALLED: usize = 1000;
+    antiphon::net::sys::raise_nofile().unwrap();
+    let mut server = Server::start(Settings {
+        message_time: Duration::from_secs(2),
+        tcp_connections_per_address: STALLED + 10,
+        ..settings()
+    });
+    let whole = options("half", "body");
+    let mut stalled = Vec::new();
+    for n in 0..STALLED {
+        let mut stream = server.connect().await;
+        let half = &whole[..whole.len() * (n % 10) / 10];
+        stream.write_all(half).await.unwrap();
+        stalled.push(stream);
+    }
+    let began = Instant::now();
+    let mut client = server.connect().await;
+    client.write_all(&options("1", "")).await.unwrap();
+    let (flow, _) = server.request().await;
+    server.net.send(flow, OK.to_vec());
+    assert_eq!(read(&mut client, OK.len()).await, OK);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let Server {
+        net, mut events, ..
+    } = server;
+    let draining = tokio::spawn(async move { while events.recv().await.is_some() {} });
+    for stream in &mut stalled {
+        assert_eq!(read_to_end(stream).await, b"");
+    }
+    assert_eq!(net.stats().tcp_timed_out, STALLED as u64);
+    draining.abort();
+}

@@ -70,11 +70,13 @@ impl Server {
     fn with(tls: &TlsSettings, settings: Settings) -> Self {
         let security = Arc::new(Tls::load(tls, true).unwrap());
         let (sender, events) = mpsc::channel(64);
-        let settings = Settings {
-            tls: vec!["127.0.0.1:0".parse().unwrap()],
+        let mut settings = Settings {
             security: Some(Arc::clone(&security)),
             ..settings
         };
+        if settings.tls.is_empty() {
+            settings.tls = vec!["127.0.0.1:0".parse().unwrap()];
+        }
         let net = Net::bind(settings, sender).unwrap();
         let here = net.listening()[0].1;
         Self {
@@ -179,6 +181,25 @@ async fn a_request_is_answered_in_both_versions_and_by_the_name_that_is_asked_fo
         // Nobody's name gets the first certificate, which does not fit.
         assert!(client.connect(server.here, "no.example").await.is_err());
     }
+}
+
+#[tokio::test]
+async fn it_is_the_same_over_ipv6() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new(directory.path(), "ca");
+    let files = authority.issue("server", &["::1"]);
+    let settings = Settings {
+        tls: vec!["[::1]:0".parse().unwrap()],
+        ..Settings::default()
+    };
+    let mut server = Server::with(&tls(&[&files]), settings);
+    let client = Client::new(&authority);
+    let mut stream = client.connect(server.here, "::1").await.unwrap();
+    stream.write_all(&options("[::1]", "1")).await.unwrap();
+    let (flow, _) = server.request().await;
+    assert!(flow.remote.is_ipv6());
+    server.net.send(flow, OK.to_vec());
+    assert_eq!(read(&mut stream, OK.len()).await, OK);
 }
 
 #[tokio::test]

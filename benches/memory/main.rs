@@ -27,6 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo bench --bench memory
   cargo bench --bench memory -- --legs 2000 --rooms 500 --all-talking
+  cargo bench --bench memory -- --legs 5000 --rooms 1000 --seconds 0   what a peak leaves behind
   cargo bench --bench memory -- --joins 100000";
 
 /// SIP keeps a transaction for 32 s after its last response (RFC 3261: timer J, 64 T1), and ports
@@ -123,14 +124,16 @@ fn legs(args: &Args) {
     let talked_kb = process.rss_kb();
     phones.leave(&mut load, &dialogs);
     let left_kb = process.rss_kb();
+    thread::sleep(SETTLED);
+    let settled_kb = process.rss_kb();
     let told = server.stop();
     println!(
-        "| legs | rooms | codec | RSS before kB | all in | talked for {} s | all gone | KiB per leg |",
+        "| legs | rooms | codec | RSS before kB | all in | talked for {} s | all gone | 40 s later | KiB per leg |",
         args.seconds
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     println!(
-        "| {} | {} | {} | {before_kb} | {called_kb} | {talked_kb} | {left_kb} | {:.1} |",
+        "| {} | {} | {} | {before_kb} | {called_kb} | {talked_kb} | {left_kb} | {settled_kb} | {:.1} |",
         shape.legs,
         shape.rooms,
         shape.format.codec().name(),
