@@ -52,6 +52,8 @@ pub struct CallOptions {
     pub dns_servers: Vec<SocketAddr>,
     /// Media is to be encrypted: otherwise there is no call.
     pub srtp: bool,
+    /// Its keys come by DTLS, and are not in the signalling.
+    pub dtls: bool,
     /// What answers a server that asks who calls; none: such a server refuses the call.
     pub login: Option<Login>,
     /// Show how it goes while it runs, on standard error, if that is a terminal.
@@ -264,7 +266,8 @@ fn caller_config(options: &CallOptions, remote: SocketAddr) -> Config {
     config.routes.clear();
     config.access.bans = None;
     config.builtin_routes = false;
-    config.media.srtp = if options.srtp {
+    config.media.dtls = options.dtls;
+    config.media.srtp = if options.srtp || options.dtls {
         SrtpPolicy::Required
     } else {
         SrtpPolicy::Off

@@ -19,6 +19,7 @@ pub mod sip;
 // L2: composition, sans-IO.
 pub mod app;
 pub mod call;
+pub mod dtls;
 pub mod endpoint;
 pub mod leg;
 pub mod room;

@@ -148,6 +148,10 @@ struct CallArgs {
     /// only TLS hides.
     #[arg(long)]
     srtp: bool,
+    /// Encrypt the media (SRTP) with keys that the two sides make out in the media (DTLS); without it
+    /// there is no call. The signalling has a fingerprint, which TLS keeps others from replacing.
+    #[arg(long, conflicts_with = "srtp")]
+    dtls: bool,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -322,6 +326,7 @@ fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
         tls_ca: args.tls_ca,
         dns_servers: args.dns_server,
         srtp: args.srtp,
+        dtls: args.dtls,
         progress: !args.quiet && !args.verbose,
     };
     let report = runtime()?.block_on(caller::run(options))?;

@@ -27,6 +27,7 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("app", 2, &[]),
     // A call turns what was negotiated into a leg's parameters, and tells a leg's statistics.
     ("call", 2, &["app", "leg"]),
+    ("dtls", 2, &[]),
     ("endpoint", 2, &[]),
     ("leg", 2, &[]),
     // A roster names its members by call, and its bridge by the worker's handle.
@@ -35,7 +36,7 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     (
         "switch",
         2,
-        &["app", "call", "endpoint", "leg", "room", "worker"],
+        &["app", "call", "dtls", "endpoint", "leg", "room", "worker"],
     ),
     ("worker", 2, &["leg"]),
     // A caller is a server that dials; what it plays comes from the store.
@@ -54,6 +55,8 @@ const ONLY: &[(&str, &[&str])] = &[
     ("bridge", &["audio"]),
     // What a call does is told in its own terms; digits are among them.
     ("app", &["dtmf"]),
+    // Handshakes know what they are for and what they are to give.
+    ("dtls", &["sdp", "srtp"]),
     // Transactions carry no media.
     ("endpoint", &["sip"]),
     ("net", &["audio", "sip"]),

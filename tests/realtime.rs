@@ -82,6 +82,7 @@ fn a_worker_leaves_the_heap_alone() {
         ("ports freed", told.ports_freed),
         ("others freed", told.others_freed),
         ("keys freed", told.keys_freed),
+        ("DTLS", told.dtls),
         ("encrypted packets / 1000", told.secure_packets / 1000),
         ("packets not authentic", told.unauthenticated),
         ("packets replayed", told.replayed),

@@ -48,6 +48,7 @@ impl Side {
             required: self.required,
             current: current.and_then(|agreed| agreed.security.as_ref()),
             keys: &mut self.keys,
+            dtls: None,
         }
     }
 
@@ -158,7 +159,7 @@ fn the_first_line_that_we_can_do_is_answered_under_its_number() {
         for required in [false, true] {
             let mut side = Side::new(required);
             let (text, agreed) = side.answer(&one(proto, lines), None).unwrap();
-            let security = agreed.security.unwrap();
+            let security = agreed.security.unwrap().sdes().unwrap().clone();
             assert_eq!((security.tag, security.profile), (tag, profile));
             assert_eq!(security.remote.suite(), suite);
             let ours = Crypto {
@@ -268,8 +269,8 @@ fn a_key_changes_with_the_peers_and_only_then() {
         .answer(&one("RTP/SAVP", &[&format!("3 {CM}")]), Some(&agreed))
         .unwrap();
     let (old, new) = (
-        agreed.security.clone().unwrap(),
-        renumbered.security.unwrap(),
+        agreed.security.clone().unwrap().sdes().unwrap().clone(),
+        renumbered.security.unwrap().sdes().unwrap().clone(),
     );
     assert_eq!(
         (&old.local, &old.remote, 3),
@@ -278,7 +279,7 @@ fn a_key_changes_with_the_peers_and_only_then() {
     for line in [OTHER, SHORT] {
         let offer = one("RTP/SAVP", &[&format!("1 {line}")]);
         let (_, changed) = side.answer(&offer, Some(&agreed)).unwrap();
-        let changed = changed.security.unwrap();
+        let changed = changed.security.unwrap().sdes().unwrap().clone();
         assert_ne!(changed.remote, old.remote);
         assert_ne!(changed.local, old.local);
     }
@@ -298,8 +299,8 @@ fn our_own_offers_and_their_answers() {
         let (answer, theirs) = them.answer(&ours, None).unwrap();
         let agreed = us.accept(&ours, &answer).unwrap();
         let (here, there) = (
-            agreed.security.clone().unwrap(),
-            theirs.security.clone().unwrap(),
+            agreed.security.clone().unwrap().sdes().unwrap().clone(),
+            theirs.security.clone().unwrap().sdes().unwrap().clone(),
         );
         assert_eq!((&here.local, &here.remote), (&there.remote, &there.local));
         assert_eq!(here.remote.suite(), Suite::AeadAes256Gcm);
@@ -331,6 +332,122 @@ fn our_own_offers_and_their_answers() {
             let plain = bare.unwrap();
             assert_eq!(plain.security, None);
             assert!(!us.offer(Some(&plain)).contains("crypto"));
+        }
+    }
+}
+
+mod dtls {
+    use super::*;
+
+    use antiphon::sdp::fingerprint::Hash;
+    use antiphon::sdp::{Dtls, Fingerprint, Role, Security};
+
+    fn srtp<'a>(
+        keys: &'a mut StdRng,
+        fingerprint: &'a Fingerprint,
+        current: Option<&'a Agreed>,
+        offered: bool,
+    ) -> Srtp<'a> {
+        Srtp {
+            suites: &Suite::ALL,
+            required: true,
+            current: current.and_then(|agreed| agreed.security.as_ref()),
+            keys,
+            dtls: Some(Dtls {
+                fingerprint,
+                offered,
+            }),
+        }
+    }
+
+    fn side(name: &[u8]) -> (Fingerprint, StdRng) {
+        let fingerprint = Fingerprint::of(name, Hash::Sha256);
+        (fingerprint, StdRng::seed_from_u64(3))
+    }
+
+    fn answered(offer: &str, current: Option<&Agreed>) -> Result<(String, Agreed), NegotiateError> {
+        let (us, mut keys) = side(b"us");
+        let srtp = srtp(&mut keys, &us, current, false);
+        let capabilities = Capabilities::default();
+        let both = Direction::SendRecv;
+        answer_with(offer.as_bytes(), &capabilities, &LOCAL, both, Some(srtp))
+    }
+
+    fn offered(session: &str, media: &str) -> String {
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n{session}\
+             m=audio 4000 UDP/TLS/RTP/SAVPF 0\r\n{media}a=rtcp-mux\r\n"
+        )
+    }
+
+    #[test]
+    fn who_begins_and_whose_certificate_is_awaited() {
+        let (them, _) = side(b"them");
+        let print = format!("a=fingerprint:{them}\r\n");
+        let cases = [
+            ("a=setup:actpass\r\n", Role::Client, "active"),
+            ("a=setup:passive\r\n", Role::Client, "active"),
+            ("a=setup:active\r\n", Role::Server, "passive"),
+        ];
+        for (setup, role, ours) in cases {
+            let attributes = format!("{print}{setup}");
+            for offer in [
+                offered("", &attributes),
+                offered(&attributes, ""),
+                offered(&print, setup),
+            ] {
+                let (text, agreed) = answered(&offer, None).unwrap();
+                let Some(Security::Dtls(association)) = &agreed.security else {
+                    panic!("{agreed:?}");
+                };
+                assert_eq!((&association.remote, association.role), (&them, role));
+                let (us, _) = side(b"us");
+                assert!(text.contains("UDP/TLS/RTP/SAVPF 0"), "{text}");
+                assert!(text.contains(&format!("a=fingerprint:{us}\r\n")), "{text}");
+                assert!(text.contains(&format!("a=setup:{ours}\r\n")), "{text}");
+                assert!(!text.contains("crypto"), "{text}");
+            }
+        }
+        // The stream's own counts before the session's.
+        let (other, _) = side(b"other");
+        let session = format!("a=fingerprint:{other}\r\na=setup:actpass\r\n");
+        let (_, agreed) = answered(&offered(&session, &print), None).unwrap();
+        assert_eq!(agreed.security.unwrap().dtls().unwrap().remote, them);
+    }
+
+    #[test]
+    fn our_own_offer_and_the_next_one() {
+        let (us, mut keys) = side(b"us");
+        let capabilities = Capabilities::default();
+        let both = Direction::SendRecv;
+        let first = Some(srtp(&mut keys, &us, None, true));
+        let ours = offer_with(&capabilities, &LOCAL, both, None, first);
+        assert!(ours.contains("UDP/TLS/RTP/SAVP 0"), "{ours}");
+        assert!(ours.contains("a=setup:actpass\r\n"), "{ours}");
+        let (answer, theirs) = answered(&ours, None).unwrap();
+        let accepted = |ours: &str, answer: &str| {
+            antiphon::sdp::accept_with(ours, answer.as_bytes(), &capabilities, true)
+        };
+        let agreed = accepted(&ours, &answer).unwrap();
+        let association = |agreed: &Agreed| agreed.security.clone().unwrap().dtls().cloned();
+        let (here, there) = (association(&agreed).unwrap(), association(&theirs).unwrap());
+        assert_eq!((here.role, there.role), (Role::Server, Role::Client));
+        // Within the session it stays, and so does who began.
+        let later = Some(srtp(&mut keys, &us, Some(&agreed), false));
+        let later = offer_with(&capabilities, &LOCAL, both, Some(&agreed), later);
+        let (answer, again) = answered(&later, Some(&theirs)).unwrap();
+        assert!(association(&again).unwrap().is_same(&there));
+        let again = accepted(&later, &answer).unwrap();
+        assert!(association(&again).unwrap().is_same(&here));
+        // An answer without what is needed.
+        for (gone, why) in [
+            ("a=fingerprint", "a usable a=fingerprint"),
+            ("a=rtcp-mux", "a=rtcp-mux"),
+        ] {
+            let lines = answer.split_inclusive("\r\n");
+            let less: String = lines.filter(|line| !line.starts_with(gone)).collect();
+            let error = accepted(&later, &less).unwrap_err();
+            assert_eq!(error, NegotiateError::NoDtls(why));
         }
     }
 }

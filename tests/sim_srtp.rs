@@ -21,7 +21,7 @@ use antiphon::srtp::{Inbound, MAX_OVERHEAD, MasterKey, Outbound, Suite};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sim::net::Kind;
-use sim::phone::{Heard, put_sdp};
+use sim::phone::{Heard, put_sdp, whole};
 use sim::signal::amplitude;
 use sim::{Setup, World};
 
@@ -150,21 +150,6 @@ impl Party {
         self.world.run(100);
         self.world.ended(0).unwrap().stats.unwrap()
     }
-}
-
-/// The packet that was heard, as it came.
-fn whole(heard: &Heard) -> Vec<u8> {
-    let mut packet = vec![0; HEADER_LEN];
-    let header = Header {
-        payload_type: PayloadType(heard.payload_type),
-        marker: heard.marker,
-        seq: SeqNo(heard.seq),
-        timestamp: Timestamp(heard.timestamp),
-        ssrc: Ssrc(heard.ssrc),
-    };
-    write_header(&mut packet, &header);
-    packet.extend(&heard.payload);
-    packet
 }
 
 /// Full level: the echo of a tone of 2500.

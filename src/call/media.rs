@@ -1,8 +1,10 @@
 //! What was negotiated, as the media plane wants it.
 
-use super::{Call, Output};
+use super::{Call, EndReason, Output};
 use crate::leg::{EventFormat, Keying, LegParams, MAX_RX_TYPES};
-use crate::sdp::negotiate::{self, Agreed, Local, NegotiateError, Security, Srtp};
+use crate::sdp::negotiate::{
+    self, Agreed, Association, Dtls, Local, NegotiateError, Security, Srtp,
+};
 use crate::sdp::{Direction, SrtpPolicy};
 use crate::sip::message::{Request, Response};
 use crate::srtp::{MasterKey, Suite};
@@ -44,15 +46,16 @@ impl Call {
     pub(super) fn agree(&mut self, agreed: Agreed) {
         let params = leg_params(&agreed);
         let before = self.agreed.as_ref().filter(|_| self.leg_open);
-        let keying = keying(
-            before.and_then(|before| before.security.as_ref()),
-            agreed.security.as_ref(),
-        );
+        let before = before.and_then(|before| before.security.as_ref());
+        let keying = keying(before, agreed.security.as_ref());
+        let association = association(before, agreed.security.as_ref());
+        let associate = association.map(Output::Associate);
         let is_secure = agreed.security.is_some();
         self.agreed = Some(agreed);
         if !self.leg_open {
             self.leg_open = true;
             self.outputs.push_back(Output::OpenLeg(params, keying));
+            self.outputs.extend(associate);
             return;
         }
         let keying = keying.map(Output::SecureLeg);
@@ -65,6 +68,12 @@ impl Call {
             self.outputs.push_back(configure);
             self.outputs.extend(keying);
         }
+        self.outputs.extend(associate);
+    }
+
+    /// The handshake of its media came to nothing.
+    pub fn handshake_failed(&mut self, why: String) {
+        self.end(EndReason::HandshakeFailed(why));
     }
 
     /// Answers an offer, by the call's policy on SRTP.
@@ -99,12 +108,18 @@ impl Call {
     fn srtp<'a>(&'a mut self, keys: Keys, suites: &'a [Suite]) -> Option<Srtp<'a>> {
         let required = self.srtp == SrtpPolicy::Required;
         let current = self.agreed.as_ref().and_then(|a| a.security.as_ref());
+        let fingerprint = self.settings.fingerprint.as_ref();
+        let dtls = fingerprint.map(|fingerprint| Dtls {
+            fingerprint,
+            offered: self.settings.dtls_offered,
+        });
         let source = self.keys.as_mut().filter(|_| self.srtp != SrtpPolicy::Off);
         source.map(|source| Srtp {
             suites,
             required,
             current: current.filter(|_| keys == Keys::AsTheyAre),
             keys: source,
+            dtls,
         })
     }
 
@@ -161,13 +176,29 @@ pub(super) enum Keys {
 
 /// What of the keys has changed. One that is the same keeps its roll-over counter.
 fn keying(before: Option<&Security>, now: Option<&Security>) -> Option<Box<Keying>> {
-    let Some(now) = now else {
-        return before.map(|_| Keying::plain());
+    let now = match now {
+        None => return before.map(|_| Keying::plain()),
+        // Its keys come later; until then those before them hold.
+        Some(Security::Dtls(_)) => {
+            return before.is_none().then(|| Keying::srtp(None, None));
+        }
+        Some(Security::Sdes(now)) => now,
     };
+    let before = before.and_then(Security::sdes);
     let changed = |old: Option<&MasterKey>, new| old != Some(new);
     let rx = changed(before.map(|b| &b.remote), &now.remote).then_some(&now.remote);
     let tx = changed(before.map(|b| &b.local), &now.local).then_some(&now.local);
     (rx.is_some() || tx.is_some()).then(|| Keying::srtp(rx, tx))
+}
+
+/// Another handshake than before, or none any more; none: all stays as it is.
+fn association(before: Option<&Security>, now: Option<&Security>) -> Option<Option<Association>> {
+    let before = before.and_then(Security::dtls);
+    match (before, now.and_then(Security::dtls)) {
+        (Some(before), Some(now)) if before.is_same(now) => None,
+        (None, None) => None,
+        (_, now) => Some(now.cloned()),
+    }
 }
 
 /// The session description of a request: a body of another kind is none (RFC 3261 §20.15), one

@@ -18,6 +18,7 @@
 //! ```
 
 mod digits;
+mod end;
 mod incoming;
 mod login;
 mod media;
@@ -27,6 +28,7 @@ mod outgoing;
 use digits::{InfoDial, Unmatched};
 
 pub use digits::Way;
+pub use end::EndReason;
 pub use outgoing::Originate;
 
 use std::collections::VecDeque;
@@ -39,8 +41,8 @@ use rand::rngs::StdRng;
 use crate::app::{Action, App, AppSpec, Happened};
 use crate::dtmf::Digit;
 use crate::leg::{Keying, LegParams, LegStats};
-use crate::sdp::SrtpPolicy;
-use crate::sdp::negotiate::{Agreed, Capabilities, Local};
+use crate::sdp::negotiate::{Agreed, Association, Capabilities, Local};
+use crate::sdp::{Fingerprint, SrtpPolicy};
 use crate::sip::auth::Client;
 use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::header::{Headers, Name};
@@ -79,52 +81,10 @@ pub struct Settings {
     pub srtp: SrtpPolicy,
     /// The suites of SRTP that may be used, preferred first.
     pub srtp_suites: Vec<Suite>,
-}
-
-/// How a call ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// The application (or `antiphon call`) hung up.
-    HungUp,
-    /// The other side hung up.
-    RemoteHungUp,
-    /// The caller gave up before the answer.
-    Cancelled,
-    /// Refused, by us or by the other side, with this status and phrase.
-    Rejected(u16, String),
-    /// No answer came in time.
-    NoAnswer,
-    /// Our answer was never acknowledged.
-    NoAck,
-    /// Neither RTP nor RTCP for the configured time.
-    MediaTimeout,
-    /// The session timer ran out (RFC 4028 §10).
-    SessionExpired,
-    /// The longest call length was reached.
-    MaxLength,
-    /// The server shuts down.
-    Shutdown,
-    /// The transport failed.
-    TransportFailed,
-}
-
-impl EndReason {
-    /// One word for logs and summaries.
-    pub fn word(&self) -> &'static str {
-        match self {
-            EndReason::HungUp => "hung-up",
-            EndReason::RemoteHungUp => "remote-hung-up",
-            EndReason::Cancelled => "cancelled",
-            EndReason::Rejected(..) => "rejected",
-            EndReason::NoAnswer => "no-answer",
-            EndReason::NoAck => "no-ack",
-            EndReason::MediaTimeout => "media-timeout",
-            EndReason::SessionExpired => "session-expired",
-            EndReason::MaxLength => "max-length",
-            EndReason::Shutdown => "shutdown",
-            EndReason::TransportFailed => "transport-failed",
-        }
-    }
+    /// That of the certificate which is shown where keys come by DTLS; none: they never do.
+    pub fingerprint: Option<Fingerprint>,
+    /// Calls that we place offer DTLS, and not keys in the description.
+    pub dtls_offered: bool,
 }
 
 /// What a call wants done, in order.
@@ -152,6 +112,8 @@ pub enum Output {
     OpenLeg(LegParams, Option<Box<Keying>>),
     /// Change the keys of the media.
     SecureLeg(Box<Keying>),
+    /// Begin this handshake in the media, in place of another; none: it is needed no more.
+    Associate(Option<Association>),
     /// Change the media to this.
     ConfigureLeg(LegParams),
     /// Close the media; [`Call::leg_closed`] answers.

@@ -46,6 +46,8 @@ pub struct Media {
     pub srtp: SrtpPolicy,
     /// The suites of SRTP that may be used, preferred first.
     pub srtp_suites: Vec<Suite>,
+    /// Calls that are placed offer SRTP with keys by DTLS: no key of the file, but `antiphon call --dtls`.
+    pub dtls: bool,
     /// `[media.processing]`: what is done to each party's audio.
     pub processing: Processing,
 }
@@ -133,6 +135,7 @@ impl Media {
             rtcp_xr,
             srtp,
             srtp_suites,
+            dtls: false,
             processing,
         }
     }

@@ -8,6 +8,7 @@ mod coding;
 mod control;
 mod dial;
 mod digits;
+mod flight;
 mod io;
 mod params;
 mod phase;
@@ -23,6 +24,7 @@ mod transport;
 pub use coding::{Coding, CodingNeeds, EncodingKey, Reprocessing};
 pub use control::PeerReport;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
+pub use flight::{Flight, MAX_FLIGHTS};
 pub use io::{Channel, MediaIo, TickTime};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use stats::{LegCounts, LegStats};
@@ -40,6 +42,7 @@ use crate::rtp::Ssrc;
 use crate::rtp::latch::{Latch, Stream};
 use crate::rtp::session::Receiver;
 use digits::Digits;
+use flight::Flights;
 use phase::ArrivalPhase;
 use player::{Play, PlayEnd, Player};
 use tap::{Tap, TapStop};
@@ -69,6 +72,8 @@ pub enum LegEvent {
     Dialled(Box<Dial>, DialEnd),
     /// The party has pressed a digit.
     Digit(Digit),
+    /// DTLS has come; the box is to come back by [`Leg::exchange`].
+    Dtls(Box<Flight>),
     /// What [`Leg::watch`] asked for.
     Stats(Box<LegStats>),
 }
@@ -90,6 +95,7 @@ pub struct Leg {
     dial: Option<Box<Dial>>,
     transmit: Transmit,
     transport: Transport,
+    flights: Flights,
     /// Samples of the media line that have passed, advanced by whole ticks.
     position: u64,
     begun: Option<MediaTime>,
@@ -141,6 +147,7 @@ impl Leg {
                 params.codec,
             ),
             transport: Transport::default(),
+            flights: Flights::new(),
             position: 0,
             begun: None,
             last_tick: MediaTime::ZERO,

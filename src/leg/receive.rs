@@ -41,6 +41,7 @@ impl Leg {
         match Kind::of(data) {
             Kind::Rtp => {}
             Kind::Rtcp => return self.on_rtcp_from(data, from, arrival, time),
+            Kind::Dtls => return self.on_dtls(data, from),
             Kind::Other => {
                 self.statistics.invalid += 1;
                 return;

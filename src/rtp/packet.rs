@@ -98,7 +98,9 @@ pub enum Kind {
     Rtp,
     /// RTCP or SRTCP, muxed.
     Rtcp,
-    /// STUN (0 to 3), DTLS (20 to 63), or nothing that we know.
+    /// DTLS: 20 to 63.
+    Dtls,
+    /// STUN (0 to 3), or nothing that we know.
     Other,
 }
 
@@ -108,6 +110,7 @@ impl Kind {
         match datagram.first() {
             Some(128..=191) if is_rtcp(datagram) => Kind::Rtcp,
             Some(128..=191) => Kind::Rtp,
+            Some(20..=63) => Kind::Dtls,
             _ => Kind::Other,
         }
     }
@@ -191,7 +194,7 @@ mod tests {
             Kind::Rtp,
             Kind::Rtp,
             Kind::Other,
-            Kind::Other,
+            Kind::Dtls,
             Kind::Other,
         ];
         assert_eq!(kinds.map(Kind::of), expected);

@@ -26,6 +26,10 @@ pub const MAX_LINES: usize = 2_000;
 pub const MAX_MEDIA: usize = 64;
 /// The most formats of one media stream.
 pub const MAX_FORMATS: usize = 128;
+/// What a stream inherits of the session's attributes.
+const INHERITED: [&str; 2] = ["fingerprint", "setup"];
+/// The most of them.
+const MAX_INHERITED: usize = 8;
 
 /// A session description.
 #[derive(Clone, Debug)]
@@ -50,6 +54,7 @@ pub struct Media {
     /// The direction, as its author sees it.
     pub direction: Direction,
     attributes: Vec<sdp_types::Attribute>,
+    inherited: Vec<sdp_types::Attribute>,
 }
 
 /// What a `c=` line says.
@@ -127,6 +132,13 @@ impl Media {
             }),
             direction,
             attributes: media.attributes,
+            inherited: session
+                .attributes
+                .iter()
+                .filter(|attribute| INHERITED.contains(&attribute.attribute.as_str()))
+                .take(MAX_INHERITED)
+                .cloned()
+                .collect(),
         })
     }
 
@@ -138,6 +150,20 @@ impl Media {
     /// The value of the first attribute of this name.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes(name).next()
+    }
+
+    /// The same, or those of the session where the stream has none: for the attributes of DTLS
+    /// (RFC 8122 §5, RFC 4145 §4), which may stand there.
+    pub fn attributes_or_inherited(&self, name: &str) -> impl Iterator<Item = &str> {
+        let own = self.has_attribute(name);
+        let list = if own {
+            &self.attributes
+        } else {
+            &self.inherited
+        };
+        list.iter()
+            .filter(move |attribute| attribute.attribute.eq_ignore_ascii_case(name))
+            .filter_map(|attribute| attribute.value.as_deref())
     }
 
     /// The values of all attributes of this name.

@@ -10,9 +10,10 @@ use rand::rngs::StdRng;
 use crate::srtp::Suite;
 
 use super::crypto::Crypto;
+use super::fingerprint::{Fingerprint, Hash};
 use super::{
-    Agreed, Capabilities, Description, Direction, Local, Srtp, accept, accept_with, answer,
-    answer_with, offer, offer_with, reject,
+    Agreed, Capabilities, Description, Direction, Dtls, Local, Security, Srtp, accept, accept_with,
+    answer, answer_with, offer, offer_with, reject,
 };
 
 /// Reads `bytes` as an offer and as an answer to ours; what we answer can be read, and has as
@@ -36,6 +37,11 @@ pub fn description(bytes: &[u8]) {
 /// The same with SRTP: what is answered was offered, and no session is plain that must not be.
 fn secure(bytes: &[u8], capabilities: &Capabilities, required: bool) {
     let keys = &mut StdRng::seed_from_u64(1);
+    let fingerprint = Fingerprint::of(b"certificate", Hash::Sha256);
+    let dtls = |offered| Dtls {
+        fingerprint: &fingerprint,
+        offered,
+    };
     let both = Direction::SendRecv;
     let check = |agreed: &Agreed, theirs: &[u8]| {
         let theirs = Description::parse(theirs).expect("it was read");
@@ -43,6 +49,14 @@ fn secure(bytes: &[u8], capabilities: &Capabilities, required: bool) {
         let Some(security) = &agreed.security else {
             assert!(!required, "plain, where SRTP is required");
             return;
+        };
+        let security = match security {
+            Security::Sdes(sdes) => sdes,
+            Security::Dtls(association) => {
+                let mut lines = media.attributes_or_inherited("fingerprint");
+                assert!(lines.any(|l| Fingerprint::parse(l).as_ref() == Some(&association.remote)));
+                return;
+            }
         };
         let line = Crypto {
             tag: security.tag,
@@ -57,27 +71,32 @@ fn secure(bytes: &[u8], capabilities: &Capabilities, required: bool) {
         capabilities,
         &LOCAL,
         both,
-        Some(srtp(required, keys)),
+        Some(srtp(required, keys, dtls(false))),
     ) {
         check(&agreed, bytes);
         let ours = Description::parse(text.as_bytes()).expect("what we print can be read");
         let crypto = ours.media()[agreed.audio_index]
             .attributes("crypto")
             .count();
-        assert_eq!(crypto, usize::from(agreed.security.is_some()));
+        let sdes = agreed.security.as_ref().and_then(Security::sdes);
+        assert_eq!(crypto, usize::from(sdes.is_some()));
     }
-    let ours = offer_with(capabilities, &LOCAL, both, None, Some(srtp(required, keys)));
-    if let Ok(agreed) = accept_with(&ours, bytes, capabilities, required) {
-        check(&agreed, bytes);
+    for offered in [false, true] {
+        let srtp = srtp(required, keys, dtls(offered));
+        let ours = offer_with(capabilities, &LOCAL, both, None, Some(srtp));
+        if let Ok(agreed) = accept_with(&ours, bytes, capabilities, required) {
+            check(&agreed, bytes);
+        }
     }
 }
 
-fn srtp(required: bool, keys: &mut StdRng) -> Srtp<'_> {
+fn srtp<'a>(required: bool, keys: &'a mut StdRng, dtls: Dtls<'a>) -> Srtp<'a> {
     Srtp {
         suites: &Suite::ALL,
         required,
         current: None,
         keys,
+        dtls: Some(dtls),
     }
 }
 

@@ -6,13 +6,15 @@
 pub mod crypto;
 pub mod description;
 mod direction;
+pub mod fingerprint;
 pub mod fuzz;
 pub mod negotiate;
 
 pub use description::{Description, SdpError};
 pub use direction::Direction;
+pub use fingerprint::Fingerprint;
 pub use negotiate::{
-    Agreed, Capabilities, Local, NegotiateError, PayloadMap, Profile, Redundancy, RejectedStream,
-    Security, Srtp, SrtpPolicy, TelephoneEvent, accept, accept_with, answer, answer_with, offer,
-    offer_with, reject,
+    Agreed, Association, Capabilities, Dtls, Local, NegotiateError, PayloadMap, Profile,
+    Redundancy, RejectedStream, Role, Sdes, Security, Srtp, SrtpPolicy, TelephoneEvent, accept,
+    accept_with, answer, answer_with, offer, offer_with, reject,
 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rand::Rng;
 
 use crate::config::Config;
+use crate::dtls::{Identity, IdentityError};
 use crate::net::gate::{AccessLists, AccessRule};
 use crate::net::tls::{CertificateFiles, Tls, TlsError, TlsSettings};
 use crate::sdp::negotiate::Capabilities;
@@ -30,6 +31,20 @@ pub(super) fn message_store(config: &Config) -> Result<Option<Arc<dyn MessageSto
     };
     let store = FileStore::open(config.voicemail.directory.clone(), limits)?;
     Ok(Some(Arc::new(store)))
+}
+
+/// What DTLS shows: made anew at each start, since session descriptions name it.
+pub(super) fn identity() -> Result<Identity, IdentityError> {
+    let made = rcgen::KeyPair::generate().and_then(|key| {
+        let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new())?;
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        let name = rcgen::DnType::CommonName;
+        parameters.distinguished_name.push(name, "antiphon");
+        let certificate = parameters.self_signed(&key)?;
+        Ok((certificate.der().to_vec(), key.serialize_der()))
+    });
+    let (certificate, key) = made.map_err(|error| IdentityError::new(&error))?;
+    Identity::new(certificate, key)
 }
 
 /// The files that may be played by name.
@@ -69,6 +84,8 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
             max_length: config.sip.max_call,
             srtp: config.media.srtp,
             srtp_suites: config.media.srtp_suites.clone(),
+            fingerprint: None,
+            dtls_offered: config.media.dtls,
         },
         endpoint: endpoint::Settings {
             timers: Timers {

@@ -19,6 +19,7 @@ use super::memory::Memory;
 use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
+use crate::dtls::IdentityError;
 use crate::endpoint::{self, Scope};
 use crate::engine::{self, Bell, Engine, RealTime, Sending};
 use crate::leg::Leg;
@@ -44,6 +45,9 @@ pub enum StartError {
     /// A certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The certificate of DTLS.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// A prompt.
     #[error(transparent)]
     Prompts(#[from] PromptError),
@@ -147,6 +151,7 @@ impl Core {
         let settings = build::switch_settings(&config, max_calls);
         let mut switch = Switch::new(settings, routes, rng.random());
         switch.set_key_source(StdRng::from_os_rng());
+        switch.set_identity(build::identity()?);
         Ok(Core {
             switch,
             net,

@@ -97,6 +97,9 @@ fn ended(summary: &Summary) {
         EndReason::Rejected(status, _) => *status,
         _ => 0,
     };
+    if let EndReason::HandshakeFailed(why) = reason {
+        warn!(call_id, why, "no keys for the media by DTLS");
+    }
     // What is not known is left out.
     let s = stats.as_ref();
     let voip = s.and_then(|s| s.peer.voip);

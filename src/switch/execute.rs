@@ -66,7 +66,11 @@ impl Switch {
             Out::SecureLeg(keying) => {
                 self.media(handle, |leg| Command::Secure(leg, keying));
             }
+            Out::Associate(association) => self.associate(handle, association, now),
             Out::CloseLeg => {
+                if let Some(entry) = self.calls.get_mut(&handle) {
+                    entry.secured = None;
+                }
                 self.media(handle, Command::Close);
             }
             Out::App(action) => self.act(handle, action, now),

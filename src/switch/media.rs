@@ -75,6 +75,7 @@ impl Switch {
                 self.with_call(handle, |c| c.digit(digit, Way::Media, now));
             }
             LegEvent::Dialled(_, end) => self.dialled(handle, end, now),
+            LegEvent::Dtls(flight) => self.on_dtls(handle, flight, now),
             LegEvent::Stats(stats) => self.stats_told(handle, stats),
         }
     }

@@ -4,6 +4,7 @@
 //! is to do, [`Switch::poll_timeout`] when to wake. One seed gives one run, byte for byte.
 
 mod act;
+mod dtls;
 mod execute;
 pub mod fuzz;
 mod invites;
@@ -31,6 +32,7 @@ use rand::{Rng, SeedableRng};
 use crate::app::PlayId;
 use crate::audio::process::ProcessSettings;
 use crate::call::{self, Call, CallHandle, EndReason, Originate};
+use crate::dtls::Identity;
 use crate::endpoint::{self, Endpoint};
 use crate::leg::LegId;
 use crate::leg::LegParams;
@@ -121,6 +123,8 @@ struct Entry {
     wake: Option<Instant>,
     recording: Option<Recording>,
     moving: Option<Moving>,
+    /// Where its keys come by DTLS.
+    secured: Option<Box<dtls::Secured>>,
     /// The play whose files are being read.
     loading: Option<PlayId>,
     /// The last request about a mailbox, and the last recording that was to be a message.
@@ -161,6 +165,8 @@ pub struct Switch {
     rng: StdRng,
     /// Where keys come from.
     keys: StdRng,
+    /// What handshakes are made with; none: there are none.
+    identity: Option<Identity>,
     /// Calls whose outputs are to be carried out.
     touched: VecDeque<CallHandle>,
     outputs: VecDeque<Output>,
@@ -193,6 +199,7 @@ impl Switch {
             next_recording: 1,
             accepting: true,
             keys: StdRng::seed_from_u64(!seed),
+            identity: None,
             rng,
             touched: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -372,6 +379,7 @@ impl Switch {
                 entry.wake = None;
             }
             self.with_call(handle, |c| c.handle_timeout(now));
+            self.handshake_timeout(handle, now);
         }
         self.settle(now);
     }
@@ -423,6 +431,7 @@ impl Switch {
             wake: None,
             recording: None,
             moving: None,
+            secured: None,
             loading: None,
             mailbox_request: 0,
             message: None,
@@ -466,7 +475,9 @@ impl Switch {
         let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };
-        let wake = entry.call.poll_timeout();
+        let handshake = entry.secured.as_ref().and_then(|s| s.poll_timeout());
+        let call = entry.call.poll_timeout();
+        let wake = call.into_iter().chain(handshake).min();
         if wake != entry.wake {
             if let Some(old) = entry.wake.take() {
                 self.wakes.remove(&(old, handle));

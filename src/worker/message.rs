@@ -5,7 +5,9 @@ use crate::bridge::{Bridge, Port};
 use crate::codec::CodecError;
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
-use crate::leg::{Coding, Dial, Keying, Leg, LegEvent, LegId, LegParams, LegStats, Reprocessing};
+use crate::leg::{
+    Coding, Dial, Flight, Keying, Leg, LegEvent, LegId, LegParams, LegStats, Reprocessing,
+};
 
 use super::shared::SharedEncoder;
 
@@ -56,6 +58,8 @@ pub enum Command {
     Configure(LegId, LegParams, Option<Box<Recoding>>),
     /// Keys for SRTP, others than before, or no encryption any more.
     Secure(LegId, Box<Keying>),
+    /// DTLS to be sent, or an empty box for what comes; see [`Leg::exchange`].
+    Exchange(LegId, Box<Flight>),
     /// Other processing of the audio.
     Process(LegId, Box<Reprocessing>),
     /// A new bridge.
@@ -102,6 +106,7 @@ impl Command {
             Command::Detach(_) => Command::Detach(id),
             Command::Configure(_, params, recoding) => Command::Configure(id, params, recoding),
             Command::Secure(_, keying) => Command::Secure(id, keying),
+            Command::Exchange(_, flight) => Command::Exchange(id, flight),
             Command::Process(_, to) => Command::Process(id, to),
             Command::Join {
                 bridge,
@@ -160,6 +165,8 @@ pub enum Freed {
     Recoding(Box<Recoding>),
     /// Keys that are no longer in use.
     Keying(Box<Keying>),
+    /// A box for DTLS that its leg has no place for.
+    Flight(Box<Flight>),
     /// Processing that is no longer in use.
     Reprocessing(Box<Reprocessing>),
     /// An encoder that a room had already, or has no more use for.

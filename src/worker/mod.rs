@@ -176,6 +176,15 @@ impl Worker {
                 }
                 self.outbox.tell(Event::Freed(Freed::Keying(keying)));
             }
+            Command::Exchange(id, flight) => {
+                let left = match self.seat(id) {
+                    Some(seat) => seat.leg.exchange(flight, io),
+                    None => Some(flight),
+                };
+                if let Some(flight) = left {
+                    self.outbox.tell(Event::Freed(Freed::Flight(flight)));
+                }
+            }
             Command::Process(id, mut to) => {
                 if let Some(seat) = self.seat(id) {
                     seat.leg.reprocess(&mut to);
@@ -302,6 +311,7 @@ impl Worker {
             self.slots.hold(slot, HELD_SLOTS as usize, index);
         }
         self.outbox.tell_digit(leg, time.now);
+        self.outbox.tell_flights(leg);
         self.outbox.tell_stats(leg, time.now);
         for event in recorded.into_iter().chain(ended.into_iter().flatten()) {
             self.outbox.tell(Event::Leg(id, event));

@@ -2,7 +2,7 @@
 //!
 //! The places of the channel are reserved for what a leg can have to tell at its end, whatever
 //! happens. Digits come as often as a peer likes: they take what is left, and wait in their leg
-//! where nothing is.
+//! where nothing is. DTLS does the same.
 
 use std::collections::VecDeque;
 
@@ -31,7 +31,7 @@ pub(super) struct Outbox {
     waiting: VecDeque<Event>,
     /// Events that may be in the channel for digits still to fit.
     room_for_digits: usize,
-    /// Digits that fit into the present run.
+    /// Digits, or DTLS, that fit into the present run.
     digits: usize,
     lost: u64,
 }
@@ -70,6 +70,17 @@ impl Outbox {
         if let Some(digit) = leg.take_digit(now) {
             self.digits -= 1;
             self.tell(Event::Leg(leg.id(), LegEvent::Digit(digit)));
+        }
+    }
+
+    /// Tells the DTLS that has come to the leg, as far as there is room: it too comes as often as a peer
+    /// likes.
+    pub fn tell_flights(&mut self, leg: &mut Leg) {
+        while self.digits > 0
+            && let Some(flight) = leg.take_flight()
+        {
+            self.digits -= 1;
+            self.tell(Event::Leg(leg.id(), LegEvent::Dtls(flight)));
         }
     }
 

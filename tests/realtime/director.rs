@@ -14,8 +14,8 @@ use antiphon::dtmf::Digit;
 use antiphon::leg::player::{Play, PlayEndReason};
 use antiphon::leg::tap::{RecordFrame, Tap, TapSettings, TapStop};
 use antiphon::leg::{
-    Dial, DialEnd, DialMethod, DigitString, EventFormat, Keying, Leg, LegEvent, LegId, LegParams,
-    LegSettings, Reprocessing,
+    Dial, DialEnd, DialMethod, DigitString, EventFormat, Flight, Keying, Leg, LegEvent, LegId,
+    LegParams, LegSettings, Reprocessing,
 };
 use antiphon::srtp::MasterKey;
 use antiphon::worker::{BridgeId, Command, Event, Freed, Recoding, SharedEncoder};
@@ -34,6 +34,7 @@ pub struct Tellings {
     pub ports_freed: u64,
     pub others_freed: u64,
     pub keys_freed: u64,
+    pub dtls: u64,
     pub secure_packets: u64,
     pub unauthenticated: u64,
     pub replayed: u64,
@@ -108,6 +109,15 @@ impl Director {
         })
     }
 
+    /// DTLS to be sent, or none.
+    fn flight(&mut self) -> Box<Flight> {
+        let mut flight = Flight::boxed();
+        for _ in 0..self.random.below(4) {
+            assert!(flight.push(&[22; 900]));
+        }
+        flight
+    }
+
     /// The next thing that happens. `peer` tells where a leg's party is.
     pub fn next(&mut self, peer: impl Fn(u32) -> SocketAddr) -> Option<Command> {
         let index = self.random.below(self.legs.len() as u64) as u32;
@@ -135,7 +145,8 @@ impl Director {
                 encoder: self.shared_encoder(),
             },
             30..36 => Command::Leave(leg),
-            36..56 => Command::Play(leg, self.play()),
+            36..53 => Command::Play(leg, self.play()),
+            53..56 => Command::Exchange(leg, self.flight()),
             56..60 => Command::StopPlay(leg),
             60..72 => Command::Record(leg, self.tap()),
             72..76 => Command::StopRecord(leg),
@@ -216,6 +227,7 @@ impl Director {
             Event::Leg(_, LegEvent::Dialled(_, DialEnd::Stopped)) => told.dials_stopped += 1,
             Event::Leg(_, LegEvent::Dialled(..)) => told.dialled += 1,
             Event::Leg(_, LegEvent::Stats(_)) => told.figures += 1,
+            Event::Leg(_, LegEvent::Dtls(_)) => told.dtls += 1,
             Event::BridgeClosed(id, _) => {
                 told.bridges_closed += 1;
                 self.bridges[id.index as usize] = (id.generation + 1, false);

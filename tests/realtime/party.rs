@@ -167,6 +167,9 @@ impl Party {
         // Half of it looks like RTP or RTCP at first sight.
         if self.random.below(2) == 0 {
             bytes[0] = 0x80 | (bytes[0] & 0x3f);
+        } else {
+            // The rest like DTLS.
+            bytes[0] = 20 + bytes[0] % 44;
         }
         let channel = [Channel::Rtp, Channel::Rtcp][self.random.below(2) as usize];
         emit(Datagram {

@@ -89,6 +89,8 @@ pub fn settings() -> switch::Settings {
             max_length: Duration::from_hours(4),
             srtp: SrtpPolicy::Optional,
             srtp_suites: Suite::ALL.to_vec(),
+            fingerprint: None,
+            dtls_offered: false,
         },
         endpoint: endpoint::Settings::default(),
         demand: switch::Demand::default(),

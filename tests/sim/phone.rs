@@ -4,8 +4,8 @@ use std::f64::consts::TAU;
 use std::net::SocketAddr;
 
 use antiphon::codec::Codec;
-use antiphon::rtp::packet::write_header;
-use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
+use antiphon::rtp::packet::{Header, write_header};
+use antiphon::rtp::{HEADER_LEN, PayloadType, SeqNo, Ssrc, Timestamp};
 use antiphon::sip::header::{Name, NameAddr};
 use antiphon::sip::message::{Message, Request, Response};
 use antiphon::sip::method::Method;
@@ -78,6 +78,8 @@ pub struct Phone {
     pub inbox: Vec<Received>,
     pub heard: Vec<Heard>,
     pub reports: Vec<(u64, Vec<u8>)>,
+    /// Its DTLS.
+    pub dtls: Vec<Vec<u8>>,
     /// Gone: neither hears nor answers.
     pub vanished: bool,
     /// Whether it keeps what it hears.
@@ -121,6 +123,7 @@ impl Phone {
             inbox: Vec::new(),
             heard: Vec::new(),
             reports: Vec::new(),
+            dtls: Vec::new(),
             vanished: false,
             keep: true,
             call: 0,
@@ -143,7 +146,7 @@ impl Phone {
             && let Some((timestamp, marker, event)) = voice.keys.event(voice.timestamp, count)
         {
             let mut bytes = vec![0u8; 12];
-            let header = antiphon::rtp::packet::Header {
+            let header = Header {
                 payload_type: PayloadType(101),
                 seq: SeqNo(voice.seq),
                 timestamp: Timestamp(timestamp),
@@ -167,7 +170,7 @@ impl Phone {
         let pcm = tones.unwrap_or(pcm);
         let mut bytes = vec![0u8; 12 + count];
         let payload_type = voice.codec.static_payload_type().unwrap();
-        let header = antiphon::rtp::packet::Header {
+        let header = Header {
             payload_type: PayloadType(payload_type),
             seq: SeqNo(voice.seq),
             timestamp: Timestamp(voice.timestamp),
@@ -366,6 +369,22 @@ impl Phone {
 pub fn put_sdp(request: &mut Request, sdp: &str) {
     request.headers.set(Name::ContentType, "application/sdp");
     request.body = sdp.as_bytes().to_vec();
+}
+
+/// The packet that was heard, as it came.
+#[allow(dead_code, reason = "for encrypted calls")]
+pub fn whole(heard: &Heard) -> Vec<u8> {
+    let mut packet = vec![0; HEADER_LEN];
+    let header = Header {
+        payload_type: PayloadType(heard.payload_type),
+        marker: heard.marker,
+        seq: SeqNo(heard.seq),
+        timestamp: Timestamp(heard.timestamp),
+        ssrc: Ssrc(heard.ssrc),
+    };
+    write_header(&mut packet, &header);
+    packet.extend(&heard.payload);
+    packet
 }
 
 /// Where a description wants its first stream.

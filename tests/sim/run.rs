@@ -197,6 +197,8 @@ impl World {
         } else if !phone.keep {
         } else if is_rtcp(&bytes) {
             phone.reports.push((at, bytes));
+        } else if matches!(bytes.first(), Some(20..=63)) {
+            phone.dtls.push(bytes);
         } else {
             let packet = Packet::parse(&bytes).expect("the server writes valid RTP");
             phone.heard.push(Heard {

@@ -4,10 +4,9 @@ use crate::sdp::{Description, Direction};
 
 use super::format::{self, Formats};
 use super::{
-    Agreed, Capabilities, Local, NegotiateError, Profile, RejectedStream, Srtp, TelephoneEvent,
-    security, write,
+    Agreed, Capabilities, Local, NegotiateError, Profile, RejectedStream, Security, Srtp,
+    TelephoneEvent, security, write,
 };
-use crate::sdp::crypto::Crypto;
 
 /// Answers an offer: the text of the answer, and what it agrees to.
 ///
@@ -32,17 +31,18 @@ pub fn answer_with(
     mut srtp: Option<Srtp<'_>>,
 ) -> Result<(String, Agreed), NegotiateError> {
     let offer = Description::parse(offer)?;
-    let (index, formats, line) = format::choose(&offer, capabilities, |media| {
+    let (index, formats, chosen) = format::choose(&offer, capabilities, |media| {
         security::choose(media, srtp.as_ref())
     })?;
     let mut agreed = agree(&offer, index, &formats, capabilities, wanted)?;
-    if let (Some(line), Some(srtp), Some(media)) = (line, &mut srtp, offer.media().get(index)) {
-        agreed.security = Some(security::answer(line, Profile::of(media)?, srtp));
+    if let (Some(chosen), Some(srtp), Some(media)) = (chosen, &mut srtp, offer.media().get(index)) {
+        agreed.security = Some(security::answer(chosen, Profile::of(media)?, srtp));
     }
-    let crypto: Option<Crypto> = agreed.security.as_ref().map(|security| Crypto {
-        tag: security.tag,
-        key: security.local.clone(),
-    });
+    let dtls = srtp.as_ref().and_then(|srtp| srtp.dtls);
+    if matches!(agreed.security, Some(Security::Dtls(_))) && !agreed.rtcp_mux {
+        return Err(NegotiateError::NoDtls("a=rtcp-mux"));
+    }
+    let keys = security::state(agreed.security.as_ref(), dtls);
 
     let mut text = write::session(local, offer.time());
     for (other, media) in offer.media().iter().enumerate() {
@@ -53,7 +53,7 @@ pub fn answer_with(
         let events = formats.telephone_event(agreed.codec);
         let audio = write::Audio {
             proto: &media.proto,
-            crypto: crypto.as_slice(),
+            keys: &keys,
             codecs: &formats.codecs,
             opus: &capabilities.opus,
             telephone_events: events.as_slice(),

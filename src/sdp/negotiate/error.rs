@@ -17,6 +17,9 @@ pub enum NegotiateError {
     /// SRTP, but with no `a=crypto` that we can do.
     #[error("no usable a=crypto for SRTP")]
     NoCrypto,
+    /// SRTP with keys from DTLS, without what that needs.
+    #[error("DTLS-SRTP without {0}")]
+    NoDtls(&'static str),
     /// Plain RTP, where the policy wants SRTP.
     #[error("SRTP is required")]
     SrtpRequired,
@@ -41,9 +44,10 @@ impl NegotiateError {
     /// inside quotes.
     pub fn warning(&self) -> (u16, String) {
         let code = match self {
-            NegotiateError::Syntax(_) | NegotiateError::Mismatch(_) | NegotiateError::NoCrypto => {
-                399
-            }
+            NegotiateError::Syntax(_)
+            | NegotiateError::Mismatch(_)
+            | NegotiateError::NoCrypto
+            | NegotiateError::NoDtls(_) => 399,
             NegotiateError::NoAudio => 304,
             NegotiateError::NoCommonCodec => 305,
             NegotiateError::UnsupportedTransport(_) | NegotiateError::SrtpRequired => 302,

@@ -7,6 +7,7 @@
 
 mod accept;
 mod answer;
+mod dtls;
 mod error;
 mod format;
 mod offer;
@@ -23,10 +24,11 @@ use super::Direction;
 
 pub use accept::{accept, accept_with};
 pub use answer::{answer, answer_with, reject};
+pub use dtls::{Association, Dtls, Role};
 pub use error::NegotiateError;
 pub use offer::{offer, offer_with};
 pub use redundancy::Redundancy;
-pub use security::{Profile, Security, Srtp, SrtpPolicy};
+pub use security::{Profile, Sdes, Security, Srtp, SrtpPolicy};
 
 /// What antiphon is willing to do in a call.
 #[derive(Clone, Debug, PartialEq, Eq)]

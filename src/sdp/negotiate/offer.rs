@@ -25,7 +25,7 @@ pub fn offer_with(
     previous: Option<&Agreed>,
     mut srtp: Option<Srtp<'_>>,
 ) -> String {
-    let (profile, crypto) = security::offer(previous, srtp.as_mut());
+    let (profile, keys) = security::offer(previous, srtp.as_mut());
     let codecs = offered_codecs(capabilities, previous);
     let telephone_events = if capabilities.telephone_event {
         event_formats(&codecs, previous)
@@ -35,7 +35,7 @@ pub fn offer_with(
     let redundancy = redundancy(&codecs, capabilities, previous);
     let audio = write::Audio {
         proto: profile.name(),
-        crypto: &crypto,
+        keys: &keys,
         codecs: &codecs,
         opus: &capabilities.opus,
         telephone_events: &telephone_events,

@@ -1,4 +1,5 @@
-//! SRTP with keys in the description (RFC 4568): what is offered, answered and agreed on.
+//! SRTP: what is offered, answered and agreed on. Keys are in the description (RFC 4568), or come by
+//! DTLS in the media (see [`dtls`](super::dtls)).
 
 use rand::rngs::StdRng;
 
@@ -6,6 +7,7 @@ use crate::sdp::crypto::Crypto;
 use crate::sdp::description::Media;
 use crate::srtp::{MasterKey, Suite};
 
+use super::dtls::{self, Association, Dtls};
 use super::{Agreed, NegotiateError};
 
 /// Whether a call's media is to be encrypted.
@@ -31,11 +33,22 @@ pub struct Srtp<'a> {
     pub current: Option<&'a Security>,
     /// Where fresh keys come from.
     pub keys: &'a mut StdRng,
+    /// Keys by DTLS; none: an offer of that alone is refused.
+    pub dtls: Option<Dtls<'a>>,
 }
 
 /// What was agreed on for SRTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Security {
+pub enum Security {
+    /// Keys in the descriptions (RFC 4568).
+    Sdes(Sdes),
+    /// Keys by a handshake in the media (RFC 5763).
+    Dtls(Association),
+}
+
+/// Keys out of the descriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sdes {
     /// The number of the line that was chosen.
     pub tag: u32,
     /// What we send with.
@@ -57,13 +70,58 @@ pub enum Profile {
     Savp,
     /// `RTP/SAVPF`: encrypted.
     Savpf,
+    /// `UDP/TLS/RTP/SAVP`: encrypted with keys by DTLS (RFC 5764 §8).
+    TlsSavp,
+    /// `UDP/TLS/RTP/SAVPF`: the same.
+    TlsSavpf,
+}
+
+impl Security {
+    /// The keys, where they are in the descriptions.
+    pub fn sdes(&self) -> Option<&Sdes> {
+        match self {
+            Security::Sdes(sdes) => Some(sdes),
+            Security::Dtls(_) => None,
+        }
+    }
+
+    /// The association, where the keys come by DTLS.
+    pub fn dtls(&self) -> Option<&Association> {
+        match self {
+            Security::Dtls(association) => Some(association),
+            Security::Sdes(_) => None,
+        }
+    }
+
+    pub(super) fn profile(&self) -> Profile {
+        match self {
+            Security::Sdes(sdes) => sdes.profile,
+            Security::Dtls(association) => association.profile,
+        }
+    }
+}
+
+/// What is said of keys in a description of ours.
+#[derive(Debug)]
+pub(super) enum Statement {
+    /// `a=crypto`, none for plain RTP.
+    Crypto(Vec<Crypto>),
+    /// `a=fingerprint` and `a=setup`.
+    Dtls(String),
 }
 
 /// The most `a=crypto` lines of a stream that are looked at.
 pub(super) const MAX_LINES: usize = 16;
 
 impl Profile {
-    const ALL: [Profile; 4] = [Profile::Avp, Profile::Avpf, Profile::Savp, Profile::Savpf];
+    const ALL: [Profile; 6] = [
+        Profile::Avp,
+        Profile::Avpf,
+        Profile::Savp,
+        Profile::Savpf,
+        Profile::TlsSavp,
+        Profile::TlsSavpf,
+    ];
 
     /// As it stands in an `m=` line.
     pub fn name(self) -> &'static str {
@@ -72,6 +130,8 @@ impl Profile {
             Profile::Avpf => "RTP/AVPF",
             Profile::Savp => "RTP/SAVP",
             Profile::Savpf => "RTP/SAVPF",
+            Profile::TlsSavp => "UDP/TLS/RTP/SAVP",
+            Profile::TlsSavpf => "UDP/TLS/RTP/SAVPF",
         }
     }
 
@@ -82,8 +142,19 @@ impl Profile {
     }
 
     pub(super) fn is_secure(self) -> bool {
-        matches!(self, Profile::Savp | Profile::Savpf)
+        !matches!(self, Profile::Avp | Profile::Avpf)
     }
+
+    pub(super) fn is_dtls(self) -> bool {
+        matches!(self, Profile::TlsSavp | Profile::TlsSavpf)
+    }
+}
+
+/// What an offered stream gets.
+#[derive(Debug)]
+pub(super) enum Chosen {
+    Crypto(Crypto),
+    Dtls(Association),
 }
 
 /// The lines of a stream that we can do.
@@ -94,23 +165,29 @@ fn lines(media: &Media) -> impl Iterator<Item = Crypto> {
         .filter_map(Crypto::parse)
 }
 
-/// What an offered stream gets: the line to answer with, or none for plain RTP.
+/// What an offered stream gets; none: plain RTP.
 pub(super) fn choose(
     media: &Media,
     srtp: Option<&Srtp<'_>>,
-) -> Result<Option<Crypto>, NegotiateError> {
+) -> Result<Option<Chosen>, NegotiateError> {
     let profile = Profile::of(media)?;
+    let unsupported = || NegotiateError::UnsupportedTransport(media.proto.clone());
     let Some(srtp) = srtp else {
         return if profile.is_secure() {
-            Err(NegotiateError::UnsupportedTransport(media.proto.clone()))
+            Err(unsupported())
         } else {
             Ok(None)
         };
     };
+    if profile.is_dtls() {
+        srtp.dtls.ok_or_else(unsupported)?;
+        let current = srtp.current.and_then(Security::dtls);
+        return dtls::choose(media, profile, current).map(|chosen| Some(Chosen::Dtls(chosen)));
+    }
     // RFC 4568 §5.1.2: the offerer's order is its preference.
     let chosen = lines(media).find(|line| srtp.suites.contains(&line.key.suite()));
     match chosen {
-        Some(line) => Ok(Some(line)),
+        Some(line) => Ok(Some(Chosen::Crypto(line))),
         None if profile.is_secure() => Err(NegotiateError::NoCrypto),
         None if srtp.required => Err(NegotiateError::SrtpRequired),
         None => Ok(None),
@@ -119,40 +196,71 @@ pub(super) fn choose(
 
 /// Our answer to a line: the key that we have where the peer's is what it was, else a fresh one. The
 /// peer that has changed its key may be another, which knows nothing of our roll-over counter.
-pub(super) fn answer(line: Crypto, profile: Profile, srtp: &mut Srtp<'_>) -> Security {
-    let kept = srtp.current.filter(|current| current.remote == line.key);
+pub(super) fn answer(chosen: Chosen, profile: Profile, srtp: &mut Srtp<'_>) -> Security {
+    let line = match chosen {
+        Chosen::Crypto(line) => line,
+        Chosen::Dtls(association) => return Security::Dtls(association),
+    };
+    let current = srtp.current.and_then(Security::sdes);
+    let kept = current.filter(|current| current.remote == line.key);
     let local = match kept {
         Some(current) => current.local.clone(),
         None => MasterKey::random(line.key.suite(), srtp.keys),
     };
-    Security {
+    Security::Sdes(Sdes {
         tag: line.tag,
         local,
         remote: line.key,
         profile,
+    })
+}
+
+/// What an answer of ours says of what was agreed on.
+pub(super) fn state(security: Option<&Security>, dtls: Option<Dtls<'_>>) -> Statement {
+    match (security, dtls) {
+        (Some(Security::Dtls(association)), Some(dtls)) => {
+            Statement::Dtls(dtls.attributes(association.role.name()))
+        }
+        (Some(Security::Sdes(sdes)), _) => Statement::Crypto(vec![Crypto {
+            tag: sdes.tag,
+            key: sdes.local.clone(),
+        }]),
+        _ => Statement::Crypto(Vec::new()),
     }
 }
 
-/// What we offer: the profile, and the lines. `previous` is what the session has so far, if there is
+/// What we offer: the profile, and the keys. `previous` is what the session has so far, if there is
 /// one, encrypted or not.
 pub(super) fn offer(
     previous: Option<&Agreed>,
     srtp: Option<&mut Srtp<'_>>,
-) -> (Profile, Vec<Crypto>) {
+) -> (Profile, Statement) {
+    let plain = (Profile::Avp, Statement::Crypto(Vec::new()));
     let Some(srtp) = srtp else {
-        return (Profile::Avp, Vec::new());
+        return plain;
     };
-    let profile = match previous {
-        Some(Agreed {
-            security: Some(security),
-            ..
-        }) => security.profile,
-        Some(_) if !srtp.required => return (Profile::Avp, Vec::new()),
+    let in_session = previous.map(|agreed| agreed.security.as_ref());
+    if let Some(dtls) = srtp.dtls {
+        let association = match in_session {
+            Some(security) => security.and_then(Security::dtls).map(|a| a.profile),
+            None => dtls.offered.then_some(Profile::TlsSavp),
+        };
+        if let Some(profile) = association {
+            return (profile, Statement::Dtls(dtls.attributes("actpass")));
+        }
+    }
+    let profile = match in_session {
+        Some(Some(security)) => security.profile(),
+        Some(None) if !srtp.required => return plain,
         _ if srtp.required => Profile::Savp,
         // Phones that do not know a=crypto pass it over.
         _ => Profile::Avp,
     };
-    let current = srtp.current;
+    (profile, Statement::Crypto(offered_lines(srtp)))
+}
+
+fn offered_lines(srtp: &mut Srtp<'_>) -> Vec<Crypto> {
+    let current = srtp.current.and_then(Security::sdes);
     let mut offered: Vec<Crypto> = current
         .map(|current| Crypto {
             tag: current.tag,
@@ -170,7 +278,7 @@ pub(super) fn offer(
         let key = MasterKey::random(suite, srtp.keys);
         offered.push(Crypto { tag, key });
     }
-    (profile, offered)
+    offered
 }
 
 /// What an answer has made of our offer.
@@ -180,6 +288,10 @@ pub(super) fn accept(
     required: bool,
 ) -> Result<Option<Security>, NegotiateError> {
     let profile = Profile::of(ours)?;
+    if profile.is_dtls() {
+        let association = dtls::accept(theirs, profile)?;
+        return Ok(Some(Security::Dtls(association)));
+    }
     let offered: Vec<Crypto> = lines(ours).collect();
     if offered.is_empty() {
         return Ok(None);
@@ -196,10 +308,10 @@ pub(super) fn accept(
         .into_iter()
         .find(|our| our.tag == line.tag && our.key.suite() == line.key.suite())
         .ok_or(NegotiateError::NoCrypto)?;
-    Ok(Some(Security {
+    Ok(Some(Security::Sdes(Sdes {
         tag: line.tag,
         local: ours.key,
         remote: line.key,
         profile,
-    }))
+    })))
 }

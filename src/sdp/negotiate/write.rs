@@ -5,15 +5,15 @@ use std::net::IpAddr;
 
 use crate::codec::{Codec, OpusSettings};
 use crate::sdp::Direction;
-use crate::sdp::crypto::Crypto;
 
 use super::format::COMFORT_NOISE;
+use super::security::Statement;
 use super::{Local, Redundancy, RejectedStream, opus};
 
 /// Our audio stream.
 pub(super) struct Audio<'a> {
     pub(super) proto: &'a str,
-    pub(super) crypto: &'a [Crypto],
+    pub(super) keys: &'a Statement,
     pub(super) codecs: &'a [(u8, Codec)],
     /// What we like to receive of Opus.
     pub(super) opus: &'a OpusSettings,
@@ -101,8 +101,13 @@ pub(super) fn audio(text: &mut String, local: &Local, audio: &Audio<'_>) {
         "a=ptime:{}\r\na={}\r\n",
         audio.ptime_ms, audio.direction
     );
-    for crypto in audio.crypto {
-        let _ = write!(text, "a=crypto:{crypto}\r\n");
+    match audio.keys {
+        Statement::Crypto(lines) => {
+            for crypto in lines {
+                let _ = write!(text, "a=crypto:{crypto}\r\n");
+            }
+        }
+        Statement::Dtls(attributes) => text.push_str(attributes),
     }
     if local.rtp_port.checked_add(1) != Some(local.rtcp_port) {
         let _ = write!(text, "a=rtcp:{}\r\n", local.rtcp_port);

@@ -1,0 +1,50 @@
+//! How a call ended, and the word for it.
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The application (or `antiphon call`) hung up.
+    HungUp,
+    /// The other side hung up.
+    RemoteHungUp,
+    /// The caller gave up before the answer.
+    Cancelled,
+    /// Refused, by us or by the other side, with this status and phrase.
+    Rejected(u16, String),
+    /// No answer came in time.
+    NoAnswer,
+    /// Our answer was never acknowledged.
+    NoAck,
+    /// Neither RTP nor RTCP for the configured time.
+    MediaTimeout,
+    /// The media could not be encrypted as agreed: why (RFC 5763).
+    HandshakeFailed(String),
+    /// The session timer ran out (RFC 4028 §10).
+    SessionExpired,
+    /// The longest call length was reached.
+    MaxLength,
+    /// The server shuts down.
+    Shutdown,
+    /// The transport failed.
+    TransportFailed,
+}
+
+impl EndReason {
+    /// One word for logs and summaries.
+    pub fn word(&self) -> &'static str {
+        match self {
+            EndReason::HungUp => "hung-up",
+            EndReason::RemoteHungUp => "remote-hung-up",
+            EndReason::Cancelled => "cancelled",
+            EndReason::Rejected(..) => "rejected",
+            EndReason::NoAnswer => "no-answer",
+            EndReason::NoAck => "no-ack",
+            EndReason::MediaTimeout => "media-timeout",
+            EndReason::HandshakeFailed(_) => "handshake-failed",
+            EndReason::SessionExpired => "session-expired",
+            EndReason::MaxLength => "max-length",
+            EndReason::Shutdown => "shutdown",
+            EndReason::TransportFailed => "transport-failed",
+        }
+    }
+}
