@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fmt::Write as _;
 use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
@@ -122,7 +123,10 @@ fn material(keys: &Keys, role: Role) -> String {
     };
     let (client, server) = (split(client.secret()), split(server.secret()));
     let all = [client.0, server.0, client.1, server.1].concat();
-    all.iter().map(|octet| format!("{octet:02X}")).collect()
+    all.iter().fold(String::new(), |mut text, octet| {
+        let _ = write!(text, "{octet:02X}");
+        text
+    })
 }
 
 /// What it says it has exported.

@@ -2,9 +2,7 @@
 
 use super::{Call, EndReason, Output};
 use crate::leg::{EventFormat, Keying, LegParams, MAX_RX_TYPES};
-use crate::sdp::negotiate::{
-    self, Agreed, Association, Dtls, Local, NegotiateError, Security, Srtp,
-};
+use crate::sdp::negotiate::{self, Agreed, Dtls, Local, NegotiateError, Security, Srtp};
 use crate::sdp::{Direction, SrtpPolicy};
 use crate::sip::message::{Request, Response};
 use crate::srtp::{MasterKey, Suite};
@@ -48,8 +46,7 @@ impl Call {
         let before = self.agreed.as_ref().filter(|_| self.leg_open);
         let before = before.and_then(|before| before.security.as_ref());
         let keying = keying(before, agreed.security.as_ref());
-        let association = association(before, agreed.security.as_ref());
-        let associate = association.map(Output::Associate);
+        let associate = associate(before, agreed.security.as_ref());
         let is_secure = agreed.security.is_some();
         self.agreed = Some(agreed);
         if !self.leg_open {
@@ -192,12 +189,12 @@ fn keying(before: Option<&Security>, now: Option<&Security>) -> Option<Box<Keyin
 }
 
 /// Another handshake than before, or none any more; none: all stays as it is.
-fn association(before: Option<&Security>, now: Option<&Security>) -> Option<Option<Association>> {
+fn associate(before: Option<&Security>, now: Option<&Security>) -> Option<Output> {
     let before = before.and_then(Security::dtls);
     match (before, now.and_then(Security::dtls)) {
         (Some(before), Some(now)) if before.is_same(now) => None,
         (None, None) => None,
-        (_, now) => Some(now.cloned()),
+        (_, now) => Some(Output::Associate(now.cloned())),
     }
 }
 

@@ -178,11 +178,9 @@ impl Handshake {
         let mut buffer = [0u8; MAX_DATAGRAM];
         loop {
             match self.engine.poll_output(&mut buffer) {
-                dimpl::Output::Packet(packet) => {
-                    // Beyond the bound it is lost, as on the way.
-                    if self.outputs.len() < MAX_WAITING {
-                        self.outputs.push_back(Output::Send(packet.to_vec()));
-                    }
+                // Beyond the bound it is lost, as on the way.
+                dimpl::Output::Packet(packet) if self.outputs.len() < MAX_WAITING => {
+                    self.outputs.push_back(Output::Send(packet.to_vec()));
                 }
                 dimpl::Output::Timeout(at) => {
                     self.wake = Some(at);

@@ -196,23 +196,19 @@ impl Endpoint {
         let authenticator = self.guard.authenticator.as_mut()?;
         let verdict = authenticator.check(request, source, now);
         let stale = matches!(verdict, Verdict::Stale { .. });
-        let proven = match verdict {
+        match verdict {
             Verdict::Granted(user) => {
                 self.guard.granted(flow, now);
                 return Some(user);
             }
-            Verdict::Missing => {
+            // Nobody was asked with such a nonce: as if nothing were there.
+            Verdict::Missing | Verdict::Stale { proven: false } => {
                 self.offend(flow, Offence::UnansweredChallenge, now);
-                false
             }
-            Verdict::Stale { proven } => proven,
+            Verdict::Stale { proven: true } => {}
             Verdict::Wrong { proven } => {
                 self.offend_proven(flow, proven, Offence::FailedAuthentication, now);
-                proven
             }
-        };
-        if proven {
-            self.guard.answered_challenge(flow);
         }
         let authenticator = self.guard.authenticator.as_mut()?;
         let mut refusal = Refusal::new(401);
@@ -223,6 +219,13 @@ impl Endpoint {
             self.refuse(request, reply, refusal);
         }
         None
+    }
+
+    /// Answers a request without keeping anything of it: it belongs to nothing that there is.
+    pub fn refuse_unknown(&mut self, id: ServerId, request: &Request) {
+        if let Some(reply) = self.table.forget_server(id) {
+            self.refuse(request, reply, Refusal::new(481));
+        }
     }
 
     /// Whether there is anybody to ask for.

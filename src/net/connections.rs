@@ -99,7 +99,11 @@ impl Connections {
             kill: Arc::clone(&kill),
         };
         self.by_id.insert(id, entry);
-        self.by_peer.insert(peer, id);
+        // A port behind a NAT may be another's the next time: over TLS only who has proven who it is
+        // is called back, which is told by its alias.
+        if !(accepted && peer.0.is_secure()) {
+            self.by_peer.insert(peer, id);
+        }
         let registered = Registered {
             id,
             source,

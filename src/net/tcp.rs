@@ -122,6 +122,10 @@ async fn welcome(stream: TcpStream, opened: Opened, flow: Flow, shared: Arc<Shar
                     is_verified: is_verified(&stream),
                     ..plain
                 };
+                if kind.is_verified {
+                    let peer = (flow.transport, flow.remote);
+                    shared.connections().alias(opened.registered.id, peer);
+                }
                 Box::pin(stream::serve(stream, opened, flow, kind, shared)).await;
             }
         }

@@ -178,8 +178,13 @@ impl Reader<'_> {
                 }
                 Err(_) => continue,
             };
-            let complete = matches!(part, Part::Text(_) | Part::Binary(_));
-            patience.heard(self.read.load(Ordering::Relaxed), complete);
+            let read = self.read.load(Ordering::Relaxed);
+            patience.heard(read, &part);
+            // Pings between the fragments of a message do not make it shorter.
+            if patience.is_over(read) {
+                count(&shared.counters.tcp_timed_out);
+                return End::Unanswerable;
+            }
             if let Some(end) = self.on_part(&part).await {
                 return end;
             }
@@ -263,16 +268,21 @@ impl Patience {
         end.map_or(look, |end| end.min(look))
     }
 
-    /// A whole part has come; `complete`: it was a message.
-    fn heard(&mut self, read: u64, complete: bool) {
-        self.whole = read;
+    /// A whole part has come, `read` bytes in all.
+    fn heard(&mut self, read: u64, part: &Part) {
+        // A control frame's head and mask (RFC 6455 §5.2).
+        const HEAD: u64 = 6;
         self.last = Instant::now();
-        if complete {
-            self.partial_since = None;
+        match part {
+            Part::Text(_) | Part::Binary(_) => {
+                self.whole = read;
+                self.partial_since = None;
+            }
+            part => self.whole = read.min(self.whole + HEAD + part.len() as u64),
         }
     }
 
-    /// Nothing whole has come up to now, `read` bytes in all.
+    /// Whether patience has ended, `read` bytes in all having come.
     fn is_over(&mut self, read: u64) -> bool {
         let now = Instant::now();
         if read > self.whole && self.partial_since.is_none() {

@@ -9,7 +9,7 @@ use crate::dtls::{Identity, IdentityError};
 use crate::net::gate::{AccessLists, AccessRule};
 use crate::net::tls::{CertificateFiles, Tls, TlsError, TlsSettings};
 use crate::sdp::negotiate::Capabilities;
-use crate::sip::auth;
+use crate::sip::auth::{self, Algorithm};
 use crate::sip::transaction::Timers;
 use crate::store::library::Library;
 use crate::store::voicemail::{FileStore, Limits, MessageStore, StoreError};
@@ -142,17 +142,17 @@ fn access(config: &Config) -> endpoint::Access {
         drop_user_agents: config.access.drop_user_agents.clone(),
         bans: config.access.bans,
         auth: Some(auth),
-        users: users(config),
+        users: users(config, &config.auth.realm, &config.auth.algorithms),
         keys: Some([auth::Key(rng.random()), auth::Key(rng.random())]),
     }
 }
 
 /// Who there is.
-pub(super) fn users(config: &Config) -> auth::Users {
+pub(super) fn users(config: &Config, realm: &str, algorithms: &[Algorithm]) -> auth::Users {
     let mut users = auth::Users::default();
     for user in &config.users {
-        for &algorithm in &config.auth.algorithms {
-            if let Some(ha1) = user.ha1(algorithm, &config.auth.realm) {
+        for &algorithm in algorithms {
+            if let Some(ha1) = user.ha1(algorithm, realm) {
                 users.add(&user.name, algorithm, ha1);
             }
         }

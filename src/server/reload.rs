@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::core::{Core, StartError};
 use super::files::Done;
@@ -84,12 +84,21 @@ impl Core {
                 self.library = Arc::new(build::library(&reloaded.config));
                 self.switch.set_routes(reloaded.routes);
                 self.security.replace(&reloaded.security);
-                let config = &reloaded.config;
-                self.switch
-                    .set_users(build::users(config), build::demand(config));
-                self.net.set_access(build::access_lists(config));
+                let mut config = reloaded.config;
+                // What is asked with stays until a restart: the secrets have to be made for that.
+                let asked = self.config.auth.clone();
+                if (&config.auth.realm, &config.auth.algorithms)
+                    != (&asked.realm, &asked.algorithms)
+                {
+                    warn!("SIGHUP: auth.realm and auth.algorithms change with a restart alone");
+                    config.auth.realm = asked.realm;
+                    config.auth.algorithms = asked.algorithms;
+                }
+                let users = build::users(&config, &config.auth.realm, &config.auth.algorithms);
+                self.switch.set_users(users, build::demand(&config));
+                self.net.set_access(build::access_lists(&config));
                 self.prompts = Arc::new(reloaded.prompts);
-                self.config = reloaded.config;
+                self.config = config;
                 info!(
                     file = %path.display(),
                     "SIGHUP: routes, prompts, users, access lists and certificates read again"

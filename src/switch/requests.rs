@@ -121,9 +121,7 @@ impl Switch {
             remote_tag: request.from_tag().unwrap_or_default(),
         };
         let Some(&handle) = self.dialogs.get(&id) else {
-            self.endpoint
-                .respond(transaction, Response::to(request, 481), now);
-            return;
+            return self.endpoint.refuse_unknown(transaction, request);
         };
         if request.method == Method::Invite {
             let source = endpoint::subscriber(flow.remote.ip());

@@ -266,6 +266,8 @@ fn settings() -> Settings {
             max_length: Duration::from_secs(40),
             srtp: SrtpPolicy::Optional,
             srtp_suites: Suite::ALL.to_vec(),
+            fingerprint: None,
+            dtls_offered: false,
         },
         demand: antiphon::switch::Demand::default(),
         endpoint: endpoint::Settings {

@@ -68,7 +68,7 @@ pub enum Verdict {
     Granted(String),
     /// There are none for this realm.
     Missing,
-    /// The right password, but the nonce is too old, was used before, or was never ours.
+    /// The nonce is not ours, or the password is right and the nonce too old or used before.
     Stale {
         /// The nonce was made for the address that the request came from.
         proven: bool,
@@ -164,7 +164,12 @@ impl Authenticator {
         now: Instant,
     ) -> Verdict {
         let nonce = self.nonces.look(&credentials.nonce, source, now);
-        let proven = nonce != Nonce::Foreign;
+        // A password is tried with a nonce of ours alone: else it could be guessed without being asked,
+        // under any address, and right or wrong would be told by what we answer.
+        if nonce == Nonce::Foreign {
+            return Verdict::Stale { proven: false };
+        }
+        let proven = true;
         let offered = |a: &Algorithm| self.settings.algorithms.contains(a);
         let Some(algorithm) = credentials.algorithm.filter(offered) else {
             return Verdict::Wrong { proven };

@@ -221,9 +221,8 @@ fn every_part_of_an_answer_counts() {
     let mut client = client("alice", "secret");
     assert!(client.challenged(&refusal(&mut server, false, now)));
     let good = credentials(&request(&mut client));
-    let changes: [fn(&mut Credentials); 7] = [
+    let changes: [fn(&mut Credentials); 6] = [
         |c| c.username = "alicf".to_owned(),
-        |c| c.nonce.replace_range(5..6, "f"),
         |c| c.uri.push('x'),
         |c| c.response.replace_range(0..1, "x"),
         |c| c.response.push('0'),
@@ -235,6 +234,16 @@ fn every_part_of_an_answer_counts() {
         change(&mut other);
         let verdict = server.check(&with(&other), ip(HERE), now);
         assert!(matches!(verdict, Verdict::Wrong { .. }), "{other}");
+    }
+    // With a nonce that is not ours no password is tried: right or wrong, the answer is the same.
+    for wrong in [false, true] {
+        let mut other = good.clone();
+        other.nonce.replace_range(5..6, "f");
+        if wrong {
+            other.response.replace_range(0..1, "x");
+        }
+        let verdict = server.check(&with(&other), ip(HERE), now);
+        assert_eq!(verdict, Verdict::Stale { proven: false }, "{other}");
     }
     let mut other = good.clone();
     other.realm = "elsewhere".to_owned();

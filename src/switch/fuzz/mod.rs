@@ -261,6 +261,8 @@ fn settings() -> Settings {
             max_length: Duration::from_mins(5),
             srtp: SrtpPolicy::Optional,
             srtp_suites: Suite::ALL.to_vec(),
+            fingerprint: None,
+            dtls_offered: false,
         },
         demand: super::Demand::default(),
         endpoint: endpoint::Settings {
