@@ -118,7 +118,9 @@ fn nothing_in_common_is_488_with_the_reason() {
         for (body, warning) in [
             (sdp(here, "97", "a=rtpmap:97 iLBC/8000\r\n"), "305"),
             (offer().replace("m=audio", "m=video"), "304"),
-            (offer().replace("RTP/AVP", "RTP/SAVP"), "302"),
+            (offer().replace("RTP/AVP", "RTP/XAVP"), "302"),
+            // Encrypted, and no key with it.
+            (offer().replace("RTP/AVP", "RTP/SAVP"), "399"),
         ] {
             let answer = ask(peer, "INVITE", "", &body, same);
             assert_eq!(answer.status(), 488, "{body}");
