@@ -325,3 +325,34 @@ async fn one_that_never_reads_is_cut_off() {
     assert_eq!(server.net.stats().tcp_slow_readers, 1);
     drop(client);
 }
+
+/// Pings between the fragments of a message that never ends do not give it more time; alone they
+/// keep the connection.
+#[tokio::test]
+async fn pings_do_not_lengthen_a_message() {
+    let server = Server::start(Settings {
+        message_time: Duration::from_secs(1),
+        ..Settings::default()
+    });
+    let masked =
+        |first: u8, text: &[u8]| [&[first, 0x80 | text.len() as u8, 0, 0, 0, 0], text].concat();
+    let ping = masked(0x89, b"here");
+    let open = |fragment: Vec<u8>| {
+        let (ping, here) = (ping.clone(), server.here);
+        async move {
+            let stream = TcpStream::connect(here).await.unwrap();
+            let mut stream = shake(stream, Some("sip")).await.unwrap().into_inner();
+            stream.write_all(&fragment).await.unwrap();
+            for _ in 0..40 {
+                if stream.write_all(&ping).await.is_err() {
+                    return false;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            true
+        }
+    };
+    let (alone, between) = tokio::join!(open(Vec::new()), open(masked(0x01, b"OP")));
+    assert!(alone && !between, "{alone} {between}");
+    assert_eq!(server.net.stats().tcp_timed_out, 1);
+}
