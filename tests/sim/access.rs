@@ -1,190 +1,269 @@
-//! A switch without media, asked from any address over any transport: who gets in, and who does not.
+//! Who is not heard for a while, and who cannot be made to be by others: in simulated time.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use crate::support::sim;
 
-use antiphon::endpoint::{self, Access, Ban, BanSettings};
-use antiphon::sip::auth::{self, Algorithm, Client, Ha1, Login, Users};
+use std::time::Duration;
+
+use antiphon::endpoint::{Offence, Scope};
 use antiphon::sip::header::Name;
-use antiphon::sip::message::{Message, Request, Response, parse_datagram};
+use antiphon::sip::message::Request;
 use antiphon::sip::method::Method;
-use antiphon::sip::transport::{ConnectionId, Flow, Transport};
-use antiphon::switch::{Demand, Input, Output, Routes, Switch};
+use antiphon::sip::transport::Flow;
+use antiphon::switch::Demand;
+use sim::access::{Door, PASSWORD, access, client, guarded_routes, tcp, udp};
 
-use super::{SERVER, routes, settings};
+const HERE: &str = "192.0.2.1";
+const TRUSTED: &str = "10.5.0.1";
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
 
-pub const PASSWORD: &str = "correct horse";
-
-/// Alice, and bans as they are by default.
-pub fn access() -> Access {
-    let mut users = Users::default();
-    for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
-        let ha1 = Ha1::new(algorithm, "alice", "antiphon", PASSWORD);
-        users.add("alice", algorithm, ha1);
-    }
-    Access {
-        trusted: vec!["10.5.0.0/16".parse().unwrap()],
-        drop_user_agents: vec!["Friendly-Scanner".into(), "sipvicious".into()],
-        bans: Some(BanSettings::default()),
-        auth: Some(auth::Settings::default()),
-        users,
-        keys: None,
-    }
+fn door() -> Door {
+    let demand = Demand {
+        register: true,
+        ..Demand::default()
+    };
+    Door::new(access(), demand, guarded_routes())
 }
 
-/// The usual routes; 500 wants a user.
-pub fn guarded_routes() -> Routes {
-    let mut routes = routes();
-    routes.0[0].auth = true;
-    routes
-}
-
-pub fn udp(ip: &str) -> Flow {
-    Flow {
-        transport: Transport::Udp,
-        local: SERVER,
-        remote: SocketAddr::new(ip.parse::<IpAddr>().unwrap(), 5060),
-        connection: None,
-    }
-}
-
-pub fn tcp(ip: &str) -> Flow {
-    Flow {
-        transport: Transport::Tcp,
-        connection: Some(ConnectionId(7)),
-        ..udp(ip)
-    }
-}
-
-pub fn client(user: &str, password: &str) -> Client {
-    let (user, password) = (user.to_owned(), password.to_owned());
-    Client::new(Arc::new(Login { user, password }), 7)
-}
-
-/// The server, and what it has said.
-pub struct Door {
-    pub switch: Switch,
-    pub now: Instant,
-    pub bans: Vec<Ban>,
-    /// Calls that were let in.
-    pub calls: usize,
-    next: u32,
-}
-
-impl Door {
-    pub fn new(access: Access, demand: Demand, routes: Routes) -> Self {
-        let mut settings = settings();
-        settings.endpoint.access = access;
-        settings.demand = demand;
-        Self {
-            switch: Switch::new(settings, routes, 1),
-            now: Instant::now(),
-            bans: Vec::new(),
-            calls: 0,
-            next: 0,
-        }
-    }
-
-    pub fn pass(&mut self, time: Duration) {
-        self.now += time;
-        self.switch.handle_timeout(self.now);
-        self.drain();
-    }
-
-    /// A request of its own transaction and dialog.
-    pub fn request(&mut self, method: Method, user: &str) -> Request {
-        self.next += 1;
-        let n = self.next;
-        let mut request = Request::new(method.clone(), &format!("sip:{user}@{SERVER}"));
-        let headers = &mut request.headers;
-        headers.push(
-            Name::Via,
-            format!("SIP/2.0/UDP 192.0.2.99;branch=z9hG4bK{n:06};rport"),
-        );
-        headers.push(Name::MaxForwards, "70");
-        headers.push(Name::From, format!("<sip:alice@192.0.2.99>;tag={n:06}"));
-        headers.push(Name::To, format!("<sip:{user}@{SERVER}>"));
-        headers.push(Name::CallId, format!("call-{n:06}"));
-        headers.push(Name::CSeq, format!("1000 {method}"));
-        headers.push(Name::Contact, "<sip:alice@192.0.2.99>");
-        request
-    }
-
-    /// The same once more, as a new transaction.
-    pub fn again(&mut self, request: &Request) -> Request {
-        self.next += 1;
-        let mut request = request.clone();
-        let via = format!(
-            "SIP/2.0/UDP 192.0.2.99;branch=z9hG4bK{:06};rport",
-            self.next
-        );
-        request.headers.set(Name::Via, via);
-        let cseq = format!("{} {}", 1000 + self.next, request.method);
-        request.headers.set(Name::CSeq, cseq);
-        request
-    }
-
-    /// What the server answers at once.
-    pub fn send(&mut self, request: &Request, flow: Flow) -> Option<Response> {
-        let message = Message::Request(request.clone());
-        let input = endpoint::Input::Message { flow, message };
-        self.switch.handle(Input::Sip(input), self.now);
-        self.drain()
-    }
-
-    /// And its status; 0: nothing, and no call either.
-    pub fn status(&mut self, request: &Request, flow: Flow) -> u16 {
-        let calls = self.calls;
-        match self.send(request, flow) {
-            Some(response) => response.status,
-            None if self.calls > calls => 100,
-            None => 0,
-        }
-    }
-
-    /// Sends bytes as a datagram.
-    pub fn datagram(&mut self, bytes: &[u8], flow: Flow) -> Option<Response> {
-        let input = match parse_datagram(bytes) {
-            Ok(message) => endpoint::Input::Message { flow, message },
-            Err(error) => endpoint::Input::Malformed { flow, error },
+/// Guesses passwords until nothing is answered any more: guesses.
+fn guess(door: &mut Door, flow: Flow) -> u32 {
+    for n in 1..100 {
+        let register = door.request(Method::Register, "alice");
+        let Some(response) = door.send(&register, flow) else {
+            return n - 1;
         };
-        self.switch.handle(Input::Sip(input), self.now);
-        self.drain()
+        let mut guesser = client("alice", "guess");
+        assert!(guesser.challenged(&response));
+        let mut register = door.again(&register);
+        guesser.authorize(&mut register);
+        assert_eq!(door.status(&register, flow), 401);
     }
+    panic!("nobody stops it");
+}
 
-    /// Sends a request as a user: once without credentials, once with them.
-    pub fn login(&mut self, request: &Request, flow: Flow, client: &mut Client) -> u16 {
-        let response = self.send(request, flow).expect("a challenge");
-        assert_eq!(response.status, 401);
-        assert!(client.challenged(&response));
-        let mut request = self.again(request);
-        client.authorize(&mut request);
-        self.status(&request, flow)
+/// Asks for what needs a user, and never says who it is: how often it was answered.
+fn knock(door: &mut Door, flow: Flow, times: u32) -> u32 {
+    let knock = |_| {
+        let register = door.request(Method::Register, "alice");
+        u32::from(door.send(&register, flow).is_some())
+    };
+    (0..times).map(knock).sum()
+}
+
+#[test]
+fn who_guesses_passwords_is_banned_for_longer_each_time() {
+    let mut door = door();
+    for (times, minutes) in [(1, 10), (2, 20), (3, 40), (4, 80)] {
+        // With a nonce in hand UDP is as good as TCP: the guesser has received it.
+        assert_eq!(guess(&mut door, udp(HERE)), 10);
+        let ban = door.bans.pop().unwrap();
+        assert_eq!((ban.scope, ban.times), (Scope::All, times));
+        assert_eq!(ban.reason, Offence::FailedAuthentication);
+        assert_eq!(ban.address(), HERE);
+        let options = door.request(Method::Options, "x");
+        assert_eq!(door.status(&options, udp(HERE)), 0);
+        assert_eq!(door.status(&options, tcp(HERE)), 0, "on every transport");
+        assert_eq!(
+            door.status(&options, udp("192.0.2.2")),
+            200,
+            "others are heard"
+        );
+        door.pass(SECOND * (60 * minutes - 1));
+        let options = door.request(Method::Options, "x");
+        assert_eq!(door.status(&options, udp(HERE)), 0);
+        door.pass(SECOND * 2);
+        let options = door.request(Method::Options, "x");
+        assert_eq!(door.status(&options, udp(HERE)), 200, "over");
     }
+    assert!(door.switch.bans(door.now).is_empty());
+    door.pass(MINUTE * 200);
+    guess(&mut door, udp(HERE));
+    assert_eq!(door.bans.pop().unwrap().times, 1, "long ago is forgotten");
+}
 
-    fn drain(&mut self) -> Option<Response> {
-        let mut last = None;
-        while let Some(output) = self.switch.poll_output() {
-            match output {
-                Output::Transmit { bytes, .. } => {
-                    if let Ok(Message::Response(response)) = parse_datagram(&bytes) {
-                        last = Some(response);
-                    }
-                }
-                Output::Banned(ban) => self.bans.push(ban),
-                // No ports: the call ends, which is enough here.
-                Output::Reserve { call, .. } => {
-                    self.calls += 1;
-                    let why = "a test".to_owned();
-                    self.switch
-                        .handle(Input::MediaFailed { call, why }, self.now);
-                    while self.switch.poll_output().is_some() {}
-                    return None;
-                }
-                _ => {}
+#[test]
+fn a_phone_with_an_old_password_is_not_banned() {
+    let mut door = door();
+    for _ in 0..100 {
+        let register = door.request(Method::Register, "alice");
+        let mut phone = client("alice", "old");
+        assert_eq!(door.login(&register, udp(HERE), &mut phone), 401);
+        door.pass(SECOND * 30);
+    }
+    assert!(door.bans.is_empty());
+}
+
+#[test]
+fn a_crowd_behind_one_address_that_knows_its_passwords_is_not_banned() {
+    let mut door = door();
+    for _ in 0..500 {
+        let register = door.request(Method::Register, "alice");
+        let mut phone = client("alice", PASSWORD);
+        assert_eq!(door.login(&register, tcp(HERE), &mut phone), 200);
+    }
+    assert!(door.bans.is_empty());
+}
+
+#[test]
+fn scanners_get_no_answer_and_are_banned() {
+    let named: [(Name, &str); 3] = [
+        (Name::UserAgent, "friendly-SCANNER v1"),
+        (Name::From, "\"SIPvicious\" <sip:100@1.1.1.1>;tag=1"),
+        (Name::To, "\"sipvicious\" <sip:100@1.1.1.1>"),
+    ];
+    for (name, value) in named {
+        for (flow, scope) in [(udp(HERE), Scope::Udp), (tcp(HERE), Scope::All)] {
+            let mut door = door();
+            let scan = |door: &mut Door| {
+                let mut scan = door.request(Method::Options, "100");
+                scan.headers.set(name.clone(), value);
+                scan
+            };
+            for _ in 0..3 {
+                let scan = scan(&mut door);
+                assert_eq!(door.status(&scan, flow), 0);
             }
+            let ban = door.bans.pop().unwrap();
+            assert_eq!((ban.scope, ban.reason), (scope, Offence::Scanner));
         }
-        last
     }
+    let mut door = door();
+    let mut honest = door.request(Method::Options, "x");
+    honest.headers.set(Name::UserAgent, "friendly phone");
+    assert_eq!(door.status(&honest, udp(HERE)), 200);
+}
+
+#[test]
+fn each_kind_of_offence_counts() {
+    let broken = |door: &mut Door, flow| {
+        door.datagram(b"HELLO\r\n\r\n", flow);
+    };
+    let bad = |door: &mut Door, flow| {
+        let mut request = door.request(Method::Options, "x");
+        request.headers.set(Name::CSeq, "1 INVITE");
+        door.send(&request, flow);
+    };
+    let unknown = |door: &mut Door, flow| {
+        let request = door.request(Method::Invite, "nobody");
+        door.send(&request, flow);
+    };
+    let fast = |door: &mut Door, flow| {
+        for _ in 0..10 {
+            let request = door.request(Method::Invite, "510");
+            door.send(&request, flow);
+        }
+    };
+    type Offend<'a> = &'a dyn Fn(&mut Door, Flow);
+    let cases: [(Offence, Offend<'_>); 4] = [
+        (Offence::Malformed, &broken),
+        (Offence::Malformed, &bad),
+        (Offence::UnknownUser, &unknown),
+        (Offence::RateExcess, &fast),
+    ];
+    for (offence, offend) in cases {
+        for (flow, scope) in [(tcp(HERE), Scope::All), (udp(HERE), Scope::Udp)] {
+            // Nobody has to be a user: else an unknown one is asked for, and not told.
+            let mut door = Door::new(access(), Demand::default(), sim::routes());
+            for _ in 0..100 {
+                offend(&mut door, flow);
+            }
+            let ban = door.bans.first().unwrap_or_else(|| panic!("{offence:?}"));
+            assert_eq!((ban.reason, ban.scope), (offence, scope));
+            assert_eq!(door.bans.len(), 1, "told once");
+        }
+        let mut door = Door::new(access(), Demand::default(), sim::routes());
+        for _ in 0..100 {
+            offend(&mut door, udp(TRUSTED));
+        }
+        assert!(door.bans.is_empty(), "{offence:?}: trusted");
+    }
+}
+
+#[test]
+fn trusted_peers_have_no_limit_of_their_own() {
+    let mut door = Door::new(access(), Demand::default(), sim::routes());
+    for (flow, limited) in [(udp(TRUSTED), false), (udp(HERE), true)] {
+        let statuses: Vec<u16> = (0..300)
+            .map(|_| {
+                let invite = door.request(Method::Invite, "510");
+                door.status(&invite, flow)
+            })
+            .collect();
+        assert_eq!(statuses.contains(&503), limited, "{flow:?}");
+    }
+}
+
+/// What others send in somebody's name over UDP shuts out new requests over UDP without a nonce, but
+/// for one each second: not a stream, not a dialog, not who shows a nonce.
+#[test]
+fn a_forged_source_leaves_its_owner_a_way_in() {
+    let mut door = door();
+    // The owner has a nonce from before, which it has not used yet.
+    let register = door.request(Method::Register, "alice");
+    let mut owner = client("alice", PASSWORD);
+    assert!(owner.challenged(&door.send(&register, udp(HERE)).unwrap()));
+    assert_eq!(
+        knock(&mut door, udp(HERE), 1000),
+        30,
+        "then one in each second"
+    );
+    let ban = door.bans.pop().unwrap();
+    assert_eq!(
+        (ban.scope, ban.reason),
+        (Scope::Udp, Offence::UnansweredChallenge)
+    );
+    let options = door.request(Method::Options, "x");
+    assert_eq!(door.status(&options, udp(HERE)), 0);
+    assert_eq!(door.status(&options, tcp(HERE)), 200, "a stream");
+    let mut stray = door.request(Method::Bye, "x");
+    stray.headers.set(Name::To, "<sip:x@h>;tag=1");
+    assert_eq!(
+        door.status(&stray, udp(HERE)),
+        481,
+        "a dialog is looked for"
+    );
+    let mut forged = door.request(Method::Register, "alice");
+    let made_up =
+        "Digest username=\"alice\", realm=\"antiphon\", nonce=\"00\", uri=\"x\", response=\"0\"";
+    forged.headers.set(Name::Authorization, made_up);
+    assert_eq!(door.status(&forged, udp(HERE)), 0, "a nonce of nobody");
+    door.pass(SECOND);
+    assert_eq!(knock(&mut door, udp(HERE), 100), 1, "one in each second");
+    let mut register = door.again(&register);
+    owner.authorize(&mut register);
+    assert_eq!(door.status(&register, udp(HERE)), 200, "its nonce");
+    let options = door.request(Method::Options, "x");
+    assert_eq!(door.status(&options, udp(HERE)), 200, "a password ends it");
+    assert!(door.switch.bans(door.now).is_empty() && door.bans.is_empty());
+}
+
+#[test]
+fn who_has_shown_a_password_cannot_be_banned_by_forged_packets() {
+    let mut door = door();
+    let register = door.request(Method::Register, "alice");
+    let mut owner = client("alice", PASSWORD);
+    assert_eq!(door.login(&register, udp(HERE), &mut owner), 200);
+    assert_eq!(knock(&mut door, udp(HERE), 1000), 1000);
+    for _ in 0..1000 {
+        door.datagram(b"HELLO\r\n\r\n", udp(HERE));
+    }
+    assert!(door.bans.is_empty());
+    // But for wrong passwords with a nonce of ours it is.
+    assert_eq!(guess(&mut door, udp(HERE)), 10);
+}
+
+#[test]
+fn a_ban_is_lifted_by_hand() {
+    let mut door = door();
+    guess(&mut door, tcp("2001:db8::1"));
+    let bans = door.switch.bans(door.now);
+    assert_eq!(bans.len(), 1);
+    assert_eq!(bans[0].address(), "2001:db8::/64");
+    let options = door.request(Method::Options, "x");
+    assert_eq!(door.status(&options, tcp("2001:db8::2")), 0, "its /64");
+    let source = "2001:db8::3".parse().unwrap();
+    assert!(door.switch.lift_ban(source, door.now));
+    assert!(!door.switch.lift_ban(source, door.now));
+    let options: Request = door.again(&options);
+    assert_eq!(door.status(&options, tcp("2001:db8::1")), 200);
 }

@@ -5,8 +5,6 @@
 //! comes out of the decoder; and that file ends when the call is first put on hold, although it
 //! hears what comes after that.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};

@@ -1,7 +1,5 @@
 //! `antiphon call` as a child process: what it printed, and how it ended.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::io::Read;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};

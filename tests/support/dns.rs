@@ -1,7 +1,5 @@
 //! A name server that knows a few names, over UDP on 127.0.0.1.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,8 +1,6 @@
 //! Keys as a phone sends them in its media, packet by packet: telephone events (RFC 4733), tones,
 //! speech. What is made here can be lost, doubled or put out of order before it is sent.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::f64::consts::TAU;
 
 use super::media::{Law, OVERLOAD_DBM0, PACKET, Send};

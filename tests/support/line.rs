@@ -1,8 +1,6 @@
 //! A telephone line that the test itself is the phone of: it presses keys as telephone events, says
 //! tones, and goes on when it has heard what it waits for.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::time::{Duration, Instant};
 
 use super::keys::{Keys, OFFER};

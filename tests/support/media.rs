@@ -3,8 +3,6 @@
 //!
 //! G.711 and the level are computed here, independent of the product.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::f64::consts::TAU;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

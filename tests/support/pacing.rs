@@ -5,8 +5,6 @@
 //! spent on a run queue) every few milliseconds; a run in which one waited over 10 ms is void and
 //! repeated, at most three times.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;

@@ -3,8 +3,6 @@
 //! A prompt counts as heard where its own samples correlate with what was heard. The narrow-band
 //! samples that it is compared with are made here, by other means than the server's.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::f64::consts::{PI, TAU};
 use std::path::Path;
 

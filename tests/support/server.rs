@@ -15,8 +15,6 @@
 //! a block that a listening socket reserves. A server is ended by its own PID when it is dropped,
 //! and its log is shown where the test has failed.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::io::{BufRead, BufReader, Read};

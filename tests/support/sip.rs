@@ -3,8 +3,6 @@
 //! Messages are text; nothing of the product's own parser is used, so that both cannot be wrong
 //! together.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};

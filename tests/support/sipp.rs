@@ -1,13 +1,11 @@
 //! Runs sipp with a scenario of `tests/interop`, bounded in time, and reads what it counted.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::server::free_address;
+use super::server::free_address;
 
 /// How long a run may take in all.
 const LIMIT: Duration = Duration::from_secs(40);

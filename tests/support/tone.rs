@@ -3,8 +3,6 @@
 //! Frequencies are multiples of 50 Hz: over whole 20 ms frames at 8 kHz they are orthogonal, so
 //! that several tones in one file do not disturb each other's measurement.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::path::Path;
 
 /// The rate of a telephone call.

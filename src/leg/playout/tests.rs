@@ -1,4 +1,4 @@
-//! Tests of `leg::playout` that look at the sound. The network is in `tests/sim_playout.rs`.
+//! Tests of `leg::playout` that look at the sound. The network is in `tests/sim/playout.rs`.
 
 use super::*;
 use crate::codec::Codec;

@@ -1,0 +1,15 @@
+//! Listeners, connections, names and ports, by real sockets on 127.0.0.1.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod descriptors;
+mod media;
+mod ports;
+mod resolve;
+mod tcp;
+mod tls;
+mod udp;
+mod ws;

@@ -1,0 +1,382 @@
+//! Calls whose keys come by DTLS in the media, in simulated time: audio both ways, losses, floods, and
+//! who is refused.
+
+use crate::support::sim;
+
+use std::net::SocketAddr;
+
+use antiphon::call::EndReason;
+use antiphon::dtls::{Handshake, Identity, Keys, Output};
+use antiphon::rtp::HEADER_LEN;
+use antiphon::sdp::{Association, Description, Fingerprint, Profile, Role, SrtpPolicy};
+use antiphon::sip::header::Name;
+use antiphon::sip::message::Response;
+use antiphon::srtp::{Inbound, MAX_OVERHEAD, Outbound};
+use sim::net::Kind;
+use sim::phone::{Heard, put_sdp};
+use sim::signal::amplitude;
+use sim::{Setup, World};
+
+fn identity() -> Identity {
+    let made = rcgen::generate_simple_self_signed(Vec::new()).unwrap();
+    let key = made.signing_key.serialize_der();
+    Identity::new(made.cert.der().to_vec(), key).unwrap()
+}
+
+fn world(policy: SrtpPolicy) -> World {
+    let mut setup = Setup::default();
+    for route in &mut setup.routes.0 {
+        route.srtp = policy;
+    }
+    let mut world = World::with(setup);
+    world.switch.set_identity(identity());
+    world
+}
+
+fn offered(sdp: &str, fingerprint: &Fingerprint, setup: &str) -> String {
+    let sdp = sdp.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF");
+    format!("{sdp}a=rtcp-mux\r\na=fingerprint:{fingerprint}\r\na=setup:{setup}\r\n")
+}
+
+/// What an answer says of the handshake; the role is the phone's.
+fn answered(response: &Response) -> Association {
+    let description = Description::parse(&response.body).unwrap();
+    let media = &description.media()[0];
+    assert_eq!(media.proto, "UDP/TLS/RTP/SAVPF");
+    let fingerprint = media.attribute("fingerprint").unwrap();
+    Association {
+        remote: Fingerprint::parse(fingerprint).unwrap(),
+        role: match media.attribute("setup") {
+            Some("active") => Role::Server,
+            Some("passive") => Role::Client,
+            other => panic!("{other:?}"),
+        },
+        profile: Profile::TlsSavpf,
+    }
+}
+
+/// A phone with DTLS in an echo call.
+struct Party {
+    world: World,
+    identity: Identity,
+    handshake: Handshake,
+    keys: Option<Keys>,
+    failed: bool,
+    crypto: Option<(Outbound, Inbound)>,
+    /// What was on its way, under the keys before.
+    before: Option<Inbound>,
+    /// What of the DTLS that came was seen.
+    seen: usize,
+    heard: Vec<i16>,
+    /// How many datagrams of its own are to be lost.
+    lose: usize,
+    sent: usize,
+}
+
+impl Party {
+    fn call(mut world: World, setup: &str, shown: &Identity, told: &Fingerprint) -> Self {
+        let phone = world.phone();
+        let mut invite = world.phones[phone].invite("500");
+        let sdp = offered(&world.phones[phone].sdp("sendrecv"), told, setup);
+        put_sdp(&mut invite, &sdp);
+        world.send(phone, &invite);
+        let ok = world.expect(phone, 200);
+        world.phones[phone].learn(&ok);
+        let ack = world.phones[phone].ack(&ok);
+        world.send(phone, &ack);
+        let handshake = Handshake::new(shown, answered(&ok), world.now());
+        Self {
+            world,
+            identity: shown.clone(),
+            handshake,
+            keys: None,
+            failed: false,
+            crypto: None,
+            before: None,
+            seen: 0,
+            heard: Vec::new(),
+            lose: 0,
+            sent: 0,
+        }
+    }
+
+    fn send(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let (us, to) = (self.world.us(), self.world.phones[0].target.unwrap());
+        self.world.net.send(Kind::Media, us, from, to, bytes);
+    }
+
+    /// Its handshake goes on for so long.
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.world.run(1);
+            let now = self.world.now();
+            let came = self.world.phones[0].dtls[self.seen..].to_vec();
+            self.seen += came.len();
+            for datagram in came {
+                self.handshake.handle(&datagram, now);
+            }
+            if self.handshake.poll_timeout().is_some_and(|at| at <= now) {
+                self.handshake.handle_timeout(now);
+            }
+            while let Some(output) = self.handshake.poll_output() {
+                match output {
+                    Output::Send(datagram) => {
+                        self.sent += 1;
+                        if self.lose > 0 {
+                            self.lose -= 1;
+                            continue;
+                        }
+                        let from = self.world.phones[0].rtp;
+                        self.send(from, &datagram);
+                    }
+                    Output::Keys(keys) => {
+                        self.before = self.crypto.take().map(|(_, inbound)| inbound);
+                        self.crypto = Some((Outbound::new(&keys.tx), Inbound::new(&keys.rx)));
+                        self.keys = Some(*keys);
+                    }
+                    Output::Failed(_) => self.failed = true,
+                }
+            }
+            self.listen();
+        }
+    }
+
+    /// All that has come opens with the keys.
+    fn listen(&mut self) {
+        for heard in std::mem::take(&mut self.world.phones[0].heard) {
+            let (_, inbound) = self.crypto.as_mut().expect("nothing comes before the keys");
+            let mut packet = sim::phone::whole(&heard);
+            let len = inbound.unprotect_rtp(&mut packet).unwrap_or_else(|_| {
+                packet = sim::phone::whole(&heard);
+                let before = self.before.as_mut().expect("it opens");
+                before.unprotect_rtp(&mut packet).unwrap()
+            });
+            let clear = Heard {
+                payload: packet[HEADER_LEN..len].to_vec(),
+                ..heard
+            };
+            self.heard.extend(clear.audio());
+        }
+    }
+
+    fn talk(&mut self, count: usize) {
+        for _ in 0..count {
+            let mut packet = self.world.phones[0].packet();
+            let len = packet.len();
+            packet.resize(len + MAX_OVERHEAD, 0);
+            let (outbound, _) = self.crypto.as_mut().unwrap();
+            let len = outbound.protect_rtp(&mut packet, len).unwrap();
+            let from = self.world.phones[0].rtp;
+            self.send(from, &packet[..len]);
+            self.run(20);
+        }
+    }
+
+    /// Its own tone comes back at its level: heard both ways.
+    fn check_echo(&mut self) {
+        self.talk(80);
+        let samples = &self.heard[self.heard.len() - 20 * 160..];
+        let level = amplitude(samples, self.world.phones[0].voice.hz);
+        assert!((level - 2500.0).abs() < 250.0, "{level}");
+    }
+
+    fn reinvite(&mut self, fingerprint: &Fingerprint, setup: &str) -> Association {
+        let sdp = self.world.phones[0].sdp("sendrecv");
+        let change = self.world.phones[0].reinvite(&offered(&sdp, fingerprint, setup));
+        let ok = self.world.ask(0, &change, 200);
+        answered(&ok)
+    }
+}
+
+#[test]
+fn heard_both_ways_whoever_begins() {
+    for policy in [SrtpPolicy::Optional, SrtpPolicy::Required] {
+        for setup in ["actpass", "active", "passive"] {
+            let own = identity();
+            let mut party = Party::call(world(policy), setup, &own, own.fingerprint());
+            let waits = party.handshake.association().role == Role::Server;
+            assert_eq!(waits, setup != "active", "the answerer begins where it may");
+            party.run(400);
+            assert!(party.keys.is_some(), "{setup}");
+            party.check_echo();
+            party.world.hang_up(0);
+            party.world.run(40_000);
+            party.world.check_empty();
+            let stats = party.world.ended(0).unwrap().stats.unwrap();
+            assert!(stats.secure);
+            assert_eq!((stats.counts.unauthenticated, stats.counts.invalid), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn another_certificate_than_the_offer_says_gets_no_keys_and_no_call() {
+    for setup in ["actpass", "active"] {
+        let (own, other) = (identity(), identity());
+        let mut party = Party::call(
+            world(SrtpPolicy::Optional),
+            setup,
+            &own,
+            other.fingerprint(),
+        );
+        for _ in 0..100 {
+            let packet = party.world.phones[0].packet();
+            let from = party.world.phones[0].rtp;
+            party.send(from, &packet);
+            party.run(20);
+        }
+        let ended = party.world.ended(0).unwrap();
+        let EndReason::HandshakeFailed(why) = &ended.reason else {
+            panic!("{:?}", ended.reason);
+        };
+        assert!(why.contains("fingerprint"), "{why}");
+        assert_eq!(ended.stats.unwrap().receive.packets, 0);
+        assert!(party.heard.is_empty());
+    }
+}
+
+#[test]
+fn a_phone_that_never_shakes_hands_is_let_go_of() {
+    for setup in ["passive", "active"] {
+        let own = identity();
+        let mut party = Party::call(world(SrtpPolicy::Optional), setup, &own, own.fingerprint());
+        party.world.run(9_000);
+        assert!(party.world.ended(0).is_none());
+        party.world.run(2_000);
+        let ended = party.world.ended(0).unwrap();
+        assert!(matches!(&ended.reason, EndReason::HandshakeFailed(why) if why.contains("10 s")));
+        assert!(party.world.phones[0].dtls.len() <= 6, "few repetitions");
+    }
+}
+
+#[test]
+fn what_is_lost_is_sent_again() {
+    for lose in 1..5 {
+        let own = identity();
+        let mut party = Party::call(
+            world(SrtpPolicy::Optional),
+            "actpass",
+            &own,
+            own.fingerprint(),
+        );
+        party.lose = lose;
+        party.run(9_000);
+        assert!(party.keys.is_some(), "{lose}");
+        party.check_echo();
+    }
+    let own = identity();
+    let mut bad = world(SrtpPolicy::Optional);
+    bad.net.media.loss = 0.2;
+    let mut party = Party::call(bad, "active", &own, own.fingerprint());
+    party.run(9_000);
+    party.world.net.media.loss = 0.0;
+    party.check_echo();
+}
+
+/// As fast as it goes, from the party's own address and from another.
+#[test]
+fn a_flood_of_dtls_is_bounded_and_does_no_harm() {
+    let own = identity();
+    let mut party = Party::call(
+        world(SrtpPolicy::Optional),
+        "active",
+        &own,
+        own.fingerprint(),
+    );
+    party.run(400);
+    let hello = party.world.phones[0].dtls[0].clone();
+    let other: SocketAddr = ([10, 9, 0, 1], 7000).into();
+    let rtp = party.world.phones[0].rtp;
+    let before = party.world.phones[0].dtls.len();
+    for _ in 0..200 {
+        for _ in 0..10 {
+            party.send(other, &hello);
+            party.send(rtp, &hello);
+            party.send(rtp, &[22; 3000]);
+        }
+        party.run(20);
+    }
+    party.check_echo();
+    assert!(party.world.phones[0].dtls.len() - before < 200);
+    party.world.hang_up(0);
+    party.world.run(100);
+    let counts = party.world.ended(0).unwrap().stats.unwrap().counts;
+    assert!(counts.foreign > 1000, "{counts:?}");
+    assert!(counts.invalid > 1000, "{counts:?}");
+}
+
+#[test]
+fn a_reinvite_keeps_the_association_and_a_new_certificate_begins_another() {
+    let own = identity();
+    let mut party = Party::call(
+        world(SrtpPolicy::Optional),
+        "actpass",
+        &own,
+        own.fingerprint(),
+    );
+    party.run(400);
+    party.check_echo();
+    let before = party.world.phones[0].dtls.len();
+    let again = party.reinvite(own.fingerprint(), "actpass");
+    assert!(again.is_same(party.handshake.association()));
+    party.check_echo();
+    assert_eq!(party.world.phones[0].dtls.len(), before, "no new handshake");
+
+    let new = identity();
+    let association = party.reinvite(new.fingerprint(), "actpass");
+    party.identity = new;
+    party.handshake = Handshake::new(&party.identity, association, party.world.now());
+    let old = party.keys.take().unwrap();
+    party.run(400);
+    let keys = party.keys.as_ref().unwrap();
+    assert_ne!(keys.rx, old.rx);
+    party.check_echo();
+    // And back to plain RTP.
+    let plain = party.world.phones[0].sdp("sendrecv");
+    let change = party.world.phones[0].reinvite(&plain);
+    party.listen();
+    let ok = party.world.ask(0, &change, 200);
+    assert!(!String::from_utf8(ok.body).unwrap().contains("fingerprint"));
+}
+
+#[test]
+fn the_policy_and_what_is_missing_are_told() {
+    let own = identity();
+    let whole = |world: &mut World, phone: usize| {
+        offered(
+            &world.phones[phone].sdp("sendrecv"),
+            own.fingerprint(),
+            "actpass",
+        )
+    };
+    type Change = fn(&str) -> String;
+    let cases: [(SrtpPolicy, Change, &str); 4] = [
+        (SrtpPolicy::Off, str::to_owned, "UDP/TLS/RTP/SAVPF"),
+        (
+            SrtpPolicy::Optional,
+            |sdp| sdp.replace("a=rtcp-mux\r\n", ""),
+            "rtcp-mux",
+        ),
+        (
+            SrtpPolicy::Required,
+            |sdp| sdp.replace("sha-256", "sha-1"),
+            "a=fingerprint",
+        ),
+        (
+            SrtpPolicy::Optional,
+            |sdp| sdp.replace("actpass", "holdconn"),
+            "a=setup",
+        ),
+    ];
+    for (policy, change, why) in cases {
+        let mut world = world(policy);
+        let phone = world.phone();
+        let mut invite = world.phones[phone].invite("500");
+        let sdp = change(&whole(&mut world, phone));
+        put_sdp(&mut invite, &sdp);
+        world.send(phone, &invite);
+        let response = world.expect(phone, 488);
+        let warning = response.headers.get(&Name::Warning).unwrap();
+        assert!(warning.contains(why), "{warning}");
+    }
+}

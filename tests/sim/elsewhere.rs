@@ -1,0 +1,149 @@
+//! Calls whose name leads to several places (RFC 3263 §4.3), in simulated time.
+
+use crate::support::sim;
+
+use antiphon::app::{AppSpec, ScriptSpec};
+use antiphon::call::{CallHandle, EndReason};
+use antiphon::endpoint;
+use antiphon::sip::header::Name;
+use antiphon::sip::message::Request;
+use antiphon::sip::method::Method;
+use antiphon::switch::Input;
+use sim::{World, flow};
+
+/// Places a call that may be answered by either of two phones.
+fn place(seed: u64) -> (World, [usize; 2], CallHandle) {
+    let mut world = World::new(seed);
+    let phones = [world.phone(), world.phone()];
+    let to = phones.map(|phone| flow(world.phones[phone].sip));
+    let now = world.now();
+    let spec = AppSpec::Script(ScriptSpec::default());
+    let handle = world.switch.originate(
+        "sip:bob@pbx.example".into(),
+        "antiphon".into(),
+        to[0],
+        vec![to[1]],
+        spec,
+        now,
+    );
+    world.carry_out();
+    (world, phones, handle)
+}
+
+/// The INVITE at a place, whose phone takes note of it.
+fn invited(world: &mut World, phone: usize) -> Request {
+    let invite = world.expect_request(phone, &Method::Invite);
+    world.phones[phone].called(&invite);
+    invite
+}
+
+/// The same request at the second place: all but the branch, and who is told where to find us.
+fn check_same(first: &Request, second: &Request) {
+    for name in [Name::CallId, Name::CSeq, Name::From, Name::To] {
+        assert_eq!(first.headers.get(&name), second.headers.get(&name));
+    }
+    let branch = |request: &Request| {
+        let via = request.headers.via().unwrap();
+        via.branch().unwrap().to_owned()
+    };
+    assert_ne!(branch(first), branch(second));
+    assert_eq!(first.body, second.body);
+}
+
+fn is_answered(mut world: World, phone: usize, handle: CallHandle, invite: &Request) {
+    world.phones[phone].called(invite);
+    let mut ok = world.phones[phone].response(invite, 200);
+    ok.headers.set(Name::ContentType, "application/sdp");
+    ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    let now = world.now();
+    world.switch.hang_up(handle, now);
+    world.carry_out();
+    let bye = world.expect_request(phone, &Method::Bye);
+    let reply = world.phones[phone].response(&bye, 200);
+    world.reply(phone, &reply);
+    world.run(40_000);
+    world.check_empty();
+}
+
+#[test]
+fn the_next_place_is_tried_when_the_first_says_503() {
+    let (mut world, [first, second], handle) = place(91);
+    let one = invited(&mut world, first);
+    let mut busy = world.phones[first].response(&one, 503);
+    busy.headers.set(Name::RetryAfter, "10");
+    world.reply(first, &busy);
+    let two = world.expect_request(second, &Method::Invite);
+    check_same(&one, &two);
+    is_answered(world, second, handle, &two);
+}
+
+#[test]
+fn the_next_place_is_tried_when_the_first_is_silent() {
+    let (mut world, [first, second], handle) = place(92);
+    let one = invited(&mut world, first);
+    let two = world.expect_request_within(second, &Method::Invite, 33_000);
+    check_same(&one, &two);
+    is_answered(world, second, handle, &two);
+}
+
+#[test]
+fn the_next_place_is_tried_when_the_first_cannot_be_reached() {
+    let (mut world, [first, second], handle) = place(93);
+    let one = invited(&mut world, first);
+    let path = flow(world.phones[first].sip);
+    let now = world.now();
+    let failed = endpoint::Input::TransportFailed(path);
+    world.switch.handle(Input::Sip(failed), now);
+    world.carry_out();
+    let two = world.expect_request(second, &Method::Invite);
+    check_same(&one, &two);
+    is_answered(world, second, handle, &two);
+}
+
+#[test]
+fn the_last_place_has_the_last_word() {
+    let (mut world, phones, _) = place(94);
+    for phone in phones {
+        let invite = invited(&mut world, phone);
+        let busy = world.phones[phone].response(&invite, 503);
+        world.reply(phone, &busy);
+    }
+    world.run(300);
+    let reasons: Vec<_> = phones
+        .iter()
+        .filter_map(|&phone| world.ended(phone))
+        .map(|summary| summary.reason.clone())
+        .collect();
+    assert!(
+        reasons
+            .iter()
+            .all(|reason| matches!(reason, EndReason::Rejected(503, _))),
+        "{reasons:?}"
+    );
+    world.run(40_000);
+    world.check_empty();
+}
+
+#[test]
+fn a_refusal_by_the_party_is_final_and_so_is_our_hanging_up() {
+    let (mut world, [first, second], _) = place(95);
+    let invite = invited(&mut world, first);
+    let busy = world.phones[first].response(&invite, 486);
+    world.reply(first, &busy);
+    world.expect_nothing(second, 2000);
+
+    let (mut world, [first, second], handle) = place(96);
+    let invite = invited(&mut world, first);
+    let ringing = world.phones[first].response(&invite, 180);
+    world.reply(first, &ringing);
+    world.run(100);
+    let now = world.now();
+    world.switch.hang_up(handle, now);
+    world.carry_out();
+    world.expect_request(first, &Method::Cancel);
+    let unavailable = world.phones[first].response(&invite, 503);
+    world.reply(first, &unavailable);
+    world.expect_nothing(second, 2000);
+}

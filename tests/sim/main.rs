@@ -1,0 +1,32 @@
+//! Whole servers in simulated time: nothing sleeps, and one seed is one run.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod auth;
+mod call_setup;
+mod conference;
+mod digits;
+mod dtls;
+mod elsewhere;
+mod latch;
+mod leftovers;
+mod menu;
+mod million;
+mod outgoing;
+mod outgoing_auth;
+mod placement;
+mod playout;
+mod reinvite;
+mod session_timer;
+mod shared;
+mod srtp;
+mod statistics;
+mod transactions;
+mod transactions_hostile;
+mod worker;
+mod worker_moves;
+mod worlds;

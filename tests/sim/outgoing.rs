@@ -1,0 +1,379 @@
+//! Calls that the server places: the client side of every corner, in simulated time.
+
+use crate::support::sim;
+
+use std::time::Duration;
+
+use antiphon::app::{AppSpec, ScriptSpec};
+use antiphon::call::{CallHandle, EndReason};
+use antiphon::sip::header::Name;
+use antiphon::sip::message::{Message, Request, Response};
+use antiphon::sip::method::Method;
+use sim::{Setup, World, flow};
+
+/// Places a call to a phone; its INVITE has arrived.
+fn place(mut world: World, length: Option<u64>) -> (World, usize, CallHandle, Request) {
+    let phone = world.phone();
+    let (to, now) = (world.phones[phone].sip, world.now());
+    let spec = AppSpec::Script(ScriptSpec {
+        length: length.map(Duration::from_secs),
+        ..ScriptSpec::default()
+    });
+    let uri = format!("sip:bob@{to}");
+    let handle = world
+        .switch
+        .originate(uri, "antiphon".into(), flow(to), vec![], spec, now);
+    world.carry_out();
+    let invite = world.expect_request(phone, &Method::Invite);
+    world.phones[phone].called(&invite);
+    (world, phone, handle, invite)
+}
+
+fn placed() -> (World, usize, CallHandle, Request) {
+    place(World::new(51), None)
+}
+
+/// The phone's 200 with its answer.
+fn ok(world: &mut World, phone: usize, invite: &Request) -> Response {
+    let mut ok = world.phones[phone].response(invite, 200);
+    ok.headers.set(Name::ContentType, "application/sdp");
+    ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
+    ok
+}
+
+fn answer(world: &mut World, phone: usize, invite: &Request) -> Request {
+    let ok = ok(world, phone, invite);
+    world.reply(phone, &ok);
+    let ack = world.expect_request(phone, &Method::Ack);
+    world.speak(phone);
+    ack
+}
+
+fn bye_from_us(world: &mut World, phone: usize, within: u64) {
+    let bye = world.expect_request_within(phone, &Method::Bye, within);
+    let reply = world.phones[phone].response(&bye, 200);
+    world.reply(phone, &reply);
+    world.hush(phone);
+}
+
+fn ends(mut world: World, phone: usize, reason: &EndReason) {
+    world.run(300);
+    let ended = world.ended(phone).map(|s| s.reason.clone());
+    assert_eq!(ended.as_ref(), Some(reason));
+    world.run(40_000);
+    world.check_empty();
+}
+
+fn hang_up(world: &mut World, handle: CallHandle) {
+    let now = world.now();
+    world.switch.hang_up(handle, now);
+    world.carry_out();
+}
+
+#[test]
+fn answered_and_ended_as_planned() {
+    let (mut world, phone, _, invite) = place(World::new(52), Some(3));
+    assert!(
+        invite
+            .headers
+            .get(&Name::Allow)
+            .is_some_and(|a| a.contains("UPDATE"))
+    );
+    let ringing = world.phones[phone].response(&invite, 180);
+    world.reply(phone, &ringing);
+    world.run(700);
+    let ack = answer(&mut world, phone, &invite);
+    assert_eq!(ack.headers.cseq().unwrap().number, 1);
+    assert_eq!(ack.uri, "sip:phone0@10.1.0.0:5060");
+    let start = world.ms;
+    bye_from_us(&mut world, phone, 3100);
+    assert!((2990..3010).contains(&(world.ms - start)));
+    let heard = world.phones[phone].heard.len();
+    assert!((148..=151).contains(&heard), "{heard} packets in 3 s");
+    ends(world, phone, &EndReason::HungUp);
+}
+
+#[test]
+fn the_other_side_hangs_up() {
+    let (mut world, phone, _, invite) = placed();
+    answer(&mut world, phone, &invite);
+    world.run(1000);
+    world.hang_up(phone);
+    ends(world, phone, &EndReason::RemoteHungUp);
+}
+
+#[test]
+fn a_200_that_comes_again_is_acknowledged_again() {
+    let (mut world, phone, handle, invite) = placed();
+    let ok = ok(&mut world, phone, &invite);
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    world.run(500);
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    world.expect_nothing(phone, 1000);
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, phone, 50);
+    ends(world, phone, &EndReason::HungUp);
+}
+
+/// The 200 of another branch of a fork.
+fn forked(world: &mut World, phone: usize, invite: &Request) -> Response {
+    let mut second = ok(world, phone, invite);
+    let to = format!("{};tag=other", invite.headers.get(&Name::To).unwrap());
+    second.headers.set(Name::To, to);
+    second
+}
+
+#[test]
+fn a_second_branch_that_answers_gets_ack_and_bye() {
+    let (mut world, phone, handle, invite) = placed();
+    answer(&mut world, phone, &invite);
+    let second = forked(&mut world, phone, &invite);
+    world.reply(phone, &second);
+    let ack = world.expect_request(phone, &Method::Ack);
+    assert_eq!(ack.to_tag().as_deref(), Some("other"));
+    let bye = world.expect_request(phone, &Method::Bye);
+    assert_eq!(bye.to_tag().as_deref(), Some("other"));
+    let reply = Response::to(&bye, 200);
+    world.reply(phone, &reply);
+    // The first is what goes on.
+    world.run(2000);
+    assert!(world.ended(phone).is_none());
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, phone, 50);
+    ends(world, phone, &EndReason::HungUp);
+}
+
+#[test]
+fn a_422_is_tried_again_with_the_interval_asked_for() {
+    let (mut world, phone, handle, invite) = placed();
+    let mut small = world.phones[phone].response(&invite, 422);
+    small.headers.push(Name::MinSe, "3600");
+    world.reply(phone, &small);
+    world.expect_request(phone, &Method::Ack);
+    let again = world.expect_request(phone, &Method::Invite);
+    assert_eq!(again.headers.cseq().unwrap().number, 2);
+    assert_eq!(again.headers.min_se(), Ok(Some(3600)));
+    assert_eq!(again.headers.call_id(), invite.headers.call_id());
+    let ok = ok(&mut world, phone, &again);
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    world.speak(phone);
+    // The 200 to the second INVITE may come again like any.
+    world.reply(phone, &ok);
+    let ack = world.expect_request(phone, &Method::Ack);
+    assert_eq!(ack.headers.cseq().unwrap().number, 2);
+    world.run(1000);
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, phone, 50);
+    ends(world, phone, &EndReason::HungUp);
+}
+
+#[test]
+fn a_refusal_ends_the_call() {
+    for (status, phrase) in [(404, "Not Found"), (486, "Busy Here"), (603, "Decline")] {
+        let (mut world, phone, _, invite) = placed();
+        let refusal = world.phones[phone].response(&invite, status);
+        world.reply(phone, &refusal);
+        world.expect_request(phone, &Method::Ack);
+        ends(world, phone, &EndReason::Rejected(status, phrase.into()));
+    }
+}
+
+#[test]
+fn without_any_answer_the_call_ends_after_32_s() {
+    let (mut world, phone, _, _) = placed();
+    let start = world.ms;
+    world.run(31_900);
+    assert!(world.ended(phone).is_none());
+    // Timer A doubles without a bound: 0.5, 1.5, 3.5, 7.5, 15.5, 31.5 s.
+    assert_eq!(world.phones[phone].inbox.len(), 6);
+    world.run(32_100 - (world.ms - start));
+    ends(world, phone, &EndReason::NoAnswer);
+}
+
+#[test]
+fn an_answer_that_cannot_be_used_is_acknowledged_and_hung_up() {
+    let (mut world, phone, _, invite) = placed();
+    let mut ok = world.phones[phone].response(&invite, 200);
+    ok.body = Vec::new();
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    bye_from_us(&mut world, phone, 50);
+    world.run(40_000);
+    world.check_empty();
+}
+
+#[test]
+fn cancel_waits_for_a_provisional_response() {
+    let (mut world, phone, handle, invite) = placed();
+    hang_up(&mut world, handle);
+    world.expect_nothing(phone, 300);
+    let ringing = world.phones[phone].response(&invite, 180);
+    world.reply(phone, &ringing);
+    let cancel = world.expect_request(phone, &Method::Cancel);
+    assert_eq!(
+        cancel.headers.via().unwrap().branch(),
+        invite.headers.via().unwrap().branch()
+    );
+    let reply = Response::to(&cancel, 200);
+    world.reply(phone, &reply);
+    let gone = world.phones[phone].response(&invite, 487);
+    world.reply(phone, &gone);
+    world.expect_request(phone, &Method::Ack);
+    ends(world, phone, &EndReason::HungUp);
+}
+
+#[test]
+fn a_200_that_crosses_the_cancel_is_acknowledged_and_hung_up() {
+    let (mut world, phone, handle, invite) = placed();
+    let ringing = world.phones[phone].response(&invite, 180);
+    world.reply(phone, &ringing);
+    world.run(5);
+    let ok = ok(&mut world, phone, &invite);
+    world.reply(phone, &ok);
+    hang_up(&mut world, handle);
+    let cancel = world.expect_request(phone, &Method::Cancel);
+    world.expect_request(phone, &Method::Ack);
+    let late = Response::to(&cancel, 200);
+    world.reply(phone, &late);
+    bye_from_us(&mut world, phone, 50);
+    ends(world, phone, &EndReason::HungUp);
+}
+
+#[test]
+fn a_cancel_that_nobody_heeds_ends_the_call_all_the_same() {
+    let (mut world, phone, handle, invite) = placed();
+    let ringing = world.phones[phone].response(&invite, 180);
+    world.reply(phone, &ringing);
+    world.run(5);
+    hang_up(&mut world, handle);
+    let cancel = world.expect_request(phone, &Method::Cancel);
+    let reply = Response::to(&cancel, 200);
+    world.reply(phone, &reply);
+    // RFC 3261 §9.1: after 64*T1 the INVITE counts as cancelled.
+    world.run(40_000);
+    assert!(world.ended(phone).is_some());
+    world.run(40_000);
+    world.check_empty();
+}
+
+#[test]
+fn a_reliable_provisional_gets_one_prack() {
+    let (mut world, phone, handle, invite) = placed();
+    let mut ringing = world.phones[phone].response(&invite, 180);
+    ringing.headers.push(Name::Require, "100rel");
+    ringing.headers.push(Name::RSeq, "7000");
+    world.reply(phone, &ringing);
+    let prack = world.expect_request(phone, &Method::Prack);
+    let rack = prack.headers.rack().unwrap();
+    assert_eq!((rack.rseq, rack.cseq.number), (7000, 1));
+    // It comes again before the PRACK has arrived: one is enough.
+    world.reply(phone, &ringing);
+    let reply = world.phones[phone].response(&prack, 200);
+    world.reply(phone, &reply);
+    world.expect_nothing(phone, 1000);
+    let mut next = ringing.clone();
+    next.headers.set(Name::RSeq, "7001");
+    world.reply(phone, &next);
+    let second = world.expect_request(phone, &Method::Prack);
+    let (first, second_cseq) = (prack.headers.cseq(), second.headers.cseq());
+    assert_eq!(second_cseq.unwrap().number, first.unwrap().number + 1);
+    let reply = world.phones[phone].response(&second, 200);
+    world.reply(phone, &reply);
+    answer(&mut world, phone, &invite);
+    hang_up(&mut world, handle);
+    let bye = world.expect_request(phone, &Method::Bye);
+    assert!(bye.headers.cseq().unwrap().number > second.headers.cseq().unwrap().number);
+    let reply = world.phones[phone].response(&bye, 200);
+    world.reply(phone, &reply);
+    world.hush(phone);
+    ends(world, phone, &EndReason::HungUp);
+}
+
+#[test]
+fn the_session_is_refreshed_by_us_as_caller() {
+    for (allow, method) in [
+        ("INVITE, UPDATE", Method::Update),
+        ("INVITE", Method::Invite),
+    ] {
+        let mut setup = Setup::default();
+        setup.settings.media_timeout_ms = 0;
+        let (mut world, phone, handle, invite) = place(World::with(setup), None);
+        let expires = invite.headers.session_expires().unwrap().unwrap();
+        assert_eq!(expires.seconds, 1800);
+        let mut ok = ok(&mut world, phone, &invite);
+        ok.headers.push(Name::SessionExpires, "100;refresher=uac");
+        ok.headers.push(Name::Require, "timer");
+        ok.headers.push(Name::Allow, allow);
+        world.reply(phone, &ok);
+        world.expect_request(phone, &Method::Ack);
+        for _ in 0..3 {
+            let start = world.ms;
+            let refresh = world.expect_request_within(phone, &method, 51_000);
+            assert!((49_900..50_100).contains(&(world.ms - start)));
+            let mut ok = world.phones[phone].response(&refresh, 200);
+            ok.headers.push(Name::SessionExpires, "100;refresher=uac");
+            if method == Method::Invite {
+                ok.headers.set(Name::ContentType, "application/sdp");
+                ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
+            }
+            world.reply(phone, &ok);
+            if method == Method::Invite {
+                world.expect_request(phone, &Method::Ack);
+            }
+        }
+        hang_up(&mut world, handle);
+        bye_from_us(&mut world, phone, 50);
+        ends(world, phone, &EndReason::HungUp);
+    }
+}
+
+#[test]
+fn a_called_party_that_does_not_refresh_is_hung_up_on() {
+    let mut setup = Setup::default();
+    setup.settings.media_timeout_ms = 0;
+    let (mut world, phone, _, invite) = place(World::with(setup), None);
+    let mut ok = ok(&mut world, phone, &invite);
+    ok.headers.push(Name::SessionExpires, "90;refresher=uas");
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    bye_from_us(&mut world, phone, 61_000);
+    ends(world, phone, &EndReason::SessionExpired);
+}
+
+#[test]
+fn nothing_listens_there() {
+    let (mut world, phone, _, _) = placed();
+    let failed = antiphon::endpoint::Input::TransportFailed(flow(world.phones[phone].sip));
+    let now = world.now();
+    world
+        .switch
+        .handle(antiphon::switch::Input::Sip(failed), now);
+    world.carry_out();
+    ends(world, phone, &EndReason::TransportFailed);
+}
+
+#[test]
+fn the_called_party_changes_the_call() {
+    let (mut world, phone, handle, invite) = placed();
+    answer(&mut world, phone, &invite);
+    world.run(500);
+    let sdp = world.phones[phone].sdp("sendonly");
+    let hold = world.phones[phone].reinvite(&sdp);
+    let held = world.ask(phone, &hold, 200);
+    assert!(
+        std::str::from_utf8(&held.body)
+            .unwrap()
+            .contains("a=recvonly")
+    );
+    let ringing = world.next(phone, 1000);
+    assert!(!matches!(
+        ringing.map(|r| r.message),
+        Some(Message::Request(_))
+    ));
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, phone, 50);
+    ends(world, phone, &EndReason::HungUp);
+}

@@ -1,0 +1,363 @@
+//! A worker by itself: legs that move between bridges thousands of times, and commands that come
+//! too late, with the packets on the wire as witnesses.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use antiphon::audio::{MediaTime, NARROWBAND};
+use antiphon::bridge::{Bridge, Port};
+use antiphon::codec::Codec;
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::rtp::packet::{Header, Packet, write_header};
+use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
+use antiphon::worker::{BridgeId, Command, Event, Freed, Worker, event_capacity};
+use crossbeam_channel::{Receiver, bounded};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+const LEGS: u32 = 12;
+const BRIDGES: u32 = 4;
+
+/// A packet that a leg sent: when, sequence, timestamp, samples.
+type Sent = (u64, u16, u32, Vec<i16>);
+
+/// Each leg's queue towards it, and what it sent.
+#[derive(Default)]
+struct Io {
+    ms: u64,
+    queues: BTreeMap<u32, VecDeque<(Vec<u8>, MediaTime)>>,
+    sent: BTreeMap<u32, Vec<Sent>>,
+}
+
+fn peer(leg: u32) -> SocketAddr {
+    ([10, 1, 0, leg as u8], 4000).into()
+}
+
+impl MediaIo for Io {
+    fn receive(
+        &mut self,
+        leg: u32,
+        channel: Channel,
+        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
+    ) {
+        if channel == Channel::Rtp
+            && let Some(queue) = self.queues.get_mut(&leg)
+        {
+            for (bytes, at) in queue.drain(..) {
+                sink(&bytes, peer(leg), at);
+            }
+        }
+    }
+
+    fn send(&mut self, leg: u32, channel: Channel, to: SocketAddr, packet: &[u8]) {
+        assert_eq!(to.ip(), peer(leg).ip(), "a packet of {leg} goes to {to}");
+        if channel == Channel::Rtp {
+            let packet = Packet::parse(packet).unwrap();
+            let mut pcm = vec![0; packet.payload.len()];
+            Codec::Pcmu.decode(packet.payload, &mut pcm);
+            let sent = (self.ms, packet.seq.0, packet.timestamp.0, pcm);
+            self.sent.entry(leg).or_default().push(sent);
+        }
+    }
+
+    fn connect(&mut self, _leg: u32, _peer: Option<SocketAddr>) {}
+    fn closed(&mut self, _leg: u32) {}
+    fn flush(&mut self) {}
+}
+
+struct Bench {
+    worker: Worker,
+    events: Receiver<Event>,
+    io: Io,
+    ms: u64,
+    /// What each leg's party says: a constant level, so that a mix can be read off.
+    says: BTreeMap<u32, i16>,
+}
+
+fn id(index: u32) -> LegId {
+    LegId {
+        index,
+        generation: 0,
+    }
+}
+
+fn bridge(index: u32) -> BridgeId {
+    BridgeId {
+        index,
+        generation: 0,
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (tx, events) = bounded(event_capacity(LEGS as usize));
+        Self {
+            worker: Worker::new(LEGS as usize, BRIDGES as usize, tx),
+            events,
+            io: Io::default(),
+            ms: 1000,
+            says: BTreeMap::new(),
+        }
+    }
+
+    fn apply(&mut self, command: Command) {
+        let time = TickTime {
+            now: MediaTime::from_millis(self.ms),
+            ntp: self.ms << 32,
+        };
+        self.worker.apply(command, time, &mut self.io);
+    }
+
+    fn open(&mut self, index: u32, level: i16) {
+        let settings = LegSettings {
+            ssrc: 100 + index,
+            first_sequence: 65_000,
+            first_timestamp: u32::MAX - 900,
+            cname: "x".into(),
+            jitter_max_ms: 200,
+            media_timeout_ms: 0,
+            inband_digits: true,
+            process: antiphon::audio::process::ProcessSettings::default(),
+        };
+        let params = LegParams::g711(Codec::Pcmu, Some(peer(index)));
+        self.says.insert(index, level);
+        self.apply(Command::Open(Box::new(
+            Leg::new(id(index), params, settings).unwrap(),
+        )));
+    }
+
+    fn create(&mut self, index: u32, ports: usize) {
+        let bridge_box = Box::new(Bridge::new(ports));
+        self.apply(Command::CreateBridge(bridge(index), bridge_box));
+    }
+
+    fn join(&mut self, leg: u32, to: u32) {
+        self.apply(Command::Join {
+            leg: id(leg),
+            bridge: bridge(to),
+            port: Box::new(Port::new(leg, NARROWBAND)),
+            encoder: None,
+        });
+    }
+
+    /// One millisecond; every party's packet comes at its own phase.
+    fn step(&mut self) -> Vec<Event> {
+        self.ms += 1;
+        self.io.ms = self.ms;
+        for (&leg, &level) in &self.says {
+            if (self.ms + u64::from(leg)).is_multiple_of(20) {
+                let n = self.ms / 20;
+                let mut bytes = [0u8; 172];
+                let header = Header {
+                    payload_type: PayloadType(0),
+                    seq: SeqNo(n as u16),
+                    timestamp: Timestamp(n as u32 * 160),
+                    ssrc: Ssrc(leg),
+                    marker: false,
+                };
+                let head = write_header(&mut bytes, &header);
+                Codec::Pcmu.encode(&[level; 160], &mut bytes[head..]);
+                let at = MediaTime::from_millis(self.ms);
+                let queue = self.io.queues.entry(leg).or_default();
+                queue.push_back((bytes.to_vec(), at));
+            }
+        }
+        if self.worker.next_due(self.ms) == Some(self.ms) {
+            self.worker.run(self.ms, self.ms << 32, &mut self.io);
+        }
+        self.events.try_iter().collect()
+    }
+
+    fn run(&mut self, ms: u64) -> Vec<Event> {
+        (0..ms).flat_map(|_| self.step()).collect()
+    }
+
+    /// What the leg's party hears now: the level of its last packet.
+    fn hears(&self, leg: u32) -> i16 {
+        self.io.sent[&leg].last().unwrap().3[100]
+    }
+}
+
+/// The nearest level that u-law has.
+fn coded(level: i16) -> i16 {
+    let mut byte = [0];
+    Codec::Pcmu.encode(&[level], &mut byte);
+    let mut back = [0];
+    Codec::Pcmu.decode(&byte, &mut back);
+    back[0]
+}
+
+/// Levels whose sums tell who is in: and all of them values that u-law has.
+const LEVELS: [i16; LEGS as usize] = [
+    100, 148, 244, 372, 652, 1052, 1564, 2364, 3772, 5308, -876, -7164,
+];
+
+#[test]
+fn ten_thousand_moves_lose_nobody() {
+    let seed = 81;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut bench = Bench::new();
+    let levels: Vec<i16> = LEVELS.iter().map(|&l| coded(l)).collect();
+    for b in 0..BRIDGES {
+        bench.create(b, LEGS as usize);
+    }
+    for (leg, &level) in levels.iter().enumerate() {
+        bench.open(leg as u32, level);
+    }
+    bench.run(500);
+    let mut place: Vec<Option<u32>> = vec![None; LEGS as usize];
+    let mut moves = 0;
+    let mut freed = 0;
+    let mut joins = 0;
+    while moves < 10_000 {
+        for _ in 0..rng.random_range(1..40) {
+            let leg = rng.random_range(0..LEGS);
+            if rng.random_bool(0.2) {
+                bench.apply(Command::Leave(id(leg)));
+                place[leg as usize] = None;
+            } else {
+                let to = rng.random_range(0..BRIDGES);
+                bench.join(leg, to);
+                joins += 1;
+                place[leg as usize] = Some(to);
+            }
+            moves += 1;
+            // Moves in mid-move among them.
+            for event in bench.run(rng.random_range(0..30)) {
+                freed += usize::from(matches!(event, Event::Freed(Freed::Port(_))));
+                assert!(!matches!(event, Event::JoinRefused(..)), "seed {seed}");
+            }
+        }
+        for event in bench.run(200) {
+            freed += usize::from(matches!(event, Event::Freed(Freed::Port(_))));
+        }
+        // Where everybody is can be heard.
+        for leg in 0..LEGS {
+            let with = |other: &u32| {
+                *other != leg
+                    && place[leg as usize].is_some()
+                    && place[*other as usize] == place[leg as usize]
+            };
+            let sum: i32 = (0..LEGS)
+                .filter(with)
+                .map(|o| i32::from(levels[o as usize]))
+                .sum();
+            let wanted = coded(sum as i16);
+            assert_eq!(
+                bench.hears(leg),
+                wanted,
+                "leg {leg} after {moves} moves, seed {seed}"
+            );
+        }
+    }
+    let inside = place.iter().flatten().count();
+    assert_eq!(
+        freed + inside,
+        joins,
+        "each port comes back once, seed {seed}"
+    );
+    for (leg, sent) in &bench.io.sent {
+        for pair in sent.windows(2) {
+            let ((_, a, at, _), (_, b, bt, _)) = (&pair[0], &pair[1]);
+            assert_eq!(*b, a.wrapping_add(1), "leg {leg}, seed {seed}");
+            let step = bt.wrapping_sub(*at);
+            assert!(
+                step == 160 || step == 320,
+                "leg {leg}: {step} samples from packet to packet, seed {seed}"
+            );
+        }
+        // The line is the clock's.
+        let (first, last) = (&sent[0], &sent[sent.len() - 1]);
+        let line = i64::from(last.2.wrapping_sub(first.2)) / 8;
+        let clock = (last.0 - first.0) as i64;
+        assert!(
+            (line - clock).abs() <= 40,
+            "leg {leg}: the line is {} ms off, seed {seed}",
+            line - clock
+        );
+    }
+    for leg in 0..LEGS {
+        bench.apply(Command::Close(id(leg)));
+    }
+    for b in 0..BRIDGES {
+        bench.apply(Command::CloseBridge(bridge(b)));
+    }
+    let events = bench.run(100);
+    let closed = events.iter().filter(|e| matches!(e, Event::Closed(_)));
+    assert_eq!(closed.count(), LEGS as usize);
+    let counts = bench.worker.counts();
+    assert_eq!((counts.legs, counts.bridges, counts.lost_events), (0, 0, 0));
+}
+
+#[test]
+fn a_bridge_that_closes_leaves_its_legs_alone_and_alive() {
+    let mut bench = Bench::new();
+    bench.create(0, 4);
+    for leg in 0..3 {
+        bench.open(leg, coded(1000));
+        bench.join(leg, 0);
+    }
+    bench.run(300);
+    assert_eq!(bench.hears(0), coded(2 * coded(1000)));
+    bench.apply(Command::CloseBridge(bridge(0)));
+    let events = bench.run(100);
+    assert!(events.iter().any(|e| matches!(e, Event::BridgeClosed(..))));
+    assert_eq!(bench.worker.counts().legs, 3);
+    let before = bench.io.sent[&0].len();
+    bench.run(200);
+    assert_eq!(bench.io.sent[&0].len() - before, 10);
+    assert_eq!(bench.hears(0), 0);
+}
+
+#[test]
+fn a_full_bridge_and_one_that_is_gone_refuse() {
+    let mut bench = Bench::new();
+    bench.create(0, 2);
+    for leg in 0..3 {
+        bench.open(leg, coded(1000));
+        bench.join(leg, 0);
+    }
+    let refused = |events: Vec<Event>| {
+        let refused: Vec<_> = events
+            .into_iter()
+            .filter_map(|e| match e {
+                Event::JoinRefused(leg, _) => Some(leg.index),
+                _ => None,
+            })
+            .collect();
+        refused
+    };
+    assert_eq!(refused(bench.run(50)), [2]);
+    bench.join(2, 3);
+    assert_eq!(refused(bench.run(50)), [2]);
+    // Who is refused goes on alone.
+    let before = bench.io.sent[&2].len();
+    bench.run(200);
+    assert_eq!(bench.io.sent[&2].len() - before, 10);
+}
+
+#[test]
+fn commands_for_a_leg_that_is_gone_are_counted_and_give_back_what_they_brought() {
+    let mut bench = Bench::new();
+    bench.create(0, 2);
+    bench.open(0, 0);
+    bench.run(50);
+    bench.apply(Command::Close(id(0)));
+    bench.run(50);
+    bench.join(0, 0);
+    bench.apply(Command::StopPlay(id(0)));
+    let old = LegId {
+        index: 0,
+        generation: 7,
+    };
+    bench.open(0, 0);
+    bench.apply(Command::Close(old));
+    let events = bench.run(50);
+    assert!(
+        events
+            .iter()
+            .any(|e| matches!(e, Event::Freed(Freed::Port(_))))
+    );
+    let counts = bench.worker.counts();
+    assert_eq!((counts.stale_commands, counts.legs), (3, 1));
+}
