@@ -427,7 +427,7 @@ fn the_example_is_the_default_configuration() {
     assert_eq!((config.menus.len(), config.mailboxes.len()), (2, 1));
     assert!(config.tls.ca.is_some() && config.prompts.directory.is_some());
     assert_eq!((config.certificates.len(), config.networks.len()), (1, 1));
-    assert_eq!(config.users.len(), 1);
+    assert_eq!((config.users.len(), config.sequences.len()), (1, 1));
 }
 
 #[test]
@@ -462,6 +462,7 @@ fn the_documentation_tells_every_key_and_its_default() {
         [[certificate]]\nchain = \"a\"\nkey = \"b\"\n\
         [[network]]\npeers = [\"10.0.0.0/8\"]\n\
         [[mailbox]]\nnumber = \"1\"\npin = \"1111\"\n\
+        [[sequence]]\nname = \"s\"\nitems = [\"beep\", \"$1:digits\", \"$2:number\", \"$9:prompt\"]\n\
         [[menu]]\nname = \"m\"\n[[menu.choice]]\ndigits = \"1\"\napp = \"echo\"\n";
     let printed = keys_printed(&parse(&all_settings).to_toml_with_defaults());
     let of_tables = |key: &&String| {
@@ -472,7 +473,7 @@ fn the_documentation_tells_every_key_and_its_default() {
 }
 
 /// Sections that may come several times.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "certificate",
     "network",
     "route",
@@ -480,6 +481,7 @@ const TABLES: [&str; 7] = [
     "menu.choice",
     "mailbox",
     "user",
+    "sequence",
 ];
 
 proptest! {

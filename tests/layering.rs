@@ -46,7 +46,8 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("engine", 3, &["net", "store"]),
     ("net", 3, &[]),
     ("server", 3, &["config", "engine", "net", "store"]),
-    ("store", 3, &[]),
+    // What is fetched from the web is kept in files.
+    ("store", 3, &["net"]),
 ];
 
 /// Modules that know less than their layer would allow.

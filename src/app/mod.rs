@@ -20,7 +20,7 @@ mod script;
 pub mod speak;
 pub mod voicemail;
 
-pub use announcement::AnnouncementSpec;
+pub use announcement::{AnnouncementSpec, Wanted};
 pub use conference::ConferenceSpec;
 pub use digits::DigitsSpec;
 pub use menu::MenuSpec;

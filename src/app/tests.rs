@@ -144,7 +144,7 @@ fn digits_are_spoken_back_until_nothing_comes() {
 
 fn announcement(params: &[(&'static str, &'static str)]) -> Result<AnnouncementSpec, &'static str> {
     let find = |name: &str| params.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
-    AnnouncementSpec::from_params(find)
+    AnnouncementSpec::from_params(find, crate::sip::uri::unescaped)
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Call {
                 self.dialog = Some(dialog);
                 let output = match &self.spec {
                     // RFC 4240 §3: what cannot be found is said before the call is taken.
-                    AppSpec::Announcement(spec) => Output::Locate(spec.play.clone()),
+                    AppSpec::Announcement(spec) => Output::Locate(spec.wanted.clone()),
                     _ => Output::ReserveMedia(self.flow.local.ip()),
                 };
                 self.outputs.push_back(output);

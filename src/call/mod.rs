@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 
-use crate::app::{Action, App, AppSpec, Happened};
+use crate::app::{Action, App, AppSpec, Happened, Wanted};
 use crate::dtmf::Digit;
 use crate::leg::{Keying, LegParams, LegStats};
 use crate::sdp::negotiate::{Agreed, Association, Capabilities, Local};
@@ -121,7 +121,7 @@ pub enum Output {
     /// The application wants something.
     App(Action),
     /// Find the announcement that the caller names; [`Call::located`] answers.
-    Locate(String),
+    Locate(Wanted),
     /// The party has pressed a digit.
     Digit(Digit),
     /// Digits of ours could not be sent: why.

@@ -4,6 +4,7 @@
 //! them. What is not known or not allowed is refused with file, line and key ([`ConfigError`]).
 
 mod access;
+mod announcement;
 mod apps;
 mod auth;
 mod codecs;
@@ -26,6 +27,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use access::{Access, AccessList};
+pub use announcement::{Announcement, Sequence, SequenceItem};
 pub use apps::{AppConfig, PromptList, Reference};
 pub use auth::{Auth, Secret, UserConfig};
 pub use digits::Digits;
@@ -36,7 +38,7 @@ pub use processing::Processing;
 pub use routes::{Route, builtin_routes};
 pub use signalling::{Limits, LogFormat, Server, Sip};
 pub use transport::{CertificateConfig, NetworkConfig, TlsConfig};
-pub use voicemail::{Announcement, MailboxConfig, Voicemail};
+pub use voicemail::{MailboxConfig, Voicemail};
 
 use crate::sip::transport::{Advertised, Network};
 use print::Printer;
@@ -75,6 +77,8 @@ pub struct Config {
     pub voicemail: Voicemail,
     /// `[announcement]`: what may be played by name.
     pub announcement: Announcement,
+    /// `[[sequence]]`: what else may be played by name.
+    pub sequences: Vec<Sequence>,
     /// `[[mailbox]]`: voicemail boxes.
     pub mailboxes: Vec<MailboxConfig>,
     /// `[[user]]`: who there is.
@@ -149,6 +153,9 @@ impl Config {
         self.digits.print(&mut out);
         self.voicemail.print(&mut out);
         self.announcement.print(&mut out);
+        for sequence in &self.sequences {
+            sequence.print(&mut out);
+        }
         for certificate in &self.certificates {
             certificate.print(&mut out);
         }
@@ -250,6 +257,8 @@ impl Config {
         let digits = Digits::read(root.section("digits"));
         let voicemail = Voicemail::read(root.section("voicemail"));
         let announcement = Announcement::read(root.section("announcement"));
+        let sequences = root.tables("sequence", Sequence::read);
+        Sequence::check(&sequences, &mut root);
         let mailboxes = root.tables("mailbox", MailboxConfig::read);
         let menus = root.tables("menu", |table| {
             MenuConfig::read(table, &recording, &conference)
@@ -271,6 +280,7 @@ impl Config {
             digits,
             voicemail,
             announcement,
+            sequences,
             mailboxes,
             users,
             menus,

@@ -1,4 +1,4 @@
-//! `[voicemail]`, `[[mailbox]]` and `[announcement]`: what is stored for callers, and what of it they
+//! `[voicemail]` and `[[mailbox]]`: what is stored for callers, and what of it they
 //! may ask for.
 
 use std::path::PathBuf;
@@ -36,13 +36,6 @@ pub struct MailboxConfig {
     pub greeting: PromptList,
     /// Where it stands.
     pub place: Place,
-}
-
-/// `[announcement]`: what may be played by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Announcement {
-    /// Directories of WAV files.
-    pub directories: Vec<PathBuf>,
 }
 
 /// The mailbox of a server that nobody has configured.
@@ -163,33 +156,6 @@ impl std::fmt::Debug for MailboxConfig {
             .field("number", &self.number)
             .field("greeting", &self.greeting)
             .finish_non_exhaustive()
-    }
-}
-
-impl Announcement {
-    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
-        let is_path = |path: &str| {
-            let good = !path.trim().is_empty() && !path.contains(char::is_control);
-            good.then(|| PathBuf::from(path))
-        };
-        let directories = table.list("directories", Vec::new(), "a path", is_path);
-        table.finish();
-        Self { directories }
-    }
-
-    pub(super) fn print(&self, out: &mut Printer) {
-        out.section("[announcement]");
-        let names: Vec<_> = self
-            .directories
-            .iter()
-            .map(|d| d.to_string_lossy())
-            .collect();
-        out.list(
-            "directories",
-            &names,
-            "Directories whose WAV files may be played by play=file:NAME (RFC 4240); prompts may\n\
-             always, by their names.",
-        );
     }
 }
 

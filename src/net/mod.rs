@@ -3,6 +3,7 @@
 
 pub mod clock;
 mod connections;
+pub mod fetch;
 pub mod fuzz;
 pub mod gate;
 pub mod media;

@@ -139,13 +139,7 @@ impl<'a> Parts<'a> {
                 goodbye: true,
             }),
             // All of it is in the request.
-            AppConfig::Announcement => AppSpec::Announcement(AnnouncementSpec {
-                play: String::new(),
-                items: Vec::new(),
-                repeat: 1,
-                delay: Duration::ZERO,
-                duration: None,
-            }),
+            AppConfig::Announcement => AppSpec::Announcement(AnnouncementSpec::default()),
             AppConfig::Menu(menu) => AppSpec::Menu(MenuSpec {
                 menus: self.menus.clone(),
                 start: self.place_of(&menu.name),

@@ -11,7 +11,6 @@ use crate::net::tls::{CertificateFiles, Tls, TlsError, TlsSettings};
 use crate::sdp::negotiate::Capabilities;
 use crate::sip::auth::{self, Algorithm};
 use crate::sip::transaction::Timers;
-use crate::store::library::Library;
 use crate::store::voicemail::{FileStore, Limits, MessageStore, StoreError};
 use crate::{call, endpoint, engine, net, sip, switch};
 
@@ -45,11 +44,6 @@ pub(super) fn identity() -> Result<Identity, IdentityError> {
     });
     let (certificate, key) = made.map_err(|error| IdentityError::new(&error))?;
     Identity::new(certificate, key)
-}
-
-/// The files that may be played by name.
-pub(super) fn library(config: &Config) -> Library {
-    Library::new(config.announcement.directories.clone())
 }
 
 /// The most calls: what was configured, and what descriptors and ports allow.

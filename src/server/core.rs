@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::announcements::Announcements;
 use super::apps::{self, BuildError};
 use super::build;
 use super::control::{self, Asked, Control};
@@ -27,7 +28,6 @@ use crate::net::media::{PortPool, SocketPair};
 use crate::net::sip::{Net, NetError, NetEvent};
 use crate::net::sys;
 use crate::net::tls::{Tls, TlsError};
-use crate::store::library::Library;
 use crate::store::prompts::{PromptError, Prompts};
 use crate::store::recorder::{Recorder, RecorderSettings};
 use crate::store::voicemail::{MessageStore, StoreError};
@@ -99,7 +99,7 @@ pub struct Core {
     sockets: HashMap<CallHandle, Arc<SocketPair>>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) store: Option<Arc<dyn MessageStore>>,
-    pub(super) library: Arc<Library>,
+    pub(super) announcements: Arc<Announcements>,
     pub(super) prompts: Arc<Prompts>,
     pub(super) config: Config,
     pub(super) memory: Memory,
@@ -155,7 +155,7 @@ impl Core {
         Ok(Core {
             switch,
             net,
-            security,
+            security: Arc::clone(&security),
             net_events,
             done_rx,
             done,
@@ -167,7 +167,7 @@ impl Core {
             sockets: HashMap::new(),
             recorder: Arc::new(recorder),
             store: build::message_store(&config)?,
-            library: Arc::new(build::library(&config)),
+            announcements: Arc::new(Announcements::new(&config, &security)),
             prompts: Arc::new(prompts),
             config,
             memory: Memory::default(),
@@ -285,7 +285,11 @@ impl Core {
                 ),
                 output @ Output::Record { .. } => self.record(output),
                 output @ Output::Mailbox { .. } => self.mailbox(output),
-                Output::Locate { call, call_id, uri } => self.locate(call, call_id, uri),
+                Output::Locate {
+                    call,
+                    call_id,
+                    wanted,
+                } => self.locate(call, call_id, wanted),
                 Output::CloseRecording { recording, samples } => {
                     self.recorder.close(recording, samples);
                 }

@@ -155,7 +155,7 @@ impl Core {
     }
 
     /// Does on another thread what may block.
-    fn spawn(&self, work: impl FnOnce() -> Done + Send + 'static) {
+    pub(super) fn spawn(&self, work: impl FnOnce() -> Done + Send + 'static) {
         let done = self.done.clone();
         tokio::task::spawn_blocking(move || {
             // Refused only when the core is gone.
@@ -268,30 +268,6 @@ impl Core {
                 ),
             };
             Done::Mailbox(call, number, happened)
-        });
-    }
-
-    /// Finds what an announcement is: a prompt by its name, or a file that may be played.
-    pub(super) fn locate(&mut self, call: CallHandle, call_id: String, uri: String) {
-        let (prompts, library) = (self.prompts.clone(), self.library.clone());
-        self.spawn(move || {
-            let decoded = crate::sip::uri::unescaped(&uri).unwrap_or_default();
-            let name = decoded.strip_prefix("prompt:").unwrap_or(&decoded);
-            let found = if prompts.get(name).is_some() {
-                Ok(PlayItem::Prompt(name.to_owned()))
-            } else {
-                library
-                    .resolve(&uri)
-                    .map_err(|error| error.to_string())
-                    .and_then(|path| match prompts.load_file(&path) {
-                        Ok(_) => Ok(PlayItem::File(path)),
-                        Err(error) => Err(error.to_string()),
-                    })
-            };
-            if let Err(why) = &found {
-                info!(call_id, why, "no announcement");
-            }
-            Done::Located(call, found.ok().map(|item| vec![item]))
         });
     }
 

@@ -4,6 +4,7 @@
 //! media threads and the writer tell, lets the switch decide, and carries that out; it never waits
 //! for a disk or a peer.
 
+mod announcements;
 mod apps;
 mod banner;
 mod build;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
+use super::announcements::Announcements;
 use super::core::{Core, StartError};
 use super::files::Done;
 use super::{build, routes};
@@ -81,7 +82,14 @@ impl Core {
                 if self.store.is_none() {
                     self.store = reloaded.store;
                 }
-                self.library = Arc::new(build::library(&reloaded.config));
+                // What was fetched is known as long as nothing of it changes.
+                let before = &self.config;
+                let after = &reloaded.config;
+                if (&after.announcement, &after.sequences, &after.prompts)
+                    != (&before.announcement, &before.sequences, &before.prompts)
+                {
+                    self.announcements = Arc::new(Announcements::new(after, &self.security));
+                }
                 self.switch.set_routes(reloaded.routes);
                 self.security.replace(&reloaded.security);
                 let mut config = reloaded.config;

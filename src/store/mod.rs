@@ -5,4 +5,6 @@ pub mod layout;
 pub mod library;
 pub mod prompts;
 pub mod recorder;
+pub mod sound;
 pub mod voicemail;
+pub mod web;

@@ -83,12 +83,12 @@ impl Switch {
                     }));
                 }
             }
-            Out::Locate(uri) => {
+            Out::Locate(wanted) => {
                 if let Some(entry) = self.calls.get(&handle) {
                     self.outputs.push_back(Output::Locate {
                         call: handle,
                         call_id: entry.call.call_id().to_owned(),
-                        uri,
+                        wanted,
                     });
                 }
             }

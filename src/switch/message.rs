@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::app::{Happened, MessageOutcome, PlayId, PlayItem};
+use crate::app::{Happened, MessageOutcome, PlayId, PlayItem, Wanted};
 use crate::call::{CallHandle, EndReason};
 use crate::dtmf::Digit;
 use crate::endpoint::{self, Ban};
@@ -186,8 +186,8 @@ pub enum Output {
         call: CallHandle,
         /// Its Call-ID, for logs.
         call_id: String,
-        /// What was asked for, as the peer wrote it.
-        uri: String,
+        /// What was asked for.
+        wanted: Wanted,
     },
     /// A recording has all its frames: so many samples.
     CloseRecording {

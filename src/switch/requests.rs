@@ -13,7 +13,7 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Uri, unescaped};
 
 /// What a refused caller may wait before it tries again, seconds.
 const RETRY_AFTER: &str = "10";
@@ -207,7 +207,7 @@ impl Switch {
             return Err((503, None));
         }
         let found = self.routes.find(user, flow.remote.ip());
-        let (spec, srtp) = found.ok_or((404, None))?;
+        let (spec, srtp) = found.ok_or_else(|| absent(user))?;
         if let AppSpec::Conference(conference) = &spec {
             match self.rooms.get(&conference.room) {
                 Some(room) if !room.has_room() => return Err((486, None)),
@@ -233,11 +233,21 @@ impl Switch {
 /// The status of a refused INVITE, and its reason phrase where the usual one says too little.
 type Refusal = (u16, Option<&'static str>);
 
+/// What is told of a user without a route.
+fn absent(user: &str) -> Refusal {
+    // RFC 4240 §4: a service that others have, and that is none of ours.
+    if user.eq_ignore_ascii_case("dialog") {
+        (488, Some("No VoiceXML Service"))
+    } else {
+        (404, None)
+    }
+}
+
 /// What the parameters of the request's URI say of the service that it names.
 fn with_parameters(spec: AppSpec, uri: Option<&Uri>) -> Result<AppSpec, Refusal> {
     let param = |name: &str| uri.and_then(|u| u.params.value(name));
     match spec {
-        AppSpec::Announcement(_) => AnnouncementSpec::from_params(param)
+        AppSpec::Announcement(_) => AnnouncementSpec::from_params(param, unescaped)
             .map(AppSpec::Announcement)
             .map_err(|reason| (400, Some(reason))),
         // RFC 4458 §2: a call that was not taken, redirected to voicemail; `target` is whose it was.

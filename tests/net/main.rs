@@ -12,4 +12,5 @@ mod resolve;
 mod tcp;
 mod tls;
 mod udp;
+mod web;
 mod ws;

@@ -8,8 +8,11 @@ use crate::support::prompts;
 use crate::support::server;
 use crate::support::sip;
 use crate::support::tone;
+use crate::support::web;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use media::{Phone, Timing, level, on_time};
@@ -332,4 +335,100 @@ fn a_target_names_the_box_of_a_message() {
 
 fn ends(path: &Path, with: &str) -> bool {
     path.to_string_lossy().ends_with(with)
+}
+
+/// Of a tone of so many seconds.
+fn note(seconds: f64) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("note.wav");
+    tone::write(&path, &tone::sine_16(HZ, AMPLITUDE, seconds));
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn what_a_web_server_has_is_heard_as_it_is_now() {
+    let long = Arc::new(AtomicBool::new(false));
+    let longer = long.clone();
+    let host = web::WebServer::new(move |asked| {
+        if !asked.line.starts_with("GET /note.wav?x=1 ") {
+            return web::response("404 Not Found", "", b"");
+        }
+        let long = longer.load(Ordering::SeqCst);
+        let tag = format!("\"{long}\"");
+        if asked.header("if-none-match") == Some(&tag) {
+            return web::response("304 Not Modified", "", b"");
+        }
+        let sound = note(if long { 0.6 } else { 0.3 });
+        web::response("200 OK", &format!("ETag: {tag}\r\n"), &sound)
+    });
+    let server = Config::new()
+        .set("announcement", "web_hosts", "[\"127.0.0.1\"]")
+        .start();
+    on_time(|timing| {
+        let play = format!(";play=http://{}/note.wav%3Fx%3D1", host.address);
+        for milliseconds in [300usize, 300, 600] {
+            long.store(milliseconds == 600, Ordering::SeqCst);
+            let (heard, _) = hear(&server, timing, &play);
+            let runs = runs(&heard);
+            let [(_, length)] = runs.as_slice() else {
+                panic!("{runs:?}");
+            };
+            assert!(length.abs_diff(milliseconds) <= 10, "{length} ms");
+        }
+        long.store(false, Ordering::SeqCst);
+        let phone = Phone::v4(timing);
+        let missing = format!(";play=http://{}/other.wav", host.address);
+        assert_eq!(announce(&server, &phone, &missing).0.status(), 404);
+        let elsewhere = ";play=http://localhost/note.wav";
+        assert_eq!(announce(&server, &phone, elsewhere).0.status(), 404);
+    });
+}
+
+#[test]
+fn sequences_say_what_the_parameters_say_and_languages_are_preferred() {
+    let server = Config::new()
+        .set("announcement", "directories", "[\"library\"]")
+        .tables(
+            "[[sequence]]\nname = \"code\"\nitems = [\"beep\", \"$1:digits\", \"beep\", \"$2:number\"]\n",
+        )
+        .start();
+    let library = server.directory().join("library");
+    std::fs::create_dir_all(library.join("de")).unwrap();
+    tone::write(
+        &library.join("note.wav"),
+        &tone::sine_16(HZ, AMPLITUDE, 0.2),
+    );
+    tone::write(
+        &library.join("de/note.wav"),
+        &tone::sine_16(HZ, AMPLITUDE, 0.5),
+    );
+    on_time(|timing| {
+        for (locale, milliseconds) in [("de-CH", 500usize), ("de", 500), ("fr", 200)] {
+            let (heard, _) = hear(&server, timing, &format!(";play=note.wav;locale={locale}"));
+            let runs = runs(&heard);
+            assert!(runs[0].1.abs_diff(milliseconds) <= 10, "{locale}: {runs:?}");
+        }
+        let (heard, _) = hear(&server, timing, ";play=code;param1=47;param2=12");
+        for name in ["digit-4", "digit-7", "number-12"] {
+            let found = Prompt::named(name).all(&heard);
+            assert_eq!(found.len(), 1, "{name}: {found:?}");
+        }
+        let phone = Phone::v4(timing);
+        for parameters in ["play=code;param1=47", "play=code;param1=x;param2=1"] {
+            let answer = announce(&server, &phone, &format!(";{parameters}")).0;
+            assert_eq!(answer.status(), 404, "{parameters}");
+        }
+    });
+}
+
+/// RFC 4240 §4: there is no VoiceXML here, and that is said as such.
+#[test]
+fn a_dialog_service_is_refused_as_one_that_is_not_here() {
+    let server = Config::new().start();
+    on_time(|timing| {
+        let phone = Phone::v4(timing);
+        let voicexml = "sip:dialog@;voicexml=http://127.0.0.1/x.vxml";
+        assert_eq!(dial(&server, &phone, voicexml).0.status(), 488);
+        assert_eq!(dial(&server, &phone, "sip:dialogue@").0.status(), 404);
+    });
 }

@@ -17,3 +17,4 @@ pub mod sim;
 pub mod sip;
 pub mod sipp;
 pub mod tone;
+pub mod web;

@@ -164,13 +164,7 @@ pub fn routes() -> Routes {
 }
 
 fn announcement() -> AppSpec {
-    AppSpec::Announcement(AnnouncementSpec {
-        play: String::new(),
-        items: Vec::new(),
-        repeat: 1,
-        delay: Duration::ZERO,
-        duration: None,
-    })
+    AppSpec::Announcement(AnnouncementSpec::default())
 }
 
 /// Boxes 900 and 901, PIN 1234.

@@ -343,9 +343,9 @@ impl World {
                 };
                 self.switch.handle(input, now);
             }
-            Output::Locate { call, uri, .. } => {
-                let known = self.prompts.get(&uri).is_some();
-                let items = known.then(|| vec![PlayItem::Prompt(uri)]);
+            Output::Locate { call, wanted, .. } => {
+                let known = self.prompts.get(&wanted.play).is_some();
+                let items = known.then(|| vec![PlayItem::Prompt(wanted.play)]);
                 self.switch.handle(Input::Located { call, items }, now);
             }
             other => panic!("{other:?}"),

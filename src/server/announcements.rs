@@ -1,0 +1,168 @@
+//! What an announcement is (RFC 4240 §3): a prompt, a sequence, a file that may be played, or
+//! something of the web.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::core::Core;
+use super::files::Done;
+use crate::app::speak;
+use crate::app::{PlayItem, Wanted};
+use crate::call::CallHandle;
+use crate::config::{Config, Sequence, SequenceItem};
+use crate::dtmf::Digit;
+use crate::net::fetch::{FetchLimits, Fetcher};
+use crate::net::tls::Tls;
+use crate::sip::uri::unescaped;
+use crate::store::library::Library;
+use crate::store::prompts::Prompts;
+use crate::store::web::{Web, WebSettings};
+
+/// Everything that may be announced.
+pub(super) struct Announcements {
+    library: Library,
+    /// Where prompts of other languages lie.
+    languages: Option<PathBuf>,
+    sequences: HashMap<String, Sequence>,
+    web: Web,
+}
+
+impl Announcements {
+    /// As configured.
+    pub fn new(config: &Config, tls: &Arc<Tls>) -> Self {
+        let announcement = &config.announcement;
+        let limits = FetchLimits {
+            time: announcement.web_time,
+            bytes: megabytes(announcement.web_file_mb) as usize,
+        };
+        let directory = announcement.web_directory.clone();
+        let settings = WebSettings {
+            hosts: announcement.web_hosts.clone(),
+            directory: directory.unwrap_or_else(|| std::env::temp_dir().join("antiphon-web")),
+            max_bytes: megabytes(announcement.web_cache_mb),
+        };
+        let named = |s: &Sequence| (s.name.clone(), s.clone());
+        Self {
+            library: Library::new(announcement.directories.clone()),
+            languages: config.prompts.directory.clone(),
+            sequences: config.sequences.iter().map(named).collect(),
+            web: Web::new(Fetcher::new(Arc::clone(tls), limits), settings),
+        }
+    }
+
+    /// What is to be heard, or why nothing is. Blocks where it looks for files.
+    fn find(&self, prompts: &Prompts, wanted: &Wanted) -> Result<Vec<PlayItem>, String> {
+        let decoded = unescaped(&wanted.play).unwrap_or_default();
+        let name = decoded.strip_prefix("prompt:").unwrap_or(&decoded);
+        let locale = wanted.locale.as_deref();
+        if let Some(sequence) = self.sequences.get(name) {
+            let items = sequence.items.iter();
+            let items = items.map(|item| self.part(prompts, item, wanted));
+            return items.collect::<Result<Vec<_>, _>>().map(|i| i.concat());
+        }
+        if let Some(prompt) = self.prompt(prompts, name, locale) {
+            return Ok(vec![prompt]);
+        }
+        let path = self.library.resolve(&wanted.play);
+        let path = path.map_err(|error| error.to_string())?;
+        let path = localised(&path, locale).unwrap_or(path);
+        playable(prompts, path)
+    }
+
+    /// A prompt, in the language that is preferred if there is one of that.
+    fn prompt(&self, prompts: &Prompts, name: &str, locale: Option<&str>) -> Option<PlayItem> {
+        prompts.get(name)?;
+        // A prompt's name is that of a file, and no path.
+        let directory = self.languages.as_ref();
+        let file = directory.map(|d| d.join(format!("{name}.wav")));
+        let other = file.and_then(|file| localised(&file, locale));
+        let other = other.filter(|path| prompts.load_file(path).is_ok());
+        Some(other.map_or_else(|| PlayItem::Prompt(name.to_owned()), PlayItem::File))
+    }
+
+    fn part(
+        &self,
+        prompts: &Prompts,
+        item: &SequenceItem,
+        wanted: &Wanted,
+    ) -> Result<Vec<PlayItem>, String> {
+        let value = |n: u8| {
+            let value = wanted.values.get(usize::from(n) - 1);
+            let value = value.and_then(Option::as_deref);
+            value.ok_or_else(|| format!("{:?} wants param{n}", wanted.play))
+        };
+        let locale = wanted.locale.as_deref();
+        let prompt = |name: &str| {
+            let found = self.prompt(prompts, name, locale);
+            found.ok_or_else(|| format!("there is no prompt {name:?}"))
+        };
+        let parts = match item {
+            SequenceItem::Prompt(name) => vec![prompt(name)?],
+            SequenceItem::Named(n) => vec![prompt(value(*n)?)?],
+            SequenceItem::Digits(n) => {
+                let digits = value(*n)?.chars().map(Digit::from_char);
+                let digits: Option<Vec<_>> = digits.collect();
+                let digits = digits.ok_or_else(|| format!("param{n} is to be digits"))?;
+                digits.into_iter().map(speak::digit).collect()
+            }
+            SequenceItem::Number(n) => {
+                let number = value(*n)?.parse();
+                speak::number(number.map_err(|_| format!("param{n} is to be a number"))?)
+            }
+        };
+        Ok(parts)
+    }
+}
+
+/// A file, if it can be played.
+fn playable(prompts: &Prompts, path: PathBuf) -> Result<Vec<PlayItem>, String> {
+    let loaded = prompts.load_file(&path).map_err(|error| error.to_string());
+    loaded.map(|_| vec![PlayItem::File(path)])
+}
+
+/// The same file in the directory of a language beside it: `de-CH`, else `de`.
+fn localised(path: &Path, locale: Option<&str>) -> Option<PathBuf> {
+    let locale = locale?;
+    let language = locale.split(['-', '_']).next().unwrap_or(locale);
+    let (directory, file) = (path.parent()?, path.file_name()?);
+    let candidates = [locale, language].map(|name| directory.join(name).join(file));
+    candidates.into_iter().find(|path| path.is_file())
+}
+
+impl Core {
+    /// Finds an announcement.
+    pub(super) fn locate(&mut self, call: CallHandle, call_id: String, wanted: Wanted) {
+        let (prompts, announcements) = (self.prompts.clone(), self.announcements.clone());
+        let found = move |found: Result<Vec<PlayItem>, String>| {
+            if let Err(why) = &found {
+                info!(call_id, why, "no announcement");
+            }
+            Done::Located(call, found.ok())
+        };
+        let address = unescaped(&wanted.play).filter(|play| Web::is_address(play));
+        let Some(address) = address else {
+            self.spawn(move || found(announcements.find(&prompts, &wanted)));
+            return;
+        };
+        let done = self.done.clone();
+        tokio::spawn(async move {
+            let (kind, locale) = (wanted.kind.as_deref(), wanted.locale.as_deref());
+            let got = announcements.web.get(&address, kind, locale).await;
+            let result = match got {
+                Err(error) => Err(error.to_string()),
+                Ok(path) => tokio::task::spawn_blocking(move || playable(&prompts, path))
+                    .await
+                    .unwrap_or_else(|error| Err(error.to_string())),
+            };
+            // Refused only when the core is gone.
+            let _ = done.send(found(result));
+        });
+    }
+}
+
+fn megabytes(count: u32) -> u64 {
+    u64::from(count) << 20
+}
