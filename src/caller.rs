@@ -14,11 +14,10 @@ use crate::app::{AppSpec, ScriptDigits, ScriptSpec};
 use crate::call::{CallHandle, EndReason};
 use crate::codec::Codec;
 use crate::config::Config;
-use crate::net::resolve::{ResolveError, Resolver, Target};
+use crate::net::resolve::{ResolveError, Resolver};
 use crate::sdp::SrtpPolicy;
-use crate::server::{Core, StartError};
+use crate::server::{Core, StartError, flows};
 use crate::sip::auth::Login;
-use crate::sip::transport::Flow;
 use crate::sip::uri::{Uri, UriError};
 use crate::store::prompts::{PromptError, Prompts};
 use crate::switch::{Event, Summary};
@@ -99,7 +98,8 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
     let targets = resolver.targets(&uri, &mut rand::rng()).await?;
     check_files(&options)?;
     let mut core = Core::start(caller_config(&options, targets[0].address))?;
-    let (flow, alternatives) = flows(&core, &uri, &targets)?;
+    let (flow, alternatives) =
+        flows(&core.net, &uri, &targets).map_err(|(to, error)| CallError::Route(to, error))?;
     let mut progress = Progress::new(options.progress);
     progress.calling(&options.uri);
     let plays = options.play.is_some();
@@ -224,19 +224,6 @@ fn hang_up(core: &mut Core, handle: CallHandle) {
     core.carry_out(now);
 }
 
-/// The paths to the places where the other side may be; the first one has to exist.
-fn flows(core: &Core, uri: &Uri, targets: &[Target]) -> Result<(Flow, Vec<Flow>), CallError> {
-    let host = uri.host.to_string();
-    let path = |target: &Target| {
-        core.net.note_name(target.address, &host);
-        core.net.flow_to(target.transport, target.address)
-    };
-    let (first, others) = (&targets[0], &targets[1..]);
-    let flow = path(first).map_err(|e| CallError::Route(first.address, e))?;
-    let alternatives = others.iter().filter_map(|target| path(target).ok());
-    Ok((flow, alternatives.collect()))
-}
-
 /// What would fail in the call is said before it.
 fn check_files(options: &CallOptions) -> Result<(), CallError> {
     if let Some(play) = &options.play {
@@ -266,6 +253,7 @@ fn caller_config(options: &CallOptions, remote: SocketAddr) -> Config {
     config.routes.clear();
     config.access.bans = None;
     config.builtin_routes = false;
+    config.http.connections = 0;
     config.media.dtls = options.dtls;
     config.media.srtp = if options.srtp || options.dtls {
         SrtpPolicy::Required

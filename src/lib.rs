@@ -17,6 +17,7 @@ pub mod sdp;
 pub mod sip;
 
 // L2: composition, sans-IO.
+pub mod api;
 pub mod app;
 pub mod call;
 pub mod dtls;
@@ -30,6 +31,7 @@ pub mod worker;
 pub mod caller;
 pub mod config;
 pub mod engine;
+pub mod http;
 pub mod net;
 pub mod server;
 pub mod store;

@@ -24,6 +24,12 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("bridge", 1, &[]),
     ("sdp", 1, &[]),
     ("sip", 1, &[]),
+    // Handlers work on the switch itself.
+    (
+        "api",
+        2,
+        &["app", "call", "endpoint", "leg", "room", "switch"],
+    ),
     ("app", 2, &[]),
     // A call turns what was negotiated into a leg's parameters, and tells a leg's statistics.
     ("call", 2, &["app", "leg"]),
@@ -41,11 +47,13 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("worker", 2, &["leg"]),
     // A caller is a server that dials; what it plays comes from the store.
     ("caller", 3, &["config", "net", "server", "store"]),
-    // TLS' settings are named by what carries them out.
-    ("config", 3, &["net"]),
+    // TLS' and HTTP's settings are named by what carries them out.
+    ("config", 3, &["http", "net"]),
     ("engine", 3, &["net", "store"]),
+    // TLS is that of SIP.
+    ("http", 3, &["net"]),
     ("net", 3, &[]),
-    ("server", 3, &["config", "engine", "net", "store"]),
+    ("server", 3, &["config", "engine", "http", "net", "store"]),
     // What is fetched from the web is kept in files.
     ("store", 3, &["net"]),
 ];

@@ -153,6 +153,28 @@ enum State {
     Ended,
 }
 
+/// How far a call is, for who looks at it from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not answered yet.
+    Setup,
+    /// Answered.
+    Up,
+    /// Hung up; its media closes.
+    Ending,
+}
+
+impl Phase {
+    /// One word for lists and events.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Phase::Setup => "setup",
+            Phase::Up => "up",
+            Phase::Ending => "ending",
+        }
+    }
+}
+
 /// What our requests in the dialog wait for.
 #[derive(Debug, Default)]
 struct Pending {
@@ -166,6 +188,8 @@ struct Pending {
 #[derive(Debug)]
 pub struct Call {
     handle: CallHandle,
+    /// We have placed it.
+    is_outgoing: bool,
     settings: Arc<Settings>,
     state: State,
     /// The path of the peer's last message.
@@ -227,6 +251,7 @@ impl Call {
     ) -> Call {
         Call {
             handle,
+            is_outgoing: false,
             srtp: settings.srtp,
             keys: None,
             settings,
@@ -274,6 +299,20 @@ impl Call {
         self.handle
     }
 
+    /// Whether we have placed it.
+    pub fn is_outgoing(&self) -> bool {
+        self.is_outgoing
+    }
+
+    /// How far it is.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Reserving { .. } | State::Proving { .. } | State::Calling { .. } => Phase::Setup,
+            State::Accepted { .. } | State::Established => Phase::Up,
+            State::Ending(_) | State::Ended => Phase::Ending,
+        }
+    }
+
     /// The Call-ID header.
     pub fn call_id(&self) -> &str {
         self.invite.headers.call_id().unwrap_or_default()
@@ -306,7 +345,7 @@ impl Call {
 
     /// The user part (or host) of who called: for names of recordings and for logs.
     pub fn remote_name(&self) -> String {
-        let header = if matches!(self.spec, AppSpec::Script(_)) {
+        let header = if self.is_outgoing {
             self.invite.headers.to()
         } else {
             self.invite.headers.from()
@@ -490,7 +529,7 @@ impl Call {
             .parsed_uri()
             .ok()
             .and_then(|u| u.user)
-            .filter(|_| !matches!(self.spec, AppSpec::Script(_)));
+            .filter(|_| !self.is_outgoing);
         let mut uri = Uri::new(
             user.as_deref(),
             Host::from(self.advertised()),

@@ -48,6 +48,7 @@ impl Call {
         let invite = Request::new(Method::Invite, &originate.uri);
         let identity = (invite, originate.local_tag);
         let mut call = Call::new(handle, settings, state, flow, originate.spec, identity, now);
+        call.is_outgoing = true;
         let host = crate::sip::uri::Host::from(call.advertised());
         let from = format!(
             "<sip:{}@{host}>;tag={}",

@@ -11,6 +11,7 @@ mod codecs;
 mod digits;
 mod error;
 pub mod fuzz;
+mod http;
 mod media;
 mod menus;
 mod print;
@@ -32,6 +33,7 @@ pub use apps::{AppConfig, PromptList, Reference};
 pub use auth::{Auth, Secret, UserConfig};
 pub use digits::Digits;
 pub use error::{ConfigError, Fault, Place, Problem};
+pub use http::{Http, HttpKey, HttpSecret};
 pub use media::{Conference, Media, Prompts, Recording};
 pub use menus::{ChoiceConfig, MenuConfig};
 pub use processing::Processing;
@@ -63,6 +65,8 @@ pub struct Config {
     pub access: Access,
     /// `[auth]`: who has to say who they are.
     pub auth: Auth,
+    /// `[http]`: the control API.
+    pub http: Http,
     /// `[media]`: RTP and the media threads.
     pub media: Media,
     /// `[recording]`: where recordings go and how long they get.
@@ -146,6 +150,7 @@ impl Config {
         self.limits.print(&mut out);
         self.access.print(&mut out);
         self.auth.print(&mut out);
+        self.http.print(&mut out);
         self.media.print(&mut out);
         self.recording.print(&mut out);
         self.prompts.print(&mut out);
@@ -223,7 +228,7 @@ impl Config {
     /// Finds what is wrong between the parts: names that lead to nothing.
     fn check(&self, root: &mut Table<'_, '_>) {
         let (menus, mailboxes) = (self.effective_menus(), self.effective_mailboxes());
-        transport::check(&self.sip, &self.certificates, root);
+        transport::check(&self.sip, &self.http, &self.certificates, root);
         menus::check(&self.menus, &menus, root);
         voicemail::check(&self.mailboxes, root);
         auth::check(self, root);
@@ -250,6 +255,7 @@ impl Config {
         let users = root.tables("user", UserConfig::read);
         let access = Access::read(root.section("access"));
         let auth = Auth::read(root.section("auth"), &users);
+        let http = Http::read(root.section("http"));
         let media = Media::read(root.section("media"));
         let recording = Recording::read(root.section("recording"));
         let prompts = Prompts::read(root.section("prompts"));
@@ -273,6 +279,7 @@ impl Config {
             limits,
             access,
             auth,
+            http,
             media,
             recording,
             prompts,

@@ -95,7 +95,7 @@ impl<'d> Reader<'d> {
         let line = line.unwrap_or_default().trim();
         // What was meant to be a PIN or a password is not shown.
         let lower = line.to_ascii_lowercase();
-        let secret = ["pin", "pass", "ha1"]
+        let secret = ["pin", "pass", "ha1", "secret"]
             .into_iter()
             .find(|key| lower.contains(key));
         let line = match secret {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use super::error::Fault;
+use super::http::Http;
 use super::print::Printer;
 use super::reader::{Table, text};
 use super::routes::network;
@@ -217,11 +218,16 @@ pub(super) fn listeners(
 }
 
 /// TLS needs something to show.
-pub(super) fn check(sip: &Sip, certificates: &[CertificateConfig], root: &mut Table<'_, '_>) {
+pub(super) fn check(
+    sip: &Sip,
+    http: &Http,
+    certificates: &[CertificateConfig],
+    root: &mut Table<'_, '_>,
+) {
     if !certificates.is_empty() {
         return;
     }
-    for place in &sip.secure {
+    for place in sip.secure.iter().chain(http.wants_certificate()) {
         let expected = "[[certificate]] with chain and key, which TLS needs".to_owned();
         root.report(place, Fault::Missing { expected });
     }

@@ -231,7 +231,7 @@ impl Drop for Registered {
 }
 
 /// The unit of the limit per source: an IPv6 host commonly has a whole /64 to itself.
-pub(super) fn source_of(address: IpAddr) -> IpAddr {
+pub fn source_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => {

@@ -18,3 +18,5 @@ mod tcp;
 pub mod tls;
 mod udp;
 mod ws;
+
+pub use connections::source_of;

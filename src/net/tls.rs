@@ -70,7 +70,7 @@ pub enum TlsError {
     },
     /// TLS listeners without a certificate.
     #[error(
-        "sip.tls and sip.wss need a certificate: name its files by [[certificate]] chain = \
+        "sip.tls, sip.wss and http.tls need a certificate: name its files by [[certificate]] chain = \
          \"...\" and key = \"...\""
     )]
     NoCertificate,
@@ -110,11 +110,13 @@ impl Tls {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = sides;
     }
 
-    pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
+    /// The server's side, where there is one.
+    pub fn acceptor(&self) -> Option<TlsAcceptor> {
         self.sides().server.map(TlsAcceptor::from)
     }
 
-    pub(super) fn connector(&self) -> Result<TlsConnector, TlsError> {
+    /// The client's side.
+    pub fn connector(&self) -> Result<TlsConnector, TlsError> {
         let sides = self.sides();
         if let Some(made) = sides.client.get() {
             return Ok(TlsConnector::from(Arc::clone(made)));
@@ -244,7 +246,7 @@ fn is_valid_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
 
 /// Whom a server's certificate has to name: the host that was called (RFC 5922 §7.1), or its
 /// address where no name is known.
-pub(super) fn server_name(name: Option<&str>, address: IpAddr) -> ServerName<'static> {
+pub fn server_name(name: Option<&str>, address: IpAddr) -> ServerName<'static> {
     name.and_then(|name| ServerName::try_from(name.to_owned()).ok())
         .unwrap_or_else(|| ServerName::from(address))
 }

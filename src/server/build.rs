@@ -48,7 +48,8 @@ pub(super) fn identity() -> Result<Identity, IdentityError> {
 
 /// The most calls: what was configured, and what descriptors and ports allow.
 pub(super) fn max_calls(config: &Config, descriptors: u64, port_pairs: usize) -> usize {
-    let taken = OTHER_DESCRIPTORS + config.limits.tcp_connections as u64;
+    let connections = config.limits.tcp_connections + config.http.connections;
+    let taken = OTHER_DESCRIPTORS + connections as u64;
     let by_descriptors = descriptors.saturating_sub(taken) / DESCRIPTORS_PER_CALL;
     let possible = port_pairs.min(by_descriptors as usize).max(1);
     config.limits.calls.map_or(possible, |n| n.min(possible))
@@ -208,7 +209,7 @@ pub(super) fn security(config: &Config) -> Result<Tls, TlsError> {
         ca: config.tls.ca.clone(),
         only_1_3: config.tls.only_1_3,
     };
-    let serves = !(config.sip.tls.is_empty() && config.sip.wss.is_empty());
+    let serves = !(config.sip.tls.is_empty() && config.sip.wss.is_empty()) || config.http.tls;
     Tls::load(&settings, serves)
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::announcements::Announcements;
+use super::api::Programs;
 use super::apps::{self, BuildError};
 use super::build;
 use super::control::{self, Asked, Control};
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::dtls::IdentityError;
 use crate::endpoint::{self, Scope};
 use crate::engine::{self, Bell, Engine, RealTime, Sending};
+use crate::http::HttpError;
 use crate::leg::Leg;
 use crate::net::media::{PortPool, SocketPair};
 use crate::net::sip::{Net, NetError, NetEvent};
@@ -54,6 +56,9 @@ pub enum StartError {
     /// A route.
     #[error(transparent)]
     Routes(#[from] BuildError),
+    /// HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The voicemail directory.
     #[error("voicemail.directory: {0}")]
     Voicemail(#[from] StoreError),
@@ -93,6 +98,7 @@ pub struct Core {
     /// Questions of the command line; without a control socket none come.
     pub(super) questions: Option<mpsc::Receiver<Asked>>,
     control: Option<Control>,
+    pub(super) programs: Programs,
     pub(super) engine: Engine,
     pub(super) ear: Ear,
     pool: PortPool,
@@ -161,6 +167,7 @@ impl Core {
             done,
             questions: None,
             control: None,
+            programs: Programs::new(&config),
             engine,
             ear,
             pool,
@@ -298,13 +305,19 @@ impl Core {
                         self.net.ban(ban.source, ban.until);
                     }
                     super::log::banned(&ban);
+                    self.programs.api.state.counters.banned(ban.reason.word());
                 }
                 Output::Event(event) => {
                     super::log::event(&event);
+                    self.programs.api.on_event(&event, &self.switch, now);
+                    if let Event::Stats { call, stats } = &event {
+                        self.answer_waiting(Some((*call, stats)), now);
+                    }
                     self.events.push(event);
                 }
             }
         }
+        self.publish();
     }
 
     fn reserve(&mut self, call: CallHandle, address: IpAddr, now: Instant) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
+use super::api::Placing;
 use super::core::Core;
 use super::reload::{ReloadError, Reloaded};
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem};
@@ -16,6 +17,7 @@ use crate::call::CallHandle;
 use crate::config::Config;
 use crate::leg::player::Play;
 use crate::leg::tap::{Tap, TapSettings};
+use crate::net::resolve::Target;
 use crate::net::sys;
 use crate::store::layout;
 use crate::store::prompts::Prompts;
@@ -31,6 +33,7 @@ pub(super) enum Done {
     Mailbox(CallHandle, u64, Happened),
     MessageLeft(CallHandle, u64, MessageOutcome),
     Located(CallHandle, Option<Vec<PlayItem>>),
+    Callee(Box<Placing>, Result<Vec<Target>, String>),
 }
 
 /// A play that is being loaded.
@@ -89,6 +92,10 @@ impl Core {
                 outcome,
             },
             Done::Located(call, items) => Input::Located { call, items },
+            Done::Callee(placing, targets) => {
+                self.place_call(*placing, targets, now);
+                return;
+            }
         };
         self.switch.handle(input, now);
         self.carry_out(now);

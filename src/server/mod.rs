@@ -5,6 +5,7 @@
 //! for a disk or a peer.
 
 mod announcements;
+mod api;
 mod apps;
 mod banner;
 mod build;
@@ -18,6 +19,7 @@ mod reload;
 mod run;
 mod statistics;
 
+pub use api::flows;
 pub use apps::{BuildError, check, routes};
 pub use banner::banner;
 pub use core::{Core, StartError, Started};

@@ -58,6 +58,7 @@ impl Core {
                 }
             }
             Some(asked) = next(&mut self.questions) => self.on_asked(asked, Instant::now()),
+            coming = self.programs.next() => self.on_http(coming, Instant::now()),
             Some(done) = self.done_rx.recv() => self.on_done(done, Instant::now()),
             () = self.ear.heard() => {}
             () = tokio::time::sleep_until(wake.into()) => {}
@@ -67,6 +68,7 @@ impl Core {
             self.handle_timeout(now);
         }
         self.poll_media(now);
+        self.answer_waiting(None, now);
         let load = self.switch.calls() + self.switch.transactions();
         if self.memory.look(load, now) {
             self.switch.shrink();
@@ -111,6 +113,7 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
     let shutdown = config.server.shutdown;
     let mut core = Core::start(config.clone())?;
     core.open_control();
+    core.open_http()?;
     print!("{}", banner(&config, core.started()));
     println!("ready");
     let began = Instant::now();
@@ -149,6 +152,7 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
 /// second signal cuts the time short.
 async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
     core.switch.stop_accepting();
+    core.drain_http();
     core.close_control();
     info!(
         calls = core.switch.calls(),
@@ -178,5 +182,6 @@ async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
             };
         core.finish(deadline).await;
     }
+    core.close_http().await;
     core.close_recordings();
 }

@@ -88,11 +88,25 @@ impl Switch {
         }
     }
 
+    /// Has the figures of a call's media told once. Whether there is media.
+    pub fn ask_stats(&mut self, call: CallHandle) -> bool {
+        let Some(entry) = self.calls.get_mut(&call) else {
+            return false;
+        };
+        entry.asked = true;
+        self.media(call, |leg| Command::WatchStats(leg, Some(Box::default())))
+    }
+
     fn stats_told(&mut self, call: CallHandle, stats: Box<LegStats>) {
-        let watched = self.calls.get(&call).is_some_and(|entry| entry.watched);
+        let Some(entry) = self.calls.get_mut(&call) else {
+            return;
+        };
+        let (watched, asked) = (entry.watched, std::mem::take(&mut entry.asked));
         if watched {
             // Room for the next ones.
             self.media(call, |leg| Command::WatchStats(leg, Some(Box::default())));
+        }
+        if watched || asked {
             self.outputs
                 .push_back(Output::Event(Event::Stats { call, stats }));
         }

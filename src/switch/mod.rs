@@ -7,6 +7,7 @@ mod act;
 mod dtls;
 mod execute;
 pub mod fuzz;
+mod inspect;
 mod invites;
 mod login;
 mod mail;
@@ -17,6 +18,7 @@ mod requests;
 mod rooms;
 pub mod routes;
 
+pub use inspect::CallView;
 pub use login::Demand;
 pub use message::{Event, Input, MailboxRequest, Output, RecordTarget, Summary};
 pub use routes::Routes;
@@ -133,8 +135,9 @@ struct Entry {
     /// The files of the last play, for the event where one breaks off.
     playing: Vec<PathBuf>,
     party: String,
-    /// Somebody wants the media's figures while it runs.
+    /// Somebody wants the media's figures while it runs; once.
     watched: bool,
+    asked: bool,
 }
 
 /// The whole signalling side.
@@ -437,6 +440,7 @@ impl Switch {
             message: None,
             playing: Vec::new(),
             watched: false,
+            asked: false,
             party,
         };
         self.calls.insert(handle, entry);

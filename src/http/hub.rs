@@ -1,0 +1,217 @@
+//! Hands events to their readers. Each has a queue with a bound; whose queue is full is cut off.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::count;
+use crate::api::{Published, Subscription};
+
+/// Events that a reader may leave unread.
+pub(super) const MAX_EVENTS: usize = 1_024;
+/// Bytes that it may.
+pub(super) const MAX_BYTES: usize = 1 << 20;
+
+/// Why a reader ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It goes on.
+    Not,
+    /// It has left too much unread.
+    Slow,
+    /// We could not keep up.
+    Overrun,
+    /// The server ends.
+    Stop,
+}
+
+/// All readers.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    readers: Mutex<Readers>,
+    dropped: AtomicU64,
+    events: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Readers {
+    next: u64,
+    closed: bool,
+    all: Vec<Reader>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    number: u64,
+    topics: Vec<String>,
+    queue: mpsc::Sender<Utf8Bytes>,
+    unread: Arc<AtomicUsize>,
+    end: watch::Sender<End>,
+}
+
+/// A reader's own side.
+#[derive(Debug)]
+pub(super) struct Queue {
+    number: u64,
+    events: mpsc::Receiver<Utf8Bytes>,
+    unread: Arc<AtomicUsize>,
+    pub(super) end: watch::Receiver<End>,
+}
+
+impl Queue {
+    /// The next event; none: there will be no more.
+    pub(super) async fn next(&mut self) -> Option<Utf8Bytes> {
+        let event = self.events.recv().await?;
+        self.unread.fetch_sub(event.len(), Ordering::Relaxed);
+        Some(event)
+    }
+
+    /// One that is there already.
+    pub(super) fn ready(&mut self) -> Option<Utf8Bytes> {
+        let event = self.events.try_recv().ok()?;
+        self.unread.fetch_sub(event.len(), Ordering::Relaxed);
+        Some(event)
+    }
+}
+
+impl Hub {
+    fn lock(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more reader.
+    pub(super) fn enter(&self, subscription: &Subscription) -> Queue {
+        let mut readers = self.lock();
+        let (queue, events) = mpsc::channel(MAX_EVENTS);
+        let end = if readers.closed { End::Stop } else { End::Not };
+        let (end, ending) = watch::channel(end);
+        let unread = Arc::new(AtomicUsize::new(0));
+        readers.next += 1;
+        let number = readers.next;
+        readers.all.push(Reader {
+            number,
+            topics: subscription.topics.clone(),
+            queue,
+            unread: Arc::clone(&unread),
+            end,
+        });
+        Queue {
+            number,
+            events,
+            unread,
+            end: ending,
+        }
+    }
+
+    /// A reader has gone.
+    pub(super) fn leave(&self, queue: &Queue) {
+        self.lock()
+            .all
+            .retain(|reader| reader.number != queue.number);
+    }
+
+    /// Hands out events. The bytes of one are shared by all.
+    pub(super) fn publish(&self, bunch: Vec<Published>) {
+        let mut readers = self.lock();
+        for Published { topic, text } in bunch {
+            let text = Utf8Bytes::from(text);
+            readers.all.retain(|reader| {
+                if !reader.topics.iter().any(|t| *t == topic) {
+                    return true;
+                }
+                let before = reader.unread.fetch_add(text.len(), Ordering::Relaxed);
+                let fits = before + text.len() <= MAX_BYTES;
+                if fits && reader.queue.try_send(text.clone()).is_ok() {
+                    count(&self.events);
+                    return true;
+                }
+                count(&self.dropped);
+                let _ = reader.end.send(End::Slow);
+                false
+            });
+        }
+    }
+
+    /// Events were lost: whoever reads is to know.
+    pub(super) fn overrun(&self) {
+        self.end(End::Overrun);
+    }
+
+    /// The server ends.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.end(End::Stop);
+    }
+
+    fn end(&self, end: End) {
+        for reader in self.lock().all.drain(..) {
+            let _ = reader.end.send(end);
+        }
+    }
+
+    /// Readers, those that were cut off, events that were handed out.
+    pub(super) fn stats(&self) -> (u64, u64, u64) {
+        let readers = self.lock().all.len() as u64;
+        let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        (readers, load(&self.dropped), load(&self.events))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published(text: &str) -> Vec<Published> {
+        vec![Published {
+            topic: "a".into(),
+            text: text.to_owned(),
+        }]
+    }
+
+    fn subscription() -> Subscription {
+        Subscription {
+            topics: vec!["a".to_owned()],
+            key: None,
+        }
+    }
+
+    #[test]
+    fn who_does_not_read_is_cut_off_and_others_go_on() {
+        let hub = Hub::default();
+        let slow = hub.enter(&subscription());
+        let mut quick = hub.enter(&subscription());
+        for _ in 0..=MAX_EVENTS {
+            hub.publish(published("{}"));
+            assert!(quick.ready().is_some());
+        }
+        assert_eq!(*slow.end.borrow(), End::Slow);
+        assert_eq!(*quick.end.borrow(), End::Not);
+        assert_eq!(hub.stats(), (1, 1, 2 * MAX_EVENTS as u64 + 1));
+        hub.leave(&slow);
+        hub.leave(&quick);
+        assert_eq!(hub.stats().0, 0);
+    }
+
+    #[test]
+    fn bytes_are_bounded_too_and_topics_kept_apart() {
+        let hub = Hub::default();
+        let reader = hub.enter(&subscription());
+        let mut other = hub.enter(&Subscription {
+            topics: vec!["b".to_owned()],
+            key: None,
+        });
+        let large = "x".repeat(MAX_BYTES / 4);
+        for _ in 0..4 {
+            hub.publish(published(&large));
+            assert_eq!(*reader.end.borrow(), End::Not);
+        }
+        hub.publish(published("{}"));
+        assert_eq!(*reader.end.borrow(), End::Slow);
+        assert!(other.ready().is_none());
+        hub.close();
+        assert_eq!(*other.end.borrow(), End::Stop);
+        assert_eq!(*hub.enter(&subscription()).end.borrow(), End::Stop);
+    }
+}

@@ -1,0 +1,367 @@
+//! The control API's requests and events, as the core carries them out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::core::{Core, StartError};
+use super::files::Done;
+use crate::api::metrics::Writer;
+use crate::api::{self, Api, Clock, Edge, FiguresThen, Operation, Place, Problem, Reply, Request};
+use crate::call::CallHandle;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::http::auth::{Key, Keys};
+use crate::http::{self, Ask, Http, HttpError, Inbox, Outcome};
+use crate::leg::LegStats;
+use crate::net::resolve::{Resolver, Target};
+use crate::net::sip::Net;
+use crate::sip::transport::Flow;
+use crate::sip::uri::Uri;
+use crate::store::prompts::Prompts;
+use crate::switch::Switch;
+
+/// How long a media thread may take to tell a call's figures; then the answer goes without.
+const FIGURES: Duration = Duration::from_millis(1_500);
+/// Requests that wait for figures; further ones go without.
+const MAX_WAITING: usize = 256;
+
+/// A request that waits for a call's figures.
+pub(super) struct Waiting {
+    call: CallHandle,
+    then: FiguresThen,
+    pending: Pending,
+    until: Instant,
+}
+
+/// A request whose answer takes longer.
+pub(super) struct Pending {
+    operation: &'static Operation,
+    request: Request,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// A call to be placed, once it is known where.
+pub(super) struct Placing {
+    place: Place,
+    pending: Pending,
+}
+
+/// What the core knows and the API does not.
+struct Outside<'a> {
+    engine: &'a Engine,
+    prompts: &'a Prompts,
+    is_draining: bool,
+}
+
+impl Edge for Outside<'_> {
+    fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    fn media_alive(&self) -> bool {
+        self.engine.is_alive()
+    }
+
+    fn has_prompt(&self, name: &str) -> bool {
+        self.prompts.get(name).is_some()
+    }
+
+    fn metrics(&self, _out: &mut Writer) {}
+}
+
+/// The API as the core has it.
+pub(super) struct Programs {
+    pub api: Api,
+    http: Option<Http>,
+    inbox: Option<Inbox>,
+    waiting: Vec<Waiting>,
+    resolver: Option<Resolver>,
+    is_draining: bool,
+}
+
+impl Programs {
+    pub fn new(config: &Config) -> Self {
+        let now = Instant::now();
+        let settings = api::Settings {
+            max_members: config.conference.max_members,
+            lone_prompt: config.conference.lone_prompt,
+        };
+        Self {
+            api: Api::new(settings, Clock::new(now, SystemTime::now()), now),
+            http: None,
+            inbox: None,
+            waiting: Vec::new(),
+            resolver: None,
+            is_draining: false,
+        }
+    }
+
+    /// What comes next; without HTTP nothing does.
+    pub async fn next(&mut self) -> Coming {
+        let Some(inbox) = &mut self.inbox else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            Some(ask) = inbox.asked.recv() => Coming::Asked(Box::new(ask)),
+            Some(left) = inbox.left.recv() => Coming::Left(left),
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// What HTTP tells.
+pub(super) enum Coming {
+    Asked(Box<Ask>),
+    Left(api::Subscription),
+}
+
+impl Core {
+    /// Listens for HTTP, if that is wanted. Without being told where, the server does without it
+    /// where it cannot be had.
+    pub(super) fn open_http(&mut self) -> Result<(), StartError> {
+        let config = &self.config.http;
+        if config.listen.is_empty() {
+            return Ok(());
+        }
+        let settings = self.http_settings();
+        match Http::start(settings) {
+            Ok((http, inbox)) => {
+                self.programs.http = Some(http);
+                self.programs.inbox = Some(inbox);
+                Ok(())
+            }
+            Err(error @ HttpError::Listen(..)) if !config.is_configured => {
+                warn!(%error, "no control API (nothing is said in http.listen)");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where HTTP listens.
+    pub fn http_listening(&self) -> &[std::net::SocketAddr] {
+        let http = self.programs.http.as_ref();
+        http.map_or(&[], Http::listening)
+    }
+
+    fn http_settings(&self) -> http::Settings {
+        let config = &self.config.http;
+        let keys = config.keys.iter().map(|key| Key {
+            name: key.name.as_str().into(),
+            scope: key.scope,
+            hash: key.hash(),
+        });
+        http::Settings {
+            listen: config.listen.clone(),
+            security: config.tls.then(|| self.security.clone()),
+            keys: Keys(keys.collect()),
+            monitoring: config.monitoring,
+            cors_origins: config.cors_origins.clone(),
+            max_body: config.max_body,
+            header_time: config.header_time,
+            request_time: config.request_time,
+            connections: config.connections,
+            connections_per_address: config.connections_per_address,
+            requests_per_second: config.requests_per_second,
+        }
+    }
+
+    /// `/ready` says no from now on.
+    pub(super) fn drain_http(&mut self) {
+        self.programs.is_draining = true;
+    }
+
+    /// Ends HTTP: what is under way is answered, readers of events are told.
+    pub(super) async fn close_http(&mut self) {
+        self.programs.inbox = None;
+        self.programs.waiting.clear();
+        if let Some(mut http) = self.programs.http.take() {
+            http.stop().await;
+        }
+    }
+
+    /// The API, what it works on, and what it does not know.
+    fn parts(&mut self) -> (&mut Api, &mut Switch, Outside<'_>) {
+        let outside = Outside {
+            engine: &self.engine,
+            prompts: &self.prompts,
+            is_draining: self.programs.is_draining,
+        };
+        (&mut self.programs.api, &mut self.switch, outside)
+    }
+
+    /// Something came by HTTP.
+    pub(super) fn on_http(&mut self, coming: Coming, now: Instant) {
+        match coming {
+            Coming::Left(subscription) => self.programs.api.left(&subscription),
+            Coming::Asked(ask) => {
+                let Ask {
+                    operation,
+                    request,
+                    answer,
+                } = *ask;
+                let (api, switch, outside) = self.parts();
+                let reply = api.handle(operation, &request, switch, &outside, now);
+                let pending = Pending {
+                    operation,
+                    request,
+                    answer,
+                };
+                self.reply(reply, pending, now);
+                self.carry_out(now);
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: Reply, pending: Pending, now: Instant) {
+        let outcome = match reply {
+            Reply::Now(response) => Outcome::Response(response),
+            Reply::Job(job) => Outcome::Job(job),
+            Reply::Subscribe(subscription) => {
+                let reader = Outcome::Reader(subscription);
+                // Who is gone before its answer never becomes a reader.
+                if let Err(Outcome::Reader(subscription)) = pending.answer.send(reader) {
+                    self.programs.api.left(&subscription);
+                }
+                return;
+            }
+            Reply::Place(place) => {
+                self.locate_callee(*place, pending);
+                return;
+            }
+            Reply::Figures(call, then) => {
+                let is_full = self.programs.waiting.len() >= MAX_WAITING;
+                if is_full || !self.switch.ask_stats(call) {
+                    self.figures_told(None, (then, pending), now);
+                    return;
+                }
+                self.programs.waiting.push(Waiting {
+                    call,
+                    then,
+                    pending,
+                    until: now + FIGURES,
+                });
+                return;
+            }
+        };
+        // Who asked may be gone.
+        let _ = pending.answer.send(outcome);
+    }
+
+    fn figures_told(
+        &mut self,
+        figures: Option<&LegStats>,
+        (then, pending): (FiguresThen, Pending),
+        now: Instant,
+    ) {
+        let (api, switch, outside) = self.parts();
+        let (operation, request) = (pending.operation, &pending.request);
+        let response = api.resume(operation, request, (switch, &outside), now, |context| {
+            then(figures, context)
+        });
+        let _ = pending.answer.send(Outcome::Response(response));
+    }
+
+    /// Answers who waits for figures, where they have come, or will not.
+    pub(super) fn answer_waiting(&mut self, told: Option<(CallHandle, &LegStats)>, now: Instant) {
+        let mut i = 0;
+        while i < self.programs.waiting.len() {
+            let waiting = &self.programs.waiting[i];
+            let figures = told.filter(|(call, _)| *call == waiting.call);
+            if figures.is_none() && waiting.until > now {
+                i += 1;
+                continue;
+            }
+            let waiting = self.programs.waiting.swap_remove(i);
+            let figures = figures.map(|(_, figures)| figures);
+            let parts = (waiting.then, waiting.pending);
+            self.figures_told(figures, parts, now);
+        }
+    }
+
+    /// Finds out where the called party is, which asks name servers.
+    fn locate_callee(&mut self, place: Place, pending: Pending) {
+        let resolver = self
+            .programs
+            .resolver
+            .get_or_insert_with(|| Resolver::new(&self.config.sip.dns_servers));
+        let (resolver, done) = (resolver.clone(), self.done.clone());
+        tokio::spawn(async move {
+            let mut rng = StdRng::from_os_rng();
+            let targets = resolver.targets(&place.uri, &mut rng).await;
+            let targets = targets.map_err(|error| error.to_string());
+            let placing = Box::new(Placing { place, pending });
+            // Refused only when the core is gone.
+            let _ = done.send(Done::Callee(placing, targets));
+        });
+    }
+
+    /// It is known where the called party is, or why not.
+    pub(super) fn place_call(
+        &mut self,
+        placing: Placing,
+        targets: Result<Vec<Target>, String>,
+        now: Instant,
+    ) {
+        let Placing { place, pending } = placing;
+        let is_full = self.switch.is_full();
+        let flows = targets.and_then(|targets| {
+            let flows = flows(&self.net, &place.uri, &targets);
+            flows.map_err(|(address, error)| format!("no route to {address}: {error}"))
+        });
+        let placed = match flows {
+            _ if is_full => Err(Problem::later(503, "as many calls as there may be", 5)),
+            Err(why) => Err(Problem::new(502, why)),
+            Ok((flow, alternatives)) => {
+                let uri = place.uri.to_string();
+                let switch = &mut self.switch;
+                let handle = switch.originate(uri, place.from, flow, alternatives, place.spec, now);
+                if let Some(login) = place.login {
+                    switch.set_login(handle, Arc::new(login));
+                }
+                Ok(handle)
+            }
+        };
+        // What follows from the placing comes first: events tell of the call before the answer does.
+        self.carry_out(now);
+        let (api, switch, outside) = self.parts();
+        let (operation, request) = (pending.operation, &pending.request);
+        let response = api.resume(operation, request, (switch, &outside), now, |context| {
+            (place.then)(placed, context)
+        });
+        let _ = pending.answer.send(Outcome::Response(response));
+        self.carry_out(now);
+    }
+
+    /// Hands what there is to tell to the readers.
+    pub(super) fn publish(&mut self) {
+        let published = self.programs.api.take_published();
+        if let Some(http) = &self.programs.http {
+            http.publish(published);
+        }
+    }
+}
+
+/// The paths to the places where a called party may be; the first one has to exist.
+pub fn flows(
+    net: &Net,
+    uri: &Uri,
+    targets: &[Target],
+) -> Result<(Flow, Vec<Flow>), (SocketAddr, io::Error)> {
+    let host = uri.host.to_string();
+    let path = |target: &Target| {
+        net.note_name(target.address, &host);
+        net.flow_to(target.transport, target.address)
+    };
+    let (first, others) = (&targets[0], &targets[1..]);
+    let flow = path(first).map_err(|error| (first.address, error))?;
+    let alternatives = others.iter().filter_map(|target| path(target).ok());
+    Ok((flow, alternatives.collect()))
+}
