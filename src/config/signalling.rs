@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::Place;
 use super::print::{Printer, seconds};
 use super::reader::{Table, text};
-use super::transport::{addresses, listeners};
+use super::transport::{addresses, listeners, origins};
 
 /// `[server]`: logs and shutdown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Sip {
     pub ws: Vec<SocketAddr>,
     /// Where to listen for SIP over WebSocket with TLS.
     pub wss: Vec<SocketAddr>,
+    /// Web pages that may use WebSocket; empty: all.
+    pub ws_origins: Vec<String>,
     /// Where the listeners stand that need a certificate.
     pub(super) secure: Vec<Place>,
     /// The addresses that Contact, Via and SDP state, one of a family; none: that of the route
@@ -183,6 +185,7 @@ impl Sip {
             let expected = "at least one address in sip.udp, tcp, tls, ws or wss";
             table.refuse("tcp", value, expected);
         }
+        let ws_origins = origins(&mut table);
         let mut secure = Vec::new();
         for (key, listeners) in [("tls", &tls), ("wss", &wss)] {
             if let Some(value) = table.find(key)
@@ -232,6 +235,7 @@ impl Sip {
             tls,
             ws,
             wss,
+            ws_origins,
             secure,
             external_address,
             dns_servers,
@@ -270,6 +274,12 @@ impl Sip {
             "wss",
             &self.wss,
             "Where to listen for SIP over WebSocket with TLS; it needs a [[certificate]].",
+        );
+        out.list(
+            "ws_origins",
+            &self.ws_origins,
+            "Web pages that may use WebSocket, by their Origin; others get 403, and who is no browser\n\
+             names none. Empty: all.",
         );
         out.list(
             "external_address",

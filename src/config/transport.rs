@@ -217,6 +217,31 @@ pub(super) fn listeners(
     )
 }
 
+/// Web pages, as browsers write their origin (RFC 6454 §6.2): in lower case, without a default port.
+pub(super) fn origins(table: &mut Table<'_, '_>) -> Vec<String> {
+    table.list(
+        "ws_origins",
+        Vec::new(),
+        "an origin as browsers write it, such as \"https://phone.example\" or \
+         \"http://192.0.2.1:8080\": no path, no default port",
+        |text| {
+            let origin = text.to_ascii_lowercase();
+            let (scheme, host) = origin.split_once("://")?;
+            let default_port = match scheme {
+                "https" => ":443",
+                "http" => ":80",
+                _ => return None,
+            };
+            let good = !host.is_empty()
+                && !host.ends_with(default_port)
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
+            good.then_some(origin)
+        },
+    )
+}
+
 /// TLS needs something to show.
 pub(super) fn check(
     sip: &Sip,

@@ -47,6 +47,8 @@ pub struct Settings {
     pub ws: Vec<SocketAddr>,
     /// Listeners of WebSocket over TLS.
     pub wss: Vec<SocketAddr>,
+    /// Origins of web pages that may use WebSocket, in lower case; empty: all.
+    pub ws_origins: Vec<String>,
     /// What TLS stands on; without it there is none.
     pub security: Option<Arc<Tls>>,
     /// The longest message that is read, bytes; a longer one gets 513.
@@ -77,6 +79,7 @@ impl Default for Settings {
             tls: Vec::new(),
             ws: Vec::new(),
             wss: Vec::new(),
+            ws_origins: Vec::new(),
             security: None,
             max_message: 65_535,
             tcp_connections: 4096,

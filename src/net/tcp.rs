@@ -131,13 +131,15 @@ async fn welcome(stream: TcpStream, opened: Opened, flow: Flow, shared: Arc<Shar
         }
         Transport::Ws => {
             // Boxed, as below: large, and not for each TCP connection to have room for.
-            let shaking = Box::pin(async { ws::accept(stream).await.ok() });
+            let shaking = Box::pin(ws::accept(stream, &shared.settings.ws_origins));
             if let Some((stream, opened)) = greet(shaking, opened, &shared).await {
                 Box::pin(ws::serve(stream, opened, flow, shared)).await;
             }
         }
         Transport::Wss => {
-            let shaking = Box::pin(async { ws::accept(shake(stream, &shared).await?).await.ok() });
+            let shaking = Box::pin(async {
+                ws::accept(shake(stream, &shared).await?, &shared.settings.ws_origins).await
+            });
             if let Some((stream, opened)) = greet(shaking, opened, &shared).await {
                 Box::pin(ws::serve(stream, opened, flow, shared)).await;
             }

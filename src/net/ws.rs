@@ -41,8 +41,9 @@ pub(super) struct Socket<S> {
     read: Arc<AtomicU64>,
 }
 
-/// The server's half of the handshake; refused where the peer does not name the subprotocol.
-pub(super) async fn accept<S>(stream: S) -> Result<Socket<S>, Error>
+/// The server's half of the handshake; refused where the peer does not name the subprotocol, or is a
+/// web page that is not among `origins` (if there are any).
+pub(super) async fn accept<S>(stream: S, origins: &[String]) -> Option<Socket<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -51,8 +52,9 @@ where
         stream,
         read: Arc::clone(&read),
     };
-    let stream = accept_hdr_async_with_config(counted, Subprotocol, Some(limits())).await?;
-    Ok(Socket { stream, read })
+    let terms = Terms { origins };
+    let shaken = accept_hdr_async_with_config(counted, terms, Some(limits())).await;
+    shaken.ok().map(|stream| Socket { stream, read })
 }
 
 /// What a peer may make us hold.
@@ -65,10 +67,32 @@ pub fn limits() -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE))
 }
 
-struct Subprotocol;
+/// What a handshake has to bring.
+struct Terms<'a> {
+    origins: &'a [String],
+}
 
-impl Callback for Subprotocol {
+impl Terms<'_> {
+    /// Browsers alone name an origin, and cannot be made to name another's (RFC 6455 §10.2).
+    fn admit(&self, request: &Request) -> bool {
+        let named = request.headers().get_all(header::ORIGIN);
+        self.origins.is_empty()
+            || named.iter().all(|value| {
+                let listed =
+                    |origin: &String| value.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
+                self.origins.iter().any(listed)
+            })
+    }
+}
+
+impl Callback for Terms<'_> {
     fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
+        if !self.admit(request) {
+            return Err(refusal(
+                StatusCode::FORBIDDEN,
+                "This page may not use SIP here: its Origin is not among sip.ws_origins",
+            ));
+        }
         let mut named = request
             .headers()
             .get_all(header::SEC_WEBSOCKET_PROTOCOL)
@@ -83,11 +107,17 @@ impl Callback for Subprotocol {
                 .insert(header::SEC_WEBSOCKET_PROTOCOL, value);
             return Ok(response);
         }
-        let why = "This is SIP over WebSocket (RFC 7118): Sec-WebSocket-Protocol has to name sip";
-        let mut refusal = ErrorResponse::new(Some(why.to_owned()));
-        *refusal.status_mut() = StatusCode::BAD_REQUEST;
-        Err(refusal)
+        Err(refusal(
+            StatusCode::BAD_REQUEST,
+            "This is SIP over WebSocket (RFC 7118): Sec-WebSocket-Protocol has to name sip",
+        ))
     }
+}
+
+fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(why.to_owned()));
+    *refusal.status_mut() = status;
+    refusal
 }
 
 /// A connection's life after its handshake.

@@ -220,6 +220,7 @@ pub(super) fn net_settings(config: &Config, security: Arc<Tls>) -> net::sip::Set
         tls: config.sip.tls.clone(),
         ws: config.sip.ws.clone(),
         wss: config.sip.wss.clone(),
+        ws_origins: config.sip.ws_origins.clone(),
         security: Some(security),
         keep_alive: config.sip.keep_alive,
         max_message: config.limits.message_bytes,

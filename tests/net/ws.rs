@@ -70,16 +70,21 @@ impl Server {
     }
 }
 
-async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
+type Shaken<S> = Result<WebSocketStream<S>, Box<dyn std::error::Error>>;
+
+async fn shake<S: AsyncRead + AsyncWrite + Unpin>(stream: S, protocol: Option<&str>) -> Shaken<S> {
+    let named = protocol.map(|protocol| ("Sec-WebSocket-Protocol", protocol));
+    shake_with(stream, named.as_slice()).await
+}
+
+async fn shake_with<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    protocol: Option<&str>,
-) -> Result<WebSocketStream<S>, Box<dyn std::error::Error>> {
+    headers: &[(&'static str, &str)],
+) -> Shaken<S> {
     let mut request = "ws://127.0.0.1/".into_client_request()?;
-    if let Some(protocol) = protocol {
-        let value = HeaderValue::from_str(protocol)?;
-        request
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", value);
+    for &(name, value) in headers {
+        let value = HeaderValue::from_str(value)?;
+        request.headers_mut().append(name, value);
     }
     let (socket, response) = timeout(LONG, client_async(request, stream)).await??;
     assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "sip");
@@ -142,6 +147,37 @@ async fn the_subprotocol_has_to_be_named() {
         }
     }
     assert_eq!(server.net.stats().handshakes_failed, 2);
+}
+
+/// A web page anywhere must not speak for the address of who looks at it.
+#[tokio::test]
+async fn a_page_of_another_origin_is_refused() {
+    let named = ["https://phone.example".to_owned()];
+    for (origins, origin, welcome) in [
+        (&[][..], Some("https://evil.example"), true),
+        (&named, None, true),
+        (&named, Some("https://phone.example"), true),
+        (&named, Some("https://Phone.Example"), true),
+        (&named, Some("http://phone.example"), false),
+        (&named, Some("https://phone.example:8443"), false),
+        (&named, Some("https://phone.example.evil.example"), false),
+        (&named, Some("https://evil.example"), false),
+        (&named, Some("null"), false),
+    ] {
+        let server = Server::start(Settings {
+            ws_origins: origins.to_vec(),
+            ..Settings::default()
+        });
+        let stream = TcpStream::connect(server.here).await.unwrap();
+        let mut headers = vec![("Sec-WebSocket-Protocol", "sip")];
+        headers.extend(origin.map(|origin| ("Origin", origin)));
+        let shaken = shake_with(stream, &headers).await;
+        assert_eq!(shaken.is_ok(), welcome, "{origin:?}");
+        if let Err(error) = shaken {
+            assert!(error.to_string().contains("403"), "{error}");
+            assert_eq!(server.net.stats().handshakes_failed, 1);
+        }
+    }
 }
 
 #[tokio::test]
