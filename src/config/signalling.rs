@@ -91,6 +91,10 @@ pub struct Limits {
     pub tcp_connections: usize,
     /// The most TCP connections from one address.
     pub tcp_connections_per_address: usize,
+    /// The most handshakes of TLS and WebSocket at a time.
+    pub handshakes: usize,
+    /// The most that one address may begin in a second.
+    pub handshakes_per_second_per_source: u32,
     /// How long a peer may take to send a whole message over TCP.
     pub message_time: Duration,
 }
@@ -355,6 +359,12 @@ impl Limits {
                 100,
                 1..=1_000_000,
             ),
+            handshakes: table.number("handshakes", 500, 1..=1_000_000),
+            handshakes_per_second_per_source: table.number(
+                "handshakes_per_second_per_source",
+                50,
+                1..=1_000_000,
+            ),
             message_time: Duration::from_secs(table.number("message_seconds", 10, 1..=3_600)),
         };
         table.finish();
@@ -397,6 +407,16 @@ impl Limits {
             "tcp_connections_per_address",
             to_i64(self.tcp_connections_per_address),
             "The most of them from one address.",
+        );
+        out.key(
+            "handshakes",
+            to_i64(self.handshakes),
+            "The most handshakes of TLS and WebSocket at a time; half of them from one address that is not trusted.",
+        );
+        out.key(
+            "handshakes_per_second_per_source",
+            i64::from(self.handshakes_per_second_per_source),
+            "The most handshakes that one address begins in a second; what is more is closed at once.",
         );
         out.key(
             "message_seconds",

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::admission::subscriber;
+use crate::sip::source::subscriber;
 
 /// What a source is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

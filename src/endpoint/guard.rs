@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::admission::Recent;
 use super::bans::{Ban, BanSettings, Meters, Offence, Scope};
 use super::validate::Refusal;
 use super::{Endpoint, Output, ServerId};
 use crate::sip::auth::{self, Authenticator, Users, Verdict};
 use crate::sip::header::Name;
 use crate::sip::message::Request;
+use crate::sip::source::Recent;
 use crate::sip::transport::Flow;
 
 /// How often a banned UDP source that may have been forged gets a request through.

@@ -5,7 +5,6 @@
 //! valid and new; whatever can be answered without knowing a call is answered here.
 
 mod abandon;
-mod admission;
 mod bans;
 mod client;
 mod guard;
@@ -19,11 +18,9 @@ mod tests;
 use crate::sip::auth::Key;
 use crate::sip::message::{Message, ParseError, Request, Response};
 use crate::sip::method::Method;
+use crate::sip::source::Sources;
 use crate::sip::transaction::{Keys, Timers};
 use crate::sip::transport::{Advertised, ConnectionId, Flow};
-pub use admission::subscriber;
-
-use admission::Sources;
 use guard::Guard;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -3,13 +3,13 @@
 //! What is refused without a call is refused without a transaction (RFC 3261 §8.2.7): a repetition
 //! gets the same answer with the same tag, and nothing is held for it.
 
-use super::admission::subscriber;
 use super::table::{Server, ServerMachine};
 use super::validate::{Refusal, allow, check_content, check_extensions, check_method};
 use super::{Endpoint, Offence, Output, ServerId};
 use crate::sip::header::{Headers, Name, Via};
 use crate::sip::message::{ParseError, Request, Response};
 use crate::sip::method::Method;
+use crate::sip::source::subscriber;
 use crate::sip::transaction::{
     ServerEvent, ServerInvite, ServerNonInvite, ServerOutput, server_invite,
 };

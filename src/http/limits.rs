@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::net::source_of;
+use crate::sip::source::subscriber;
 
 /// Who is remembered for how often it asks; beyond, those who have not asked for a while are
 /// forgotten.
@@ -52,7 +52,7 @@ impl Connections {
 
     /// A place for one from there, if there is any.
     pub(super) fn enter(connections: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let source = source_of(address.to_canonical());
+        let source = subscriber(address);
         let mut open = connections.lock();
         if open.all >= connections.most {
             return None;
@@ -94,7 +94,7 @@ pub(super) enum Asker {
 
 impl Asker {
     pub(super) fn source(address: IpAddr) -> Self {
-        Asker::Source(source_of(address.to_canonical()))
+        Asker::Source(subscriber(address))
     }
 }
 

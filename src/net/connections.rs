@@ -3,12 +3,13 @@
 //! drop takes it out.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
 
 use crate::net::sip::Shared;
+use crate::sip::source::subscriber;
 use crate::sip::transport::{ConnectionId, Transport};
 
 /// Messages that wait for a peer to read. A peer with more unread is not reading.
@@ -77,7 +78,7 @@ impl Connections {
         if self.closed || self.open >= shared.settings.tcp_connections {
             return None;
         }
-        let source = accepted.then(|| source_of(peer.1.ip()));
+        let source = accepted.then(|| subscriber(peer.1.ip()));
         if let Some(source) = source {
             let of_source = self.per_source.entry(source).or_default();
             let full = *of_source >= shared.settings.tcp_connections_per_address;
@@ -178,11 +179,11 @@ impl Connections {
 
     /// Ends every connection of a source at once.
     pub(super) fn cut_off(&mut self, source: IpAddr) {
-        let source = source_of(source.to_canonical());
+        let source = subscriber(source);
         let ids = self
             .by_id
             .iter()
-            .filter(|(_, entry)| source_of(entry.peer.1.ip().to_canonical()) == source);
+            .filter(|(_, entry)| subscriber(entry.peer.1.ip()) == source);
         for id in ids.map(|(id, _)| *id).collect::<Vec<_>>() {
             if let Some(entry) = self.by_id.get(&id) {
                 entry.kill.notify_one();
@@ -227,29 +228,5 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.shared.connections().leave(self);
-    }
-}
-
-/// The unit of the limit per source: an IPv6 host commonly has a whole /64 to itself.
-pub fn source_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let prefix = v6.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(prefix))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ipv6_source_is_its_64() {
-        let source = |address: &str| source_of(address.parse().unwrap());
-        assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:ffff::2"));
-        assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
-        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
-use super::connections::source_of;
+use crate::sip::source::subscriber;
 use crate::sip::transport::Transport;
 
 /// Bans that are held. More cannot come from the endpoint, whose table is bounded; should it be,
@@ -84,16 +84,16 @@ impl Gate {
             banned.retain(|_, until| *until > now);
         }
         if banned.len() < MAX_BANS {
-            banned.insert(source_of(source.to_canonical()), until);
+            banned.insert(subscriber(source), until);
         }
     }
 
     pub(super) fn lift(&self, source: IpAddr) {
-        write(&self.banned).remove(&source_of(source.to_canonical()));
+        write(&self.banned).remove(&subscriber(source));
     }
 
     fn is_banned(&self, remote: IpAddr) -> bool {
-        let source = source_of(remote);
+        let source = subscriber(remote);
         let until = {
             let banned = read(&self.banned);
             if banned.is_empty() {

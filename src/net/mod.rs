@@ -6,6 +6,7 @@ mod connections;
 pub mod fetch;
 pub mod fuzz;
 pub mod gate;
+mod handshakes;
 pub mod media;
 mod pktinfo;
 pub mod ports;
@@ -19,4 +20,3 @@ pub mod tls;
 mod udp;
 mod ws;
 
-pub use connections::source_of;

@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 
 use crate::net::connections::Connections;
 use crate::net::gate::{AccessLists, Gate};
+use crate::net::handshakes::Handshakes;
 use crate::net::route::RouteCache;
 use crate::net::tls::Tls;
 use crate::net::{pktinfo, sys, tcp, udp};
@@ -57,6 +58,10 @@ pub struct Settings {
     pub tcp_connections: usize,
     /// Accepted stream connections per source address (per /64 with IPv6).
     pub tcp_connections_per_address: usize,
+    /// Handshakes of accepted connections at once; half of them from one source.
+    pub handshakes: usize,
+    /// Handshakes that one source may begin in a second; 0: no limit.
+    pub handshakes_per_second_per_source: u32,
     /// How long a message may take from its first byte to its last on a stream, an accepted
     /// connection for its handshakes and until its first message, and a peer to read what we send.
     pub message_time: Duration,
@@ -84,6 +89,8 @@ impl Default for Settings {
             max_message: 65_535,
             tcp_connections: 4096,
             tcp_connections_per_address: 64,
+            handshakes: 500,
+            handshakes_per_second_per_source: 50,
             message_time: Duration::from_secs(10),
             idle: Duration::from_hours(1),
             connect_time: Duration::from_secs(5),
@@ -187,6 +194,8 @@ pub struct NetStats {
     pub tcp_slow_readers: u64,
     /// Stream connections closed because of what came on them.
     pub tcp_malformed: u64,
+    /// Connections closed at once because of a limit on handshakes.
+    pub handshakes_refused: u64,
     /// Handshakes of TLS and WebSocket that came to nothing.
     pub handshakes_failed: u64,
     /// `Failed` events that found the channel full.
@@ -206,6 +215,7 @@ pub(super) struct Counters {
     pub(super) tcp_timed_out: AtomicU64,
     pub(super) tcp_slow_readers: AtomicU64,
     pub(super) tcp_malformed: AtomicU64,
+    pub(super) handshakes_refused: AtomicU64,
     pub(super) handshakes_failed: AtomicU64,
     pub(super) events_dropped: AtomicU64,
     pub(super) not_heard: AtomicU64,
@@ -221,6 +231,7 @@ pub(super) struct Shared {
     pub(super) runtime: Handle,
     routes: Mutex<RouteCache>,
     connections: Mutex<Connections>,
+    handshakes: Mutex<Handshakes>,
     /// The host that was called at an address, for its certificate.
     names: Mutex<HashMap<SocketAddr, String>>,
 }
@@ -241,6 +252,10 @@ impl Net {
     pub fn bind(settings: Settings, events: mpsc::Sender<NetEvent>) -> Result<Self, NetError> {
         let shared = Arc::new(Shared {
             gate: Gate::new(settings.access.clone()),
+            handshakes: Mutex::new(Handshakes::new(
+                settings.handshakes,
+                settings.handshakes_per_second_per_source,
+            )),
             settings,
             events,
             counters: Counters::default(),
@@ -387,6 +402,7 @@ impl Net {
             tcp_timed_out: of(&counters.tcp_timed_out),
             tcp_slow_readers: of(&counters.tcp_slow_readers),
             tcp_malformed: of(&counters.tcp_malformed),
+            handshakes_refused: of(&counters.handshakes_refused),
             handshakes_failed: of(&counters.handshakes_failed),
             events_dropped: of(&counters.events_dropped),
             not_heard: of(&counters.not_heard),
@@ -474,6 +490,13 @@ impl Shared {
     /// removal.
     pub(super) fn connections(&self) -> MutexGuard<'_, Connections> {
         self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is being shaken; see [`Shared::connections`].
+    pub(super) fn handshakes(&self) -> MutexGuard<'_, Handshakes> {
+        self.handshakes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

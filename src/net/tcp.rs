@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsStream;
 
 use crate::net::connections::{Opened, Queued};
+use crate::net::handshakes::Handshake;
 use crate::net::sip::{NetEvent, Shared, count};
 use crate::net::stream::{self, Kind, Trust};
 use crate::net::{tls, ws};
@@ -87,6 +88,15 @@ fn admit(stream: TcpStream, remote: SocketAddr, transport: Transport, shared: &A
         count(&shared.counters.not_heard);
         return;
     }
+    let handshake = if transport == Transport::Tcp {
+        None
+    } else {
+        let Some(begun) = Handshake::begin(shared, remote.ip()) else {
+            count(&shared.counters.handshakes_refused);
+            return;
+        };
+        Some(begun)
+    };
     let registered = shared
         .connections()
         .register(shared, (transport, remote), true);
@@ -101,11 +111,17 @@ fn admit(stream: TcpStream, remote: SocketAddr, transport: Transport, shared: &A
         remote,
         connection: Some(opened.registered.id),
     };
-    tokio::spawn(welcome(stream, opened, flow, Arc::clone(shared)));
+    tokio::spawn(welcome(stream, opened, handshake, flow, Arc::clone(shared)));
 }
 
 /// An accepted connection's life, its handshakes included: they have the time of one message.
-async fn welcome(stream: TcpStream, opened: Opened, flow: Flow, shared: Arc<Shared>) {
+async fn welcome(
+    stream: TcpStream,
+    opened: Opened,
+    handshake: Option<Handshake>,
+    flow: Flow,
+    shared: Arc<Shared>,
+) {
     set_options(&stream);
     let plain = Kind {
         trust: Trust::None,
@@ -117,7 +133,7 @@ async fn welcome(stream: TcpStream, opened: Opened, flow: Flow, shared: Arc<Shar
         }
         Transport::Tls => {
             let shaking = Box::pin(shake(stream, &shared));
-            if let Some((stream, opened)) = greet(shaking, opened, &shared).await {
+            if let Some((stream, opened)) = greet(shaking, handshake, opened, &shared).await {
                 let kind = Kind {
                     is_verified: is_verified(&stream),
                     ..plain
@@ -132,7 +148,7 @@ async fn welcome(stream: TcpStream, opened: Opened, flow: Flow, shared: Arc<Shar
         Transport::Ws => {
             // Boxed, as below: large, and not for each TCP connection to have room for.
             let shaking = Box::pin(ws::accept(stream, &shared.settings.ws_origins));
-            if let Some((stream, opened)) = greet(shaking, opened, &shared).await {
+            if let Some((stream, opened)) = greet(shaking, handshake, opened, &shared).await {
                 Box::pin(ws::serve(stream, opened, flow, shared)).await;
             }
         }
@@ -140,7 +156,7 @@ async fn welcome(stream: TcpStream, opened: Opened, flow: Flow, shared: Arc<Shar
             let shaking = Box::pin(async {
                 ws::accept(shake(stream, &shared).await?, &shared.settings.ws_origins).await
             });
-            if let Some((stream, opened)) = greet(shaking, opened, &shared).await {
+            if let Some((stream, opened)) = greet(shaking, handshake, opened, &shared).await {
                 Box::pin(ws::serve(stream, opened, flow, shared)).await;
             }
         }
@@ -151,6 +167,7 @@ async fn welcome(stream: TcpStream, opened: Opened, flow: Flow, shared: Arc<Shar
 /// and nobody else needs to know.
 async fn greet<S>(
     shaking: impl Future<Output = Option<S>>,
+    handshake: Option<Handshake>,
     opened: Opened,
     shared: &Shared,
 ) -> Option<(S, Opened)> {
@@ -158,6 +175,7 @@ async fn greet<S>(
         shaken = timeout(shared.settings.message_time, shaking) => shaken,
         () = opened.kill.notified() => return None,
     };
+    drop(handshake);
     match shaken {
         Ok(Some(stream)) => return Some((stream, opened)),
         Ok(None) => count(&shared.counters.handshakes_failed),

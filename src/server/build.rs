@@ -226,6 +226,8 @@ pub(super) fn net_settings(config: &Config, security: Arc<Tls>) -> net::sip::Set
         max_message: config.limits.message_bytes,
         tcp_connections: config.limits.tcp_connections,
         tcp_connections_per_address: config.limits.tcp_connections_per_address,
+        handshakes: config.limits.handshakes,
+        handshakes_per_second_per_source: config.limits.handshakes_per_second_per_source,
         message_time: config.limits.message_time,
         access: access_lists(config),
         ..net::sip::Settings::default()

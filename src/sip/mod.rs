@@ -13,6 +13,7 @@ pub mod params;
 mod parse;
 pub mod registration;
 pub mod session_timer;
+pub mod source;
 pub mod status;
 mod syntax;
 pub mod transaction;

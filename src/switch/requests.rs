@@ -11,6 +11,7 @@ use crate::sip::dialog::DialogId;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
+use crate::sip::source::subscriber;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
 use crate::sip::uri::{Uri, unescaped};
@@ -124,7 +125,7 @@ impl Switch {
             return self.endpoint.refuse_unknown(transaction, request);
         };
         if request.method == Method::Invite {
-            let source = endpoint::subscriber(flow.remote.ip());
+            let source = subscriber(flow.remote.ip());
             self.invites.insert(transaction, handle, source);
             if let Some(entry) = self.calls.get_mut(&handle) {
                 entry.invites.push(transaction);
@@ -177,7 +178,7 @@ impl Switch {
         );
         call.set_srtp(srtp);
         self.endpoint.set_tag(transaction, &tag);
-        let source = endpoint::subscriber(flow.remote.ip());
+        let source = subscriber(flow.remote.ip());
         self.invites.insert(transaction, handle, source);
         self.add_call(call);
         if let Some(entry) = self.calls.get_mut(&handle) {
@@ -196,7 +197,7 @@ impl Switch {
 
     /// Whether a call may begin, and what it is to do.
     fn admit(&self, user: &str, flow: Flow) -> Result<(AppSpec, SrtpPolicy), Refusal> {
-        let source = endpoint::subscriber(flow.remote.ip());
+        let source = subscriber(flow.remote.ip());
         if !self.accepting
             || self.calls.len() >= self.settings.max_calls
             || !self.invites.has_room(

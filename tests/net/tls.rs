@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use antiphon::net::gate::AccessLists;
 use antiphon::net::sip::{Net, NetEvent, Settings};
 use antiphon::net::sys;
 use antiphon::net::tls::{CertificateFiles, ClientCertificates, Tls, TlsError, TlsSettings};
@@ -363,6 +364,8 @@ async fn stalled_handshakes_are_cut_off_and_hold_nobody_up() {
     let settings = Settings {
         message_time: Duration::from_secs(2),
         tcp_connections_per_address: STALLED + 10,
+        handshakes: 2 * STALLED + 20,
+        handshakes_per_second_per_source: 0,
         ..Settings::default()
     };
     let mut server = Server::with(&tls(&[&files]), settings);
@@ -393,6 +396,75 @@ async fn stalled_handshakes_are_cut_off_and_hold_nobody_up() {
     }
     assert_eq!(server.net.stats().tcp_timed_out, STALLED as u64);
     assert_eq!(server.net.connections(), 1);
+}
+
+/// Whether a handshake gets through from an address.
+async fn shakes(client: &Client, from: &str, to: SocketAddr) -> bool {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket
+        .bind(SocketAddr::new(from.parse().unwrap(), 0))
+        .unwrap();
+    let stream = socket.connect(to).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connector = TlsConnector::from(Arc::new(client.config.clone()));
+    let shaken = timeout(LONG, connector.connect(name, stream)).await;
+    shaken.unwrap().is_ok()
+}
+
+/// One address that shakes hands without end is turned away; another and a trusted one are not.
+#[tokio::test]
+async fn handshakes_are_bounded_per_second_and_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new(directory.path(), "ca");
+    let files = authority.issue("server", &["127.0.0.1"]);
+    let settings = Settings {
+        tls: vec!["0.0.0.0:0".parse().unwrap()],
+        access: AccessLists {
+            trusted: vec!["127.0.0.3/32".parse().unwrap()],
+            ..AccessLists::default()
+        },
+        handshakes: 8,
+        handshakes_per_second_per_source: 10,
+        message_time: Duration::from_secs(2),
+        ..Settings::default()
+    };
+    let mut server = Server::with(&tls(&[&files]), settings);
+    server.here.set_ip([127, 0, 0, 1].into());
+    let client = Client::new(&authority);
+    let (here, client) = (server.here, &client);
+    let many = async |from: &'static str| {
+        let mut through = 0;
+        for _ in 0..40 {
+            through += usize::from(shakes(client, from, here).await);
+        }
+        through
+    };
+    let began = Instant::now();
+    let through = many("127.0.0.2").await;
+    let allowed = 10 + began.elapsed().as_millis() as usize / 100 + 1;
+    assert!((10..=allowed).contains(&through), "{through} of {allowed}");
+    let refused = server.net.stats().handshakes_refused;
+    assert_eq!(refused, 40 - through as u64);
+    assert_eq!(many("127.0.0.3").await, 40, "trusted");
+    assert_eq!(server.net.stats().handshakes_refused, refused);
+    // Four that stall are half of what there may be at once.
+    let mut stalled = Vec::new();
+    for _ in 0..6 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.4:0".parse().unwrap()).unwrap();
+        stalled.push(socket.connect(here).await.unwrap());
+    }
+    assert!(!shakes(client, "127.0.0.4", here).await);
+    assert!(shakes(client, "127.0.0.5", here).await);
+    let mut byte = [0];
+    let turned_away = timeout(LONG, stalled[4].read(&mut byte)).await.unwrap();
+    assert!(matches!(turned_away, Ok(0) | Err(_)));
+    // Their time over, there is room again.
+    timeout(LONG, stalled[0].read(&mut byte))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(shakes(client, "127.0.0.4", here).await);
 }
 
 #[test]

@@ -291,6 +291,8 @@ async fn stalled_peers_are_cut_off_and_hold_nobody_up() {
     let mut server = Server::start(Settings {
         message_time: Duration::from_secs(2),
         tcp_connections_per_address: STALLED + 10,
+        handshakes: 2 * STALLED + 20,
+        handshakes_per_second_per_source: 0,
         ..Settings::default()
     });
     let mut stalled = Vec::new();

@@ -1,28 +1,30 @@
-//! How many new calls one source may start: a token bucket per source, in a bounded table.
+//! Who counts as one source, and how often one may come: a token bucket per source, in a bounded
+//! table. A source is an IPv4 address or an IPv6 /64, which one subscriber has as a whole.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// The sources of new INVITEs. A source is an IPv4 address or an IPv6 /64, which one subscriber has
-/// as a whole.
+/// How often each source comes.
 ///
 /// The bucket is kept as the instant at which it will be full again (GCRA), so that an entry whose
 /// instant has passed says nothing and can go.
 #[derive(Debug)]
-pub(super) struct Sources {
-    /// Time that one call costs; `None`: no limit.
+pub struct Sources {
+    /// What one costs of a second; `None`: no limit.
     cost: Option<Duration>,
     capacity: usize,
     full_at: HashMap<IpAddr, Instant>,
     by_time: BTreeSet<(Instant, IpAddr)>,
 }
 
-/// The bucket holds one second's worth of calls.
+/// The bucket holds one second's worth.
 const BURST: Duration = Duration::from_secs(1);
 
 impl Sources {
-    pub(super) fn new(per_second: u32, capacity: usize) -> Self {
+    /// So often in a second, in bursts of one second's worth; 0: no limit. `capacity` sources are
+    /// remembered; at the bound the one idle for longest is forgotten.
+    pub fn new(per_second: u32, capacity: usize) -> Self {
         Sources {
             cost: (per_second > 0).then(|| BURST / per_second),
             capacity: capacity.max(1),
@@ -31,8 +33,8 @@ impl Sources {
         }
     }
 
-    /// Whether `source` may start a call now; if so, it is counted.
-    pub(super) fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
+    /// Whether `source` may come now; if so, it is counted.
+    pub fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
         let Some(cost) = self.cost else {
             return true;
         };
@@ -69,14 +71,15 @@ impl Sources {
 /// Sources of which something is known for a time, in a bounded table: at the bound the one that would
 /// be forgotten first is.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub struct Recent {
     capacity: usize,
     until: HashMap<IpAddr, Instant>,
     by_time: BTreeSet<(Instant, IpAddr)>,
 }
 
 impl Recent {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// Of so many sources.
+    pub fn new(capacity: usize) -> Self {
         Recent {
             capacity: capacity.max(1),
             until: HashMap::new(),
@@ -84,7 +87,8 @@ impl Recent {
         }
     }
 
-    pub(super) fn insert(&mut self, source: IpAddr, until: Instant) {
+    /// Something is known until then.
+    pub fn insert(&mut self, source: IpAddr, until: Instant) {
         let source = subscriber(source);
         if let Some(old) = self.until.insert(source, until) {
             self.by_time.remove(&(old, source));
@@ -97,7 +101,8 @@ impl Recent {
         }
     }
 
-    pub(super) fn contains(&self, source: IpAddr, now: Instant) -> bool {
+    /// Whether something still is.
+    pub fn contains(&self, source: IpAddr, now: Instant) -> bool {
         let until = self.until.get(&subscriber(source));
         until.is_some_and(|&until| until > now)
     }
