@@ -421,7 +421,8 @@ impl Limits {
         out.key(
             "message_seconds",
             seconds(self.message_time),
-            "How long a peer may take to send a whole message over a connection, or for a handshake.",
+            "How long a peer may take to send a whole message over a connection, for a handshake, and\n\
+             until its first message, whatever pings come.",
         );
     }
 }

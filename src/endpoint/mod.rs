@@ -83,7 +83,8 @@ impl Default for Settings {
 pub struct Limits {
     /// Transactions at once. One with over 4 KiB of headers counts once more for each 4 KiB.
     /// One source holds three quarters of them at most, so that others always find room. Requests
-    /// within dialogs, and our own, may go a quarter above the limit, so that calls still end.
+    /// within dialogs, and our own, may go a quarter above the limit, so that calls still end; of one
+    /// source as many as the limit, so that those of others find room there too.
     pub transactions: usize,
     /// New INVITEs per second from one IPv4 address or one IPv6 /64, in bursts of one second's
     /// worth; 0: no limit.

@@ -133,14 +133,15 @@ impl Endpoint {
         let limit = self.settings.limits.transactions;
         let weight = weight(request);
         let trusted = self.guard.trusts(flow.remote.ip());
-        let full = if in_dialog {
-            self.table.weight() + weight > limit + limit / 4
+        let held = self.table.weight_of(subscriber(flow.remote.ip()));
+        // Dialogs have a quarter more, in all and of each source: so others always find room.
+        let (limit, share) = if in_dialog {
+            (limit + limit / 4, limit)
         } else {
-            let held = self.table.weight_of(subscriber(flow.remote.ip()));
-            let too_much = held + weight > limit - limit / 4;
-            self.table.weight() + weight > limit || (too_much && !trusted)
+            (limit, limit - limit / 4)
         };
-        if full {
+        let full = self.table.weight() + weight > limit;
+        if full || (held + weight > share && !trusted) {
             return Err(Refusal::new(503).with(Name::RetryAfter, RETRY_AFTER_FULL));
         }
         if request.method == Method::Invite

@@ -10,6 +10,7 @@ mod handshakes;
 pub mod media;
 mod pktinfo;
 pub mod ports;
+pub mod queues;
 pub mod resolve;
 pub mod route;
 pub mod sip;

@@ -15,12 +15,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::net::connections::Connections;
 use crate::net::gate::{AccessLists, Gate};
 use crate::net::handshakes::Handshakes;
+use crate::net::queues::Queues;
 use crate::net::route::RouteCache;
 use crate::net::tls::Tls;
 use crate::net::{pktinfo, sys, tcp, udp};
@@ -224,7 +224,7 @@ pub(super) struct Counters {
 /// What listeners and connections share.
 pub(super) struct Shared {
     pub(super) settings: Settings,
-    pub(super) events: mpsc::Sender<NetEvent>,
+    pub(super) events: Queues,
     pub(super) counters: Counters,
     pub(super) gate: Gate,
     /// For [`Net::send`], which may be called from outside of the runtime.
@@ -249,7 +249,7 @@ impl Net {
     /// Opens all listeners; call it within a tokio runtime. Events go to `events`, whose capacity
     /// bounds what waits for the control side: beyond it datagrams are dropped (their senders
     /// retransmit) and TCP connections are not read.
-    pub fn bind(settings: Settings, events: mpsc::Sender<NetEvent>) -> Result<Self, NetError> {
+    pub fn bind(settings: Settings, events: impl Into<Queues>) -> Result<Self, NetError> {
         let shared = Arc::new(Shared {
             gate: Gate::new(settings.access.clone()),
             handshakes: Mutex::new(Handshakes::new(
@@ -257,7 +257,7 @@ impl Net {
                 settings.handshakes_per_second_per_source,
             )),
             settings,
-            events,
+            events: events.into(),
             counters: Counters::default(),
             runtime: Handle::current(),
             routes: Mutex::default(),
@@ -298,7 +298,12 @@ impl Net {
             Transport::Udp => self.send_udp(flow, &bytes),
             _ => tcp::send(&self.shared, flow, bytes),
         };
-        if !sent && self.shared.events.try_send(NetEvent::Failed(flow)).is_err() {
+        let queues = &self.shared.events;
+        let queue = match flow.transport {
+            Transport::Udp => &queues.datagrams,
+            _ => &queues.streams,
+        };
+        if !sent && queue.try_send(NetEvent::Failed(flow)).is_err() {
             // Without the event the transaction ends by its timer.
             count(&self.shared.counters.events_dropped);
         }

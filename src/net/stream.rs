@@ -48,9 +48,9 @@ pub(super) struct Kind {
 /// Whether a connection may be idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// Accepted, and nothing complete has come yet: it has the time of one message.
+    /// Accepted, and no message has come yet: it has the time of one, whatever pings come.
     None,
-    /// It has said something, or we opened it.
+    /// It has spoken SIP, or we opened it.
     Spoken,
 }
 
@@ -152,7 +152,11 @@ pub(super) async fn leave(registered: Registered, shared: &Shared) {
     let connection: ConnectionId = registered.id;
     drop(registered);
     // Fails only when the control side is gone.
-    let _ = shared.events.send(NetEvent::Closed { connection }).await;
+    let _ = shared
+        .events
+        .streams
+        .send(NetEvent::Closed { connection })
+        .await;
 }
 
 /// Ends our direction and reads away what still comes, so that the last answer arrives.
@@ -262,7 +266,9 @@ impl Reader<'_> {
             let mut complete = false;
             for frame in framer.by_ref() {
                 complete = true;
-                trust = Trust::Spoken;
+                if matches!(frame, Frame::Message(_)) {
+                    trust = Trust::Spoken;
+                }
                 if let Some(end) = self.on_frame(frame).await {
                     return end;
                 }
@@ -323,7 +329,7 @@ impl Incoming<'_> {
             Ok(message) => NetEvent::Message { flow, message },
             Err(error) => return Some(self.malformed(error).await),
         };
-        let sent = self.shared.events.send(event).await;
+        let sent = self.shared.events.streams.send(event).await;
         sent.err().map(|_| End::Unanswerable)
     }
 
@@ -331,7 +337,7 @@ impl Incoming<'_> {
         count(&self.shared.counters.tcp_malformed);
         let flow = self.flow;
         let event = NetEvent::Malformed { flow, error };
-        let sent = self.shared.events.send(event).await;
+        let sent = self.shared.events.streams.send(event).await;
         sent.map_or(End::Unanswerable, |()| End::Malformed)
     }
 

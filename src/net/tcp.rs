@@ -217,7 +217,7 @@ async fn open(opened: Opened, flow: Flow, shared: Arc<Shared>) {
                 tracing::info!(peer = %flow.remote, transport = %flow.transport, %error, "no connection");
             }
             drop(opened); // first out of the registry: what is sent next may try anew
-            let _ = shared.events.send(NetEvent::Failed(flow)).await;
+            let _ = shared.events.streams.send(NetEvent::Failed(flow)).await;
             return;
         }
     };

@@ -65,7 +65,7 @@ fn on_datagram(
         return;
     }
     // New calls give way first: what is under way, and questions after our health, still get in.
-    let events = &shared.events;
+    let events = &shared.events.datagrams;
     if bytes.starts_with(INVITE) && events.capacity() < events.max_capacity() / 4 * 3 {
         count(&shared.counters.udp_dropped);
         return;
@@ -91,7 +91,7 @@ fn on_datagram(
         Ok(message) => NetEvent::Message { flow, message },
         Err(error) => NetEvent::Malformed { flow, error },
     };
-    if shared.events.try_send(event).is_err() {
+    if events.try_send(event).is_err() {
         count(&shared.counters.udp_dropped);
     }
 }

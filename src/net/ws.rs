@@ -215,13 +215,13 @@ impl Reader<'_> {
                 count(&shared.counters.tcp_timed_out);
                 return End::Unanswerable;
             }
-            if let Some(end) = self.on_part(&part).await {
+            if let Some(end) = self.on_part(&part, &mut patience).await {
                 return end;
             }
         }
     }
 
-    async fn on_part(&self, part: &Part) -> Option<End> {
+    async fn on_part(&self, part: &Part, patience: &mut Patience) -> Option<End> {
         let bytes = match part {
             Part::Text(text) => text.as_bytes(),
             Part::Binary(bytes) => bytes,
@@ -238,7 +238,10 @@ impl Reader<'_> {
             return None;
         }
         match message::parse_datagram(bytes) {
-            Ok(message) => self.incoming.message(message).await,
+            Ok(message) => {
+                patience.silent_until = None;
+                self.incoming.message(message).await
+            }
             Err(error) => self.malformed(error).await,
         }
     }
@@ -263,13 +266,16 @@ impl Reader<'_> {
 }
 
 /// How long a peer may take for a whole message, and be without a word: a browser that only waits
-/// for calls has none to say, but answers pings.
+/// for calls has none to say, but answers pings. It has registered before: the first message has the
+/// time of one, whatever pings come.
 struct Patience {
     message_time: Duration,
     silence: Duration,
     /// Bytes at the last whole part, and since when there are more.
     whole: u64,
     partial_since: Option<Instant>,
+    /// Until when the first message has to have come.
+    silent_until: Option<Instant>,
     last: Instant,
 }
 
@@ -284,6 +290,7 @@ impl Patience {
                 .map_or(settings.idle, |interval| interval + PONG_TIME),
             whole: read,
             partial_since: None,
+            silent_until: Some(Instant::now() + settings.message_time),
             last: Instant::now(),
         }
     }
@@ -291,6 +298,7 @@ impl Patience {
     fn next_look(&self) -> Instant {
         let ends = [
             self.partial_since.map(|since| since + self.message_time),
+            self.silent_until,
             Some(self.last + self.silence),
         ];
         let end = ends.into_iter().flatten().min();
@@ -320,6 +328,7 @@ impl Patience {
         }
         let is_past = |end: Option<Instant>| end.is_some_and(|end| now >= end);
         is_past(self.partial_since.map(|since| since + self.message_time))
+            || is_past(self.silent_until)
             || now >= self.last + self.silence
     }
 }

@@ -27,6 +27,7 @@ use crate::engine::{self, Bell, Engine, RealTime, Sending};
 use crate::http::HttpError;
 use crate::leg::Leg;
 use crate::net::media::{PortPool, SocketPair};
+use crate::net::queues::{Inbox, queues};
 use crate::net::sip::{Net, NetError, NetEvent};
 use crate::net::sys;
 use crate::net::tls::{Tls, TlsError};
@@ -35,8 +36,10 @@ use crate::store::recorder::{Recorder, RecorderSettings};
 use crate::store::voicemail::{MessageStore, StoreError};
 use crate::switch::{Event, Input, Output, Switch};
 
-/// SIP events that may wait for the core.
-const NET_EVENTS: usize = 4096;
+/// Datagrams that may wait for the core.
+const DATAGRAMS: usize = 4096;
+/// Messages of streams that may: the rest waits in the sockets.
+const STREAM_MESSAGES: usize = 1024;
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +95,7 @@ pub struct Core {
     pub net: Net,
     /// What TLS stands on, shared with them.
     pub(super) security: Arc<Tls>,
-    pub(super) net_events: mpsc::Receiver<NetEvent>,
+    pub(super) net_events: Inbox,
     pub(super) done_rx: mpsc::UnboundedReceiver<Done>,
     pub(super) done: mpsc::UnboundedSender<Done>,
     /// Questions of the command line; without a control socket none come.
@@ -134,7 +137,7 @@ impl Core {
             rng.random(),
         );
         let max_calls = build::max_calls(&config, descriptors, pool.capacity());
-        let (net_tx, net_events) = mpsc::channel(NET_EVENTS);
+        let (net_tx, net_events) = queues(DATAGRAMS, STREAM_MESSAGES);
         let security = Arc::new(build::security(&config)?);
         let net = Net::bind(build::net_settings(&config, Arc::clone(&security)), net_tx)?;
         let (bell, line) = Bell::new()?;

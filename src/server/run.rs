@@ -50,10 +50,10 @@ impl Core {
             .poll_timeout()
             .map_or(poll_at, |t| t.min(poll_at));
         tokio::select! {
-            Some(event) = self.net_events.recv() => {
+            Some(event) = self.net_events.next() => {
                 self.on_net(event, Instant::now());
                 for _ in 0..BURST {
-                    let Ok(event) = self.net_events.try_recv() else { break };
+                    let Some(event) = self.net_events.try_next() else { break };
                     self.on_net(event, Instant::now());
                 }
             }

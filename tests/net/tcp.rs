@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use antiphon::net::gate::{AccessLists, AccessRule};
 use antiphon::net::sip::{Net, NetEvent, Settings};
 use antiphon::sip::message::{Message, Request};
 use antiphon::sip::transport::{ConnectionId, Flow, Transport};
@@ -307,30 +308,39 @@ async fn a_message_that_trickles_in_is_cut_off_in_time() {
     server.request().await;
 }
 
+/// Who has spoken SIP is kept by pings; who has not has the time of a message, pings or not.
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_keep_alives_prevent_it() {
     let idle_time = Duration::from_secs(1);
     let mut server = Server::start(Settings {
         idle: idle_time,
+        message_time: idle_time * 3 / 4,
         ..settings()
     });
     let mut idle = server.connect().await;
     let mut kept = server.connect().await;
+    let mut dumb = server.connect().await;
+    for spoken in [&mut idle, &mut kept] {
+        spoken.write_all(&options("1", "")).await.unwrap();
+        server.request().await;
+    }
     idle.write_all(b"\r\n\r\n").await.unwrap();
     let start = Instant::now();
+    let mut dumb_until = None;
     while start.elapsed() < idle_time * 3 / 2 {
         kept.write_all(b"\r\n\r\n").await.unwrap();
+        if dumb.write_all(b"\r\n\r\n").await.is_err() {
+            dumb_until.get_or_insert(start.elapsed());
+        }
         tokio::time::sleep(idle_time / 20).await;
     }
     assert_eq!(read_to_end(&mut idle).await, b"\r\n");
-    kept.write_all(&options("1", "")).await.unwrap();
-    drop(idle);
-    let mut events = [server.next().await, server.next().await];
-    events.sort_by_key(|event| matches!(event, NetEvent::Closed { .. }));
-    assert!(matches!(
-        events,
-        [NetEvent::Message { .. }, NetEvent::Closed { .. }]
-    ));
+    assert!(dumb_until.is_some(), "pings alone are no SIP");
+    server.closed().await;
+    server.closed().await;
+    kept.write_all(&options("2", "")).await.unwrap();
+    assert_eq!(server.request().await.1.headers.call_id().unwrap(), "2");
+    assert_eq!(server.net.stats().tcp_timed_out, 2);
 }
 
 #[tokio::test]
@@ -528,4 +538,46 @@ async fn half_messages_are_cut_off_and_hold_nobody_up() {
     }
     assert_eq!(net.stats().tcp_timed_out, STALLED as u64);
     draining.abort();
+}
+
+fn denied(transport: Transport) -> AccessLists {
+    AccessLists {
+        trusted: Vec::new(),
+        rules: vec![AccessRule {
+            transport: Some(transport),
+            allow: Vec::new(),
+            deny: vec!["127.0.0.0/8".parse().unwrap()],
+        }],
+    }
+}
+
+/// A network that is denied while its connections are open loses them; whom we have called answers
+/// on.
+#[tokio::test]
+async fn connections_of_who_is_denied_meanwhile_end() {
+    let mut server = Server::start(settings());
+    let mut accepted = server.connect().await;
+    accepted.write_all(&options("1", "")).await.unwrap();
+    let (flow, _) = server.request().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = listener.local_addr().unwrap();
+    let called = server.net.flow_to(Transport::Tcp, there).unwrap();
+    server.net.send(called, options("2", ""));
+    let (mut opened, _) = listener.accept().await.unwrap();
+    server.net.set_access(denied(Transport::Tls));
+    accepted.write_all(b"\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut accepted, 2).await, b"\r\n", "another transport");
+    server.net.set_access(denied(Transport::Tcp));
+    assert!(read_to_end(&mut accepted).await.is_empty());
+    assert_eq!(Some(server.closed().await), flow.connection);
+    assert!(read_to_end(&mut server.connect().await).await.is_empty());
+    opened.write_all(OK).await.unwrap();
+    opened.write_all(&options("3", "")).await.unwrap();
+    loop {
+        if let NetEvent::Message { message, .. } = server.next().await
+            && matches!(message, Message::Request(_))
+        {
+            break;
+        }
+    }
 }

@@ -1,13 +1,16 @@
 //! SIP over UDP: flows, several listeners, keep-alives, size, a control side that is busy.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket as StdSocket};
 use std::time::Duration;
 
+use antiphon::net::queues::queues;
 use antiphon::net::sip::{Net, NetError, NetEvent, Settings};
 use antiphon::sip::message::Message;
 use antiphon::sip::transport::{Flow, Transport};
-use tokio::net::UdpSocket;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -282,4 +285,65 @@ async fn dropping_it_frees_the_ports() {
     })
     .await
     .unwrap();
+}
+
+/// Neither a flood of datagrams nor streams that send without pause keep the other out.
+#[tokio::test]
+async fn datagrams_and_streams_do_not_take_each_others_room() {
+    let settings = Settings {
+        tcp: vec!["127.0.0.1:0".parse().unwrap()],
+        ..udp(&["127.0.0.1:0"])
+    };
+    let (queues, mut inbox) = queues(8, 8);
+    let net = Net::bind(settings, queues).unwrap();
+    let [(_, udp), (_, tcp)] = net.listening()[..] else {
+        panic!("two listeners");
+    };
+    let flooder = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for _ in 0..50 {
+        flooder.send_to(&options(0), udp).await.unwrap();
+    }
+    let mut talkers = Vec::new();
+    for _ in 0..4 {
+        let mut talker = TcpStream::connect(tcp).await.unwrap();
+        talker.write_all(&options(0).repeat(50)).await.unwrap();
+        talkers.push(talker);
+    }
+    timeout(LONG, async {
+        while net.stats().udp_dropped < 42 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .unwrap();
+    // Both wait; each has every other turn, and each connection its own.
+    let mut of_udp = Vec::new();
+    let mut of_tcp = BTreeMap::new();
+    for turn in 0..40 {
+        let event = timeout(LONG, inbox.next()).await.unwrap().unwrap();
+        let NetEvent::Message { flow, .. } = event else {
+            panic!("{event:?}");
+        };
+        match flow.transport {
+            Transport::Udp => of_udp.push(turn),
+            _ => *of_tcp.entry(flow.remote).or_insert(0) += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(of_udp.len(), 8);
+    assert!(of_udp[7] < 16, "{of_udp:?}");
+    assert!(
+        of_tcp.len() == 4 && of_tcp.values().all(|&n| n >= 4),
+        "{of_tcp:?}"
+    );
+    // With the streams' queue full again, a datagram still finds room.
+    flooder.send_to(&options(1), udp).await.unwrap();
+    let mut seen = false;
+    for _ in 0..4 {
+        let event = timeout(LONG, inbox.next()).await.unwrap().unwrap();
+        seen |= matches!(event, NetEvent::Message { flow, .. } if flow.transport == Transport::Udp);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(seen);
+    drop(talkers);
 }

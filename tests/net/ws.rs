@@ -361,17 +361,23 @@ async fn one_that_never_reads_is_cut_off() {
     drop(client);
 }
 
-/// Pings between the fragments of a message that never ends do not give it more time; alone they
-/// keep the connection.
+/// Pings between the fragments of a message that never ends do not give it more time, nor do they keep
+/// a connection on which no message has come; alone they keep one that has spoken.
 #[tokio::test]
 async fn pings_do_not_lengthen_a_message() {
     let server = Server::start(Settings {
         message_time: Duration::from_secs(1),
         ..Settings::default()
     });
-    let masked =
-        |first: u8, text: &[u8]| [&[first, 0x80 | text.len() as u8, 0, 0, 0, 0], text].concat();
+    let masked = |first: u8, text: &[u8]| {
+        let length = match text.len() {
+            short @ ..126 => vec![0x80 | short as u8],
+            long => [&[0x80 | 126][..], &(long as u16).to_be_bytes()].concat(),
+        };
+        [&[first][..], &length, &[0; 4], text].concat()
+    };
     let ping = masked(0x89, b"here");
+    let spoken = masked(0x81, options("1").as_bytes());
     let open = |fragment: Vec<u8>| {
         let (ping, here) = (ping.clone(), server.here);
         async move {
@@ -387,7 +393,11 @@ async fn pings_do_not_lengthen_a_message() {
             true
         }
     };
-    let (alone, between) = tokio::join!(open(Vec::new()), open(masked(0x01, b"OP")));
-    assert!(alone && !between, "{alone} {between}");
-    assert_eq!(server.net.stats().tcp_timed_out, 1);
+    let (alone, dumb, between) = tokio::join!(
+        open(spoken.clone()),
+        open(Vec::new()),
+        open([spoken, masked(0x01, b"OP")].concat())
+    );
+    assert!(alone && !dumb && !between, "{alone} {dumb} {between}");
+    assert_eq!(server.net.stats().tcp_timed_out, 2);
 }

@@ -267,6 +267,29 @@ fn too_many_transactions_are_503_and_calls_can_still_end() {
 }
 
 #[test]
+fn one_source_does_not_take_the_room_of_others_dialogs() {
+    let mut settings = Settings::default();
+    settings.limits.transactions = 8;
+    let mut bench = Bench::new(settings);
+    let options = |n: usize| {
+        follow_up("OPTIONS", &format!("z9hG4bK{n}"), ";tag=x").replace("c1", &format!("c{n}"))
+    };
+    for n in 0..20 {
+        bench.receive(&options(n));
+    }
+    assert_eq!(bench.statuses(), [503; 12]);
+    bench.flow.remote.set_ip("192.0.2.10".parse().unwrap());
+    for n in 20..25 {
+        bench.receive(&options(n));
+    }
+    assert_eq!(
+        bench.statuses(),
+        [503; 3],
+        "the quarter above is left to others"
+    );
+}
+
+#[test]
 fn a_large_request_counts_more() {
     let mut settings = Settings::default();
     settings.limits.transactions = 8;
