@@ -6,6 +6,12 @@
 //! leaves a way in for the rightful owner of the address: dialogs, repetitions, requests with a nonce,
 //! one other request per second, every stream; and who has authenticated within the hour is not
 //! counted at all.
+//!
+//! A nonce can be read on the way by who can also forge the address it was made for. So wrong passwords
+//! over UDP from an address where somebody has shown a right one within the hour shut out less
+//! (`Guard::guessed`): no password is tried there any more, but the users whose nonces have been granted
+//! go on, and so do streams. A right password does not end that, or a guesser with an account of its
+//! own would never be stopped.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -26,6 +32,8 @@ use crate::sip::transport::Flow;
 const PASS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a source that has authenticated is not suspected of what may be forged.
 const KNOWN_TIME: Duration = Duration::from_hours(1);
+/// What RFC 7616 §3.4.6 has answered 400; for who looks at a trace.
+const OTHER_TARGET: &str = "Digest uri Is Not The Request-URI";
 /// The one scanner that also writes its name into From and To.
 const IN_ADDRESSES: &str = "sipvicious";
 
@@ -53,6 +61,8 @@ pub(super) struct Guard {
     access: Access,
     proven: Meters,
     unproven: Meters,
+    /// Wrong passwords over UDP from addresses that are known.
+    guessed: Meters,
     known: Recent,
     authenticator: Option<Authenticator>,
     /// Bans that are to be told.
@@ -62,20 +72,45 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(mut access: Access, seeded: [auth::Key; 2]) -> Self {
         let keys = access.keys.take().unwrap_or(seeded);
-        for name in &mut access.drop_user_agents {
-            name.make_ascii_lowercase();
-        }
+        lower(&mut access.drop_user_agents);
         let bans = access.bans.unwrap_or_default();
         let settings = access.auth.clone();
         let users = std::mem::take(&mut access.users);
         Self {
             proven: Meters::new(Scope::All, bans),
             unproven: Meters::new(Scope::Udp, bans),
+            guessed: Meters::new(Scope::Udp, bans),
             known: Recent::new(bans.sources),
             authenticator: settings.map(|s| Authenticator::new(s, users, keys)),
             new_bans: VecDeque::new(),
             access,
         }
+    }
+
+    /// Puts other trusted peers and scanners in force. Who is trusted from now on is forgiven.
+    fn set_peers(&mut self, trusted: Vec<IpNet>, mut drop_user_agents: Vec<String>, now: Instant) {
+        lower(&mut drop_user_agents);
+        self.access.trusted = trusted;
+        self.access.drop_user_agents = drop_user_agents;
+        for ban in self.bans(now) {
+            if self.trusts(ban.source) {
+                self.lift(ban.source, now);
+            }
+        }
+    }
+
+    fn bans(&self, now: Instant) -> Vec<Ban> {
+        let all = [&self.proven, &self.unproven, &self.guessed];
+        all.into_iter()
+            .flat_map(|meters| meters.bans(now))
+            .collect()
+    }
+
+    /// Forgets what was held against a source; whether it was banned.
+    fn lift(&mut self, source: IpAddr, now: Instant) -> bool {
+        let all = [&mut self.proven, &mut self.unproven, &mut self.guessed];
+        let banned = all.map(|meters| meters.lift(source, now));
+        banned.contains(&true)
     }
 
     /// Whether this peer is exempt from limits and bans.
@@ -105,16 +140,18 @@ impl Guard {
         if self.access.bans.is_none() || self.trusts(source) {
             return;
         }
-        let proven = proven || flow.transport.is_reliable();
+        let streamed = flow.transport.is_reliable();
+        let known = self.known.contains(source, now);
+        let proven = proven || streamed;
         // Behind one address many may be asked at once, and answer all.
         let weak = !proven || offence == Offence::UnansweredChallenge;
-        if weak && self.known.contains(source, now) {
+        if weak && known {
             return;
         }
-        let meters = if proven {
-            &mut self.proven
-        } else {
-            &mut self.unproven
+        let meters = match (proven, streamed) {
+            (true, false) if known => &mut self.guessed,
+            (true, _) => &mut self.proven,
+            (false, _) => &mut self.unproven,
         };
         self.new_bans.extend(meters.count(source, offence, now));
     }
@@ -137,6 +174,12 @@ impl Guard {
     }
 }
 
+fn lower(names: &mut [String]) {
+    for name in names {
+        name.make_ascii_lowercase();
+    }
+}
+
 impl Endpoint {
     /// Whether a request is listened to. `belongs`: it is part of a dialog or of a transaction that
     /// there is.
@@ -155,12 +198,19 @@ impl Endpoint {
         if guard.proven.ban(source, now).is_some() {
             return false;
         }
-        if !flow.transport.is_reliable() && guard.unproven.ban(source, now).is_some() && !belongs {
-            let proves = guard
-                .authenticator
-                .as_mut()
-                .is_some_and(|a| a.proves_path(request, source, now));
-            if !proves && !guard.unproven.passes(source, PASS_INTERVAL, now) {
+        if !flow.transport.is_reliable() && !belongs {
+            let mut authenticator = guard.authenticator.as_mut();
+            if guard.guessed.ban(source, now).is_some()
+                && !authenticator
+                    .as_mut()
+                    .is_some_and(|a| a.is_granted(request, source, now))
+            {
+                return false;
+            }
+            if guard.unproven.ban(source, now).is_some()
+                && !authenticator.is_some_and(|a| a.proves_path(request, source, now))
+                && !guard.unproven.passes(source, PASS_INTERVAL, now)
+            {
                 return false;
             }
         }
@@ -184,7 +234,7 @@ impl Endpoint {
     }
 
     /// Asks for a user's credentials. `Some`: they are right, and whose. `None`: the request was
-    /// answered 401, and nothing is kept of it, so that asking costs no memory (RFC 3261 §22.1).
+    /// answered 401 (400 where they are another request's), and nothing is kept of it, so that asking costs no memory (RFC 3261 §22.1).
     pub fn authenticate(
         &mut self,
         id: ServerId,
@@ -193,7 +243,15 @@ impl Endpoint {
         now: Instant,
     ) -> Option<String> {
         let source = flow.remote.ip();
+        let is_proxy = self.guard.trusts(source);
         let authenticator = self.guard.authenticator.as_mut()?;
+        if !is_proxy && !authenticator.is_meant(request) {
+            self.offend(flow, Offence::Malformed, now);
+            if let Some(reply) = self.table.forget_server(id) {
+                self.refuse(request, reply, Refusal::new(400).phrase(OTHER_TARGET));
+            }
+            return None;
+        }
         let verdict = authenticator.check(request, source, now);
         let stale = matches!(verdict, Verdict::Stale { .. });
         match verdict {
@@ -240,22 +298,20 @@ impl Endpoint {
         }
     }
 
+    /// Puts other trusted peers and names of scanners in force.
+    pub fn set_peers(&mut self, trusted: Vec<IpNet>, drop_user_agents: Vec<String>, now: Instant) {
+        self.guard.set_peers(trusted, drop_user_agents, now);
+    }
+
     /// The bans that hold now, those that end first before others.
     pub fn bans(&self, now: Instant) -> Vec<Ban> {
-        let guard = &self.guard;
-        let mut bans: Vec<Ban> = guard
-            .proven
-            .bans(now)
-            .chain(guard.unproven.bans(now))
-            .collect();
+        let mut bans = self.guard.bans(now);
         bans.sort_by_key(|ban| (ban.until, ban.source));
         bans
     }
 
     /// Ends the bans of a source, and forgets what was held against it; whether there was a ban.
     pub fn lift_ban(&mut self, source: IpAddr, now: Instant) -> bool {
-        let proven = self.guard.proven.lift(source, now);
-        let unproven = self.guard.unproven.lift(source, now);
-        proven || unproven
+        self.guard.lift(source, now)
     }
 }

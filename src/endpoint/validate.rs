@@ -28,7 +28,7 @@ impl Refusal {
         self
     }
 
-    fn phrase(mut self, phrase: &str) -> Self {
+    pub(super) fn phrase(mut self, phrase: &str) -> Self {
         self.phrase = Some(phrase.to_owned());
         self
     }

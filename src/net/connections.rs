@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
 
+use crate::net::gate::Gate;
 use crate::net::sip::Shared;
 use crate::sip::source::subscriber;
 use crate::sip::transport::{ConnectionId, Transport};
@@ -35,6 +36,7 @@ pub(super) struct Connections {
 struct Entry {
     peer: Peer,
     alias: Option<Peer>,
+    accepted: bool,
     queue: mpsc::Sender<Vec<u8>>,
     kill: Arc<Notify>,
 }
@@ -96,6 +98,7 @@ impl Connections {
         let entry = Entry {
             peer,
             alias: None,
+            accepted,
             queue: sender,
             kill: Arc::clone(&kill),
         };
@@ -180,10 +183,17 @@ impl Connections {
     /// Ends every connection of a source at once.
     pub(super) fn cut_off(&mut self, source: IpAddr) {
         let source = subscriber(source);
-        let ids = self
-            .by_id
-            .iter()
-            .filter(|(_, entry)| subscriber(entry.peer.1.ip()) == source);
+        self.end_where(|entry| subscriber(entry.peer.1.ip()) == source);
+    }
+
+    /// Ends at once the accepted connections whose peers are not heard any more. Those that we have
+    /// opened stay: whom we call answers on them.
+    pub(super) fn keep_admitted(&mut self, gate: &Gate) {
+        self.end_where(|entry| entry.accepted && !gate.admits(entry.peer.0, entry.peer.1.ip()));
+    }
+
+    fn end_where(&mut self, ends: impl Fn(&Entry) -> bool) {
+        let ids = self.by_id.iter().filter(|(_, entry)| ends(entry));
         for id in ids.map(|(id, _)| *id).collect::<Vec<_>>() {
             if let Some(entry) = self.by_id.get(&id) {
                 entry.kill.notify_one();

@@ -61,7 +61,8 @@ impl Gate {
             rule.transport.is_some_and(|t| t != transport)
                 || (rule.allow.is_empty() || has(&rule.allow)) && !has(&rule.deny)
         });
-        let_in && !self.is_banned(remote)
+        // Who was banned may be trusted since.
+        let_in && (!self.is_banned(remote) || self.trusts(remote))
     }
 
     /// Whether a peer is without limits per address.
@@ -191,6 +192,15 @@ mod tests {
         assert!(gate.admits(Transport::Udp, ip("192.0.2.2")));
         assert!(gate.admits(Transport::Udp, ip("192.0.2.3")), "over");
         assert_eq!(read(&gate.banned).len(), 2, "what is over goes");
+        gate.set_lists(AccessLists {
+            trusted: networks(&["2001:db8::5/128"]),
+            rules: Vec::new(),
+        });
+        assert!(
+            gate.admits(Transport::Udp, ip("2001:db8::5")),
+            "trusted since"
+        );
+        assert!(!gate.admits(Transport::Udp, ip("2001:db8::6")));
         gate.lift(ip("192.0.2.1"));
         assert!(gate.admits(Transport::Tcp, ip("192.0.2.1")));
     }

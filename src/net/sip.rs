@@ -326,9 +326,10 @@ impl Net {
         self.shared.gate.lift(source);
     }
 
-    /// Puts other access lists in force, for datagrams and connections to come.
+    /// Puts other access lists in force; accepted connections of who is not heard any more end at once.
     pub fn set_access(&self, lists: AccessLists) {
         self.shared.gate.set_lists(lists);
+        self.shared.connections().keep_admitted(&self.shared.gate);
     }
 
     /// All listeners, with the ports that the system chose for port 0.

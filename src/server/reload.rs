@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::{error, info, warn};
 
@@ -105,6 +106,10 @@ impl Core {
                 let users = build::users(&config, &config.auth.realm, &config.auth.algorithms);
                 self.switch.set_users(users, build::demand(&config));
                 self.net.set_access(build::access_lists(&config));
+                let access = config.access.clone();
+                let now = Instant::now();
+                self.switch
+                    .set_peers(access.trusted, access.drop_user_agents, now);
                 self.prompts = Arc::new(reloaded.prompts);
                 self.config = config;
                 info!(

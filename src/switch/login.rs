@@ -92,6 +92,11 @@ impl Switch {
         own
     }
 
+    /// Puts other trusted peers and names of scanners in force.
+    pub fn set_peers(&mut self, trusted: Vec<IpNet>, drop_user_agents: Vec<String>, now: Instant) {
+        self.endpoint.set_peers(trusted, drop_user_agents, now);
+    }
+
     /// Puts other users, and other demands for them, in force.
     pub fn set_users(&mut self, users: Users, demand: Demand) {
         self.endpoint.set_users(users);

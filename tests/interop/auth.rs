@@ -316,3 +316,27 @@ fn a_call_goes_on_while_users_change() {
     assert_eq!(refused.status(), 401, "who comes now has to be a user");
     call.hang_up();
 }
+
+/// Access lists, trusted peers and scanners, read again while connections are open.
+#[test]
+fn access_changes_with_sighup() {
+    let server = Config::new().start();
+    let mut open = Peer::tcp(server.tcp());
+    assert_eq!(options(&mut open), 200);
+    let changed = Config::new()
+        .set("access", "trusted", "[]")
+        .set("access", "drop_user_agents", "[\"probe\"]")
+        .set("access.tcp", "deny", "[\"127.0.0.0/8\"]");
+    server.rewrite(&changed);
+    server.hang_up();
+    server.wait_log("users, access lists and certificates read again");
+    assert!(open.is_closed_by_server(), "denied since");
+    let mut udp = Peer::udp(server.udp());
+    assert_eq!(options(&mut udp), 200);
+    let mut dialog = sip::Dialog::new(&udp, "500");
+    let request = dialog.request(&udp, "OPTIONS", "User-Agent: Probe 1\r\n", "");
+    udp.send(request);
+    let line = server.wait_log("banned");
+    assert!(line.contains("scope=udp reason=\"scanner\""), "{line}");
+    udp.assert_quiet();
+}

@@ -5,6 +5,7 @@ use crate::support::sim;
 use std::time::Duration;
 
 use antiphon::endpoint::{Offence, Scope};
+use antiphon::sip::auth::Credentials;
 use antiphon::sip::header::Name;
 use antiphon::sip::message::Request;
 use antiphon::sip::method::Method;
@@ -266,4 +267,104 @@ fn a_ban_is_lifted_by_hand() {
     assert!(!door.switch.lift_ban(source, door.now));
     let options: Request = door.again(&options);
     assert_eq!(door.status(&options, tcp("2001:db8::1")), 200);
+}
+
+/// What SIGHUP does: who is trusted from now on is heard again, who was is a stranger.
+#[test]
+fn trusted_peers_and_scanners_change_while_it_runs() {
+    let mut door = door();
+    guess(&mut door, udp(HERE));
+    assert_eq!(door.switch.bans(door.now).len(), 1);
+    let trusted = vec!["192.0.2.1/32".parse().unwrap()];
+    door.switch
+        .set_peers(trusted, vec!["Sip-Saw".to_owned()], door.now);
+    let options = door.request(Method::Options, "x");
+    assert_eq!(door.status(&options, udp(HERE)), 200);
+    assert!(door.switch.bans(door.now).is_empty(), "forgiven");
+    for (agent, status) in [("friendly-scanner", 200), ("SIP-SAW 1", 0)] {
+        let mut scan = door.request(Method::Options, "x");
+        scan.headers.set(Name::UserAgent, agent);
+        assert_eq!(door.status(&scan, udp("192.0.2.7")), status, "{agent}");
+    }
+    assert_eq!(guess(&mut door, udp(TRUSTED)), 10, "trusted no more");
+}
+
+/// A request with credentials that are wrong, under a nonce that was read on the way.
+fn wrong(door: &mut Door, seen: &Request, user: &str) -> Request {
+    let mut forged = door.request(Method::Register, user);
+    let words = seen.headers.get(&Name::Authorization).unwrap();
+    let mut words = Credentials::parse(words).unwrap();
+    user.clone_into(&mut words.username);
+    words.qop.as_mut().unwrap().nc = 500;
+    words.uri = forged.uri.clone();
+    forged.headers.set(Name::Authorization, words.to_string());
+    forged
+}
+
+/// Who reads a phone's nonce and forges its address cannot take the phone's place on streams, nor its
+/// dialogs, nor what it has been granted.
+#[test]
+fn a_nonce_read_on_the_way_does_not_shut_out_its_owner() {
+    for user in ["alice", "bob"] {
+        let mut door = door();
+        let mut alice = client("alice", PASSWORD);
+        let register = door.request(Method::Register, "alice");
+        assert_eq!(door.login(&register, udp(HERE), &mut alice), 200);
+        let mut seen = door.again(&register);
+        alice.authorize(&mut seen);
+        assert_eq!(door.status(&seen, udp(HERE)), 200);
+        for _ in 0..100 {
+            let forged = wrong(&mut door, &seen, user);
+            door.send(&forged, udp(HERE));
+        }
+        let ban = door.bans.pop().unwrap();
+        assert_eq!(
+            (ban.scope, ban.reason),
+            (Scope::Udp, Offence::FailedAuthentication)
+        );
+        assert!(door.bans.is_empty());
+        let mut next = door.again(&register);
+        alice.authorize(&mut next);
+        assert_eq!(
+            door.status(&next, udp(HERE)),
+            200,
+            "what was granted goes on"
+        );
+        let mut fresh = client("alice", PASSWORD);
+        assert_eq!(door.login(&register, tcp(HERE), &mut fresh), 200, "streams");
+        let mut bye = door.request(Method::Bye, "500");
+        bye.headers.set(Name::To, "<sip:500@h>;tag=x");
+        assert_eq!(door.status(&bye, udp(HERE)), 481, "dialogs");
+    }
+}
+
+/// With an account of one's own nobody guesses for longer than without.
+#[test]
+fn who_has_an_account_cannot_guess_others() {
+    let mut door = door();
+    let mut own = client("alice", PASSWORD);
+    let register = door.request(Method::Register, "alice");
+    assert_eq!(door.login(&register, udp(HERE), &mut own), 200);
+    let mut tried = 0;
+    for round in 0..50 {
+        let mut good = door.again(&register);
+        own.authorize(&mut good);
+        assert_eq!(door.status(&good, udp(HERE)), 200, "{round}");
+        // A new nonce for each guess, and the one that is granted.
+        let ask = door.request(Method::Register, "bob");
+        if let Some(challenge) = door.send(&ask, udp(HERE)) {
+            let mut guesser = client("bob", &format!("guess {round}"));
+            assert!(guesser.challenged(&challenge));
+            let mut guess = door.again(&ask);
+            guesser.authorize(&mut guess);
+            tried += u32::from(door.send(&guess, udp(HERE)).is_some());
+        }
+        let guess = wrong(&mut door, &good, "bob");
+        tried += u32::from(door.send(&guess, udp(HERE)).is_some());
+        door.pass(SECOND);
+    }
+    assert!((10..=12).contains(&tried), "{tried}");
+    door.pass(SECOND * 590);
+    let ask = door.request(Method::Options, "x");
+    assert_eq!(door.status(&ask, udp(HERE)), 200, "over");
 }

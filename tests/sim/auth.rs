@@ -175,6 +175,30 @@ fn sources_and_transports_may_be_asked_for_everything() {
     assert_eq!(door.status(&cancel, tcp(HERE)), 481);
 }
 
+/// Credentials that were read on the way are good for no other target; a proxy may rewrite it.
+#[test]
+fn credentials_are_for_the_target_that_they_name() {
+    let targets = ["sip:499@10.0.0.1:5060", "sip:500@198.51.100.1:5060"];
+    for (from, answers) in [(HERE, [400, 400]), ("10.5.0.1", [404, 100])] {
+        let mut door = door();
+        let mut alice = client("alice", PASSWORD);
+        let invite = door.request(Method::Invite, "500");
+        assert_eq!(door.login(&invite, udp(from), &mut alice), 100);
+        for (target, answer) in targets.into_iter().zip(answers) {
+            let mut own = door.request(Method::Invite, "500");
+            alice.authorize(&mut own);
+            let words = own.headers.get(&Name::Authorization).unwrap().to_owned();
+            let mut stolen = door.request(Method::Invite, "500");
+            target.clone_into(&mut stolen.uri);
+            stolen.headers.set(Name::Authorization, words);
+            assert_eq!(door.status(&stolen, udp(from)), answer, "{from} {target}");
+            if answer == 400 {
+                assert_eq!(door.status(&own, udp(from)), 100, "not used up");
+            }
+        }
+    }
+}
+
 /// A whole call: asked for a user once, and not within the dialog.
 #[test]
 fn a_dialog_is_not_asked_again() {

@@ -19,6 +19,8 @@ pub(super) struct Replays {
 
 #[derive(Debug)]
 struct Used {
+    /// Who used it first.
+    user: u64,
     highest: u32,
     /// Bit n: `highest - n` was used.
     seen: u64,
@@ -33,8 +35,8 @@ impl Replays {
         }
     }
 
-    /// Takes a count of a nonce; whether that is its first use.
-    pub(super) fn take(&mut self, nonce: NonceId, nc: u32) -> bool {
+    /// Takes a count of a nonce for a user (a hash of the name); whether that is its first use.
+    pub(super) fn take(&mut self, nonce: NonceId, user: u64, nc: u32) -> bool {
         if nc == 0 {
             return false;
         }
@@ -45,6 +47,7 @@ impl Replays {
             self.used.insert(
                 nonce,
                 Used {
+                    user,
                     highest: nc,
                     seen: 1,
                 },
@@ -68,6 +71,11 @@ impl Replays {
             used.seen |= 1 << back;
         }
         fresh
+    }
+
+    /// Whether this user has authenticated with this nonce.
+    pub(super) fn is_of(&self, nonce: NonceId, user: u64) -> bool {
+        self.used.get(&nonce).is_some_and(|used| used.user == user)
     }
 
     /// Forgets nonces made before this (ms): they have expired.

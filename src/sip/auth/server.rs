@@ -10,6 +10,7 @@ use super::nonce::{Key, Nonce, Nonces};
 use super::replay::Replays;
 use crate::sip::header::Name;
 use crate::sip::message::Request;
+use crate::sip::uri::Uri;
 
 /// Authorization headers of one request that are looked at.
 const MAX_HEADERS: usize = 4;
@@ -111,20 +112,57 @@ impl Authenticator {
 
     /// What the request's credentials are worth that came from `source`. Right ones are used up.
     pub fn check(&mut self, request: &Request, source: IpAddr, now: Instant) -> Verdict {
-        let mut broken = false;
-        let headers = request.headers.get_all(&Name::Authorization);
-        let read = headers.take(MAX_HEADERS).map(Credentials::parse);
-        let ours = read
-            .filter_map(|read| {
-                broken |= matches!(&read, Err(fault) if *fault != HeaderFault::Scheme);
-                read.ok()
-            })
-            .find(|credentials| credentials.realm == self.settings.realm);
-        match ours {
-            Some(credentials) => self.judge(request, &credentials, source, now),
-            None if broken => Verdict::Wrong { proven: false },
-            None => Verdict::Missing,
+        match self.ours(request) {
+            Ok(Some(credentials)) => self.judge(request, &credentials, source, now),
+            Ok(None) => Verdict::Missing,
+            Err(_) => Verdict::Wrong { proven: false },
         }
+    }
+
+    /// The credentials for our realm; the fault of a broken header where there are none.
+    fn ours(&self, request: &Request) -> Result<Option<Credentials>, HeaderFault> {
+        let mut broken = None;
+        let headers = request.headers.get_all(&Name::Authorization);
+        for read in headers.take(MAX_HEADERS).map(Credentials::parse) {
+            match read {
+                Ok(credentials) if credentials.realm == self.settings.realm => {
+                    return Ok(Some(credentials));
+                }
+                Ok(_) | Err(HeaderFault::Scheme) => {}
+                Err(fault) => broken = Some(fault),
+            }
+        }
+        broken.map_or(Ok(None), Err)
+    }
+
+    /// Whether the credentials are for what is asked for (RFC 7616 §3.4.6), and not another request's,
+    /// read on the way; so it is where there are none. A proxy may have rewritten the Request-URI since
+    /// (RFC 3261 §22.4): who asks has to know.
+    pub fn is_meant(&self, request: &Request) -> bool {
+        match self.ours(request) {
+            Ok(Some(credentials)) => same_target(&credentials.uri, &request.uri),
+            _ => true,
+        }
+    }
+
+    /// Whether the credentials have a nonce that is still good, was made for `source`, and with which
+    /// this very user has shown the password before.
+    pub fn is_granted(&mut self, request: &Request, source: IpAddr, now: Instant) -> bool {
+        let Ok(Some(credentials)) = self.ours(request) else {
+            return false;
+        };
+        match self.nonces.look(&credentials.nonce, source, now) {
+            Nonce::Good(id) => self.replays.is_of(id, self.mark(&credentials.username)),
+            Nonce::Expired | Nonce::Foreign => false,
+        }
+    }
+
+    /// What stands for a user in the table of nonces.
+    fn mark(&self, user: &str) -> u64 {
+        let mac = self.decoy.mac(&[user]);
+        mac.iter()
+            .take(8)
+            .fold(0, |mark, byte| mark << 8 | u64::from(*byte))
     }
 
     /// Whether the request carries a nonce that was made for `source`: its sender receives what we
@@ -201,10 +239,27 @@ impl Authenticator {
         self.replays.forget(self.nonces.oldest(now));
         // Without a count a nonce is good for once.
         let nc = credentials.qop.as_ref().map_or(1, |qop| qop.nc);
-        if self.replays.take(id, nc) {
+        let user = self.mark(&credentials.username);
+        if self.replays.take(id, user, nc) {
             Verdict::Granted(credentials.username.clone())
         } else {
             Verdict::Stale { proven }
         }
     }
+}
+
+/// Whether a digest's `uri` names the Request-URI, as loosely as phones write it: parameters and a port
+/// that only one of the two has say nothing, nor does a `uri` without a user, as some send it.
+fn same_target(uri: &str, request_uri: &str) -> bool {
+    let (Ok(digest), Ok(target)) = (uri.parse::<Uri>(), request_uri.parse::<Uri>()) else {
+        return uri == request_uri;
+    };
+    let port = match (digest.port, target.port) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    };
+    digest.scheme == target.scheme
+        && (digest.user.is_none() || digest.user == target.user)
+        && digest.host.equivalent(&target.host)
+        && port
 }

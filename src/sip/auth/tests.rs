@@ -261,28 +261,95 @@ fn counts_may_overtake_each_other_and_never_come_twice() {
     let mut replays = Replays::new(10);
     let id = (1, 1);
     for nc in [5, 3, 4, 70, 69, 7] {
-        assert!(replays.take(id, nc), "{nc}");
-        assert!(!replays.take(id, nc), "{nc} again");
+        assert!(replays.take(id, 7, nc), "{nc}");
+        assert!(!replays.take(id, 7, nc), "{nc} again");
     }
     for nc in [0, 5, 6] {
-        assert!(!replays.take(id, nc), "{nc} is used, or too far back");
+        assert!(!replays.take(id, 7, nc), "{nc} is used, or too far back");
     }
-    assert!(replays.take(id, u32::MAX));
-    assert!(!replays.take(id, 71));
+    assert!(replays.take(id, 7, u32::MAX));
+    assert!(!replays.take(id, 7, 71));
 }
 
 #[test]
 fn at_the_bound_old_nonces_count_as_expired() {
     let mut replays = Replays::new(100);
     for n in 0..1000 {
-        assert!(replays.take((n, 0), 1));
+        assert!(replays.take((n, 0), 7, 1));
         assert!(replays.len() <= 100);
     }
-    assert!(!replays.take((5, 0), 1), "forgotten is not fresh");
-    assert!(!replays.take((5, 0), 2));
-    assert!(replays.take((950, 0), 2), "remembered goes on");
+    assert!(!replays.take((5, 0), 7, 1), "forgotten is not fresh");
+    assert!(!replays.take((5, 0), 7, 2));
+    assert!(replays.take((950, 0), 7, 2), "remembered goes on");
     replays.forget(2000);
     assert_eq!(replays.len(), 0);
+}
+
+#[test]
+fn credentials_are_meant_for_one_target() {
+    let server = server(Settings::default());
+    for (uri, request_uri, meant) in [
+        ("sip:500@a.example", "sip:500@a.example", true),
+        ("sip:500@A.example", "sip:500@a.example;transport=tcp", true),
+        ("sip:500@a.example:5060", "sip:500@a.example", true),
+        ("sip:%35%300@a.example", "sip:500@a.example", true),
+        ("sip:a.example", "sip:500@a.example", true),
+        ("sip:[2001:DB8::1]", "sip:[2001:db8::1]:5060", true),
+        ("tel:+1", "tel:+1", true),
+        ("sip:501@a.example", "sip:500@a.example", false),
+        ("sip:500@a.example", "sip:a.example", false),
+        ("sip:500@b.example", "sip:500@a.example", false),
+        ("sip:500@a.example:5070", "sip:500@a.example:5060", false),
+        ("sips:500@a.example", "sip:500@a.example", false),
+        ("tel:+1", "sip:+1@a.example", false),
+        ("", "sip:500@a.example", false),
+    ] {
+        let credentials = Credentials {
+            username: "alice".to_owned(),
+            realm: "antiphon".to_owned(),
+            nonce: "n".to_owned(),
+            uri: uri.to_owned(),
+            response: "0".to_owned(),
+            algorithm: None,
+            opaque: None,
+            qop: None,
+        };
+        let mut request = with(&credentials);
+        request_uri.clone_into(&mut request.uri);
+        assert_eq!(server.is_meant(&request), meant, "{uri} {request_uri}");
+        // Another realm's are nobody's business here.
+        let elsewhere = Credentials {
+            realm: "elsewhere".to_owned(),
+            ..credentials
+        };
+        let mut request = with(&elsewhere);
+        request_uri.clone_into(&mut request.uri);
+        assert!(server.is_meant(&request));
+    }
+}
+
+#[test]
+fn a_nonce_belongs_to_whom_it_was_granted() {
+    let mut server = server(Settings::default());
+    let now = Instant::now();
+    let mut client = client("alice", "secret");
+    assert!(client.challenged(&refusal(&mut server, false, now)));
+    let first = request(&mut client);
+    assert!(!server.is_granted(&first, ip(HERE), now), "not yet");
+    assert!(matches!(
+        server.check(&first, ip(HERE), now),
+        Verdict::Granted(_)
+    ));
+    assert!(server.is_granted(&first, ip(HERE), now));
+    assert!(!server.is_granted(&first, ip("192.0.2.2"), now));
+    let late = now + Settings::default().nonce_life + Duration::from_millis(1);
+    assert!(!server.is_granted(&first, ip(HERE), late));
+    let mut other = credentials(&first);
+    other.username = "bob".to_owned();
+    assert!(
+        !server.is_granted(&with(&other), ip(HERE), now),
+        "bob's it is not"
+    );
 }
 
 #[test]
