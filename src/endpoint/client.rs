@@ -1,22 +1,26 @@
 //! The client side: requests out, responses in.
 
-use super::table::{Client, ClientMachine};
+use super::table::{Client, ClientMachine, OverUdp};
 use super::{ClientId, Endpoint, Output, Overload};
 use crate::sip::header::{CSeq, Name, Via};
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::params::Params;
-use crate::sip::transaction::{ClientEvent, ClientInvite, ClientNonInvite, ClientOutput};
+use crate::sip::transaction::{ClientEvent, ClientOutput};
 use crate::sip::transport::{Flow, Transport};
 use crate::sip::validate::{MAGIC_COOKIE, validate_response};
 use rand::Rng;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Max-Forwards of our requests (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: &str = "70";
+/// The longest request that goes over UDP where TCP can be had, bytes (RFC 3261 §18.1.1).
+const MAX_UDP_REQUEST: usize = 1300;
+/// How long an address that refuses TCP is not asked for it again.
+const NO_TCP_TIME: Duration = Duration::from_mins(10);
 
 impl Endpoint {
-    /// Sends a request. Adds the top Via, and Max-Forwards and User-Agent where they are missing.
+    /// Sends a request; one that is too long for UDP over TCP, if the peer takes that. Adds the top Via, and Max-Forwards and User-Agent where they are missing.
     pub fn request(
         &mut self,
         mut request: Request,
@@ -60,6 +64,9 @@ impl Endpoint {
             if let Some(connection) = flow.connection {
                 self.table.bind(id, connection);
             }
+            if let Some(client) = self.table.client(id) {
+                client.over_udp = None;
+            }
             let event = ClientEvent::Response(response.status);
             self.tell_client(id, event, Some(response), now);
         }
@@ -73,7 +80,30 @@ impl Endpoint {
     }
 
     pub(super) fn fail_client(&mut self, id: ClientId, now: Instant) {
-        self.tell_client(id, ClientEvent::TransportFailed, None, now);
+        if !self.fall_back(id, now) {
+            self.tell_client(id, ClientEvent::TransportFailed, None, now);
+        }
+    }
+
+    /// Sends over UDP what was too long for it, where TCP cannot be had (RFC 3261 §18.1.1). Whether
+    /// there is such a way.
+    fn fall_back(&mut self, id: ClientId, now: Instant) -> bool {
+        let Some(client) = self.table.client(id) else {
+            return false;
+        };
+        let Some(over_udp) = client.over_udp.take() else {
+            return false;
+        };
+        let OverUdp { flow, bytes } = *over_udp;
+        if let Some(invite) = &mut client.invite {
+            set_via_transport(invite, Transport::Udp);
+        }
+        let timers = self.settings.timers;
+        client.machine = ClientMachine::new(client.invite.is_some(), bytes, timers, false, now);
+        self.table.redirect_client(id, flow);
+        self.no_tcp.insert(flow.remote.ip(), now + NO_TCP_TIME);
+        self.drive_client(id, None, now);
+        true
     }
 
     fn tell_client(
@@ -139,20 +169,24 @@ impl Endpoint {
         &mut self,
         mut request: Request,
         branch: &str,
-        flow: Flow,
+        mut flow: Flow,
         silent: bool,
         now: Instant,
     ) -> ClientId {
         self.now = Some(now);
         let timers = self.settings.timers;
+        let mut bytes = request.to_bytes();
+        let mut over_udp = None;
+        let too_long = flow.transport == Transport::Udp && bytes.len() > MAX_UDP_REQUEST;
+        if too_long && !self.no_tcp.contains(flow.remote.ip(), now) {
+            over_udp = Some(Box::new(OverUdp { flow, bytes }));
+            flow.transport = Transport::Tcp;
+            set_via_transport(&mut request, Transport::Tcp);
+            bytes = request.to_bytes();
+        }
         let reliable = flow.transport.is_reliable();
-        let bytes = request.to_bytes();
         let invite = request.method == Method::Invite;
-        let machine = if invite {
-            ClientMachine::Invite(ClientInvite::new(bytes, timers, reliable, now))
-        } else {
-            ClientMachine::Other(ClientNonInvite::new(bytes, timers, reliable, now))
-        };
+        let machine = ClientMachine::new(invite, bytes, timers, reliable, now);
         let key = self.keys.client(branch, &request.method);
         request.body = Vec::new();
         let id = self.table.add_client(Client {
@@ -160,6 +194,7 @@ impl Endpoint {
             key,
             flow,
             invite: invite.then_some(request),
+            over_udp,
             silent,
             wake: None,
         });
@@ -197,6 +232,14 @@ impl Endpoint {
             headers.push(Name::UserAgent, name.as_str());
         }
         branch
+    }
+}
+
+/// Names another transport in the top Via.
+pub(super) fn set_via_transport(request: &mut Request, transport: Transport) {
+    if let Ok(mut via) = request.headers.via() {
+        transport.as_str().clone_into(&mut via.transport);
+        request.headers.replace_top_via(&via);
     }
 }
 

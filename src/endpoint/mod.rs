@@ -18,7 +18,7 @@ mod tests;
 use crate::sip::auth::Key;
 use crate::sip::message::{Message, ParseError, Request, Response};
 use crate::sip::method::Method;
-use crate::sip::source::Sources;
+use crate::sip::source::{Recent, Sources};
 use crate::sip::transaction::{Keys, Timers};
 use crate::sip::transport::{Advertised, ConnectionId, Flow};
 use guard::Guard;
@@ -200,6 +200,9 @@ pub enum Output {
 #[error("too many SIP transactions")]
 pub struct Overload;
 
+/// Addresses that are remembered for having refused TCP.
+const MAX_NO_TCP: usize = 1000;
+
 /// All SIP transactions of this user agent.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -209,6 +212,8 @@ pub struct Endpoint {
     table: Table,
     sources: Sources,
     guard: Guard,
+    /// Addresses that have refused TCP.
+    no_tcp: Recent,
     outputs: VecDeque<Output>,
     /// The latest time we were told, for calls that bring none.
     now: Option<Instant>,
@@ -245,6 +250,7 @@ impl Endpoint {
             table: Table::default(),
             sources: Sources::new(limits.calls_per_second_per_source, limits.sources),
             guard,
+            no_tcp: Recent::new(MAX_NO_TCP),
             outputs: VecDeque::new(),
             now: None,
         }

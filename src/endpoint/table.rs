@@ -5,7 +5,7 @@ use super::{ClientId, ServerId};
 use crate::sip::message::{Request, Response};
 use crate::sip::transaction::{
     ClientEvent, ClientInvite, ClientNonInvite, ClientOutput, Key, ServerEvent, ServerInvite,
-    ServerNonInvite, ServerOutput, server_invite,
+    ServerNonInvite, ServerOutput, Timers, server_invite,
 };
 use crate::sip::transport::{ConnectionId, Flow};
 use std::collections::{BTreeSet, HashMap};
@@ -72,6 +72,21 @@ pub(super) enum ClientMachine {
 }
 
 impl ClientMachine {
+    /// A machine that sends this request.
+    pub(super) fn new(
+        invite: bool,
+        bytes: Vec<u8>,
+        timers: Timers,
+        reliable: bool,
+        now: Instant,
+    ) -> Self {
+        if invite {
+            ClientMachine::Invite(ClientInvite::new(bytes, timers, reliable, now))
+        } else {
+            ClientMachine::Other(ClientNonInvite::new(bytes, timers, reliable, now))
+        }
+    }
+
     pub(super) fn handle(&mut self, event: ClientEvent, now: Instant) {
         match self {
             ClientMachine::Invite(machine) => machine.handle(event, now),
@@ -137,9 +152,18 @@ pub(super) struct Client {
     pub(super) flow: Flow,
     /// An INVITE, without its body: what its ACK and CANCEL are made from.
     pub(super) invite: Option<Request>,
+    /// The way that is left where TCP is refused; until there is a response.
+    pub(super) over_udp: Option<Box<OverUdp>>,
     /// A CANCEL: nobody waits for what becomes of it.
     pub(super) silent: bool,
     pub(super) wake: Option<Instant>,
+}
+
+/// A request that is too long for UDP, as it would go there.
+#[derive(Debug)]
+pub(super) struct OverUdp {
+    pub(super) flow: Flow,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// What a network failure may hit.
@@ -321,6 +345,18 @@ impl Table {
             client.flow.connection = Some(connection);
             self.paths.insert((Path::Connection(connection), id.0));
         }
+    }
+
+    /// Points a client transaction to another flow.
+    pub(super) fn redirect_client(&mut self, id: ClientId, flow: Flow) {
+        let Some(client) = self.clients.get_mut(&id.0) else {
+            return;
+        };
+        for path in Path::all(&client.flow) {
+            self.paths.remove(&(path, id.0));
+        }
+        client.flow = flow;
+        self.paths.extend(Path::all(&flow).map(|path| (path, id.0)));
     }
 
     /// Points a server transaction whose connection is lost to where its peer listens

@@ -5,9 +5,11 @@ use crate::support::pacing;
 use crate::support::server;
 use crate::support::tone;
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 
-use caller::{Ended, antiphon, call};
+use caller::{Ended, PATIENCE, antiphon, call};
 
 const HZ: f64 = 450.0;
 const AMPLITUDE: f64 = 0.25;
@@ -268,4 +270,59 @@ fn an_interrupt_hangs_up_and_the_recording_is_whole() {
         let last = &samples[samples.len() - tone::RATE / 2..];
         assert!((tone::level(last, HZ) - tone::db(AMPLITUDE)).abs() < 1.0);
     }
+}
+
+/// RFC 3261 §18.1.1: a long INVITE comes over TCP, and over UDP where nobody takes that.
+#[test]
+fn a_long_invite_goes_over_tcp_if_the_peer_takes_it() {
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let here = udp.local_addr().unwrap();
+    udp.set_read_timeout(Some(PATIENCE)).unwrap();
+    let user = "u".repeat(1000);
+    let mut buffer = vec![0; 65_536];
+    let calling = call(&user, here, &["--seconds", "1"]);
+    let (length, from) = udp.recv_from(&mut buffer).unwrap();
+    let invite = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    assert!(invite.starts_with("INVITE ") && invite.contains("Via: SIP/2.0/UDP "));
+    assert!(length > 1300);
+    udp.send_to(busy(&invite).as_bytes(), from).unwrap();
+    let ended = calling.wait();
+    assert!(
+        ended.err.contains("486") || ended.out.contains("486"),
+        "{ended:?}"
+    );
+    // Somebody on TCP too: nothing more comes over UDP.
+    let listener = TcpListener::bind(here).unwrap();
+    udp.set_nonblocking(true).unwrap();
+    while udp.recv(&mut buffer).is_ok() {}
+    let calling = call(&user, here, &["--seconds", "1"]);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut invite = String::new();
+    while !invite.contains("\r\n\r\n") {
+        let length = stream.read(&mut buffer).unwrap();
+        invite.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    assert!(invite.starts_with("INVITE ") && invite.contains("Via: SIP/2.0/TCP "));
+    stream.write_all(busy(&invite).as_bytes()).unwrap();
+    let ended = calling.wait();
+    assert!(
+        ended.err.contains("486") || ended.out.contains("486"),
+        "{ended:?}"
+    );
+    assert!(udp.recv(&mut buffer).is_err());
+}
+
+/// The 486 to an INVITE.
+fn busy(invite: &str) -> String {
+    let kept = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+    let lines = invite
+        .lines()
+        .filter(|line| kept.iter().any(|name| line.starts_with(name)))
+        .map(|line| match line.strip_prefix("To:") {
+            Some(to) => format!("To:{to};tag=busy\r\n"),
+            None => format!("{line}\r\n"),
+        });
+    let headers: String = lines.collect();
+    format!("SIP/2.0 486 Busy Here\r\n{headers}Content-Length: 0\r\n\r\n")
 }

@@ -377,3 +377,30 @@ fn the_called_party_changes_the_call() {
     bye_from_us(&mut world, phone, 50);
     ends(world, phone, &EndReason::HungUp);
 }
+
+/// RFC 3261 §18.1.1: what is too long for UDP goes over TCP, and over UDP where that is refused.
+#[test]
+fn a_long_invite_gets_through_where_tcp_is_refused() {
+    let mut world = World::new(63);
+    world.refuses_tcp = true;
+    let phone = world.phone();
+    let (to, now) = (world.phones[phone].sip, world.now());
+    let uri = format!("sip:{}@{to}", "b".repeat(1000));
+    let spec = AppSpec::Script(ScriptSpec {
+        length: Some(Duration::from_secs(2)),
+        ..ScriptSpec::default()
+    });
+    world
+        .switch
+        .originate(uri, "antiphon".into(), flow(to), vec![], spec, now);
+    world.carry_out();
+    let invite = world.expect_request(phone, &Method::Invite);
+    assert!(invite.to_bytes().len() > 2000);
+    assert_eq!(invite.headers.via().unwrap().transport, "UDP");
+    assert_eq!(world.refused, 1);
+    world.phones[phone].called(&invite);
+    answer(&mut world, phone, &invite);
+    bye_from_us(&mut world, phone, 3000);
+    assert_eq!(world.refused, 1, "it is known by now");
+    ends(world, phone, &EndReason::HungUp);
+}

@@ -1,5 +1,6 @@
 //! The client side.
 
+use super::super::client::set_via_transport;
 use super::*;
 use crate::sip::method::Method;
 use crate::sip::transport::Advertised;
@@ -225,4 +226,91 @@ fn foreign_responses_are_dropped() {
     bye.headers.set(Name::CSeq, "3 BYE");
     answer(&mut bench, &bye, 200);
     assert_eq!(bench.events(), []);
+}
+
+/// Sends a request of so many bytes in all; the flow and the request as it went out.
+fn send_long(bench: &mut Bench, method: &Method, length: usize) -> (ClientId, Flow, Request) {
+    let (_, _, bare) = started(method, udp());
+    let overhead = bare.to_bytes().len();
+    let mut long = request(method);
+    // Content-Length has three digits more.
+    long.body = vec![b'x'; length - overhead - 3 + long.body.len()];
+    let id = bench.endpoint.request(long, bench.flow, bench.now).unwrap();
+    bench.drain();
+    let (flow, message) = bench.sent.remove(0);
+    assert!(bench.sent.is_empty());
+    match message {
+        Message::Request(request) => (id, flow, request),
+        Message::Response(response) => panic!("{response:?}"),
+    }
+}
+
+fn via(request: &Request) -> String {
+    request.headers.via().unwrap().transport
+}
+
+/// RFC 3261 §18.1.1.
+#[test]
+fn a_long_request_goes_over_tcp_and_over_udp_where_that_is_refused() {
+    let minutes = Duration::from_mins(11);
+    for method in [Method::Invite, Method::Options] {
+        let mut bench = udp();
+        let (_, flow, short) = send_long(&mut bench, &method, 1300);
+        assert_eq!(short.to_bytes().len(), 1300);
+        assert_eq!(
+            (flow.transport, via(&short).as_str()),
+            (Transport::Udp, "UDP")
+        );
+        bench.pass(minutes);
+        (bench.sent, bench.events) = (Vec::new(), Vec::new());
+        let (id, flow, long) = send_long(&mut bench, &method, 1301);
+        let remote = bench.flow.remote;
+        assert_eq!((flow.transport, flow.remote), (Transport::Tcp, remote));
+        assert_eq!(via(&long), "TCP");
+        bench.pass(ms(700));
+        assert!(bench.sent.is_empty(), "TCP repeats nothing");
+        bench
+            .endpoint
+            .handle(Input::TransportFailed(flow), bench.now);
+        bench.drain();
+        for _ in 0..2 {
+            // Once at once, and once by its timer.
+            let (flow, _) = bench.sent[0];
+            assert_eq!((flow.transport, flow.remote), (Transport::Udp, remote));
+            let again = bench.requests().remove(0);
+            assert_eq!(via(&again), "UDP");
+            assert_eq!(again.body, long.body);
+            let branch = |request: &Request| {
+                let via = request.headers.via().unwrap();
+                via.branch().unwrap().to_owned()
+            };
+            assert_eq!(branch(&again), branch(&long));
+            bench.pass(ms(500));
+        }
+        bench.sent.clear();
+        let mut over_udp = long.clone();
+        set_via_transport(&mut over_udp, Transport::Udp);
+        answer(&mut bench, &over_udp, 486);
+        assert_eq!(statuses(&mut bench, id), [486]);
+        if method == Method::Invite {
+            let (flow, _) = bench.sent[0];
+            let ack = bench.requests().remove(0);
+            assert_eq!((ack.method.as_str(), via(&ack).as_str()), ("ACK", "UDP"));
+            assert_eq!(flow.transport, Transport::Udp);
+        }
+        let (_, flow, _) = send_long(&mut bench, &method, 1301);
+        assert_eq!(flow.transport, Transport::Udp, "it is known to refuse TCP");
+        bench.pass(minutes);
+        (bench.sent, bench.events) = (Vec::new(), Vec::new());
+        let (id, flow, long) = send_long(&mut bench, &method, 1301);
+        assert_eq!(flow.transport, Transport::Tcp, "asked again");
+        answer(&mut bench, &long, 180);
+        bench
+            .endpoint
+            .handle(Input::TransportFailed(flow), bench.now);
+        bench.drain();
+        assert_eq!(statuses(&mut bench, id), [180, 503], "it has arrived once");
+        bench.pass(minutes);
+        assert!(bench.endpoint.table.is_empty());
+    }
 }

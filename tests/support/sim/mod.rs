@@ -281,6 +281,10 @@ pub struct World {
     pub ledger: Option<Ledger>,
     /// A digest of every byte that the server sent, and when and whereto.
     pub digest: u64,
+    /// Nobody takes a TCP connection.
+    pub refuses_tcp: bool,
+    /// How often that was tried.
+    pub refused: usize,
 }
 
 impl World {
@@ -325,6 +329,8 @@ impl World {
             bans: Vec::new(),
             ledger: None,
             digest: 0xcbf2_9ce4_8422_2325,
+            refuses_tcp: false,
+            refused: 0,
         }
     }
 

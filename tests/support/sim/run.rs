@@ -13,6 +13,7 @@ use antiphon::leg::player::Play;
 use antiphon::leg::tap::{Tap, TapSettings};
 use antiphon::rtp::packet::{Packet, is_rtcp};
 use antiphon::sip::message::parse_datagram;
+use antiphon::sip::transport::Transport;
 use antiphon::switch::{Input, Output, RecordTarget};
 use antiphon::worker::Command;
 
@@ -220,6 +221,13 @@ impl World {
         while let Some(output) = self.switch.poll_output() {
             let now = self.now();
             match output {
+                Output::Transmit { flow, .. }
+                    if self.refuses_tcp && flow.transport == Transport::Tcp =>
+                {
+                    self.refused += 1;
+                    let failed = endpoint::Input::TransportFailed(flow);
+                    self.switch.handle(Input::Sip(failed), now);
+                }
                 Output::Transmit { flow, bytes } => {
                     self.note(flow.remote, &bytes);
                     self.ledger.iter_mut().for_each(|l| l.sent(&bytes));
