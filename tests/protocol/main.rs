@@ -4,6 +4,7 @@
 
 mod dtls_oracle;
 mod sdp_negotiation;
+mod sdp_properties;
 mod sdp_srtp;
 mod sip_properties;
 mod srtp_oracle;
