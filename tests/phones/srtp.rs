@@ -170,34 +170,87 @@ fn our_own_caller_encrypts_where_it_is_told_to() {
 
 #[test]
 fn a_telephone_that_is_called_encrypts_too() {
+    pacing::in_time(|watch| called(watch, "srtp-mand", "--srtp"));
+}
+
+fn called(watch: &Watch, mediaenc: &str, option: &str) -> Result<(), String> {
+    let own = server::free_address([127, 0, 0, 1].into());
+    let mut phone = Phone::new("called", own, Source::Tone(PLAIN_HZ, AMPLITUDE))
+        .mediaenc(mediaenc)
+        .answers_at(own)
+        .start();
+    watch.add(phone.pid());
+    let files = tempfile::tempdir().unwrap();
+    let (talk, heard) = (
+        files.path().join("talk.wav"),
+        files.path().join("heard.wav"),
+    );
+    tone::write(&talk, &tone::sine_16(SECURE_HZ, AMPLITUDE, 4.0));
+    let args = [option, "--json", "--codec", "pcmu", "--play", text(&talk)];
+    let args = [&args[..], &["--record", text(&heard)]].concat();
+    let calling = caller::call("called", own, &args);
+    watch.add(calling.pid());
+    let ended = calling.wait();
+    assert_eq!(ended.status, Some(0), "{ended:?}\n{}", phone.log());
+    assert_eq!(ended.json()["srtp"], true, "{ended:?}");
+    phone.wait_closed();
+    check(
+        &tone::read(&heard),
+        PLAIN_HZ,
+        SECURE_HZ,
+        3.0,
+        "what it says",
+    )?;
+    check(&phone.heard(), SECURE_HZ, PLAIN_HZ, 3.0, "what it hears")
+}
+
+/// Keys by DTLS between two of ours: the caller and a plain telephone hear each other.
+#[test]
+fn our_own_caller_makes_keys_out_by_dtls() {
     pacing::in_time(|watch| {
-        let own = server::free_address([127, 0, 0, 1].into());
-        let mut phone = Phone::new("called", own, Source::Tone(PLAIN_HZ, AMPLITUDE))
-            .mediaenc("srtp-mand")
-            .answers_at(own)
-            .start();
-        watch.add(phone.pid());
+        let server = server::Config::new().start();
+        let source = Source::Tone(PLAIN_HZ, AMPLITUDE);
+        let mut plain = Phone::new("plain", server.udp(), source).start();
+        watch.add(plain.pid());
         let files = tempfile::tempdir().unwrap();
         let (talk, heard) = (
             files.path().join("talk.wav"),
             files.path().join("heard.wav"),
         );
-        tone::write(&talk, &tone::sine_16(SECURE_HZ, AMPLITUDE, 4.0));
-        let args = ["--srtp", "--json", "--codec", "pcmu", "--play", text(&talk)];
+        tone::write(&talk, &tone::sine_16(SECURE_HZ, AMPLITUDE, 4.5));
+        plain.dial("600");
+        let args = ["--dtls", "--json", "--codec", "pcmu", "--play", text(&talk)];
         let args = [&args[..], &["--record", text(&heard)]].concat();
-        let calling = caller::call("called", own, &args);
+        let calling = caller::call("600", server.udp(), &args);
         watch.add(calling.pid());
         let ended = calling.wait();
-        assert_eq!(ended.status, Some(0), "{ended:?}\n{}", phone.log());
+        assert_eq!(ended.status, Some(0), "{ended:?}");
         assert_eq!(ended.json()["srtp"], true, "{ended:?}");
-        phone.wait_closed();
+        plain.hang_up();
         check(
             &tone::read(&heard),
             PLAIN_HZ,
             SECURE_HZ,
             3.0,
-            "what it says",
+            "the caller hears the other",
         )?;
-        check(&phone.heard(), SECURE_HZ, PLAIN_HZ, 3.0, "what it hears")
+        check(
+            &plain.heard(),
+            SECURE_HZ,
+            PLAIN_HZ,
+            3.0,
+            "the other hears the caller",
+        )
     });
+}
+
+/// A real telephone's DTLS, whoever has offered: it calls a conference, and is called.
+#[test]
+fn a_telephone_makes_keys_out_by_dtls() {
+    pacing::in_time(|watch| conference(watch, "dtls_srtp"));
+}
+
+#[test]
+fn a_telephone_that_is_called_makes_keys_out_by_dtls() {
+    pacing::in_time(|watch| called(watch, "dtls_srtp", "--dtls"));
 }

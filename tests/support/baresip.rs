@@ -87,7 +87,7 @@ impl<'a> Phone<'a> {
     }
 
     /// Encrypts its media: `srtp` offers it beside plain RTP, `srtp-mand` asks for RTP/SAVP,
-    /// `srtp-mandf` for RTP/SAVPF.
+    /// `srtp-mandf` for RTP/SAVPF, `dtls_srtp` for keys by DTLS, with a certificate by ECDSA.
     pub fn mediaenc(mut self, mediaenc: &'a str) -> Self {
         self.mediaenc = Some(mediaenc);
         self
@@ -133,7 +133,14 @@ impl<'a> Phone<'a> {
         let words = super::pacing::on_time().iter().copied();
         let life = LIFE.as_secs().to_string();
         let words: Vec<&str> = words.chain(["baresip", "-t", &life, "-f"]).collect();
-        let mut child = Command::new(words[0])
+        let mut command = Command::new(words[0]);
+        if self.is_dtls() {
+            certify(directory.path());
+            command
+                .env("LD_PRELOAD", directory.path().join("dtls_ecdsa.so"))
+                .env("DTLS_ECDSA", directory.path());
+        }
+        let mut child = command
             .args(&words[1..])
             .arg(directory.path())
             .stdin(Stdio::null())
@@ -174,6 +181,10 @@ impl<'a> Phone<'a> {
         }
     }
 
+    fn is_dtls(&self) -> bool {
+        self.mediaenc.is_some_and(|name| name.starts_with("dtls"))
+    }
+
     /// Its codec's module, and the sampling rate and channels of the files.
     fn format(&self) -> (&'static str, usize, u16) {
         match self.codec {
@@ -205,6 +216,7 @@ impl<'a> Phone<'a> {
             }
         };
         let interface = self.server.ip();
+        let mux = if self.is_dtls() { "yes" } else { "no" };
         let mut config = format!(
             "sip_listen {own}\n\
              net_interface {interface}\n\
@@ -215,7 +227,7 @@ impl<'a> Phone<'a> {
              audio_buffer 20-160\n\
              jitter_buffer_type off\n\
              rtp_ports 61000-64998\n\
-             rtcp_mux no\n\
+             rtcp_mux {mux}\n\
              snd_path {path}\n\
              module_path /usr/lib/baresip/modules\n"
         );
@@ -227,6 +239,9 @@ impl<'a> Phone<'a> {
         }
         if self.mediaenc.is_some() {
             config.push_str("module srtp.so\n");
+        }
+        if self.is_dtls() {
+            config.push_str("module dtls_srtp.so\n");
         }
         config.push_str("module_tmp account.so\nmodule_app menu.so\n");
         std::fs::write(directory.join("config"), config).unwrap();
@@ -254,6 +269,23 @@ impl<'a> Phone<'a> {
         std::fs::write(directory.join("accounts"), account).unwrap();
         std::fs::write(directory.join("contacts"), "").unwrap();
     }
+}
+
+/// A certificate for its DTLS, and what makes it take that.
+fn certify(directory: &Path) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = Vec::<String>::new();
+    let certificate = rcgen::CertificateParams::new(names).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap();
+    std::fs::write(directory.join("dtls.pem"), certificate.pem()).unwrap();
+    std::fs::write(directory.join("dtls.key"), key.serialize_pem()).unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/dtls_ecdsa.c");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(directory.join("dtls_ecdsa.so"))
+        .arg(source)
+        .status();
+    assert!(built.unwrap().success(), "cc builds {source}");
 }
 
 /// A running telephone.
