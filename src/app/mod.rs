@@ -48,6 +48,15 @@ pub enum PlayItem {
     Prompt(String),
     /// A WAV file.
     File(PathBuf),
+    /// What a web server has (RFC 4240 §3), as far as its host is allowed.
+    Web(String),
+    /// Text, said by the configured command.
+    Speech {
+        /// What is said.
+        text: String,
+        /// The language; none: the usual one.
+        language: Option<String>,
+    },
     /// A sine.
     Tone {
         /// Its frequency, Hz.

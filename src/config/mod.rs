@@ -19,6 +19,7 @@ mod processing;
 mod reader;
 mod routes;
 mod signalling;
+mod speech;
 mod srtp;
 mod transport;
 mod voicemail;
@@ -39,6 +40,7 @@ pub use menus::{ChoiceConfig, MenuConfig};
 pub use processing::Processing;
 pub use routes::{Route, builtin_routes};
 pub use signalling::{Limits, LogFormat, Server, Sip};
+pub use speech::Speech;
 pub use transport::{CertificateConfig, NetworkConfig, TlsConfig};
 pub use voicemail::{MailboxConfig, Voicemail};
 
@@ -81,6 +83,8 @@ pub struct Config {
     pub voicemail: Voicemail,
     /// `[announcement]`: what may be played by name.
     pub announcement: Announcement,
+    /// `[speech]`: how text becomes speech.
+    pub speech: Speech,
     /// `[[sequence]]`: what else may be played by name.
     pub sequences: Vec<Sequence>,
     /// `[[mailbox]]`: voicemail boxes.
@@ -158,6 +162,7 @@ impl Config {
         self.digits.print(&mut out);
         self.voicemail.print(&mut out);
         self.announcement.print(&mut out);
+        self.speech.print(&mut out);
         for sequence in &self.sequences {
             sequence.print(&mut out);
         }
@@ -263,6 +268,7 @@ impl Config {
         let digits = Digits::read(root.section("digits"));
         let voicemail = Voicemail::read(root.section("voicemail"));
         let announcement = Announcement::read(root.section("announcement"));
+        let speech = Speech::read(root.section("speech"));
         let sequences = root.tables("sequence", Sequence::read);
         Sequence::check(&sequences, &mut root);
         let mailboxes = root.tables("mailbox", MailboxConfig::read);
@@ -287,6 +293,7 @@ impl Config {
             digits,
             voicemail,
             announcement,
+            speech,
             sequences,
             mailboxes,
             users,

@@ -20,4 +20,3 @@ mod tcp;
 pub mod tls;
 mod udp;
 mod ws;
-

@@ -19,6 +19,8 @@ use crate::net::tls::Tls;
 use crate::sip::uri::unescaped;
 use crate::store::library::Library;
 use crate::store::prompts::Prompts;
+use crate::store::shelf::usual_directory;
+use crate::store::speech::{Speech, SpeechSettings};
 use crate::store::web::{Web, WebSettings};
 
 /// Everything that may be announced.
@@ -28,6 +30,7 @@ pub(super) struct Announcements {
     languages: Option<PathBuf>,
     sequences: HashMap<String, Sequence>,
     web: Web,
+    speech: Speech,
 }
 
 impl Announcements {
@@ -38,10 +41,19 @@ impl Announcements {
             time: announcement.web_time,
             bytes: megabytes(announcement.web_file_mb) as usize,
         };
+        let speech = SpeechSettings {
+            command: config.speech.command.clone(),
+            language: config.prompts.language.clone(),
+            time: config.speech.time,
+            // Some four minutes at 22 kHz.
+            bytes: 10 << 20,
+            directory: usual_directory("antiphon-speech"),
+            max_bytes: megabytes(config.speech.cache_mb),
+        };
         let directory = announcement.web_directory.clone();
         let settings = WebSettings {
             hosts: announcement.web_hosts.clone(),
-            directory: directory.unwrap_or_else(|| std::env::temp_dir().join("antiphon-web")),
+            directory: directory.unwrap_or_else(|| usual_directory("antiphon-web")),
             max_bytes: megabytes(announcement.web_cache_mb),
         };
         let named = |s: &Sequence| (s.name.clone(), s.clone());
@@ -50,7 +62,27 @@ impl Announcements {
             languages: config.prompts.directory.clone(),
             sequences: config.sequences.iter().map(named).collect(),
             web: Web::new(Fetcher::new(Arc::clone(tls), limits), settings),
+            speech: Speech::new(speech),
         }
+    }
+
+    /// The same items, with files in the place of what has to be fetched or said first.
+    pub async fn at_hand(&self, mut items: Vec<PlayItem>) -> Result<Vec<PlayItem>, String> {
+        for item in &mut items {
+            let path = match item {
+                PlayItem::Web(address) => {
+                    let path = self.web.get(address, None, None).await;
+                    path.map_err(|error| error.to_string())?
+                }
+                PlayItem::Speech { text, language } => {
+                    let path = self.speech.say(text, language.as_deref()).await;
+                    path.map_err(|error| error.to_string())?
+                }
+                _ => continue,
+            };
+            *item = PlayItem::File(path);
+        }
+        Ok(items)
     }
 
     /// What is to be heard, or why nothing is. Blocks where it looks for files.

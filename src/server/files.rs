@@ -133,7 +133,12 @@ impl Core {
     /// What is in memory starts at once: a stop that follows must not overtake it. Files are read
     /// elsewhere, one play of a call at a time: of those that come meanwhile the last is wanted.
     pub(super) fn play(&mut self, wanted: Wanted, items: Vec<PlayItem>, now: Instant) {
-        let blocks = items.iter().any(|i| matches!(i, PlayItem::File(_)));
+        let blocks = items.iter().any(|item| {
+            matches!(
+                item,
+                PlayItem::File(_) | PlayItem::Web(_) | PlayItem::Speech { .. }
+            )
+        });
         if !blocks {
             let sources = sources(&items, &self.prompts);
             // What follows from it is carried out by who has called this.
@@ -148,7 +153,23 @@ impl Core {
 
     fn load(&self, wanted: Wanted, items: Vec<PlayItem>) {
         let prompts = self.prompts.clone();
-        self.spawn(move || Done::Loaded(wanted, sources(&items, &prompts)));
+        let elsewhere =
+            |item: &PlayItem| matches!(item, PlayItem::Web(_) | PlayItem::Speech { .. });
+        if !items.iter().any(elsewhere) {
+            self.spawn(move || Done::Loaded(wanted, sources(&items, &prompts)));
+            return;
+        }
+        let (announcements, done) = (self.announcements.clone(), self.done.clone());
+        tokio::spawn(async move {
+            let read = match announcements.at_hand(items).await {
+                Err(error) => Err(error),
+                Ok(items) => tokio::task::spawn_blocking(move || sources(&items, &prompts))
+                    .await
+                    .unwrap_or_else(|error| Err(error.to_string())),
+            };
+            // Refused only when the core is gone.
+            let _ = done.send(Done::Loaded(wanted, read));
+        });
     }
 
     /// A play was read: another one of the call may have waited for it.
@@ -466,6 +487,8 @@ fn sources(items: &[PlayItem], prompts: &Prompts) -> Result<Vec<Source>, String>
                 .map(|p| p.source())
                 .ok_or_else(|| format!("there is no prompt {name:?}")),
             PlayItem::File(path) => prompts.load_file(path).map_err(|e| e.to_string()),
+            // Made a file before.
+            PlayItem::Web(_) | PlayItem::Speech { .. } => Err("not at hand".to_owned()),
             PlayItem::Tone {
                 hz,
                 level_dbm0,

@@ -86,9 +86,11 @@ impl Core {
                 // What was fetched is known as long as nothing of it changes.
                 let before = &self.config;
                 let after = &reloaded.config;
-                if (&after.announcement, &after.sequences, &after.prompts)
-                    != (&before.announcement, &before.sequences, &before.prompts)
-                {
+                let parts = |c: &Config| {
+                    let announcement = (c.announcement.clone(), c.sequences.clone());
+                    (announcement, c.speech.clone(), c.prompts.clone())
+                };
+                if parts(after) != parts(before) {
                     self.announcements = Arc::new(Announcements::new(after, &self.security));
                 }
                 self.switch.set_routes(reloaded.routes);

@@ -5,6 +5,8 @@ pub mod layout;
 pub mod library;
 pub mod prompts;
 pub mod recorder;
+pub mod shelf;
 pub mod sound;
+pub mod speech;
 pub mod voicemail;
 pub mod web;

@@ -4,16 +4,13 @@
 //! asked for again by its validator (RFC 9110 §13), or not at all while it is fresh; where the web
 //! server is not to be reached, what is known is played. Callers who want the same wait for one request.
 
-use std::collections::HashMap;
-use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
-use tokio::sync::{Mutex as Turn, Semaphore};
+use tokio::sync::Semaphore;
 
+use super::shelf::{Kept, MAX_FILES, Shelf};
 use super::sound::{self, SoundError};
 use crate::net::fetch::{FetchError, Fetched, Fetcher, Url, Validators};
 
@@ -21,10 +18,6 @@ use crate::net::fetch::{FetchError, Fetched, Fetcher, Url, Validators};
 const AT_ONCE: usize = 16;
 /// Redirections that are followed.
 const REDIRECTIONS: usize = 3;
-/// The most files that are kept, whatever their size.
-const MAX_FILES: usize = 1000;
-/// What was asked for within this time may be about to be opened: it is not thrown away.
-const IN_USE: Duration = Duration::from_mins(1);
 
 /// From whom, and how much is kept where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,20 +78,11 @@ pub enum WebError {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key(Url, Option<String>, Option<String>);
 
+/// What is known of a file.
 #[derive(Debug)]
-struct Kept {
-    path: PathBuf,
-    bytes: u64,
+struct About {
     validators: Validators,
     fresh_until: Instant,
-}
-
-#[derive(Debug)]
-struct Place {
-    /// Who holds it asks the web server.
-    kept: Arc<Turn<Option<Kept>>>,
-    bytes: u64,
-    used: Instant,
 }
 
 /// Files that web servers have.
@@ -107,21 +91,22 @@ pub struct Web {
     fetcher: Fetcher,
     settings: WebSettings,
     turns: Semaphore,
-    places: Mutex<HashMap<Key, Place>>,
+    shelf: Shelf<Key, About>,
 }
 
 impl Web {
     /// Nothing is known yet. What an earlier run has kept is thrown away, since its validators are
     /// gone; the directory is made when the first file is.
     pub fn new(fetcher: Fetcher, settings: WebSettings) -> Self {
+        let shelf = Shelf::new(settings.directory.clone(), PREFIX, settings.max_bytes);
         if !settings.hosts.is_empty() {
-            clear(&settings.directory);
+            shelf.clear();
         }
         Self {
             fetcher,
             settings,
             turns: Semaphore::new(AT_ONCE),
-            places: Mutex::default(),
+            shelf,
         }
     }
 
@@ -145,18 +130,18 @@ impl Web {
         let url = Url::parse(address).ok_or_else(|| WebError::Address(shortened(address)))?;
         self.check(&url)?;
         let key = Key(url, language.map(str::to_owned), kind.map(str::to_owned));
-        let turn = self.place(&key).ok_or(WebError::Busy)?;
-        let mut kept = turn.lock().await;
+        let slot = self.shelf.slot(&key).ok_or(WebError::Busy)?;
+        let mut kept = slot.lock().await;
         if let Some(known) = &*kept
-            && known.fresh_until > Instant::now()
+            && known.about.fresh_until > Instant::now()
         {
             return Ok(known.path.clone());
         }
-        let validators = kept.as_ref().map(|k| k.validators.clone());
+        let validators = kept.as_ref().map(|k| k.about.validators.clone());
         let fetched = self.fetch(&key, &validators.unwrap_or_default()).await;
         match (fetched, &mut *kept) {
             (Ok(Fetched::Unchanged { fresh }), Some(known)) => {
-                known.fresh_until = Instant::now() + fresh;
+                known.about.fresh_until = Instant::now() + fresh;
                 Ok(known.path.clone())
             }
             (
@@ -169,21 +154,20 @@ impl Web {
                 kept,
             ) => {
                 let kind = key.2.clone().or(kind);
-                let wav = sound::to_wav(bytes.to_vec(), kind.as_deref()).map_err(|source| {
-                    WebError::Sound {
-                        url: key.0.clone(),
-                        source,
-                    }
+                let wav = sound::to_wav(bytes.to_vec(), kind.as_deref());
+                let wav = wav.map_err(|source| WebError::Sound {
+                    url: key.0.clone(),
+                    source,
                 })?;
-                let bytes = wav.len() as u64;
-                let path = self.keep(&key, wav).await?;
+                let path = self.shelf.keep(&key, wav).await;
+                let path = path.map_err(|(path, source)| WebError::File { path, source })?;
                 *kept = Some(Kept {
                     path: path.clone(),
-                    bytes,
-                    validators,
-                    fresh_until: Instant::now() + fresh,
+                    about: About {
+                        validators,
+                        fresh_until: Instant::now() + fresh,
+                    },
                 });
-                self.weigh(&key, bytes);
                 Ok(path)
             }
             (Ok(Fetched::Unchanged { .. } | Fetched::Moved(_)), _) => Err(WebError::Fetch {
@@ -234,96 +218,9 @@ impl Web {
             Err(WebError::Host(host.to_owned()))
         }
     }
-
-    /// The place of a file, made where there is none; none: all are in use.
-    fn place(&self, key: &Key) -> Option<Arc<Turn<Option<Kept>>>> {
-        let now = Instant::now();
-        let mut places = self.places();
-        if let Some(place) = places.get_mut(key) {
-            place.used = now;
-            return Some(place.kept.clone());
-        }
-        if places.len() >= MAX_FILES && !forget_one(&mut places, now) {
-            return None;
-        }
-        let kept = Arc::default();
-        let place = Place {
-            kept: Arc::clone(&kept),
-            bytes: 0,
-            used: now,
-        };
-        places.insert(key.clone(), place);
-        Some(kept)
-    }
-
-    /// Counts what was kept, and throws away what was used longest ago until all fits.
-    fn weigh(&self, key: &Key, bytes: u64) {
-        let mut places = self.places();
-        if let Some(place) = places.get_mut(key) {
-            place.bytes = bytes;
-        }
-        let now = Instant::now();
-        while places.values().map(|p| p.bytes).sum::<u64>() > self.settings.max_bytes
-            && forget_one(&mut places, now)
-        {}
-    }
-
-    async fn keep(&self, key: &Key, wav: Vec<u8>) -> Result<PathBuf, WebError> {
-        let directory = self.settings.directory.clone();
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let path = directory.join(format!("{PREFIX}{:016x}.wav", hasher.finish()));
-        let (new, kept) = (path.with_extension("new"), path.clone());
-        let written = tokio::task::spawn_blocking(move || {
-            fs::create_dir_all(directory)?;
-            fs::write(&new, wav)?;
-            // Who plays the old one goes on with it.
-            fs::rename(&new, &kept)
-        });
-        match written.await.unwrap_or_else(|e| Err(io::Error::other(e))) {
-            Ok(()) => Ok(path),
-            Err(source) => Err(WebError::File { path, source }),
-        }
-    }
-
-    fn places(&self) -> MutexGuard<'_, HashMap<Key, Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Our files in the directory, which others may use too.
 const PREFIX: &str = "antiphon-web-";
-
-fn clear(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// Throws away what was used longest ago. Whether there was anything.
-fn forget_one(places: &mut HashMap<Key, Place>, now: Instant) -> bool {
-    let idle = places
-        .iter()
-        .filter(|(_, place)| now.duration_since(place.used) > IN_USE)
-        .min_by_key(|(_, place)| place.used)
-        .map(|(key, _)| key.clone());
-    let Some(place) = idle.and_then(|key| places.remove(&key)) else {
-        return false;
-    };
-    // One that is being fetched is in use.
-    if let Ok(mut kept) = place.kept.try_lock()
-        && let Some(kept) = kept.take()
-    {
-        let _ = fs::remove_file(&kept.path);
-        debug_assert_eq!(kept.bytes, place.bytes);
-    }
-    true
-}
 
 /// Whether it says something of the web server's state, and nothing of what is asked for.
 fn is_outage(error: &FetchError) -> bool {
@@ -336,29 +233,4 @@ fn is_outage(error: &FetchError) -> bool {
 
 fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_used_longest_ago_goes_first_and_what_is_in_use_stays() {
-        let start = Instant::now();
-        let later = |seconds| start + Duration::from_secs(seconds);
-        let key = |n: u64| {
-            let url = Url::parse(&format!("http://h/{n}"));
-            Key(url.unwrap_or_else(|| unreachable!()), None, None)
-        };
-        let place = |n| Place {
-            kept: Arc::default(),
-            bytes: 0,
-            used: later(n),
-        };
-        let mut places: HashMap<_, _> = [30, 10, 20].map(|n| (key(n), place(n))).into();
-        assert!(!forget_one(&mut places, later(70)));
-        assert!(forget_one(&mut places, later(75)));
-        assert!(!places.contains_key(&key(10)) && places.len() == 2);
-        assert!(!forget_one(&mut places, later(75)));
-    }
 }

@@ -9,6 +9,7 @@ mod descriptors;
 mod media;
 mod ports;
 mod resolve;
+mod speech;
 mod tcp;
 mod tls;
 mod udp;

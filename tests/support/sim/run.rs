@@ -376,6 +376,7 @@ impl World {
                 Some(prompt) => Ok(prompt.source()),
                 None => Err(format!("there is no prompt {name:?}")),
             },
+            PlayItem::Web(_) | PlayItem::Speech { .. } => panic!("{item:?}"),
             PlayItem::File(path) if path.starts_with(MAIL) => {
                 let name = path.file_name().and_then(|n| n.to_str());
                 let recording = name.and_then(|n| n.parse::<u64>().ok());

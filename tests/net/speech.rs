@@ -1,0 +1,107 @@
+//! Text made speech by a command, and everything that a command may do wrong.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use antiphon::store::speech::{MAX_TEXT, Speech, SpeechError, SpeechSettings};
+use antiphon::wav::Reader;
+
+fn speech(directory: &Path, command: &[&str]) -> Speech {
+    Speech::new(SpeechSettings {
+        command: command.iter().map(|&c| c.to_owned()).collect(),
+        language: "en".to_owned(),
+        time: Duration::from_secs(5),
+        bytes: 1 << 20,
+        directory: directory.to_owned(),
+        max_bytes: 10 << 20,
+    })
+}
+
+fn seconds(path: &Path) -> f64 {
+    let reader = Reader::open(std::fs::File::open(path).unwrap()).unwrap();
+    reader.spec().frames as f64 / f64::from(reader.spec().rate)
+}
+
+#[tokio::test]
+async fn a_text_is_said_once_and_kept() {
+    let here = tempfile::tempdir().unwrap();
+    let command = ["espeak-ng", "-v", "{language}", "--stdin", "--stdout"];
+    let speech = speech(here.path(), &command);
+    let short = speech.say("Hello.", None).await.unwrap();
+    let long = speech
+        .say("Hello, and welcome to all of you.", None)
+        .await
+        .unwrap();
+    assert!(seconds(&long) > seconds(&short) && seconds(&short) > 0.2);
+    let written = std::fs::metadata(&short).unwrap().modified().unwrap();
+    assert_eq!(speech.say("Hello.", Some("en")).await.unwrap(), short);
+    assert_eq!(
+        std::fs::metadata(&short).unwrap().modified().unwrap(),
+        written
+    );
+    assert_ne!(speech.say("Hello.", Some("de")).await.unwrap(), short);
+}
+
+#[tokio::test]
+async fn what_a_text_or_a_command_does_wrong_is_told() {
+    let here = tempfile::tempdir().unwrap();
+    let told = async |command: &[&str], text: &str, language: Option<&str>| {
+        let error = speech(here.path(), command).say(text, language).await;
+        error.unwrap_err().to_string()
+    };
+    assert!(told(&[], "x", None).await.contains("speech.command"));
+    assert!(
+        told(&["cat"], "x", None)
+            .await
+            .contains("cat: no WAV file came")
+    );
+    assert!(
+        told(&["/no/such/program"], "x", None)
+            .await
+            .contains("/no/such/program: No such")
+    );
+    let fails = ["sh", "-c", "echo 'no voice' >&2; exit 3"];
+    let told_of = told(&fails, "x", None).await;
+    assert!(
+        told_of.contains("exit status: 3") && told_of.contains("no voice"),
+        "{told_of}"
+    );
+    let endless = ["sh", "-c", "yes RIFF"];
+    assert!(
+        told(&endless, "x", None)
+            .await
+            .contains("more than 1048576 bytes")
+    );
+    for text in ["", " \n", "a\0b", &"x".repeat(MAX_TEXT + 1)] {
+        assert!(told(&["cat"], text, None).await.contains("1 to 4000 bytes"));
+    }
+    for language in ["-w/etc/x", "e n", "../en"] {
+        assert!(
+            told(&["cat"], "x", Some(language))
+                .await
+                .starts_with("language")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_hangs_is_ended() {
+    let here = tempfile::tempdir().unwrap();
+    let mark = here.path().join("mark");
+    let script = format!("sleep 3; touch {}", mark.display());
+    let speech = Speech::new(SpeechSettings {
+        command: vec!["sh".into(), "-c".into(), script],
+        time: Duration::from_secs(1),
+        directory: here.path().to_owned(),
+        ..SpeechSettings::default()
+    });
+    let start = Instant::now();
+    let error = speech.say("x", None).await.unwrap_err();
+    assert!(
+        matches!(error, SpeechError::TimedOut { seconds: 1, .. }),
+        "{error}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(3));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!mark.exists(), "it goes on");
+}
