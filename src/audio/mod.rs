@@ -4,11 +4,13 @@ pub mod conceal;
 pub mod gain;
 pub mod level;
 pub mod limiter;
+pub mod player;
 pub mod polyphase;
 pub mod process;
 pub mod resample;
 pub mod source;
 pub mod stretch;
+pub mod tap;
 pub mod tone;
 
 #[cfg(test)]

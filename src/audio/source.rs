@@ -1,6 +1,6 @@
 //! What a player plays: samples in memory, a tone, silence, or a long file fed in chunks.
 //!
-//! Sits between the store, which makes sources on the control side, and `leg::player`, which
+//! Sits between the store, which makes sources on the control side, and `audio::player`, which
 //! drains them on the media thread. Nothing here that the media thread calls allocates, frees
 //! or blocks: the chunks of a [`Feed`] go round between two bounded queues.
 

@@ -7,11 +7,12 @@
 //! first or the last party of a rate comes or goes.
 
 use super::MAX_FRAME;
+use super::part::Part;
 use crate::audio::limiter;
 use crate::audio::polyphase::Resampler;
 use crate::audio::{FULLBAND, NARROWBAND, WIDEBAND};
 
-const BANDS: usize = 3;
+pub(super) const BANDS: usize = 3;
 /// The rates that are mixed, Hz.
 const RATES: [u32; BANDS] = [NARROWBAND, WIDEBAND, FULLBAND];
 
@@ -40,10 +41,38 @@ struct Band {
 
 /// From one band into another.
 #[derive(Debug)]
-struct Path {
-    from: usize,
-    to: usize,
-    resampler: Resampler,
+pub(super) struct Path {
+    pub from: usize,
+    pub to: usize,
+    pub resampler: Resampler,
+}
+
+impl Path {
+    /// From each band into each other one.
+    pub fn all() -> Vec<Self> {
+        let pairs = (0..BANDS).flat_map(|from| (0..BANDS).map(move |to| (from, to)));
+        let path = |(from, to): (usize, usize)| Self {
+            from,
+            to,
+            resampler: Resampler::new(RATES[from], RATES[to]),
+        };
+        pairs.filter(|(from, to)| from != to).map(path).collect()
+    }
+
+    /// Adds a frame of one band, resampled, to one of the other; `said`: there is anything in it.
+    pub fn add(&mut self, own: &[i32], said: bool, total: &mut [i32]) {
+        if !said && self.resampler.is_quiet() {
+            return;
+        }
+        let frame = frame_of(self.to);
+        let mut heard = [0i32; MAX_FRAME];
+        let heard = &mut heard[..frame];
+        self.resampler
+            .process_sums(&own[..frame_of(self.from)], heard);
+        for (total, heard) in total[..frame].iter_mut().zip(heard) {
+            *total = total.saturating_add(*heard);
+        }
+    }
 }
 
 /// All partial sums. All memory is taken at construction.
@@ -55,12 +84,6 @@ pub(super) struct Bands {
 
 impl Bands {
     pub fn new() -> Self {
-        let pairs = (0..BANDS).flat_map(|from| (0..BANDS).map(move |to| (from, to)));
-        let path = |(from, to): (usize, usize)| Path {
-            from,
-            to,
-            resampler: Resampler::new(RATES[from], RATES[to]),
-        };
         Self {
             bands: std::array::from_fn(|_| Band {
                 own: [0; MAX_FRAME],
@@ -68,7 +91,7 @@ impl Bands {
                 ports: 0,
                 talking: false,
             }),
-            paths: pairs.filter(|(from, to)| from != to).map(path).collect(),
+            paths: Path::all(),
         }
     }
 
@@ -105,6 +128,27 @@ impl Bands {
         band.talking = true;
     }
 
+    /// The same where it may be in part: it begins or ceases to be heard.
+    pub fn add(&mut self, band: usize, samples: &[i16], part: Part) {
+        if part == Part::Whole {
+            self.accumulate(band, samples);
+        } else if part != Part::None {
+            let band = &mut self.bands[band];
+            part.add(&mut band.own, samples);
+            band.talking = true;
+        }
+    }
+
+    /// What the band's own parties say in this tick, and whether they say anything.
+    pub fn own(&self, band: usize) -> (&[i32; MAX_FRAME], bool) {
+        (&self.bands[band].own, self.bands[band].talking)
+    }
+
+    /// The ways between the bands.
+    pub fn paths(&self) -> &[Path] {
+        &self.paths
+    }
+
     /// Makes of the partial sums what each band in use hears.
     pub fn distribute(&mut self) {
         for (i, band) in self.bands.iter_mut().enumerate() {
@@ -114,18 +158,11 @@ impl Bands {
             }
         }
         for path in &mut self.paths {
-            let source = &self.bands[path.from];
-            let silent = !source.talking && path.resampler.is_quiet();
-            if silent || self.bands[path.to].ports == 0 {
+            if self.bands[path.to].ports == 0 {
                 continue;
             }
-            let frame = frame_of(path.to);
-            let mut heard = [0i32; MAX_FRAME];
-            path.resampler
-                .process_sums(&source.own[..frame_of(path.from)], &mut heard[..frame]);
-            let total = &mut self.bands[path.to].total[..frame];
-            for (total, heard) in total.iter_mut().zip(heard) {
-                *total = total.saturating_add(heard);
+            if let Ok([from, to]) = self.bands.get_disjoint_mut([path.from, path.to]) {
+                path.add(&from.own, from.talking, &mut to.total);
             }
         }
     }

@@ -1,21 +1,32 @@
-//! The mixing bridge: every party hears the sum of all the others.
+//! The mixing bridge: every party hears the sum of all the others, or of those whom it is to hear.
 //!
 //! Sits between the legs' decoders and encoders; knows neither SIP nor RTP. The worker fills each
 //! port's `rx`, calls [`Bridge::mix`] once per tick, and takes each port's `tx`. Each party has its
 //! own rate (8, 16 or 48 kHz) and hears the others as far as that reaches. The sum is exact
 //! in `i32`, a party's own audio is subtracted from it, and only then is it limited to 16 bits.
-//! Joins and leaves happen between ticks and fade over 5 ms, so nobody hears a click.
+//! Joins and leaves happen between ticks and fade over 5 ms, so nobody hears a click; so do changes
+//! of who hears whom ([`Relation`]).
 
 mod bands;
+mod classes;
+mod part;
+mod play;
 mod port;
+mod recording;
+mod relation;
+mod sums;
 mod talker;
 
+pub use classes::Classes;
+pub use play::{Ducking, ROOM_PLAYS, RoomPlay};
 pub use port::{IDLE_PEAK, Port};
+pub use recording::{RoomRecording, RoomRecordingSettings, Track};
+pub use relation::{MAX_CLASSES, Relation};
 pub use talker::RECENT_TALKERS;
 
-use crate::audio::limiter::Limiter;
-use bands::{Bands, frame_of};
+use bands::frame_of;
 use port::Phase;
+use sums::Sums;
 use talker::Dominant;
 
 /// Samples of the longest frame: 20 ms at 48 kHz.
@@ -24,7 +35,8 @@ pub const MAX_FRAME: usize = 960;
 /// What one port hears in this tick.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Tx<'a> {
-    /// The sum of all who speak: the same for every silent party, so one encoding serves all.
+    /// The sum of all who are heard by the party's ear class: the same for every silent party of that,
+    /// so one encoding serves all.
     Common(&'a [i16]),
     /// The sum without the party itself, or fading.
     Own(&'a [i16]),
@@ -44,11 +56,7 @@ pub struct Bridge {
     ports: Vec<Box<Port>>,
     /// Whose they are: asked for long before the ports themselves are worked on.
     owners: Vec<u32>,
-    bands: Bands,
-    /// What silent parties hear, by band.
-    common: [[i16; MAX_FRAME]; 3],
-    /// Of the common mixes.
-    limiters: [Limiter; 3],
+    sums: Sums,
     dominant: Dominant,
     talkers: usize,
 }
@@ -59,9 +67,7 @@ impl Bridge {
         Self {
             ports: Vec::with_capacity(max_ports),
             owners: Vec::with_capacity(max_ports),
-            bands: Bands::new(),
-            common: [[0; MAX_FRAME]; 3],
-            limiters: [Limiter::default(); 3],
+            sums: Sums::new(),
             dominant: Dominant::default(),
             talkers: 0,
         }
@@ -83,7 +89,10 @@ impl Bridge {
         if self.ports.len() == self.ports.capacity() {
             return Err(Full(port));
         }
-        self.bands.enter(port.band);
+        self.sums.bands.enter(port.band);
+        for class in port.classes().into_iter().flatten() {
+            self.sums.enter(class, port.band);
+        }
         self.owners.push(port.owner);
         self.ports.push(port);
         Ok(self.ports.len() - 1)
@@ -114,7 +123,10 @@ impl Bridge {
         }
         let removed = self.ports.swap_remove(port);
         self.owners.swap_remove(port);
-        self.bands.exit(removed.band);
+        self.sums.bands.exit(removed.band);
+        for class in removed.classes().into_iter().flatten() {
+            self.sums.exit(class, removed.band);
+        }
         self.dominant.forget(removed.owner);
         Some((removed, self.ports.get(port).map(|p| p.owner)))
     }
@@ -128,8 +140,12 @@ impl Bridge {
         if p.band == band {
             return;
         }
-        self.bands.exit(p.band);
-        self.bands.enter(band);
+        self.sums.bands.exit(p.band);
+        self.sums.bands.enter(band);
+        for class in p.classes().into_iter().flatten() {
+            self.sums.exit(class, p.band);
+            self.sums.enter(class, band);
+        }
         p.band = band;
         p.rx.fill(0);
         if p.phase == Phase::Steady {
@@ -181,35 +197,82 @@ impl Bridge {
         self.ports.get(port).is_some_and(|p| p.postponed)
     }
 
+    /// Takes memory for more ear classes than class 0, or for another number of them; what was there
+    /// before goes back.
+    pub fn set_classes(&mut self, classes: Box<Classes>) -> Option<Box<Classes>> {
+        let old = self.sums.set_classes(classes);
+        for port in &self.ports {
+            for class in port.classes().into_iter().flatten() {
+                self.sums.enter(class, port.band);
+            }
+        }
+        old
+    }
+
+    /// Who hears a party, and whom it hears, from the next mix on; it fades over.
+    pub fn relate(&mut self, port: usize, relation: Relation) {
+        let Some(p) = self.ports.get_mut(port).filter(|p| p.next != relation) else {
+            return;
+        };
+        if p.next != p.relation {
+            self.sums.exit(p.next.ears, p.band);
+        }
+        if relation != p.relation {
+            self.sums.enter(relation.ears, p.band);
+        }
+        p.next = relation;
+        p.relating = true;
+    }
+
+    /// Who hears a party, and whom it hears, as it was asked for last.
+    pub fn relation(&self, port: usize) -> Relation {
+        self.ports
+            .get(port)
+            .map_or(Relation::OPEN, |p| p.relation())
+    }
+
+    /// The ear class that a party has followed until this tick: whose common frame it has heard.
+    pub fn followed_class(&self, port: usize) -> u8 {
+        self.ports.get(port).map_or(0, |p| p.was.ears)
+    }
+
+    /// The class whose frame, and so whose encoding, is the one that a party hears as
+    /// [`Tx::Common`]: its ear class, or class 0 where that hears the same in this tick.
+    pub fn frame_class(&self, port: usize) -> u8 {
+        let heard = |p: &Box<Port>| self.sums.frame_of_class(p.relation.ears, p.band);
+        self.ports.get(port).map_or(0, heard)
+    }
+
     /// Mixes one tick: once around for the sums, once around for everybody's share of them.
     pub fn mix(&mut self) {
-        self.bands.clear();
+        self.sums.clear();
         self.dominant.begin();
         self.talkers = 0;
         let mut loudest = None;
         for port in &mut self.ports {
+            if port.relating && !port.postponed {
+                if port.was != port.relation {
+                    self.sums.exit(port.was.ears, port.band);
+                }
+                let (left, changes) = (port.relation.ears, port.next != port.relation);
+                port.take_up();
+                if changes && !port.relating {
+                    self.sums.exit(left, port.band);
+                }
+            }
             port.prepare();
             if port.contributes {
                 self.talkers += 1;
-                self.bands
-                    .accumulate(port.band, &port.rx[..frame_of(port.band)]);
+                let said = &port.rx[..frame_of(port.band)];
+                self.sums.add(port.band, said, port.was, port.relation);
                 self.dominant.hear(port, &mut loudest);
             }
         }
         self.dominant.end(loudest);
-        self.bands.distribute();
-        let before = self.limiters;
-        for band in self.bands.in_use() {
-            self.limiters[band].limit(self.bands.total(band), &mut self.common[band]);
-        }
+        self.sums.finish();
         for port in &mut self.ports {
-            let band = port.band;
-            let total = self.bands.total(band);
-            let common = &self.common[band][..total.len()];
-            if port.own_mix {
-                port.hear_own(total, common, before[band]);
-            } else if port.heard_own {
-                port.hear_common(total, common, self.limiters[band]);
+            if port.own_mix || port.heard_own {
+                port.hear(&self.sums);
             }
         }
     }
@@ -217,11 +280,10 @@ impl Bridge {
     /// What the party hears after [`Bridge::mix`]; nothing where it was left out.
     pub fn tx(&self, port: usize) -> Option<Tx<'_>> {
         let p = self.ports.get(port).filter(|p| !p.postponed)?;
-        let frame = frame_of(p.band);
         Some(if p.own_mix {
-            Tx::Own(&p.tx[..frame])
+            Tx::Own(&p.tx[..frame_of(p.band)])
         } else {
-            Tx::Common(&self.common[p.band][..frame])
+            Tx::Common(self.sums.heard(p.relation.ears, p.band).common)
         })
     }
 
@@ -251,5 +313,7 @@ impl Bridge {
     }
 }
 
+#[cfg(test)]
+mod relating;
 #[cfg(test)]
 mod tests;

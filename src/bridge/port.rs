@@ -1,17 +1,15 @@
 //! One party's place in a bridge. rx is what the party says, tx is what it hears.
 
-use super::MAX_FRAME;
 use super::bands::{band_of, frame_of};
+use super::part::{FADE_PART, Part};
+use super::sums::{Heard, Sums};
 use super::talker::Loudness;
+use super::{MAX_FRAME, Relation};
 use crate::audio::limiter::{self, Limiter};
 
 /// Samples with a magnitude up to this are idle-channel noise: the smallest step of G.711
 /// (A-law has no zero at all, so a silent A-law party sends +-8).
 pub const IDLE_PEAK: i16 = 8;
-
-/// A fade at a join and a leave takes this part of the frame, 5 ms: short enough to lose no
-/// syllable, long enough not to click.
-const FADE_PART: usize = 4;
 
 /// ```text
 /// Joining --mix--> Steady --leave()--> Leaving --mix--> Left
@@ -43,6 +41,12 @@ pub struct Port {
     /// Says nothing in this tick: `rx` was not written.
     pub(super) silent: bool,
     pub(super) loudness: Loudness,
+    /// Who hears it and whom it hears: now, before this tick, and from the next one on.
+    pub(super) relation: Relation,
+    pub(super) was: Relation,
+    pub(super) next: Relation,
+    /// These three are not all the same.
+    pub(super) relating: bool,
     /// Of the mix of its own.
     pub(super) limiter: Limiter,
     /// Whether that was heard in the last tick.
@@ -64,11 +68,35 @@ impl Port {
             postponed: false,
             silent: false,
             loudness: Loudness::default(),
+            relation: Relation::OPEN,
+            was: Relation::OPEN,
+            next: Relation::OPEN,
+            relating: false,
             limiter: Limiter::default(),
             heard_own: false,
             rx: [0; MAX_FRAME],
             tx: [0; MAX_FRAME],
         }
+    }
+
+    /// The same for a party that is not heard by all, or does not hear all, from the first.
+    #[must_use]
+    pub fn with_relation(mut self, relation: Relation) -> Self {
+        self.relate(relation);
+        self
+    }
+
+    /// Who hears it, and whom it hears, where it has not joined yet.
+    pub fn relate(&mut self, relation: Relation) {
+        self.relation = relation;
+        self.was = relation;
+        self.next = relation;
+        self.relating = false;
+    }
+
+    /// Who hears it, and whom it hears; as it was asked for last.
+    pub fn relation(&self) -> Relation {
+        self.next
     }
 
     /// Samples of a tick.
@@ -79,6 +107,35 @@ impl Port {
     /// Whether the party has been heard in the last mix.
     pub fn contributes(&self) -> bool {
         self.contributes
+    }
+
+    /// The ear classes that are kept for it.
+    pub(super) fn classes(&self) -> [Option<u8>; 3] {
+        [
+            Some(self.relation.ears),
+            (self.was != self.relation).then_some(self.was.ears),
+            (self.next != self.relation).then_some(self.next.ears),
+        ]
+    }
+
+    /// Takes up a relation that was asked for; one that was left with the last tick is over.
+    pub(super) fn take_up(&mut self) {
+        self.was = self.relation;
+        self.relation = self.next;
+        if self.phase == Phase::Joining {
+            // It has neither been heard nor heard anything: its join fades already.
+            self.was = self.relation;
+        }
+        self.relating = self.was != self.relation;
+    }
+
+    /// Its part in what a class hears.
+    fn part(&self, class: u8) -> Part {
+        if self.contributes {
+            Part::of(self.was, self.relation, class)
+        } else {
+            Part::None
+        }
     }
 
     /// Applies the fades of a join or leave to what the party says, and finds out whether it
@@ -101,44 +158,85 @@ impl Port {
             peak(rx)
         };
         self.loudness.follow(peak);
-        self.contributes = peak > IDLE_PEAK;
-        self.own_mix = self.contributes || self.phase != Phase::Steady;
+        self.contributes = peak > IDLE_PEAK && self.is_heard();
+        let (was, ears) = (self.was.ears, self.relation.ears);
+        self.own_mix = self.phase != Phase::Steady
+            || was != ears
+            || self.contributes && self.part(ears) != Part::None;
     }
 
-    /// Writes the mix of its own: `total` without what it says. `before` is the limiter of the common
-    /// mix as it was before this tick, which it has heard so far.
-    pub(super) fn hear_own(&mut self, total: &[i32], common: &[i16], before: Limiter) {
-        let frame = total.len();
-        if !self.heard_own {
-            self.limiter = before;
+    /// Whether anybody may hear it in this tick.
+    fn is_heard(&self) -> bool {
+        self.relation.voice | self.was.voice != 0
+    }
+
+    /// Writes what it hears in this tick, where that is no common frame.
+    pub(super) fn hear(&mut self, sums: &Sums) {
+        let now = sums.heard(self.relation.ears, self.band);
+        if !self.own_mix {
+            self.hear_common(&now);
+            return;
         }
-        self.heard_own = true;
-        if self.contributes {
-            let tx = &mut self.tx[..frame];
-            self.limiter.limit_without(total, &self.rx[..frame], tx);
-        } else if self.limiter == before {
-            self.tx[..frame].copy_from_slice(common);
-            self.heard_own = false;
+        if self.was.ears == self.relation.ears {
+            self.hear_own(&now, self.relation.ears);
         } else {
-            self.limiter.limit(total, &mut self.tx[..frame]);
+            let before = sums.heard(self.was.ears, self.band);
+            self.hear_own(&before, self.was.ears);
+            self.hear_instead(&now);
         }
         self.finish();
     }
 
+    /// Writes the mix of its own: the sum without what it says. Until now it has heard the common
+    /// mix, as limited before this tick.
+    fn hear_own(&mut self, heard: &Heard<'_>, class: u8) {
+        let frame = heard.total.len();
+        if !self.heard_own {
+            self.limiter = heard.before;
+        }
+        self.heard_own = true;
+        let part = self.part(class);
+        if part == Part::None && self.limiter == heard.before {
+            self.tx[..frame].copy_from_slice(heard.common);
+            self.limiter = heard.after;
+            self.heard_own = false;
+        } else {
+            let said = &self.rx[..frame];
+            let tx = &mut self.tx[..frame];
+            limit_without(&mut self.limiter, heard.total, said, part, tx);
+        }
+    }
+
+    /// Goes over from what it has written to the mix of another class.
+    fn hear_instead(&mut self, heard: &Heard<'_>) {
+        let frame = heard.total.len();
+        let mut limiter = heard.before;
+        let mut tx = [0i16; MAX_FRAME];
+        let tx = &mut tx[..frame];
+        let part = self.part(self.relation.ears);
+        let said = &self.rx[..frame];
+        limit_without(&mut limiter, heard.total, said, part, tx);
+        let n = frame / FADE_PART;
+        fade_over(&self.tx[..n], &mut tx[..n]);
+        self.tx[..frame].copy_from_slice(tx);
+        self.limiter = limiter;
+        self.heard_own = true;
+    }
+
     /// Goes back to the common mix: at once where nothing is limited, else in one frame's fade.
-    pub(super) fn hear_common(&mut self, total: &[i32], common: &[i16], limiter: Limiter) {
+    fn hear_common(&mut self, heard: &Heard<'_>) {
         self.heard_own = false;
-        if self.limiter.gain() >= 1.0 && limiter.gain() >= 1.0 {
+        if self.limiter.gain() >= 1.0 && heard.after.gain() >= 1.0 {
             return;
         }
-        let tx = &mut self.tx[..total.len()];
-        self.limiter.limit(total, tx);
-        limiter::cross_fade(tx, common);
+        let tx = &mut self.tx[..heard.total.len()];
+        self.limiter.limit(heard.total, tx);
+        limiter::cross_fade(tx, heard.common);
         self.own_mix = true;
     }
 
     /// The fades on what the party hears, then the next phase.
-    pub(super) fn finish(&mut self) {
+    fn finish(&mut self) {
         let tx = &mut self.tx[..frame_of(self.band)];
         self.phase = match self.phase {
             Phase::Joining => {
@@ -155,6 +253,29 @@ impl Port {
             }
             Phase::Steady => Phase::Steady,
         };
+    }
+}
+
+/// Limits a sum without a party's part in it.
+fn limit_without(limiter: &mut Limiter, total: &[i32], said: &[i16], part: Part, out: &mut [i16]) {
+    match part {
+        Part::None => limiter.limit(total, out),
+        Part::Whole => limiter.limit_without(total, said, out),
+        Part::FadesIn | Part::FadesOut => {
+            let mut own = [0i16; MAX_FRAME];
+            let own = &mut own[..said.len()];
+            part.write(own, said);
+            limiter.limit_without(total, own, out);
+        }
+    }
+}
+
+/// From one frame to another, in even steps.
+fn fade_over(from: &[i16], to: &mut [i16]) {
+    let n = from.len().max(1) as i32;
+    for (i, (to, from)) in (0..).zip(to.iter_mut().zip(from)) {
+        let (old, new) = (i32::from(*from), i32::from(*to));
+        *to = (old + (new - old) * i / n) as i16;
     }
 }
 

@@ -12,15 +12,14 @@ mod flight;
 mod io;
 mod params;
 mod phase;
-pub mod player;
 pub mod playout;
 mod receive;
 mod stats;
-pub mod tap;
 mod tick;
 mod transmit;
 mod transport;
 
+pub use crate::audio::{player, tap};
 pub use coding::{Coding, CodingNeeds, EncodingKey, Reprocessing};
 pub use control::PeerReport;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};

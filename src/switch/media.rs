@@ -25,7 +25,12 @@ impl Switch {
                     self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
                 }
             }
-            worker::Event::Freed(_) => {}
+            // What the rooms' policy makes of them is told there.
+            worker::Event::RoomPlayEnded(..)
+            | worker::Event::Talkers(..)
+            | worker::Event::RoomRecorded(..)
+            | worker::Event::TrackEnded(..)
+            | worker::Event::Freed(_) => {}
         }
     }
 

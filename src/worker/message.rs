@@ -1,7 +1,9 @@
 //! What goes into a worker and what comes out of it.
 
+use crate::audio::player::{PlayControl, PlayEnd};
 use crate::audio::process::ProcessSettings;
-use crate::bridge::{Bridge, Port};
+use crate::audio::tap::{RecordControl, TapStop};
+use crate::bridge::{Bridge, Classes, Port, Relation, RoomPlay, RoomRecording, Track};
 use crate::codec::CodecError;
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
@@ -10,6 +12,7 @@ use crate::leg::{
 };
 
 use super::shared::SharedEncoder;
+use super::talkers::Talkers;
 
 /// A bridge's handle: its place in a worker, and how often that was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,6 +82,37 @@ pub enum Command {
     },
     /// Moves a leg out of its bridge.
     Leave(LegId),
+    /// Who hears a leg and whom it hears, in the bridge that it is in or on its way to; it fades over
+    /// with the next tick. A leg that joins brings its relation in its port. The encoder is one for
+    /// its ear class, where the room may have none like it.
+    Relate(LegId, Relation, Option<Box<SharedEncoder>>),
+    /// Memory for more ear classes than class 0; to be there before a relation needs it. What was
+    /// there before comes back as [`Freed::Classes`], and those classes go on.
+    Classes(BridgeId, Box<Classes>),
+    /// Starts a play of a room itself, in place of one that runs at its place. It comes back as
+    /// [`Event::RoomPlayEnded`].
+    PlayRoom(BridgeId, Box<RoomPlay>),
+    /// Stops the room's play at this place.
+    StopPlayRoom(BridgeId, u8),
+    /// Pauses a leg's play, or moves within it.
+    ControlPlay(LegId, PlayControl),
+    /// The same for the room's play at this place.
+    ControlPlayRoom(BridgeId, u8, PlayControl),
+    /// Tells once who talks in a room, as soon as there is something to tell, but not within 100 ms of
+    /// the last time; the box comes back as [`Event::Talkers`]. Without a box: no longer.
+    WatchTalkers(BridgeId, Option<Box<Talkers>>),
+    /// Starts to record a room, in place of a recording that runs. It comes back as
+    /// [`Event::RoomRecorded`].
+    RecordRoom(BridgeId, Box<RoomRecording>),
+    /// Stops it.
+    StopRecordRoom(BridgeId),
+    /// Pauses it, or goes on.
+    ControlRecordRoom(BridgeId, RecordControl),
+    /// The same for a leg's recording.
+    ControlRecord(LegId, RecordControl),
+    /// Gives a leg a track in the recording of its room; one that joins later can bring it in its
+    /// port. It comes back as [`Event::TrackEnded`].
+    RecordTrack(LegId, Box<Track>),
     /// Starts a play, in place of one that runs.
     Play(LegId, Box<Play>),
     /// Stops the play.
@@ -120,6 +154,10 @@ impl Command {
                 encoder,
             },
             Command::Leave(_) => Command::Leave(id),
+            Command::Relate(_, relation, encoder) => Command::Relate(id, relation, encoder),
+            Command::ControlPlay(_, control) => Command::ControlPlay(id, control),
+            Command::ControlRecord(_, control) => Command::ControlRecord(id, control),
+            Command::RecordTrack(_, track) => Command::RecordTrack(id, track),
             Command::Play(_, play) => Command::Play(id, play),
             Command::StopPlay(_) => Command::StopPlay(id),
             Command::Record(_, tap) => Command::Record(id, tap),
@@ -128,9 +166,17 @@ impl Command {
             Command::Dial(_, dial) => Command::Dial(id, dial),
             Command::StopDial(_) => Command::StopDial(id),
             Command::WatchStats(_, room) => Command::WatchStats(id, room),
-            other @ (Command::Open(_) | Command::CreateBridge(..) | Command::CloseBridge(_)) => {
-                other
-            }
+            other @ (Command::Open(_)
+            | Command::CreateBridge(..)
+            | Command::CloseBridge(_)
+            | Command::Classes(..)
+            | Command::PlayRoom(..)
+            | Command::StopPlayRoom(..)
+            | Command::ControlPlayRoom(..)
+            | Command::WatchTalkers(..)
+            | Command::RecordRoom(..)
+            | Command::StopRecordRoom(_)
+            | Command::ControlRecordRoom(..)) => other,
         }
     }
 }
@@ -148,6 +194,14 @@ pub enum Event {
     BridgeClosed(BridgeId, Box<Bridge>),
     /// A leg could not join: no such bridge, or it is full.
     JoinRefused(LegId, Box<Port>),
+    /// A room's play came to its end.
+    RoomPlayEnded(BridgeId, Box<RoomPlay>, PlayEnd),
+    /// Who talks in a room; the next is told when the box is given again.
+    Talkers(BridgeId, Box<Talkers>),
+    /// The recording of a room has ended, by itself where there is a reason. Its tracks end before.
+    RoomRecorded(BridgeId, Box<RoomRecording>, Option<TapStop>),
+    /// A leg's track has ended: it has left the room, or the recording is over; or there was none.
+    TrackEnded(LegId, Box<Track>),
     /// Memory to be freed away from the media thread.
     Freed(Freed),
 }
@@ -171,6 +225,10 @@ pub enum Freed {
     Reprocessing(Box<Reprocessing>),
     /// An encoder that a room had already, or has no more use for.
     Encoder(Box<SharedEncoder>),
+    /// Ear classes that were replaced, or whose room is gone.
+    Classes(Box<Classes>),
+    /// Room for talkers that nobody wants any more.
+    Talkers(Box<Talkers>),
     /// Room for statistics that nobody wants any more.
     Stats(Box<LegStats>),
     /// A leg that found its place taken: a bug of the control side, never of a peer.

@@ -9,13 +9,16 @@ mod message;
 mod outbox;
 mod placement;
 mod places;
+mod rooms;
 mod shared;
 mod slots;
+mod talkers;
 
 pub use message::{BridgeId, Command, Event, Freed, Recoding};
 pub use outbox::event_capacity;
 pub use shared::SharedEncoder;
 pub use slots::SLOTS;
+pub use talkers::{MAX_TALKERS, Talker, Talkers};
 
 use std::time::Duration;
 
@@ -29,7 +32,7 @@ use crate::leg::{
 use fetch::{Deferred, LONGEST_WAIT, NEAR};
 use outbox::Outbox;
 use placement::Phase;
-use shared::{RoomEncoders, SharedEncodings};
+use shared::{Class, RoomEncoders, SharedEncodings};
 use slots::Slots;
 
 /// Where a leg runs.
@@ -167,6 +170,20 @@ impl Worker {
                 encoder,
             } => self.join(leg, bridge, Entry { port, encoder }),
             Command::Leave(id) => self.leave(id),
+            Command::Relate(id, relation, encoder) => self.relate(id, relation, encoder),
+            Command::Classes(id, classes) => self.set_classes(id, classes),
+            Command::PlayRoom(id, play) => self.play_room(id, play),
+            Command::StopPlayRoom(id, place) => self.stop_play_room(id, place),
+            Command::ControlPlay(id, control) => self.control_play(id, control),
+            Command::ControlPlayRoom(id, place, control) => {
+                self.control_play_room(id, place, control);
+            }
+            Command::WatchTalkers(id, room) => self.watch_talkers(id, room),
+            Command::RecordRoom(id, recording) => self.record_room(id, recording),
+            Command::StopRecordRoom(id) => self.stop_record_room(id),
+            Command::ControlRecordRoom(id, control) => self.control_record_room(id, control),
+            Command::ControlRecord(id, control) => self.control_record(id, control),
+            Command::RecordTrack(id, track) => self.record_track(id, track),
             Command::Configure(id, params, recoding) => {
                 self.configure(id, params, recoding, time);
             }
@@ -369,14 +386,18 @@ impl Worker {
         let leg = &mut seat.leg;
         let id = leg.id();
         let key = leg.encoding_key();
+        let class = Class {
+            followed: room.bridge.followed_class(port),
+            frame: room.bridge.frame_class(port),
+        };
         let outgoing = match tx {
-            Tx::Own(samples) => SharedEncodings::own(&mut room.encoders, key, samples),
+            Tx::Own(samples) => SharedEncodings::own(&mut room.encoders, class, key, samples),
             Tx::Common(samples) => {
-                if leg.lingers() && room.encoders.has(key) && !shared.may_linger() {
+                if leg.lingers() && room.encoders.has(class.followed, key) && !shared.may_linger() {
                     leg.stop_lingering();
                 }
                 let loss = leg.expected_loss();
-                shared.common(&mut room.encoders, key, loss, samples)
+                shared.common(&mut room.encoders, class, key, loss, samples)
             }
         };
         let (held, ended) = leg.tick_tx(outgoing, time, io);
@@ -411,6 +432,16 @@ impl Worker {
             let owner = freed.owner;
             self.outbox.tell(Event::Freed(Freed::Port(freed)));
             self.settle(owner, time, io);
+        }
+    }
+
+    fn room(&mut self, id: BridgeId) -> Option<&mut Room> {
+        match self.rooms.get_mut(id.index as usize) {
+            Some(Some(room)) if room.id == id => Some(room),
+            _ => {
+                self.counts.stale_commands += 1;
+                None
+            }
         }
     }
 

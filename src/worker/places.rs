@@ -3,7 +3,7 @@
 use super::placement::Phase;
 use super::shared::{RoomEncoders, SharedEncoder};
 use super::{BridgeId, Entry, Event, Freed, Place, Recoding, Room, Seat, Then, Worker};
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Relation};
 use crate::leg::{Leg, LegId, LegParams, MAX_TICK, MediaIo, TickTime};
 
 /// How much of what waits to be played is still recorded at a leg's end: 500 ms, in one tick.
@@ -214,7 +214,8 @@ impl Worker {
             {
                 room.bridge.set_rate(port, rate);
                 let encoder = recoding.as_mut().and_then(|r| r.shared.take());
-                let unused = encoder.and_then(|encoder| room.encoders.add(encoder));
+                let class = room.bridge.relation(port).ears;
+                let unused = encoder.and_then(|encoder| room.encoders.add(encoder, class));
                 self.free_encoder(unused);
             }
         }
@@ -249,6 +250,7 @@ impl Worker {
         let Entry { mut port, encoder } = entry;
         port.owner = id.index;
         let rate = self.seat(id).map(|seat| seat.leg.rate());
+        let class = port.relation().ears;
         let room = match self.rooms.get_mut(bridge.index as usize) {
             Some(Some(room)) if room.id == bridge && !room.closing => room,
             _ => {
@@ -264,7 +266,7 @@ impl Worker {
                     room.bridge.set_rate(at, rate);
                 }
                 let room_slot = room.slot;
-                let unused = encoder.and_then(|encoder| room.encoders.add(encoder));
+                let unused = encoder.and_then(|encoder| room.encoders.add(encoder, class));
                 self.free_encoder(unused);
                 self.slots.remove_leg(slot, id.index);
                 self.slots.weigh(room_slot, true);
@@ -282,6 +284,38 @@ impl Worker {
                 self.outbox.tell(Event::JoinRefused(id, full.0));
             }
         }
+    }
+
+    /// Who hears a leg, and whom it hears: in its bridge, or in the one that it is on its way to.
+    pub(super) fn relate(
+        &mut self,
+        id: LegId,
+        relation: Relation,
+        encoder: Option<Box<SharedEncoder>>,
+    ) {
+        let Some(seat) = self.seat(id) else {
+            self.free_encoder(encoder);
+            return;
+        };
+        if let Some((_, entry)) = &mut seat.next {
+            entry.port.relate(relation);
+            let unused = match encoder {
+                Some(encoder) => entry.encoder.replace(encoder),
+                None => None,
+            };
+            self.free_encoder(unused);
+            return;
+        }
+        let place = seat.place;
+        let mut unused = encoder;
+        if let Place::Bridged { bridge, port, .. } = place
+            && let Some(Some(room)) = self.rooms.get_mut(bridge as usize)
+        {
+            room.bridge.relate(port, relation);
+            let add = |encoder| room.encoders.add(encoder, relation.ears);
+            unused = unused.and_then(add);
+        }
+        self.free_encoder(unused);
     }
 
     pub(super) fn leave(&mut self, id: LegId) {

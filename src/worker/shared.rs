@@ -3,6 +3,7 @@
 //! Codecs without state are encoded into buffers of the worker. One with state needs an encoder
 //! that goes along with the room: it comes with the first leg that can use it.
 
+use crate::bridge::MAX_CLASSES;
 use crate::codec::{Codec, CodecError, Encoder, MAX_PAYLOAD, OpusSettings};
 use crate::leg::{EncodingKey, Outgoing};
 use crate::rtp::packet::HEADER_LEN;
@@ -16,11 +17,16 @@ pub(super) const MAX_ENCODERS: usize = 8;
 /// heard: hundreds can come in at once.
 const MAX_LINGERING: usize = 16;
 
-/// An encoder for all in a room that have the same codec with the same parameters. Made on the
+/// How long an encoder must have been idle to make room for another: 5 s.
+const IDLE_TICKS: u32 = 250;
+
+/// An encoder for all in a room that hear the same (their ear class is one) and have the same codec with the same parameters. Made on the
 /// control side, where it also goes back to.
 #[derive(Debug)]
 pub struct SharedEncoder {
     key: EncodingKey,
+    /// The ear class whose common frame it encodes.
+    class: u8,
     encoder: Encoder,
     /// As `encoder` was before this tick, for those that leave it.
     before: Encoder,
@@ -28,6 +34,8 @@ pub struct SharedEncoder {
     len: usize,
     /// Whether this tick's frame is encoded.
     done: bool,
+    /// Ticks in which nobody wanted it.
+    idle: u32,
     /// The expected loss in force, and the worst that its listeners report.
     loss: u8,
     worst_loss: u8,
@@ -41,11 +49,13 @@ impl SharedEncoder {
         }
         Ok(Some(Box::new(Self {
             key: EncodingKey::new(codec, opus),
+            class: 0,
             encoder: Encoder::new(codec, &opus)?,
             before: Encoder::new(codec, &opus)?,
             packet: [0; BYTES],
             len: 0,
             done: false,
+            idle: 0,
             loss: opus.expected_loss,
             worst_loss: 0,
         })))
@@ -58,6 +68,11 @@ impl SharedEncoder {
             self.encoder.set_expected_loss(self.loss);
         }
         self.worst_loss = 0;
+        self.idle = if self.done {
+            0
+        } else {
+            self.idle.saturating_add(1)
+        };
         self.done = false;
     }
 
@@ -85,14 +100,23 @@ impl SharedEncoder {
 pub(super) struct RoomEncoders([Option<Box<SharedEncoder>>; MAX_ENCODERS]);
 
 impl RoomEncoders {
-    /// Keeps an encoder, or hands it back where there is one like it, or no room.
-    pub fn add(&mut self, encoder: Box<SharedEncoder>) -> Option<Box<SharedEncoder>> {
-        if self.find(encoder.key).is_some() {
+    /// Keeps an encoder for those of an ear class, or hands it back where there is one like it, or no
+    /// room. One that nobody has wanted for some time makes room.
+    pub fn add(
+        &mut self,
+        mut encoder: Box<SharedEncoder>,
+        class: u8,
+    ) -> Option<Box<SharedEncoder>> {
+        if self.find(class, encoder.key).is_some() {
             return Some(encoder);
         }
-        match self.0.iter_mut().find(|place| place.is_none()) {
-            Some(place) => place.replace(encoder),
-            None => Some(encoder),
+        encoder.class = class;
+        let idle = |place: &Option<Box<SharedEncoder>>| {
+            place.as_ref().map_or(u32::MAX, |encoder| encoder.idle)
+        };
+        match self.0.iter_mut().max_by_key(|place| idle(place)) {
+            Some(place) if idle(place) >= IDLE_TICKS => place.replace(encoder),
+            _ => Some(encoder),
         }
     }
 
@@ -102,27 +126,42 @@ impl RoomEncoders {
     }
 
     /// Whether there is an encoder for this key.
-    pub fn has(&self, key: EncodingKey) -> bool {
-        self.0.iter().flatten().any(|encoder| encoder.key == key)
+    pub fn has(&self, class: u8, key: EncodingKey) -> bool {
+        let mut encoders = self.0.iter().flatten();
+        encoders.any(|encoder| encoder.class == class && encoder.key == key)
     }
 
-    fn find(&mut self, key: EncodingKey) -> Option<&mut SharedEncoder> {
+    fn find(&mut self, class: u8, key: EncodingKey) -> Option<&mut SharedEncoder> {
         self.0
             .iter_mut()
             .flatten()
             .map(|encoder| &mut **encoder)
-            .find(|encoder| encoder.key == key)
+            .find(|encoder| encoder.class == class && encoder.key == key)
     }
+}
+
+/// Whose common frame a party hears.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Class {
+    /// The ear class that it follows: encoders with state are of classes.
+    pub followed: u8,
+    /// The class whose frame this is in the present tick: class 0 where a class hears the same.
+    pub frame: u8,
 }
 
 /// The codecs whose payloads stand by themselves and fit a tick into a packet.
 const STATELESS: [Codec; 4] = [Codec::Pcmu, Codec::Pcma, Codec::L16Narrow, Codec::L16Wide];
 
-/// What a tick of one bridge is encoded to, each at most once.
+/// Places for what is encoded: a common frame of each ear class, and the silence of the deaf.
+const PLACES: usize = STATELESS.len() * (MAX_CLASSES + 1);
+
+/// What a tick of one bridge is encoded to, each at most once for each ear class.
 #[derive(Debug)]
 pub(super) struct SharedEncodings {
-    packets: [[u8; BYTES]; STATELESS.len()],
-    len: [usize; STATELESS.len()],
+    packets: Box<[[u8; BYTES]]>,
+    len: [usize; PLACES],
+    /// The places in use reach to here.
+    used: usize,
     /// Legs that encode the common frame by themselves in this tick.
     lingering: usize,
 }
@@ -130,8 +169,9 @@ pub(super) struct SharedEncodings {
 impl SharedEncodings {
     pub fn new() -> Self {
         Self {
-            packets: [[0; BYTES]; STATELESS.len()],
-            len: [0; STATELESS.len()],
+            packets: vec![[0; BYTES]; PLACES].into(),
+            len: [0; PLACES],
+            used: 0,
             lingering: 0,
         }
     }
@@ -146,29 +186,34 @@ impl SharedEncodings {
 
     /// A bridge's tick begins.
     pub fn begin(&mut self, room: &mut RoomEncoders) {
-        self.len = [0; STATELESS.len()];
+        self.len[..self.used].fill(0);
+        self.used = 0;
         self.lingering = 0;
         for encoder in room.0.iter_mut().flatten() {
             encoder.begin();
         }
     }
 
-    /// The common frame for a leg with this key.
+    /// The common frame of an ear class for a leg with this key.
     pub fn common<'a>(
         &'a mut self,
         room: &'a mut RoomEncoders,
+        class: Class,
         key: EncodingKey,
         expected_loss: u8,
         samples: &'a [i16],
     ) -> Outgoing<'a> {
         let mut outgoing = Outgoing::own(samples);
         if let Some(i) = STATELESS.iter().position(|&codec| codec == key.codec) {
+            let frame = usize::from(class.frame).min(MAX_CLASSES);
+            let i = frame * STATELESS.len() + i;
             let packet = &mut self.packets[i];
             if self.len[i] == 0 {
                 self.len[i] = key.codec.encode(samples, &mut packet[HEADER_LEN..]);
+                self.used = self.used.max(i + 1);
             }
             outgoing.shared = Some(&mut packet[..HEADER_LEN + self.len[i]]);
-        } else if let Some(encoder) = room.find(key) {
+        } else if let Some(encoder) = room.find(class.followed, key) {
             let (packet, before) = encoder.packet(samples, expected_loss);
             outgoing.shared = Some(packet);
             outgoing.encoder = Some(before);
@@ -179,12 +224,15 @@ impl SharedEncodings {
     /// A frame of the leg's own, with the encoder that it may have followed.
     pub fn own<'a>(
         room: &'a mut RoomEncoders,
+        class: Class,
         key: EncodingKey,
         samples: &'a [i16],
     ) -> Outgoing<'a> {
         let mut outgoing = Outgoing::own(samples);
         if !key.codec.is_stateless() {
-            outgoing.encoder = room.find(key).map(|encoder| encoder.state());
+            outgoing.encoder = room
+                .find(class.followed, key)
+                .map(|encoder| encoder.state());
         }
         outgoing
     }

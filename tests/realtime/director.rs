@@ -235,7 +235,11 @@ impl Director {
             Event::JoinRefused(..) => told.joins_refused += 1,
             Event::Freed(Freed::Port(_)) => told.ports_freed += 1,
             Event::Freed(Freed::Keying(_)) => told.keys_freed += 1,
-            Event::Freed(_) => told.others_freed += 1,
+            Event::RoomPlayEnded(..)
+            | Event::Talkers(..)
+            | Event::RoomRecorded(..)
+            | Event::TrackEnded(..)
+            | Event::Freed(_) => told.others_freed += 1,
             Event::Leg(_, LegEvent::MediaTimeout) => told.media_timeouts += 1,
             Event::Leg(leg, LegEvent::PlayEnded(_, end)) => {
                 let alive = self.legs[leg.index as usize];

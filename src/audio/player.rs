@@ -11,10 +11,10 @@
 //!         stop
 //! ```
 
-use crate::audio::NARROWBAND;
-use crate::audio::gain;
-use crate::audio::source::{FeedState, Source};
-use crate::audio::tone::{Burst, EDGE_MS};
+use super::NARROWBAND;
+use super::gain;
+use super::source::{FeedState, Source};
+use super::tone::{Burst, EDGE_MS};
 
 /// The fade behind a stop, in samples.
 const FADE: usize = (NARROWBAND * EDGE_MS / 1000) as usize;
@@ -42,6 +42,20 @@ impl Play {
             gap_samples: 0,
         }
     }
+}
+
+/// What can be done to a play under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlayControl {
+    /// Silence from now on, until it is resumed.
+    Pause,
+    /// Goes on where it was paused.
+    Resume,
+    /// Begins the item under way anew.
+    Restart,
+    /// Skips so many milliseconds of the item under way: forward, or back where negative, from its
+    /// beginning to its end at most.
+    Skip(i32),
 }
 
 /// Why a play ended.

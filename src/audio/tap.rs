@@ -7,7 +7,7 @@
 
 use crossbeam_channel::Sender;
 
-use crate::audio::{MediaTime, NARROWBAND, TICK_SAMPLES, level};
+use super::{MediaTime, NARROWBAND, TICK_SAMPLES, level};
 
 /// Room for one tick at 16 kHz.
 pub const MAX_FRAME: usize = 320;
@@ -39,6 +39,17 @@ pub struct TapSettings {
     pub silence_stop_samples: Option<u64>,
     /// The media time of the first sample.
     pub start: MediaTime,
+}
+
+/// What can be done to a recording under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordControl {
+    /// Nothing is recorded until it is resumed: the time is left out.
+    Pause,
+    /// Silence is recorded until it is resumed: the time line stays that of the call.
+    Mute,
+    /// Goes on.
+    Resume,
 }
 
 /// Why a tap stopped by itself.

@@ -1,0 +1,149 @@
+//! All that is summed in a tick: what class 0 hears, and what further ear classes do.
+
+use super::bands::{BANDS, Bands, frame_of};
+use super::part::Part;
+use super::{Classes, MAX_FRAME, Relation};
+use crate::audio::limiter::Limiter;
+
+/// What an ear class hears in this tick, in one band.
+#[derive(Debug)]
+pub(super) struct Heard<'a> {
+    /// The exact sum of all whom it hears.
+    pub total: &'a [i32],
+    /// The same, limited: for those who are not in it themselves.
+    pub common: &'a [i16],
+    /// The limiter of that, before and after this tick.
+    pub before: Limiter,
+    pub after: Limiter,
+}
+
+/// What class 0 hears, limited, by band.
+#[derive(Debug)]
+pub(super) struct Common {
+    frames: [[i16; MAX_FRAME]; BANDS],
+    pub limiters: [Limiter; BANDS],
+    pub before: [Limiter; BANDS],
+}
+
+/// The sums of a bridge.
+#[derive(Debug)]
+pub(super) struct Sums {
+    pub bands: Bands,
+    common: Common,
+    classes: Option<Box<Classes>>,
+}
+
+static NO_SUM: [i32; MAX_FRAME] = [0; MAX_FRAME];
+static SILENCE: [i16; MAX_FRAME] = [0; MAX_FRAME];
+
+impl Sums {
+    pub fn new() -> Self {
+        Self {
+            bands: Bands::new(),
+            common: Common {
+                frames: [[0; MAX_FRAME]; BANDS],
+                limiters: [Limiter::default(); BANDS],
+                before: [Limiter::default(); BANDS],
+            },
+            classes: None,
+        }
+    }
+
+    /// Takes memory for more ear classes, or fewer; what was there before goes back. Their parties
+    /// are to be counted anew.
+    pub fn set_classes(&mut self, mut classes: Box<Classes>) -> Option<Box<Classes>> {
+        let mut old = self.classes.take();
+        if let Some(old) = &mut old {
+            classes.continue_from(old);
+        }
+        classes.forget_ports();
+        self.classes = Some(classes);
+        old
+    }
+
+    /// A party that hears a class.
+    pub fn enter(&mut self, class: u8, band: usize) {
+        if let Some(classes) = &mut self.classes {
+            classes.enter(class, band, self.common.limiters[band]);
+        }
+    }
+
+    /// One that hears it no longer.
+    pub fn exit(&mut self, class: u8, band: usize) {
+        if let Some(classes) = &mut self.classes {
+            classes.exit(class, band);
+        }
+    }
+
+    /// Begins a tick.
+    pub fn clear(&mut self) {
+        self.bands.clear();
+        if let Some(classes) = &mut self.classes {
+            classes.clear();
+        }
+    }
+
+    /// Adds a frame of somebody whose relation was `before` and is `now`.
+    pub fn add(&mut self, band: usize, frame: &[i16], before: Relation, now: Relation) {
+        self.bands.add(band, frame, Part::of(before, now, 0));
+        if before.voice & now.voice != u32::MAX
+            && let Some(classes) = &mut self.classes
+        {
+            classes.add(band, frame, before, now);
+        }
+    }
+
+    /// Makes of all that was added what each class hears.
+    pub fn finish(&mut self) {
+        if let Some(classes) = &mut self.classes {
+            classes.distribute(&self.bands);
+        }
+        self.bands.distribute();
+        self.common.before = self.common.limiters;
+        for band in self.bands.in_use() {
+            let out = &mut self.common.frames[band];
+            self.common.limiters[band].limit(self.bands.total(band), out);
+        }
+        if let Some(classes) = &mut self.classes {
+            classes.limit(&self.bands, &self.common);
+        }
+    }
+
+    /// What a class hears in a band, after [`Sums::finish`].
+    pub fn heard(&self, class: u8, band: usize) -> Heard<'_> {
+        let further = self.classes.as_ref();
+        if class > 0 && !further.is_some_and(|classes| classes.has(class)) {
+            let frame = frame_of(band);
+            return Heard {
+                total: &NO_SUM[..frame],
+                common: &SILENCE[..frame],
+                before: Limiter::default(),
+                after: Limiter::default(),
+            };
+        }
+        if class > 0
+            && let Some(heard) = further.and_then(|c| c.heard(class, band, &self.bands))
+        {
+            return heard;
+        }
+        let total = self.bands.total(band);
+        Heard {
+            total,
+            common: &self.common.frames[band][..total.len()],
+            before: self.common.before[band],
+            after: self.common.limiters[band],
+        }
+    }
+
+    /// The class whose limited frame a class hears: its own, or class 0 where that is the same.
+    pub fn frame_of_class(&self, class: u8, band: usize) -> u8 {
+        match self.classes.as_ref().filter(|_| class > 0) {
+            _ if class == 0 => 0,
+            Some(classes) if classes.has(class) => {
+                let apart = classes.heard(class, band, &self.bands).is_some();
+                if apart { class } else { 0 }
+            }
+            _ => Relation::DEAF,
+        }
+    }
+}
