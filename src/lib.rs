@@ -29,6 +29,7 @@ pub mod worker;
 
 // L3: the edge: clocks, threads, sockets, tokio.
 pub mod caller;
+pub mod client;
 pub mod config;
 pub mod engine;
 pub mod http;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use antiphon::app::{DtmfMethod, ScriptDigits};
 use antiphon::caller::{self, CallOptions};
+use antiphon::client;
 use antiphon::codec::Codec;
 use antiphon::config::{Config, LogFormat};
 use antiphon::dtmf::Digit;
@@ -48,6 +49,10 @@ enum Command {
     },
     /// List and lift the bans of a running server.
     Bans(BansArgs),
+    /// List, show and hang up the calls of a running server.
+    Calls(CallsArgs),
+    /// List the conference rooms of a running server, show who is in one, and throw somebody out.
+    Rooms(RoomsArgs),
     /// Place a call and tell how it went. Exit status 0: answered, and ended as planned.
     Call(CallArgs),
 }
@@ -87,6 +92,114 @@ enum BansAction {
     },
     /// End all bans.
     Clear,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  antiphon calls list
+  antiphon calls show 1764183000.17 --json
+  antiphon calls hang-up 1764183000.17 --url https://pbx.example.org:8443 --key-file admin.key")]
+struct CallsArgs {
+    #[command(subcommand)]
+    action: CallsAction,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Subcommand)]
+enum CallsAction {
+    /// One line for each call that is not over.
+    List,
+    /// All that is known of a call, with the figures of its media.
+    Show {
+        /// Its ID.
+        id: String,
+    },
+    /// End a call.
+    HangUp {
+        /// Its ID.
+        id: String,
+    },
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  antiphon rooms list
+  antiphon rooms show 600
+  antiphon rooms kick 600 1764183000.17")]
+struct RoomsArgs {
+    #[command(subcommand)]
+    action: RoomsAction,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Subcommand)]
+enum RoomsAction {
+    /// One line for each room with anybody in it.
+    List,
+    /// Who is in a room.
+    Show {
+        /// The room.
+        room: String,
+    },
+    /// Hang up a member.
+    Kick {
+        /// The room.
+        room: String,
+        /// The ID of the member's call.
+        call: String,
+    },
+}
+
+/// Which server, and what is shown to it.
+#[derive(Args)]
+struct ServerArgs {
+    /// Where its control API is (http.listen); else what the file beside its control socket says,
+    /// else http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL", global = true)]
+    url: Option<String>,
+    /// A file whose first line is a key: its secret, or NAME:SECRET. Else the environment variable
+    /// ANTIPHON_KEY, else the file beside the control socket, which only the server's own user can
+    /// read.
+    #[arg(long, value_name = "FILE", global = true)]
+    key_file: Option<PathBuf>,
+    /// The server's configuration file, which says where its control socket is.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The authorities that may have signed the server's certificate, in place of those that the
+    /// system trusts.
+    #[arg(long, value_name = "PEM", global = true)]
+    tls_ca: Option<PathBuf>,
+    /// As JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl ServerArgs {
+    fn target(self) -> anyhow::Result<client::Target> {
+        let socket = match self.config {
+            Some(file) => Config::load(file)?.server.control_socket,
+            None => None,
+        };
+        let key = match self.key_file {
+            Some(file) => {
+                let text = std::fs::read_to_string(&file)
+                    .map_err(|error| client::ClientError::KeyFile(file, error))?;
+                Some(text.lines().next().unwrap_or_default().trim().to_owned())
+            }
+            None => std::env::var("ANTIPHON_KEY").ok(),
+        };
+        let key = key.filter(|key| !key.is_empty());
+        Ok(client::Target::find(
+            self.url,
+            key,
+            socket.as_deref(),
+            self.tls_ca,
+        ))
+    }
 }
 
 #[derive(Args)]
@@ -201,6 +314,8 @@ fn main() -> ExitCode {
         Command::Serve { config } => serve(config),
         Command::Check { file } => check(&file),
         Command::Bans(args) => bans(args),
+        Command::Calls(args) => calls(args),
+        Command::Rooms(args) => rooms(args),
         Command::Call(args) => call(args),
     };
     result.unwrap_or_else(|error| {
@@ -275,6 +390,37 @@ fn bans(args: BansArgs) -> anyhow::Result<ExitCode> {
         }
         BansAction::Lift { .. } | BansAction::Clear => println!("lifted: {}", answer["lifted"]),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn calls(args: CallsArgs) -> anyhow::Result<ExitCode> {
+    use client::calls::{Action, run};
+    let action = match args.action {
+        CallsAction::List => Action::List,
+        CallsAction::Show { id } => Action::Show(id),
+        CallsAction::HangUp { id } => Action::HangUp(id),
+    };
+    let json = args.server.json;
+    let target = args.server.target()?;
+    print!("{}", runtime()?.block_on(run(&target, action, json))?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rooms(args: RoomsArgs) -> anyhow::Result<ExitCode> {
+    use client::rooms::{Action, Operation, run};
+    let member = |room, call, operation| Action::Member {
+        room,
+        call,
+        operation,
+    };
+    let action = match args.action {
+        RoomsAction::List => Action::List,
+        RoomsAction::Show { room } => Action::Show(room),
+        RoomsAction::Kick { room, call } => member(room, call, Operation::Kick),
+    };
+    let json = args.server.json;
+    let target = args.server.target()?;
+    print!("{}", runtime()?.block_on(run(&target, action, json))?);
     Ok(ExitCode::SUCCESS)
 }
 

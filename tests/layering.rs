@@ -47,6 +47,8 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("worker", 2, &["leg"]),
     // A caller is a server that dials; what it plays comes from the store.
     ("caller", 3, &["config", "net", "server", "store"]),
+    // What is found beside the control socket is the server's to say.
+    ("client", 3, &["net", "server"]),
     // TLS' and HTTP's settings are named by what carries them out.
     ("config", 3, &["http", "net"]),
     ("engine", 3, &["net", "store"]),

@@ -89,6 +89,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// The name of the key; none: without one.
     pub key: Option<Arc<str>>,
+    /// What it is good for.
+    pub scope: Option<Scope>,
     /// The connection can become a WebSocket, and is asked to.
     pub upgrades: bool,
 }

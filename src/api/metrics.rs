@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::events::RecordingChange;
 use crate::switch::{Event, Summary};
 
 /// The content type of what [`Writer::finish`] gives.
@@ -158,6 +159,7 @@ pub struct Counters {
     concealed: f64,
     concealed_samples: u64,
     digits: u64,
+    recordings_started: u64,
     recordings_failed: u64,
     plays_failed: u64,
     pins_refused: u64,
@@ -182,6 +184,7 @@ impl Default for Counters {
             concealed: 0.0,
             concealed_samples: 0,
             digits: 0,
+            recordings_started: 0,
             recordings_failed: 0,
             plays_failed: 0,
             pins_refused: 0,
@@ -199,15 +202,23 @@ impl Counters {
             Event::Digit { .. } => self.digits += 1,
             Event::PinRefused { .. } => self.pins_refused += 1,
             Event::PlayFailed { .. } => self.plays_failed += 1,
-            Event::RecordingFailed { .. } => self.recordings_failed += 1,
             Event::Refused { status, .. } => *self.refused.entry(*status).or_default() += 1,
             Event::Ended(summary) => self.ended(summary),
             _ => {}
         }
     }
 
+    /// Something became of a recording.
+    pub(super) fn recording(&mut self, change: &RecordingChange<'_>) {
+        match change {
+            RecordingChange::Started => self.recordings_started += 1,
+            RecordingChange::Failed(_) => self.recordings_failed += 1,
+            RecordingChange::Ended(_) => {}
+        }
+    }
+
     /// A source was banned, for this.
-    pub fn banned(&mut self, reason: &'static str) {
+    pub(super) fn banned(&mut self, reason: &'static str) {
         *self.bans.entry(reason).or_default() += 1;
     }
 
@@ -318,6 +329,11 @@ impl Counters {
                 "digits_received_total",
                 "Digits that parties have pressed.",
                 self.digits as f64,
+            ),
+            (
+                "recordings_started_total",
+                "Recordings that have begun.",
+                self.recordings_started as f64,
             ),
             (
                 "recordings_failed_total",

@@ -19,6 +19,7 @@ mod table;
 mod time;
 mod v1;
 
+pub use events::RecordingChange;
 pub use message::{JSON, Method, Request, Response, Scope};
 pub use metrics::Counters;
 pub use problem::{Format, PROBLEM_JSON, Problem};
@@ -55,6 +56,8 @@ pub trait Edge {
     fn is_draining(&self) -> bool;
     /// Whether all media threads run.
     fn media_alive(&self) -> bool;
+    /// The version of the software is ours; this is how many calls there may be.
+    fn max_calls(&self) -> usize;
     /// Whether there is such a prompt.
     fn has_prompt(&self, name: &str) -> bool;
     /// Adds the edge's own figures.
@@ -159,6 +162,11 @@ pub struct State {
 }
 
 impl State {
+    /// Whether anybody reads anything.
+    pub fn has_readers(&self) -> bool {
+        !self.topics.is_empty()
+    }
+
     /// Whether anybody reads a topic: only then an event is worth its making.
     pub fn is_read(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)

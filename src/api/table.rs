@@ -160,10 +160,15 @@ pub enum Unrouted {
     Method(Vec<Method>),
 }
 
+/// The tree of operations of our own.
+pub(super) fn own_tree() -> &'static Tree {
+    &TREES[TREES.len() - 1]
+}
+
 /// The tree that a path belongs to.
 pub fn tree(path: &str) -> &'static Tree {
     let fits = |tree: &&Tree| path.starts_with(tree.prefix);
-    TREES.iter().find(fits).unwrap_or(&TREES[TREES.len() - 1])
+    TREES.iter().find(fits).unwrap_or(own_tree())
 }
 
 /// Finds the operation for a method and the path of a URL, as it stands there.

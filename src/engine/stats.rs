@@ -13,6 +13,7 @@ const BUCKETS: usize = 96;
 #[derive(Debug)]
 pub struct Histogram {
     counts: [AtomicU64; BUCKETS],
+    sum_us: AtomicU64,
     max_us: AtomicU64,
 }
 
@@ -20,6 +21,7 @@ impl Default for Histogram {
     fn default() -> Self {
         Self {
             counts: [const { AtomicU64::new(0) }; BUCKETS],
+            sum_us: AtomicU64::new(0),
             max_us: AtomicU64::new(0),
         }
     }
@@ -30,6 +32,7 @@ impl Histogram {
     pub fn record(&self, value: Duration) {
         let us = value.as_micros().min(u128::from(u32::MAX)) as u32;
         self.counts[bucket(us)].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(u64::from(us), Ordering::Relaxed);
         // One thread writes: no exchange is needed.
         if u64::from(us) > self.max_us.load(Ordering::Relaxed) {
             self.max_us.store(u64::from(us), Ordering::Relaxed);
@@ -40,6 +43,7 @@ impl Histogram {
     pub fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot {
             counts: std::array::from_fn(|i| self.counts[i].load(Ordering::Relaxed)),
+            sum_us: self.sum_us.load(Ordering::Relaxed),
             max_us: self.max_us.load(Ordering::Relaxed),
         }
     }
@@ -67,6 +71,7 @@ fn lower_us(bucket: usize) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistogramSnapshot {
     counts: [u64; BUCKETS],
+    sum_us: u64,
     max_us: u64,
 }
 
@@ -74,6 +79,7 @@ impl Default for HistogramSnapshot {
     fn default() -> Self {
         Self {
             counts: [0; BUCKETS],
+            sum_us: 0,
             max_us: 0,
         }
     }
@@ -83,6 +89,11 @@ impl HistogramSnapshot {
     /// How many were counted.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// All of them together.
+    pub fn sum(&self) -> Duration {
+        Duration::from_micros(self.sum_us)
     }
 
     /// The longest.
@@ -120,7 +131,11 @@ impl HistogramSnapshot {
             Some(i) if i + 1 < BUCKETS => self.max_us.min(lower_us(i + 1) - 1),
             Some(_) => self.max_us,
         };
-        HistogramSnapshot { counts, max_us }
+        HistogramSnapshot {
+            counts,
+            sum_us: self.sum_us.saturating_sub(before.sum_us),
+            max_us,
+        }
     }
 
     /// How many were counted in each bucket, with the least that it holds: ascending, those with any.
@@ -133,6 +148,7 @@ impl HistogramSnapshot {
         for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
             *mine += theirs;
         }
+        self.sum_us += other.sum_us;
         self.max_us = self.max_us.max(other.max_us);
     }
 }

@@ -17,7 +17,7 @@ use super::auth::Shown;
 use super::limits::{Asker, Place};
 use super::reader;
 use super::{Ask, Monitoring, Outcome, Shared, count};
-use crate::api::{self, Access, Method, Problem, Request, Response, Routed, Tree, Unrouted};
+use crate::api::{self, Access, Method, Problem, Request, Response, Routed, Scope, Tree, Unrouted};
 
 type Answer = HttpResponse<Full<Bytes>>;
 
@@ -35,14 +35,14 @@ pub(super) async fn answer(
     let method = request.method().as_str().to_owned();
     let tree = api::tree(&path);
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut key = None;
+    let mut key: Option<(Arc<str>, Scope)> = None;
     let result = respond(&mut request, remote, shared, (tree, &path), &mut key, place).await;
     let response = result.unwrap_or_else(|problem| problem.response(tree.format));
     let status = response.status;
     if let Some(counter) = usize::from(status / 100).checked_sub(1) {
         shared.counters.answers.get(counter).map(count);
     }
-    let key = key.as_deref().unwrap_or("-");
+    let key = key.as_ref().map_or("-", |(name, _)| name);
     if Method::parse(&method).is_some_and(|m| m != Method::Get) {
         info!(peer = %remote, key, method, path, status, "API");
     } else {
@@ -61,15 +61,15 @@ async fn respond(
     remote: SocketAddr,
     shared: &Arc<Shared>,
     (tree, path): (&'static Tree, &str),
-    key: &mut Option<Arc<str>>,
+    key: &mut Option<(Arc<str>, Scope)>,
     place: Arc<Place>,
 ) -> Result<Response, Problem> {
     let began = Instant::now();
     let query = api::query(request.uri().query().unwrap_or_default())?;
     let shown = shown(request.headers(), &query, tree, shared);
     let asker = match &shown {
-        Shown::Key(name, _) => {
-            *key = Some(Arc::clone(name));
+        Shown::Key(name, scope) => {
+            *key = Some((Arc::clone(name), *scope));
             Asker::Key(Arc::clone(name))
         }
         _ => Asker::source(remote.ip()),
@@ -101,7 +101,8 @@ async fn respond(
         path: routed.path,
         query,
         body,
-        key: key.clone(),
+        key: key.as_ref().map(|(name, _)| Arc::clone(name)),
+        scope: key.as_ref().map(|(_, scope)| *scope),
         upgrades: accept.is_some(),
     };
     let (answer, answered) = oneshot::channel();

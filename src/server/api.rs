@@ -12,6 +12,8 @@ use tracing::warn;
 
 use super::core::{Core, StartError};
 use super::files::Done;
+use super::metrics::{self, SipCounts};
+use super::own_key::{self, KeyFile, OwnKey};
 use crate::api::metrics::Writer;
 use crate::api::{self, Api, Clock, Edge, FiguresThen, Operation, Place, Problem, Reply, Request};
 use crate::call::CallHandle;
@@ -57,6 +59,10 @@ pub(super) struct Placing {
 struct Outside<'a> {
     engine: &'a Engine,
     prompts: &'a Prompts,
+    net: &'a Net,
+    http: Option<&'a Http>,
+    sip: &'a SipCounts,
+    max_calls: usize,
     is_draining: bool,
 }
 
@@ -73,16 +79,28 @@ impl Edge for Outside<'_> {
         self.prompts.get(name).is_some()
     }
 
-    fn metrics(&self, _out: &mut Writer) {}
+    fn max_calls(&self) -> usize {
+        self.max_calls
+    }
+
+    fn metrics(&self, out: &mut Writer) {
+        metrics::media(&self.engine.stats(), out);
+        metrics::signalling(&self.net.stats(), self.sip, out);
+        if let Some(http) = self.http {
+            metrics::http(&http.stats(), out);
+        }
+    }
 }
 
 /// The API as the core has it.
 pub(super) struct Programs {
     pub api: Api,
     http: Option<Http>,
+    key_file: Option<KeyFile>,
     inbox: Option<Inbox>,
     waiting: Vec<Waiting>,
     resolver: Option<Resolver>,
+    pub sip: SipCounts,
     is_draining: bool,
 }
 
@@ -96,9 +114,11 @@ impl Programs {
         Self {
             api: Api::new(settings, Clock::new(now, SystemTime::now()), now),
             http: None,
+            key_file: None,
             inbox: None,
             waiting: Vec::new(),
             resolver: None,
+            sip: SipCounts::default(),
             is_draining: false,
         }
     }
@@ -130,9 +150,19 @@ impl Core {
         if config.listen.is_empty() {
             return Ok(());
         }
-        let settings = self.http_settings();
+        let mut settings = self.http_settings();
+        let own = OwnKey::new();
+        settings.keys.0.push(own.key());
         match Http::start(settings) {
             Ok((http, inbox)) => {
+                let scheme = if http.is_secure() { "HTTPS" } else { "HTTP" };
+                let listening = http.listening().iter().map(|&at| (scheme, at));
+                self.started.http = listening.collect();
+                // Only beside a control socket of ours: another server may have its key there.
+                if let (Some(control), Some(&at)) = (&self.control, http.listening().first()) {
+                    let file = own_key::path(control.path());
+                    self.programs.key_file = own.write(file, scheme, at);
+                }
                 self.programs.http = Some(http);
                 self.programs.inbox = Some(inbox);
                 Ok(())
@@ -143,12 +173,6 @@ impl Core {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Where HTTP listens.
-    pub fn http_listening(&self) -> &[std::net::SocketAddr] {
-        let http = self.programs.http.as_ref();
-        http.map_or(&[], Http::listening)
     }
 
     fn http_settings(&self) -> http::Settings {
@@ -182,6 +206,7 @@ impl Core {
     pub(super) async fn close_http(&mut self) {
         self.programs.inbox = None;
         self.programs.waiting.clear();
+        self.programs.key_file = None;
         if let Some(mut http) = self.programs.http.take() {
             http.stop().await;
         }
@@ -192,6 +217,10 @@ impl Core {
         let outside = Outside {
             engine: &self.engine,
             prompts: &self.prompts,
+            net: &self.net,
+            http: self.programs.http.as_ref(),
+            sip: &self.programs.sip,
+            max_calls: self.started.max_calls,
             is_draining: self.programs.is_draining,
         };
         (&mut self.programs.api, &mut self.switch, outside)

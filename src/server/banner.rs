@@ -34,6 +34,9 @@ pub fn banner(config: &Config, started: &Started) -> String {
             format_args!("  listening   {transport} {address}"),
         );
     }
+    for (scheme, address) in &started.http {
+        add(&mut out, format_args!("  listening   {scheme} {address}"));
+    }
     let host = started
         .listening
         .first()

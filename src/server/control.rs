@@ -136,6 +136,13 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Where it listens.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 impl Drop for Control {
     fn drop(&mut self) {
         self.task.abort();
@@ -216,24 +223,19 @@ impl Core {
                 let bans = self.switch.bans(now);
                 json!({"bans": bans.iter().map(|b| shown(b, now)).collect::<Vec<_>>()})
             }
-            Question::LiftBan(source) => json!({"lifted": u32::from(self.lift(source, now))}),
+            Question::LiftBan(source) => {
+                json!({"lifted": u32::from(self.switch.lift_ban(source, now))})
+            }
             Question::ClearBans => {
                 let sources = self.switch.bans(now).into_iter().map(|ban| ban.source);
-                let lifted = sources.filter(|&source| self.lift(source, now)).count();
+                let lifted = sources.filter(|&source| self.switch.lift_ban(source, now));
+                let lifted = lifted.count();
                 json!({"lifted": lifted})
             }
         };
+        self.carry_out(now);
         // Who asked may be gone.
         let _ = asked.answer.send(answer);
-    }
-
-    fn lift(&mut self, source: IpAddr, now: Instant) -> bool {
-        self.net.lift_ban(source);
-        let lifted = self.switch.lift_ban(source, now);
-        if lifted {
-            super::log::lifted(source);
-        }
-        lifted
     }
 }
 

@@ -75,6 +75,8 @@ pub enum StartError {
 pub struct Started {
     /// Where it listens.
     pub listening: Vec<(crate::sip::transport::Transport, std::net::SocketAddr)>,
+    /// Where HTTP listens, and whether as HTTP or HTTPS.
+    pub http: Vec<(&'static str, std::net::SocketAddr)>,
     /// Whether the media threads have real-time priority.
     pub realtime: RealTime,
     /// How they send their packets.
@@ -100,7 +102,7 @@ pub struct Core {
     pub(super) done: mpsc::UnboundedSender<Done>,
     /// Questions of the command line; without a control socket none come.
     pub(super) questions: Option<mpsc::Receiver<Asked>>,
-    control: Option<Control>,
+    pub(super) control: Option<Control>,
     pub(super) programs: Programs,
     pub(super) engine: Engine,
     pub(super) ear: Ear,
@@ -112,7 +114,7 @@ pub struct Core {
     pub(super) prompts: Arc<Prompts>,
     pub(super) config: Config,
     pub(super) memory: Memory,
-    started: Started,
+    pub(super) started: Started,
     events: Vec<Event>,
     pub(super) recordings: HashMap<u64, Recorded>,
     /// Calls for which files are being read, and the play that waits for that.
@@ -151,6 +153,7 @@ impl Core {
         let (done, done_rx) = mpsc::unbounded_channel();
         let started = Started {
             listening: net.listening(),
+            http: Vec::new(),
             realtime: engine.realtime().clone(),
             sending: engine.sending().clone(),
             max_calls,
@@ -237,7 +240,10 @@ impl Core {
     /// Something came from a transport.
     pub fn on_net(&mut self, event: NetEvent, now: Instant) {
         let input = match event {
-            NetEvent::Message { flow, message } => endpoint::Input::Message { flow, message },
+            NetEvent::Message { flow, message } => {
+                self.programs.sip.received(&message);
+                endpoint::Input::Message { flow, message }
+            }
             NetEvent::Malformed { flow, error } => endpoint::Input::Malformed { flow, error },
             NetEvent::Closed { connection } => endpoint::Input::ConnectionClosed(connection),
             NetEvent::Failed(flow) => endpoint::Input::TransportFailed(flow),
@@ -266,7 +272,10 @@ impl Core {
     pub fn carry_out(&mut self, now: Instant) {
         while let Some(output) = self.switch.poll_output() {
             match output {
-                Output::Transmit { flow, bytes } => self.net.send(flow, bytes),
+                Output::Transmit { flow, bytes } => {
+                    self.programs.sip.sent(&bytes);
+                    self.net.send(flow, bytes);
+                }
                 Output::Reserve { call, address } => self.reserve(call, address, now),
                 Output::Release { call } => {
                     if let Some(pair) = self.sockets.remove(&call) {
@@ -308,7 +317,12 @@ impl Core {
                         self.net.ban(ban.source, ban.until);
                     }
                     super::log::banned(&ban);
-                    self.programs.api.state.counters.banned(ban.reason.word());
+                    self.programs.api.on_ban(&ban, now);
+                }
+                Output::Unbanned(source) => {
+                    self.net.lift_ban(source);
+                    super::log::lifted(source);
+                    self.programs.api.on_ban_lifted(source, now);
                 }
                 Output::Event(event) => {
                     super::log::event(&event);

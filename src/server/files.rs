@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::api::Placing;
 use super::core::Core;
 use super::reload::{ReloadError, Reloaded};
+use crate::api::RecordingChange;
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem};
 use crate::audio::source::Source;
 use crate::audio::tone::Tone;
@@ -55,6 +56,7 @@ pub(super) struct Opened {
 
 /// A recording under way.
 pub(super) struct Recorded {
+    call: CallHandle,
     call_id: String,
     /// It is to be a message.
     message: Option<Message>,
@@ -106,6 +108,12 @@ impl Core {
         match opened.file {
             Ok(path) => {
                 info!(recording, path = %path.display(), "recording");
+                if let Some(recorded) = self.recordings.get(&recording) {
+                    let which = (recording, recorded.call, path.as_path());
+                    self.programs
+                        .api
+                        .on_recording(which, RecordingChange::Started, now);
+                }
                 let settings = TapSettings {
                     recording,
                     max_samples: opened.max.map(samples),
@@ -234,8 +242,14 @@ impl Core {
                 (Err(message.clone()), Some(message))
             }
         };
-        self.recordings
-            .insert(recording, Recorded { call_id, message });
+        self.recordings.insert(
+            recording,
+            Recorded {
+                call,
+                call_id,
+                message,
+            },
+        );
         let space = space_limit(&self.config);
         let recorder = self.recorder.clone();
         let store = self.store.clone();
@@ -308,6 +322,17 @@ impl Core {
             return;
         }
         let recorded = self.recordings.remove(id);
+        if let Some(recorded) = &recorded {
+            let (path, change) = match event {
+                RecorderEvent::RolledOver { .. } => return,
+                RecorderEvent::Closed { path, samples, .. } => {
+                    (path, RecordingChange::Ended(length(*samples)))
+                }
+                RecorderEvent::Failed { path, error, .. } => (path, RecordingChange::Failed(error)),
+            };
+            let which = (*id, recorded.call, path.as_path());
+            self.programs.api.on_recording(which, change, now);
+        }
         if let Some(message) = recorded.and_then(|r| r.message) {
             let recording = *id;
             let (store, min, event) =
@@ -346,6 +371,11 @@ impl Core {
             }
         }
     }
+}
+
+/// How long a recording of so many samples is.
+fn length(samples: u64) -> Duration {
+    Duration::from_micros(samples * 1_000_000 / u64::from(NARROWBAND))
 }
 
 fn loaded(wanted: Wanted, sources: Result<Vec<Source>, String>) -> Input {
@@ -405,7 +435,7 @@ fn finish(
     let Some(store) = store else {
         return MessageOutcome::Failed("there are no mailboxes".to_owned());
     };
-    let length = Duration::from_micros(samples * 1_000_000 / u64::from(NARROWBAND));
+    let length = length(samples);
     let mailbox = &message.mailbox;
     let result = if length < min || samples == 0 {
         store.discard(path).map(|()| MessageOutcome::TooShort)

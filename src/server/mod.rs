@@ -15,6 +15,8 @@ mod ear;
 mod files;
 mod log;
 mod memory;
+mod metrics;
+pub mod own_key;
 mod reload;
 mod run;
 mod statistics;

@@ -110,7 +110,11 @@ impl Switch {
 
     /// Ends the bans of a source; whether there was one. The transports are to be told by the caller.
     pub fn lift_ban(&mut self, source: IpAddr, now: Instant) -> bool {
-        self.endpoint.lift_ban(source, now)
+        let lifted = self.endpoint.lift_ban(source, now);
+        if lifted {
+            self.outputs.push_back(Output::Unbanned(source));
+        }
+        lifted
     }
 
     /// Somebody has dialled what there is not.

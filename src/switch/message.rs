@@ -198,6 +198,8 @@ pub enum Output {
     },
     /// Do not hear a source any more.
     Banned(Ban),
+    /// Hear a source again: somebody has ended its bans.
+    Unbanned(IpAddr),
     /// Something that people and programs may want to know.
     Event(Event),
 }

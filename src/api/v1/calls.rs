@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::MAX_PAGE;
 use crate::api::{Context, Place, Problem, Reply, Response, State};
 use crate::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec};
 use crate::call::CallHandle;
@@ -156,7 +155,7 @@ pub(super) fn list(context: &mut Context<'_>) -> Result<Reply, Problem> {
         ),
         None => None,
     };
-    let limit = request.number("limit", 100).min(MAX_PAGE);
+    let limit = request.number("limit", super::PAGE_SIZE);
     let mut handles = switch.handles();
     handles.retain(|handle| after.is_none_or(|after| *handle > after));
     let more = handles.len() > limit;
@@ -174,7 +173,11 @@ pub(super) fn list(context: &mut Context<'_>) -> Result<Reply, Problem> {
 
 /// The call that the path names.
 fn named(context: &Context<'_>) -> Result<CallHandle, Problem> {
-    let id = context.request.path("id");
+    named_by(context, context.request.path("id"))
+}
+
+/// The call of that name.
+pub(super) fn named_by(context: &Context<'_>, id: &str) -> Result<CallHandle, Problem> {
     let handle = context.state.call_of(id);
     let there = handle.filter(|&handle| context.switch.view(handle).is_some());
     there.ok_or_else(|| Problem::not_found("call", id))

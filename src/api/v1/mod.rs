@@ -1,23 +1,35 @@
 //! `/api/v1`, `/metrics`, `/health` and `/ready`: the operations of our own.
 
+mod bans;
 mod calls;
+mod events;
+mod rooms;
 mod server;
 
+pub(super) use bans::BanBody;
+pub(super) use calls::{CallBody, Figures};
+
+use super::description;
+use super::events::{ApiEvent, TYPES};
 use super::message::{Method, Scope};
 use super::problem::ProblemBody;
 use super::table::{Access, Answer, Body, Kind, Operation, Parameter, SchemaOf};
 
 const READ: Access = Access::Key(Scope::Read);
 const CONTROL: Access = Access::Key(Scope::Control);
+const ADMIN: Access = Access::Key(Scope::Admin);
 
 /// The most entries of a list in one answer.
 const MAX_PAGE: usize = 1_000;
+/// As many as are told where nothing else is asked for.
+const PAGE_SIZE: usize = 100;
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    kind: Kind::Number(1, MAX_PAGE, PAGE_SIZE),
+    about: "The most entries to tell.",
+};
 const PAGE: &[Parameter] = &[
-    Parameter {
-        name: "limit",
-        kind: Kind::Number(1, MAX_PAGE, 100),
-        about: "The most entries to tell.",
-    },
+    LIMIT,
     Parameter {
         name: "after",
         kind: Kind::Text(200),
@@ -30,6 +42,14 @@ const fn ok(about: &'static str, schema: SchemaOf) -> Answer {
         status: 200,
         about,
         body: Body::Json(schema),
+    }
+}
+
+const fn done(about: &'static str) -> Answer {
+    Answer {
+        status: 204,
+        about,
+        body: Body::None,
     }
 }
 
@@ -83,11 +103,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         query: &[],
         body: None,
         answers: &[
-            Answer {
-                status: 204,
-                about: "It is being hung up; the event `call.ended` tells when it is over.",
-                body: Body::None,
-            },
+            done("It is being hung up; the event `call.ended` tells when it is over."),
             problem(404, "There is no such call, or no longer."),
         ],
         run: calls::hang_up,
@@ -157,13 +173,162 @@ pub(super) static OPERATIONS: &[Operation] = &[
         ],
         run: server::ready,
     },
+    Operation {
+        method: Method::Get,
+        path: "/api/v1/rooms",
+        access: READ,
+        id: "listRooms",
+        tag: "rooms",
+        summary: "The rooms with anybody in them, by name.",
+        query: PAGE,
+        body: None,
+        answers: &[ok("The rooms.", |g| g.subschema_for::<rooms::Rooms>())],
+        run: rooms::list,
+    },
+    Operation {
+        method: Method::Get,
+        path: "/api/v1/rooms/{room}",
+        access: READ,
+        id: "showRoom",
+        tag: "rooms",
+        summary: "A room, and who is in it.",
+        query: &[],
+        body: None,
+        answers: &[
+            ok("The room.", |g| g.subschema_for::<rooms::RoomWithMembers>()),
+            problem(404, "There is no such room."),
+        ],
+        run: rooms::show,
+    },
+    Operation {
+        method: Method::Delete,
+        path: "/api/v1/rooms/{room}/members/{call}",
+        access: CONTROL,
+        id: "kickMember",
+        tag: "rooms",
+        summary: "Hangs up a member of a room.",
+        query: &[],
+        body: None,
+        answers: &[
+            done("It is being hung up."),
+            problem(404, "There is no such room, or no such member in it."),
+        ],
+        run: rooms::kick,
+    },
+    Operation {
+        method: Method::Get,
+        path: "/api/v1/bans",
+        access: READ,
+        id: "listBans",
+        tag: "bans",
+        summary: "The bans that hold.",
+        query: &[LIMIT],
+        body: None,
+        answers: &[ok("The bans.", |g| g.subschema_for::<bans::Bans>())],
+        run: bans::list,
+    },
+    Operation {
+        method: Method::Delete,
+        path: "/api/v1/bans",
+        access: ADMIN,
+        id: "clearBans",
+        tag: "bans",
+        summary: "Ends all bans.",
+        query: &[],
+        body: None,
+        answers: &[ok("How many there were.", |g| {
+            g.subschema_for::<bans::Lifted>()
+        })],
+        run: bans::clear,
+    },
+    Operation {
+        method: Method::Delete,
+        path: "/api/v1/bans/{address}",
+        access: ADMIN,
+        id: "liftBan",
+        tag: "bans",
+        summary: "Ends the bans of a source, and forgets what was held against it.",
+        query: &[],
+        body: None,
+        answers: &[done("They are over."), problem(404, "It is not banned.")],
+        run: bans::lift,
+    },
+    Operation {
+        method: Method::Get,
+        path: "/api/v1/events",
+        access: READ,
+        id: "readEvents",
+        tag: "events",
+        summary: "Tells what happens, by WebSocket: one JSON object in each text message.",
+        query: &[
+            Parameter {
+                name: "types",
+                kind: Kind::Some(TYPES),
+                about: "Tell these alone.",
+            },
+            Parameter {
+                name: "digits",
+                kind: Kind::Flag,
+                about: "Tell digits too, which may be part of a PIN; needs scope control.",
+            },
+        ],
+        body: None,
+        answers: &[
+            Answer {
+                status: 101,
+                about: "It begins. Messages are of this type. Who leaves more than 1024 events or 1 MiB \
+                        unread is cut off with close code 4008; code 4009: events were lost; 1001: the \
+                        server ends.",
+                body: Body::Json(|g| g.subschema_for::<ApiEvent<'_>>()),
+            },
+            problem(426, "This is no handshake of a WebSocket."),
+        ],
+        run: events::subscribe,
+    },
+    Operation {
+        method: Method::Get,
+        path: "/metrics",
+        access: Access::Monitoring,
+        id: "metrics",
+        tag: "monitoring",
+        summary: "Figures as Prometheus reads them (text format 0.0.4).",
+        query: &[],
+        body: None,
+        answers: &[Answer {
+            status: 200,
+            about: "The figures.",
+            body: Body::Other("text/plain"),
+        }],
+        run: server::metrics,
+    },
+    Operation {
+        method: Method::Get,
+        path: "/api/v1/openapi.json",
+        access: READ,
+        id: "describe",
+        tag: "description",
+        summary: "This description (OpenAPI 3.1).",
+        query: &[],
+        body: None,
+        answers: &[ok("The description.", |g| {
+            g.subschema_for::<serde_json::Map<String, serde_json::Value>>()
+        })],
+        run: description::show,
+    },
+    Operation {
+        method: Method::Get,
+        path: "/api/v1/docs",
+        access: READ,
+        id: "browse",
+        tag: "description",
+        summary: "This description as a page for people.",
+        query: &[],
+        body: None,
+        answers: &[Answer {
+            status: 200,
+            about: "The page.",
+            body: Body::Other("text/html"),
+        }],
+        run: description::page,
+    },
 ];
-
-/// A call, for an event.
-pub(super) fn call_body(
-    view: &crate::switch::CallView<'_>,
-    state: &super::State,
-    now: std::time::Instant,
-) -> calls::CallBody {
-    calls::CallBody::of(view, state, now)
-}

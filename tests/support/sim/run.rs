@@ -264,6 +264,7 @@ impl World {
                 }
                 Output::Media { worker, command } => self.command(worker, command),
                 Output::Banned(ban) => self.bans.push(ban),
+                Output::Unbanned(_) => {}
                 Output::Event(event) => {
                     let ms = self.ms;
                     self.ledger.iter_mut().for_each(|l| l.event(ms, &event));
