@@ -365,24 +365,33 @@ async fn one_that_never_reads_is_cut_off() {
 /// a connection on which no message has come; alone they keep one that has spoken.
 #[tokio::test]
 async fn pings_do_not_lengthen_a_message() {
-    let server = Server::start(Settings {
+    let mut server = Server::start(Settings {
         message_time: Duration::from_secs(1),
         ..Settings::default()
     });
     let masked = |first: u8, text: &[u8]| {
         let length = match text.len() {
             short @ ..126 => vec![0x80 | short as u8],
-            long => [&[0x80 | 126][..], &(long as u16).to_be_bytes()].concat(),
+            long => [&[0xfe][..], &(long as u16).to_be_bytes()].concat(),
         };
         [&[first][..], &length, &[0; 4], text].concat()
     };
     let ping = masked(0x89, b"here");
     let spoken = masked(0x81, options("1").as_bytes());
-    let open = |fragment: Vec<u8>| {
-        let (ping, here) = (ping.clone(), server.here);
+    let mut streams = Vec::new();
+    for words in [&spoken[..], &[], &spoken] {
+        let stream = TcpStream::connect(server.here).await.unwrap();
+        let mut stream = shake(stream, Some("sip")).await.unwrap().into_inner();
+        stream.write_all(words).await.unwrap();
+        if !words.is_empty() {
+            server.request().await;
+        }
+        streams.push(stream);
+    }
+    // Each goes on with this, and with pings for four seconds; whether it is kept.
+    let go_on = |mut stream: TcpStream, fragment: Vec<u8>| {
+        let ping = ping.clone();
         async move {
-            let stream = TcpStream::connect(here).await.unwrap();
-            let mut stream = shake(stream, Some("sip")).await.unwrap().into_inner();
             stream.write_all(&fragment).await.unwrap();
             for _ in 0..40 {
                 if stream.write_all(&ping).await.is_err() {
@@ -393,10 +402,12 @@ async fn pings_do_not_lengthen_a_message() {
             true
         }
     };
+    let mut streams = streams.into_iter();
+    let mut next = |fragment| go_on(streams.next().unwrap(), fragment);
     let (alone, dumb, between) = tokio::join!(
-        open(spoken.clone()),
-        open(Vec::new()),
-        open([spoken, masked(0x01, b"OP")].concat())
+        next(Vec::new()),
+        next(Vec::new()),
+        next(masked(0x01, b"OP"))
     );
     assert!(alone && !dumb && !between, "{alone} {dumb} {between}");
     assert_eq!(server.net.stats().tcp_timed_out, 2);

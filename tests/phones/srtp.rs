@@ -40,21 +40,21 @@ fn check(samples: &[i16], hz: f64, other: f64, seconds: f64, what: &str) -> Resu
 
 #[test]
 fn offered_beside_plain_rtp() {
-    pacing::in_time(|watch| conference(watch, "srtp"));
+    pacing::in_time(|watch| conference(watch, "srtp", STRAY));
 }
 
 #[test]
 fn by_the_profile_savp() {
-    pacing::in_time(|watch| conference(watch, "srtp-mand"));
+    pacing::in_time(|watch| conference(watch, "srtp-mand", STRAY));
 }
 
 #[test]
 fn by_the_profile_savpf() {
-    pacing::in_time(|watch| conference(watch, "srtp-mandf"));
+    pacing::in_time(|watch| conference(watch, "srtp-mandf", STRAY));
 }
 
 /// A plain and an encrypted telephone hear each other.
-fn conference(watch: &Watch, mediaenc: &str) -> Result<(), String> {
+fn conference(watch: &Watch, mediaenc: &str, stray: u32) -> Result<(), String> {
     let server = server::Config::new().start();
     let plain = Phone::new("plain", server.udp(), Source::Tone(PLAIN_HZ, AMPLITUDE));
     let secure = Phone::new("secure", server.udp(), Source::Tone(SECURE_HZ, AMPLITUDE));
@@ -70,7 +70,7 @@ fn conference(watch: &Watch, mediaenc: &str) -> Result<(), String> {
     let ended = server.wait_log_count(" ended ", 2);
     let secure = ended.iter().find(|line| line.contains("secure")).unwrap();
     assert!(secure.contains("srtp=true"), "{secure}");
-    assert_stray(secure);
+    assert_stray(secure, stray);
     let plain = ended.iter().find(|line| !line.contains("secure")).unwrap();
     assert!(plain.contains("srtp=false"), "{plain}");
     let log = server.log();
@@ -95,10 +95,14 @@ fn conference(watch: &Watch, mediaenc: &str) -> Result<(), String> {
 
 /// Of what this telephone sends, one or two packets at the edges of a call are not protected; a stream
 /// that does not open is hundreds.
-fn assert_stray(line: &str) {
+const STRAY: u32 = 2;
+/// By DTLS its first ones come before our control side has given the leg its keys, too: 100 ms.
+const EARLY: u32 = STRAY + 5;
+
+fn assert_stray(line: &str, at_most: u32) {
     let count = line.split("rx_unauthenticated=").nth(1).unwrap();
     let count: u32 = count.split(' ').next().unwrap().parse().unwrap();
-    assert!(count <= 2, "{line}");
+    assert!(count <= at_most, "{line}");
 }
 
 /// It answers our report: it has opened ours, and we have opened its.
@@ -115,7 +119,7 @@ fn reports_are_opened_both_ways() {
     phone.hang_up();
     let line = server.wait_log("srtp=true");
     assert!(line.contains("rtt_ms="), "{line}");
-    assert_stray(&line);
+    assert_stray(&line, STRAY);
 }
 
 #[test]
@@ -247,7 +251,7 @@ fn our_own_caller_makes_keys_out_by_dtls() {
 /// A real telephone's DTLS, whoever has offered: it calls a conference, and is called.
 #[test]
 fn a_telephone_makes_keys_out_by_dtls() {
-    pacing::in_time(|watch| conference(watch, "dtls_srtp"));
+    pacing::in_time(|watch| conference(watch, "dtls_srtp", EARLY));
 }
 
 #[test]
