@@ -64,10 +64,8 @@ fn world(seed: u64, seen: &mut Seen) {
     // In a long world calls last until the server refreshes their sessions (RFC 4028).
     let long = rng.random_bool(0.1);
     settings.media_timeout_ms = if long { 0 } else { 3_000 };
-    // Beside the delay against jitter, the last packet waits to be played, and one more where
-    // packets come so shortly before their tick that the playout begins with a tick of delay
-    // (`leg::playout`, `MIN_GUARD_US`).
-    let playout_ms = u64::from(settings.jitter_max_ms) + 40;
+    let (fastest, slowest) = media.delay_us;
+    let jitter_ms = (slowest - fastest).div_ceil(1000);
     settings.call.session_expires = Duration::from_secs(90);
     settings.call.max_length = Duration::from_secs(if long { 70 } else { 30 });
     let mut world = World::with(Setup {
@@ -78,7 +76,7 @@ fn world(seed: u64, seen: &mut Seen) {
         ports: 12,
         ..Setup::default()
     });
-    world.ledger = Some(Ledger::new(playout_ms));
+    world.ledger = Some(Ledger::new(jitter_ms));
     let mut robots = Vec::new();
     let mut starts: Vec<u64> = (0..CLIENTS)
         .map(|_| world.ms + rng.random_range(0..2000))

@@ -16,6 +16,8 @@ struct Span {
     leg: LegId,
     from_ms: u64,
     to_ms: Option<u64>,
+    /// See [`Ledger::opened`].
+    waited_ms: u64,
 }
 
 /// When a call began and ended, ms.
@@ -35,18 +37,26 @@ pub struct Ledger {
     pub calls: HashMap<String, Times>,
     pub finals: usize,
     pub recorded: usize,
-    /// How much audio may wait to be played at the end, which is recorded all the same.
-    playout_ms: u64,
+    /// By how much one packet of the media network can be slower than another.
+    jitter_ms: u64,
+    /// What waited in the sockets of each worker's legs when they were opened.
+    waited_ms: HashMap<(usize, LegId), u64>,
 }
 
 /// Ticks are 20 ms apart, so a recording begins and ends up to one after what was asked for.
 const PTIME_MS: u64 = 20;
+/// What may wait to be played although nothing came late: the packet that has just come, and one more
+/// where packets come so shortly before their tick that the playout begins with a tick of delay
+/// (`leg::playout`, `MIN_GUARD_US`).
+const IN_TIME_MS: u64 = 40;
+/// The most delay that a playout adds (`jitter_max_ms` of `settings`).
+const MAX_DELAY_MS: u64 = 200;
 
 impl Ledger {
-    /// With so much audio that may wait to be played.
-    pub fn new(playout_ms: u64) -> Self {
+    /// For a media network that delays one packet by so much more than another.
+    pub fn new(jitter_ms: u64) -> Self {
         Self {
-            playout_ms,
+            jitter_ms,
             ..Self::default()
         }
     }
@@ -87,6 +97,13 @@ impl Ledger {
         );
     }
 
+    /// A leg begins, and so many packets have waited for it: a party that was invited to make the
+    /// offer's answer talks before that has come, by as much as it is late.
+    pub fn opened(&mut self, worker: usize, leg: LegId, packets: usize) {
+        let waited_ms = packets as u64 * PTIME_MS;
+        self.waited_ms.insert((worker, leg), waited_ms);
+    }
+
     /// A worker gets this.
     pub fn command(&mut self, ms: u64, worker: usize, command: &Command) {
         match command {
@@ -96,6 +113,7 @@ impl Ledger {
                     leg: *leg,
                     from_ms: ms,
                     to_ms: None,
+                    waited_ms: self.waited_ms.get(&(worker, *leg)).copied().unwrap_or(0),
                 };
                 self.recordings.insert(tap.recording(), span);
             }
@@ -122,7 +140,10 @@ impl Ledger {
             return;
         };
         let call_ms = to_ms - span.from_ms;
-        let range = call_ms.saturating_sub(PTIME_MS)..=call_ms + PTIME_MS + self.playout_ms;
+        // What has come before the end and was not played yet is recorded behind it: the last word.
+        // That is the delay of the playout: what came too late made it, or what waited at its start.
+        let delay_ms = self.jitter_ms.max(span.waited_ms).min(MAX_DELAY_MS);
+        let range = call_ms.saturating_sub(PTIME_MS)..=call_ms + PTIME_MS + delay_ms + IN_TIME_MS;
         assert!(
             range.contains(&length_ms),
             "a recording of {length_ms} ms of {call_ms} ms"

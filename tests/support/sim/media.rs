@@ -51,8 +51,10 @@ impl Sockets {
         self.pairs.len()
     }
 
-    pub fn open(&mut self, worker: usize, leg: u32, port: u16) {
+    /// How many packets wait there.
+    pub fn open(&mut self, worker: usize, leg: u32, port: u16) -> usize {
         self.legs.insert((worker, leg), port);
+        self.pairs.get(&port).map_or(0, |pair| pair.rtp.len())
     }
 
     pub fn deliver(&mut self, to: u16, bytes: Vec<u8>, from: SocketAddr, at: MediaTime) {

@@ -259,7 +259,10 @@ impl World {
                 }
                 Output::Open { worker, call, leg } => {
                     let port = self.ports[&call];
-                    self.sockets.open(worker, leg.id().index, port);
+                    let waiting = self.sockets.open(worker, leg.id().index, port);
+                    self.ledger
+                        .iter_mut()
+                        .for_each(|l| l.opened(worker, leg.id(), waiting));
                     self.command(worker, Command::Open(leg));
                 }
                 Output::Media { worker, command } => self.command(worker, command),
