@@ -428,6 +428,7 @@ fn the_example_is_the_default_configuration() {
     assert!(config.tls.ca.is_some() && config.prompts.directory.is_some());
     assert_eq!((config.certificates.len(), config.networks.len()), (1, 1));
     assert_eq!((config.users.len(), config.sequences.len()), (1, 1));
+    assert_eq!((config.users.len(), config.http.keys.len()), (1, 1));
 }
 
 #[test]
@@ -452,7 +453,13 @@ fn the_documentation_tells_every_key_and_its_default() {
         hash.repeat(2),
         hash.repeat(4)
     );
-    let all_settings = users
+    let keys = format!(
+        "[[http.key]]\nname = \"a\"\nscope = \"read\"\nsecret = \"{hash}\"\n\
+         [[http.key]]\nname = \"b\"\nscope = \"admin\"\nsecret_sha256 = \"{}\"\n",
+        hash.repeat(4)
+    );
+    let all_settings = keys
+        + &users
         + "[[route]]\nuser = \"1\"\nsource = [\"::1\"]\nsrtp = \"off\"\napp = \"play\"\n\
         deny = [\"::2\"]\nauth = true\nprompts = [\"a\"]\ntone_hz = 400\n\
         [[route]]\nuser = \"1\"\napp = \"record\"\nname = \"a\"\n\
@@ -473,7 +480,7 @@ fn the_documentation_tells_every_key_and_its_default() {
 }
 
 /// Sections that may come several times.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "certificate",
     "network",
     "route",
@@ -482,6 +489,7 @@ const TABLES: [&str; 8] = [
     "mailbox",
     "user",
     "sequence",
+    "http.key",
 ];
 
 proptest! {
@@ -630,6 +638,58 @@ user = '1'
 app = 'menu'
 menu = 'main'
 ";
+
+#[test]
+fn the_control_api_is_not_opened_to_everybody() {
+    const KEY: &str = "[[http.key]]\nname = 'a'\nscope = 'read'\nsecret = '0123456789abcdef'\n";
+    assert!(!parse("").http.is_configured());
+    let open = "[http]\nlisten = ['127.0.0.1:8080', '0.0.0.0:8080']\n";
+    assert_eq!(
+        problem(open),
+        "antiphon.toml:2: http.listen: 0.0.0.0:8080 can be reached from other machines, and there is no \
+         [[http.key]]: nobody could get in; add one with name, scope and secret, or listen on \
+         127.0.0.1 alone"
+    );
+    let config = parse(&format!("{open}{KEY}"));
+    assert!(config.http.is_configured());
+    assert!(
+        !config
+            .to_toml_without_secrets()
+            .contains("0123456789abcdef")
+    );
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
+    for (keys, said) in [
+        (
+            "name = 'a'\nscope = 'read'",
+            "1: http.key[1].secret: missing, expected a secret of 16 to 256 printable ASCII \
+             characters, or secret_sha256",
+        ),
+        (
+            "name = 'a'\nscope = 'read'\nsecret = 'short'",
+            "4: http.key[1].secret: expected a secret of 16 to 256 printable ASCII characters",
+        ),
+        (
+            "name = 'a b'\nscope = 'all'\nsecret = '0123456789abcdef'",
+            "2: http.key[1].name: found \"a b\", expected a name of 1 to 64 letters, digits and -_.\n\
+             antiphon.toml:3: http.key[1].scope: found \"all\", expected \"read\", \"control\" or \
+             \"admin\"",
+        ),
+        (
+            "name = 'a'\nscope = 'read'\nsecret = '0123456789abcdef'\nsecret_sha256 = 'x'",
+            "1: http.key[1]: a key has either a secret, or the hash of one",
+        ),
+    ] {
+        assert_eq!(
+            problem(&format!("[[http.key]]\n{keys}\n")),
+            format!("antiphon.toml:{said}")
+        );
+    }
+    assert_eq!(
+        problem(&format!("{KEY}{KEY}")),
+        "antiphon.toml:5: http.key[2]: there is another key \"a\" above"
+    );
+    assert!(problem("[http]\ntls = true\n").contains("missing, expected [[certificate]]"));
+}
 
 #[test]
 fn wrong_menus_and_mailboxes_are_refused() {

@@ -24,8 +24,6 @@ const MIN_SECRET: usize = 16;
 pub struct Http {
     /// Where to listen; empty: nowhere.
     pub listen: Vec<SocketAddr>,
-    /// Whether that was said, and not only assumed.
-    pub is_configured: bool,
     /// Whether it speaks TLS, with the certificates of SIP.
     pub tls: bool,
     /// From where `/health`, `/ready` and `/metrics` need no key.
@@ -46,6 +44,8 @@ pub struct Http {
     pub requests_per_second: u32,
     /// Who may.
     pub keys: Vec<HttpKey>,
+    /// Where `listen` stands; line 0: nowhere.
+    said: Place,
     place: Place,
 }
 
@@ -189,11 +189,10 @@ impl fmt::Debug for HttpSecret {
 
 impl Http {
     pub(super) fn read(mut table: Table<'_, '_>) -> Self {
-        let found = table.find("listen");
-        let is_configured = found.is_some();
-        let place = match found {
+        let place = table.own_place();
+        let said = match table.find("listen") {
             Some(value) => table.place("listen", value),
-            None => table.own_place(),
+            None => Place::built_in("http.listen"),
         };
         let listen = table.list(
             "listen",
@@ -229,7 +228,6 @@ impl Http {
         );
         let http = Self {
             listen,
-            is_configured,
             tls,
             monitoring,
             cors_origins,
@@ -240,6 +238,7 @@ impl Http {
             connections_per_address: table.number("connections_per_address", 256, 1..=65_536),
             requests_per_second: table.number("requests_per_second", 100, 1..=100_000),
             keys: table.tables("key", HttpKey::read),
+            said,
             place,
         };
         http.check(&mut table);
@@ -265,8 +264,13 @@ impl Http {
                 "{open} can be reached from other machines, and there is no [[http.key]]: nobody \
                  could get in; add one with name, scope and secret, or listen on 127.0.0.1 alone"
             );
-            table.report(&self.place, Fault::Senseless(why));
+            table.report(&self.said, Fault::Senseless(why));
         }
+    }
+
+    /// Whether it was said where to listen, and not only assumed.
+    pub fn is_configured(&self) -> bool {
+        self.said.line > 0
     }
 
     /// Where it stands that TLS is wanted, if it is.

@@ -167,7 +167,7 @@ impl Core {
                 self.programs.inbox = Some(inbox);
                 Ok(())
             }
-            Err(error @ HttpError::Listen(..)) if !config.is_configured => {
+            Err(error @ HttpError::Listen(..)) if !config.is_configured() => {
                 warn!(%error, "no control API (nothing is said in http.listen)");
                 Ok(())
             }

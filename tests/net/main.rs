@@ -6,6 +6,8 @@
 mod support;
 
 mod descriptors;
+mod http;
+mod http_server;
 mod media;
 mod ports;
 mod resolve;

@@ -6,6 +6,7 @@
 mod support;
 
 mod access;
+mod api;
 mod auth;
 mod call_setup;
 mod conference;

@@ -131,6 +131,8 @@ impl Config {
             format!("{:?}", ports.range(self.rtp_pairs)),
         );
         default("media", "port_rest_seconds", "0".to_owned());
+        // One port of the default would not do for all tests.
+        default("http", "listen", "[]".to_owned());
         let mut toml = format!("builtin_routes = {}\n", self.builtin_routes);
         for (section, keys) in &sections {
             let _ = writeln!(toml, "\n[{section}]");
