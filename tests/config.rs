@@ -403,6 +403,7 @@ fn what_is_printed_reads_back_as_the_same() {
          prompts = ['a', 'a']\ntone_hz = 697.1\nrepeat = 0\n"
             .to_owned(),
         MENUS.to_owned(),
+        ROOMS.to_owned(),
     ];
     for text in texts {
         let config = parse(&text);
@@ -429,6 +430,7 @@ fn the_example_is_the_default_configuration() {
     assert_eq!((config.certificates.len(), config.networks.len()), (1, 1));
     assert_eq!((config.users.len(), config.sequences.len()), (1, 1));
     assert_eq!((config.users.len(), config.http.keys.len()), (1, 1));
+    assert_eq!((config.rooms.len(), config.keypads.len()), (2, 1));
 }
 
 #[test]
@@ -470,6 +472,8 @@ fn the_documentation_tells_every_key_and_its_default() {
         [[network]]\npeers = [\"10.0.0.0/8\"]\n\
         [[mailbox]]\nnumber = \"1\"\npin = \"1111\"\n\
         [[sequence]]\nname = \"s\"\nitems = [\"beep\", \"$1:digits\", \"$2:number\", \"$9:prompt\"]\n\
+        [[keypad]]\nname = \"k\"\n[[keypad.key]]\ndigits = \"1\"\naction = \"help\"\n\
+        [[room_profile]]\nname = \"p\"\n[[room]]\nname = \"600\"\nprofile = \"p\"\n\
         [[menu]]\nname = \"m\"\n[[menu.choice]]\ndigits = \"1\"\napp = \"echo\"\n";
     let printed = keys_printed(&parse(&all_settings).to_toml_with_defaults());
     let of_tables = |key: &&String| {
@@ -480,9 +484,13 @@ fn the_documentation_tells_every_key_and_its_default() {
 }
 
 /// Sections that may come several times.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 13] = [
     "certificate",
+    "keypad",
+    "keypad.key",
     "network",
+    "room",
+    "room_profile",
     "route",
     "menu",
     "menu.choice",
@@ -589,6 +597,126 @@ fn example() -> String {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Rooms with everything in them.
+const ROOMS: &str = "
+[[keypad]]
+name = 'short'
+inter_digit_seconds = 3
+help = ['welcome']
+[[keypad.key]]
+digits = '1'
+action = 'toggle-mute'
+[[keypad.key]]
+digits = '*X'
+action = 'leave-to=demo'
+[[keypad.key]]
+digits = '9'
+action = 'dial-out=sip:100@192.0.2.1'
+[[room_profile]]
+name = 'board'
+pin = '1234'
+moderator_pin = '987654'
+max_seconds = 3600
+names = 'review'
+end_without_moderator = true
+moderator_grace_seconds = 5
+keypad = 'short'
+waiting_music = ['welcome']
+[[room]]
+name = '600'
+profile = 'board'
+moderator_pin = ''
+keypad = 'none'
+[[room]]
+match = '7\\d{2}'
+tones = true
+max_members = 3
+[conference]
+max_members = 20
+";
+
+#[test]
+fn a_room_has_its_profiles_settings_and_its_own() {
+    let config = parse(ROOMS);
+    let [first, second] = &config.rooms[..] else {
+        panic!("two rooms");
+    };
+    let options = &first.options;
+    assert_eq!(options.pin.as_deref(), Some("1234"));
+    assert_eq!((&options.moderator_pin, options.max_members), (&None, 20));
+    assert_eq!(options.end_without_moderator, Some(Duration::from_secs(5)));
+    assert_eq!(options.keypad.name, "none");
+    assert_eq!(options.moderator_keypad.name, "built-in");
+    assert_eq!(
+        (&second.options.pin, second.options.max_members),
+        (&None, 3)
+    );
+    let hidden = config.to_toml_without_secrets();
+    assert!(!hidden.contains("1234") && !hidden.contains("987654"));
+}
+
+#[test]
+fn wrong_rooms_and_keypads_are_refused() {
+    let cases = [
+        (
+            "[[room]]",
+            "1: room[1].name: missing, expected the name of a room, or match for a pattern",
+        ),
+        (
+            "[[room]]\nname = '1'\nmatch = '1'",
+            "1: room[1]: name and match: a room has one, or a pattern for many has the other",
+        ),
+        (
+            "[[room]]\nmatch = '('",
+            "2: room[1].match: found \"(\", expected a regular expression for the whole name of a room",
+        ),
+        (
+            "[[room]]\nname = '1'\nprofile = 'x'",
+            "3: room[1].profile: there is no [[room_profile]] \"x\"; there are none",
+        ),
+        (
+            "[[room]]\nname = '1'\npin = '12'",
+            "3: room[1].pin: expected a PIN of 4 to 16 digits, or \"\" for none",
+        ),
+        (
+            "[[room]]\nname = '1'\npin = '1234'\nmoderator_pin = '1234'",
+            "1: room[1]: pin and moderator_pin are the same: everybody would be a moderator",
+        ),
+        (
+            "[[room]]\nname = '1'\n[[room]]\nname = '1'",
+            "3: room[2]: there is another room \"1\" above",
+        ),
+        (
+            "[[room]]\nname = '1'\nkeypad = 'x'",
+            "3: room[1].keypad: there is no keypad \"x\"; keypads are: built-in, none",
+        ),
+        (
+            "[[room]]\nname = '1'\nnames = 'yes'",
+            "3: room[1].names: found \"yes\", expected \"off\", \"record\" or \"review\"",
+        ),
+        (
+            "[[keypad]]\nname = 'k'",
+            "1: keypad[1]: a keypad without a [[keypad.key]]: no key does anything",
+        ),
+        (
+            "[[keypad]]\nname = 'k'\n[[keypad.key]]\ndigits = '1'\naction = 'help'\n[[keypad.key]]\ndigits = 'X'\naction = 'count'",
+            "6: keypad[1].key[2]: \"X\" is taken by \"1\" above",
+        ),
+        (
+            "[[keypad]]\nname = 'k'\n[[keypad.key]]\ndigits = '1'\naction = 'leave-to=x'",
+            "3: keypad[1].key[1]: there is no menu \"x\"; menus are: demo",
+        ),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(problem(text), format!("antiphon.toml:{wanted}"), "{text}");
+    }
+    let action =
+        problem("[[keypad]]\nname = 'k'\n[[keypad.key]]\ndigits = '1'\naction = 'dial-out=nobody'");
+    assert!(action.contains(
+        "keypad[1].key[1].action: found \"dial-out=nobody\", expected one of mute, unmute"
+    ));
 }
 
 /// Menus with everything in them.

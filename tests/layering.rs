@@ -36,8 +36,8 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("dtls", 2, &[]),
     ("endpoint", 2, &[]),
     ("leg", 2, &[]),
-    // A roster names its members by call, and its bridge by the worker's handle.
-    ("room", 2, &["call", "worker"]),
+    // A room names its members by call, its bridge by the worker's handle, and tells applications.
+    ("room", 2, &["app", "call", "worker"]),
     // The switch makes legs and bridges, and addresses them on their worker.
     (
         "switch",

@@ -266,7 +266,10 @@ impl Api {
             Event::RecordingFailed { call_id, error } => failed(call_id, "record", error),
             Event::DigitsNotSent { call_id, error } => failed(call_id, "digits", error),
             Event::MediaFailed { call_id, error } => failed(call_id, "media", error),
-            Event::PinRefused { .. } | Event::Stats { .. } => return,
+            Event::PinRefused { .. }
+            | Event::RoomPinRefused { .. }
+            | Event::Room(_)
+            | Event::Stats { .. } => return,
         };
         state.tell(&event);
     }

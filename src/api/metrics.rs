@@ -200,7 +200,7 @@ impl Counters {
             Event::Started { app, .. } => *self.started.entry(app).or_default() += 1,
             Event::Answered { .. } => self.answered += 1,
             Event::Digit { .. } => self.digits += 1,
-            Event::PinRefused { .. } => self.pins_refused += 1,
+            Event::PinRefused { .. } | Event::RoomPinRefused { .. } => self.pins_refused += 1,
             Event::PlayFailed { .. } => self.plays_failed += 1,
             Event::Refused { status, .. } => *self.refused.entry(*status).or_default() += 1,
             Event::Ended(summary) => self.ended(summary),

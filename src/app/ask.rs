@@ -9,7 +9,7 @@
 //! unless that wants none of them.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::collect::{Answer, CollectSpec, Collector};
 use super::{Action, Actions, Happened, PlayId, PlayItem, PlayOutcome};
@@ -131,12 +131,29 @@ impl Asker {
         }
     }
 
+    /// Plays something over and over, until something else is to be heard.
+    pub fn repeat(&mut self, items: Vec<PlayItem>, out: &mut Actions) {
+        self.collector = None;
+        let id = self.begin(false);
+        out.push_back(Action::Play {
+            id,
+            items,
+            repeat: 0,
+            gap: Duration::ZERO,
+        });
+    }
+
     fn play(&mut self, items: Vec<PlayItem>, barge_in: bool, out: &mut Actions) {
+        let id = self.begin(barge_in);
+        out.push_back(Action::play(id, items));
+    }
+
+    fn begin(&mut self, barge_in: bool) -> PlayId {
         let id = PlayId(self.next);
         self.next = self.next.wrapping_add(1);
         self.playing = Some(id);
         self.barge_in = barge_in;
-        out.push_back(Action::play(id, items));
+        id
     }
 
     fn digit(&mut self, digit: Digit, now: Instant, out: &mut Actions) -> Option<Heard> {

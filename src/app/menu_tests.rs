@@ -51,6 +51,7 @@ fn menus() -> Vec<Menu> {
         room: "room-$0".into(),
         lone_prompt: true,
         max_members: 10,
+        ..ConferenceSpec::default()
     });
     let record = AppSpec::Record(RecordSpec {
         beep: true,

@@ -12,16 +12,19 @@ pub mod collect;
 mod conference;
 mod digits;
 mod echo;
+pub mod keypad;
 pub mod menu;
 mod message;
 mod play;
 mod record;
+pub mod room;
 mod script;
 pub mod speak;
 pub mod voicemail;
 
 pub use announcement::{AnnouncementSpec, Wanted};
 pub use conference::ConferenceSpec;
+pub(crate) use conference::count as conference_count;
 pub use digits::DigitsSpec;
 pub use menu::MenuSpec;
 pub use message::Message;
@@ -68,6 +71,8 @@ pub enum PlayItem {
     },
     /// Silence.
     Silence(Duration),
+    /// What a caller has said of itself: a recording that [`Happened::NameRecorded`] has told.
+    Recording(u64),
 }
 
 /// How a play ended.
@@ -95,7 +100,7 @@ pub enum RecordOutcome {
 }
 
 /// What happens in a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Happened {
     /// The call is answered and its media flows.
     Established,
@@ -109,11 +114,17 @@ pub enum Happened {
     Alone,
     /// Somebody else is in the room again.
     Company,
+    /// What the room tells.
+    Room(room::RoomNews),
+    /// What was said of [`Action::RecordName`] has this number; none: nothing was, or it could not
+    /// be recorded.
+    NameRecorded(Option<u64>),
     /// The party has pressed a digit, in whatever way it came.
     Digit(Digit),
     /// The digits of [`Action::SendDigits`] are out, or why not.
     DigitsSent(Result<(), String>),
-    /// Whether the PIN opens the box: not even the right one does after too many wrong ones.
+    /// Whether the PIN opens the box or the room: not even the right one does after too many wrong
+    /// ones.
     Unlocked(bool),
     /// What [`Action::ListMessages`] asked for, or why it cannot be told.
     Messages(Result<Vec<Message>, String>),
@@ -179,13 +190,30 @@ pub enum Action {
     StopRecord,
     /// Send back what the party says.
     Echo(bool),
-    /// Enter the room, which may have so many members.
-    Join {
-        /// Its name.
+    /// Enter a room; it answers by [`Happened::Room`], or [`Happened::JoinFailed`].
+    Join(Box<room::Entrant>),
+    /// Ask something of the room.
+    Room(room::RoomRequest),
+    /// Leave the room.
+    LeaveRoom,
+    /// A PIN was entered; [`Happened::Unlocked`] tells at once whether it opens the room.
+    UnlockRoom {
+        /// Which room.
         room: String,
-        /// The most members.
-        max_members: usize,
+        /// Whether it is one of the room's own.
+        right: bool,
     },
+    /// Record what the caller says of itself, for as long as the call lasts;
+    /// [`Happened::NameRecorded`] follows.
+    RecordName {
+        /// Stop after so long.
+        max: Duration,
+        /// Stop after so much silence.
+        silence: Duration,
+    },
+    /// Go on in a menu, by its name: this application is over. Where there is no such menu, the call
+    /// ends.
+    GoTo(String),
     /// Send digits to the party.
     SendDigits {
         /// Which.

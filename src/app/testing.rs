@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::room::Role;
 use super::{
     Action, App, AppSpec, Happened, Message, MessageOutcome, PlayId, PlayItem, PlayOutcome,
     RecordOutcome,
@@ -116,7 +117,7 @@ impl Talk {
                 Action::Play { id, .. } => self.playing = Some(*id),
                 Action::StopPlay => self.playing = None,
                 // The switch answers at once.
-                Action::Unlock { right, .. } => {
+                Action::Unlock { right, .. } | Action::UnlockRoom { right, .. } => {
                     let open = *right && !self.locked;
                     self.app.handle(&Happened::Unlocked(open), self.now);
                     continue;
@@ -147,7 +148,21 @@ fn words(action: &Action) -> String {
         Action::Record { .. } => "record".into(),
         Action::StopRecord => "stop-record".into(),
         Action::Echo(on) => format!("echo {on}"),
-        Action::Join { room, .. } => format!("join {room}"),
+        Action::Join(entrant) => {
+            let mut text = format!("join {}", entrant.room);
+            if entrant.role == Role::Moderator {
+                text.push_str(" as moderator");
+            }
+            if let Some(name) = entrant.name {
+                text = format!("{text} named {name}");
+            }
+            text
+        }
+        Action::Room(request) => format!("{request:?}"),
+        Action::LeaveRoom => "leave-room".into(),
+        Action::UnlockRoom { room, .. } => format!("unlock-room {room}"),
+        Action::RecordName { .. } => "record-name".into(),
+        Action::GoTo(menu) => format!("go-to {menu}"),
         Action::SendDigits { digits, .. } => {
             format!(
                 "send {}",
@@ -177,5 +192,6 @@ fn item(item: &PlayItem) -> String {
         PlayItem::File(path) => path.display().to_string(),
         PlayItem::Tone { hz, .. } => format!("{hz}Hz"),
         PlayItem::Silence(length) => format!("silence{}", length.as_millis()),
+        PlayItem::Recording(number) => format!("recording{number}"),
     }
 }

@@ -49,32 +49,6 @@ fn record_beeps_first_and_hangs_up_when_the_recording_ends() {
 }
 
 #[test]
-fn a_lone_member_is_told_until_company_comes() {
-    let now = Instant::now();
-    let mut app = App::new(&AppSpec::Conference(ConferenceSpec {
-        room: "600".into(),
-        lone_prompt: true,
-        max_members: 10,
-    }));
-    assert_eq!(
-        run(&mut app, &Happened::Established, now),
-        [Action::Join {
-            room: "600".into(),
-            max_members: 10
-        }]
-    );
-    assert_eq!(run(&mut app, &Happened::Alone, now).len(), 1);
-    assert_eq!(
-        run(&mut app, &Happened::Alone, now).len(),
-        0,
-        "not twice at once"
-    );
-    assert_eq!(run(&mut app, &Happened::Company, now), [Action::StopPlay]);
-    assert_eq!(run(&mut app, &ended(0), now).len(), 0);
-    assert_eq!(run(&mut app, &Happened::JoinFailed, now), [Action::HangUp]);
-}
-
-#[test]
 fn a_script_hangs_up_at_its_time() {
     let now = Instant::now();
     let mut app = App::new(&AppSpec::Script(ScriptSpec {

@@ -24,12 +24,14 @@ mod login;
 mod media;
 mod modify;
 mod outgoing;
+mod phase;
 
 use digits::{InfoDial, Unmatched};
 
 pub use digits::Way;
 pub use end::EndReason;
 pub use outgoing::Originate;
+pub use phase::Phase;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -151,28 +153,6 @@ enum State {
     Ending(EndReason),
     /// Nothing left.
     Ended,
-}
-
-/// How far a call is, for who looks at it from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Not answered yet.
-    Setup,
-    /// Answered.
-    Up,
-    /// Hung up; its media closes.
-    Ending,
-}
-
-impl Phase {
-    /// One word for lists and events.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Phase::Setup => "setup",
-            Phase::Up => "up",
-            Phase::Ending => "ending",
-        }
-    }
 }
 
 /// What our requests in the dialog wait for.
@@ -304,15 +284,6 @@ impl Call {
         self.is_outgoing
     }
 
-    /// How far it is.
-    pub fn phase(&self) -> Phase {
-        match self.state {
-            State::Reserving { .. } | State::Proving { .. } | State::Calling { .. } => Phase::Setup,
-            State::Accepted { .. } | State::Established => Phase::Up,
-            State::Ending(_) | State::Ended => Phase::Ending,
-        }
-    }
-
     /// The Call-ID header.
     pub fn call_id(&self) -> &str {
         self.invite.headers.call_id().unwrap_or_default()
@@ -370,6 +341,14 @@ impl Call {
                 action if self.dial_by_info(&action, now) => {}
                 action => return Some(Output::App(action)),
             }
+        }
+    }
+
+    /// Another application goes on with the call.
+    pub fn run(&mut self, spec: &AppSpec, now: Instant) {
+        if matches!(self.state, State::Established) {
+            self.app = App::new(spec);
+            self.app.handle(&Happened::Established, now);
         }
     }
 

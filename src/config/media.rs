@@ -9,6 +9,7 @@ use crate::sdp::SrtpPolicy;
 use crate::srtp::Suite;
 
 use super::codecs;
+use super::error::Fault;
 use super::print::{Printer, seconds};
 use super::processing::Processing;
 use super::reader::{Table, integer, text};
@@ -77,7 +78,7 @@ pub struct Prompts {
 }
 
 /// `[conference]`: rooms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Conference {
     /// Whether a lone member is told so.
     pub lone_prompt: bool,
@@ -85,6 +86,24 @@ pub struct Conference {
     pub max_members: usize,
     /// The most rooms.
     pub max_rooms: usize,
+    /// Who rooms are that call somebody: the user of From.
+    pub dial_user: String,
+    /// The password of that user, where it is asked for.
+    pub dial_password: Option<String>,
+    /// How long who is called may take to answer.
+    pub dial_time: Duration,
+}
+
+impl std::fmt::Debug for Conference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conference")
+            .field("lone_prompt", &self.lone_prompt)
+            .field("max_members", &self.max_members)
+            .field("max_rooms", &self.max_rooms)
+            .field("dial_user", &self.dial_user)
+            .field("dial_time", &self.dial_time)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The most members of a room that can be configured.
@@ -290,6 +309,19 @@ impl Conference {
             lone_prompt: table.boolean("lone_prompt", true),
             max_members: table.number("max_members", 2_000, MEMBERS),
             max_rooms: table.number("max_rooms", 1_000, 1..=1_000_000),
+            dial_user: table.value(
+                "dial_user",
+                "conference".to_owned(),
+                "a user of up to 64 letters, digits, \"-\", \"_\" and \".\"",
+                |value| {
+                    value
+                        .as_str()
+                        .filter(|user| is_user(user))
+                        .map(str::to_owned)
+                },
+            ),
+            dial_password: read_password(&mut table),
+            dial_time: Duration::from_secs(table.number("dial_seconds", 30, 5..=300)),
         };
         table.finish();
         conference
@@ -308,7 +340,39 @@ impl Conference {
             "The most members of a room.",
         );
         out.key("max_rooms", to_i64(self.max_rooms), "The most rooms.");
+        out.key(
+            "dial_user",
+            self.dial_user.as_str(),
+            "Who calls where a room calls somebody.",
+        );
+        let comment = "The password of that user, for servers that ask for one.";
+        match &self.dial_password {
+            Some(password) => out.secret("dial_password", password, comment),
+            None => out.optional("dial_password", None, "choose a long one", comment),
+        }
+        out.key(
+            "dial_seconds",
+            seconds(self.dial_time),
+            "How long who is called may take to answer.",
+        );
     }
+}
+
+fn is_user(user: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (1..=64).contains(&user.len()) && user.bytes().all(plain)
+}
+
+/// What is wrong with a password is said without showing it.
+fn read_password(table: &mut Table<'_, '_>) -> Option<String> {
+    let value = table.find("dial_password")?;
+    let password = text(value.get_ref());
+    if password.is_none() {
+        let place = table.place("dial_password", value);
+        let why = "expected a text that is not empty";
+        table.report(&place, Fault::Senseless(why.to_owned()));
+    }
+    password
 }
 
 const A_PATH: &str = "a path";

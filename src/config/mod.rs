@@ -12,11 +12,13 @@ mod digits;
 mod error;
 pub mod fuzz;
 mod http;
+mod keypads;
 mod media;
 mod menus;
 mod print;
 mod processing;
 mod reader;
+mod rooms;
 mod routes;
 mod signalling;
 mod speech;
@@ -35,9 +37,11 @@ pub use auth::{Auth, Secret, UserConfig};
 pub use digits::Digits;
 pub use error::{ConfigError, Fault, Place, Problem};
 pub use http::{Http, HttpKey, HttpSecret};
+pub use keypads::{KeyConfig, KeypadConfig};
 pub use media::{Conference, Media, Prompts, Recording};
 pub use menus::{ChoiceConfig, MenuConfig};
 pub use processing::Processing;
+pub use rooms::{BUILT_IN, NO_KEYS, RoomConfig, RoomNameConfig, RoomOptions, RoomProfile};
 pub use routes::{Route, builtin_routes};
 pub use signalling::{Limits, LogFormat, Server, Sip};
 pub use speech::Speech;
@@ -91,6 +95,12 @@ pub struct Config {
     pub mailboxes: Vec<MailboxConfig>,
     /// `[[user]]`: who there is.
     pub users: Vec<UserConfig>,
+    /// `[[keypad]]`: what keys do in rooms.
+    pub keypads: Vec<KeypadConfig>,
+    /// `[[room_profile]]`: what rooms have in common.
+    pub room_profiles: Vec<RoomProfile>,
+    /// `[[room]]`: conference rooms.
+    pub rooms: Vec<RoomConfig>,
     /// `[[menu]]`: menus.
     pub menus: Vec<MenuConfig>,
     /// Whether the built-in routes follow the configured ones.
@@ -178,6 +188,15 @@ impl Config {
         for user in &self.users {
             user.print(&mut out);
         }
+        for keypad in &self.keypads {
+            keypad.print(&mut out);
+        }
+        for profile in &self.room_profiles {
+            profile.print(&mut out);
+        }
+        for room in &self.rooms {
+            room.print(&mut out);
+        }
         for menu in &self.menus {
             menu.print(&mut out);
         }
@@ -236,6 +255,13 @@ impl Config {
         transport::check(&self.sip, &self.http, &self.certificates, root);
         menus::check(&self.menus, &menus, root);
         voicemail::check(&self.mailboxes, root);
+        rooms::check(
+            &self.rooms,
+            &self.room_profiles,
+            &self.keypads,
+            &menus,
+            root,
+        );
         auth::check(self, root);
         let of_choices = self.menus.iter().flat_map(|menu| &menu.choices);
         let of_routes = self.routes.iter().map(|route| &route.app);
@@ -272,6 +298,13 @@ impl Config {
         let sequences = root.tables("sequence", Sequence::read);
         Sequence::check(&sequences, &mut root);
         let mailboxes = root.tables("mailbox", MailboxConfig::read);
+        let keypads = root.tables("keypad", KeypadConfig::read);
+        let room_profiles = root.tables("room_profile", |table| {
+            RoomProfile::read(table, &conference)
+        });
+        let rooms = root.tables("room", |table| {
+            RoomConfig::read(table, &conference, &room_profiles)
+        });
         let menus = root.tables("menu", |table| {
             MenuConfig::read(table, &recording, &conference)
         });
@@ -297,6 +330,9 @@ impl Config {
             sequences,
             mailboxes,
             users,
+            keypads,
+            room_profiles,
+            rooms,
             menus,
             builtin_routes,
             routes,

@@ -51,10 +51,7 @@ impl Route {
 
     /// The pattern as the configuration writes it, without the anchors.
     pub fn user(&self) -> &str {
-        let text = self.pattern.as_str();
-        text.strip_prefix(ANCHORS.0)
-            .and_then(|text| text.strip_suffix(ANCHORS.1))
-            .unwrap_or(text)
+        unanchored(&self.pattern)
     }
 
     pub(super) fn read(
@@ -182,7 +179,15 @@ const ANCHORS: (&str, &str) = (r"\A(?:", r")\z");
 /// The most memory of a compiled pattern, bytes.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-fn anchored(user: &str) -> Option<Regex> {
+/// A pattern as the configuration writes it.
+pub(super) fn unanchored(pattern: &Regex) -> &str {
+    let text = pattern.as_str();
+    text.strip_prefix(ANCHORS.0)
+        .and_then(|text| text.strip_suffix(ANCHORS.1))
+        .unwrap_or(text)
+}
+
+pub(super) fn anchored(user: &str) -> Option<Regex> {
     let build = |text: &str| {
         let mut builder = RegexBuilder::new(text);
         builder.size_limit(MAX_PATTERN_BYTES).build().ok()

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::collect::CollectSpec;
+use crate::app::keypad::Keypad;
 use crate::app::menu::{Branch, Choice, Menu, Menus};
+use crate::app::room::{RoomName, RoomSettings, RoomTable};
 use crate::app::voicemail::{Mailbox, Mailboxes, Pin};
 use crate::app::{
     AnnouncementSpec, AppSpec, ConferenceSpec, DigitsSpec, MenuSpec, PlayItem, PlaySpec,
     RecordSpec, VoicemailSpec, VoicemailTask,
 };
-use crate::config::{AppConfig, Config, MenuConfig, Place, PromptList, Reference};
+use crate::config::{
+    AppConfig, BUILT_IN, Config, MenuConfig, Place, PromptList, Reference, RoomNameConfig,
+    RoomOptions,
+};
 use crate::store::prompts::{PromptError, Prompts};
 use crate::switch::Routes;
 use crate::switch::routes::Route;
@@ -46,6 +51,19 @@ pub enum BuildError {
 
 /// The route table.
 pub fn routes(config: &Config, prompts: &Prompts) -> Result<Routes, BuildError> {
+    tables(config, prompts).map(|tables| tables.routes)
+}
+
+/// All that the switch looks things up in.
+pub(super) struct Tables {
+    pub routes: Routes,
+    /// The menus that may be gone to from elsewhere.
+    pub menus: Menus,
+    pub rooms: Arc<RoomTable>,
+}
+
+/// The route table, and what it stands on.
+pub(super) fn tables(config: &Config, prompts: &Prompts) -> Result<Tables, BuildError> {
     let parts = Parts::new(config, prompts)?;
     let mut routes = Vec::new();
     for route in config.effective_routes() {
@@ -58,7 +76,11 @@ pub fn routes(config: &Config, prompts: &Prompts) -> Result<Routes, BuildError> 
             auth: route.auth,
         });
     }
-    Ok(Routes(routes))
+    Ok(Tables {
+        routes: Routes(routes),
+        menus: parts.menus,
+        rooms: parts.rooms,
+    })
 }
 
 /// Finds what is wrong with a configuration on this machine, without starting anything.
@@ -78,6 +100,7 @@ struct Parts<'a> {
     mailboxes: Arc<Mailboxes>,
     names: Vec<String>,
     menus: Menus,
+    rooms: Arc<RoomTable>,
 }
 
 impl<'a> Parts<'a> {
@@ -88,6 +111,7 @@ impl<'a> Parts<'a> {
             mailboxes: Arc::new(mailboxes(config, prompts)?),
             names: menus.iter().map(|menu| menu.name.clone()).collect(),
             menus: Menus::default(),
+            rooms: Arc::new(rooms(config, prompts)?),
         };
         let built: Result<Vec<Menu>, _> = menus.iter().map(|menu| parts.menu(menu)).collect();
         parts.menus = Arc::new(built?);
@@ -132,6 +156,8 @@ impl<'a> Parts<'a> {
                 room: room.clone(),
                 lone_prompt: *lone_prompt,
                 max_members: *max_members,
+                rooms: self.rooms.clone(),
+                invited: false,
             }),
             AppConfig::Digits => AppSpec::Digits(DigitsSpec {
                 collect: self.mailboxes.collect.clone(),
@@ -215,6 +241,79 @@ impl<'a> Parts<'a> {
     }
 }
 
+fn rooms(config: &Config, prompts: &Prompts) -> Result<RoomTable, BuildError> {
+    let mut keypads = Vec::new();
+    for keypad in &config.keypads {
+        let keys = keypad.keys.iter();
+        keypads.push((
+            keypad.name.as_str(),
+            Arc::new(Keypad {
+                keys: keys
+                    .map(|k| (k.pattern.clone(), k.action.clone()))
+                    .collect(),
+                inter_digit: keypad.inter_digit,
+                help: items(&keypad.help, prompts)?,
+            }),
+        ));
+    }
+    let built_in = [Keypad::of_members(), Keypad::of_moderators()].map(Arc::new);
+    let none = Arc::new(Keypad::none());
+    let find = |name: &str, built_in: &Arc<Keypad>| match name {
+        BUILT_IN => built_in.clone(),
+        // The configuration has made sure that there is one.
+        name => keypads
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or_else(|| none.clone(), |(_, keypad)| keypad.clone()),
+    };
+    let mut rooms = Vec::new();
+    for room in &config.rooms {
+        let RoomOptions {
+            waiting_music,
+            hold_music,
+            ..
+        } = &room.options;
+        let options = room.options.clone();
+        let settings = RoomSettings {
+            max_members: options.max_members,
+            pin: options.pin.map(Pin::new),
+            moderator_pin: options.moderator_pin.map(Pin::new),
+            locked: options.locked,
+            wait_for_moderator: options.wait_for_moderator,
+            waiting_music: items(waiting_music, prompts)?,
+            hold_music: items(hold_music, prompts)?,
+            start_muted: options.start_muted,
+            names: options.names,
+            tones: options.tones,
+            announce_count: options.announce_count,
+            lone_prompt: options.lone_prompt,
+            end_without_moderator: options.end_without_moderator,
+            max_length: options.max_length,
+            warning: options.warning,
+            announce_recording: options.announce_recording,
+            keypad: find(&options.keypad.name, &built_in[0]),
+            moderator_keypad: find(&options.moderator_keypad.name, &built_in[1]),
+            collect: collect(config),
+        };
+        let name = match &room.name {
+            RoomNameConfig::Is(name) => RoomName::Is(name.clone()),
+            RoomNameConfig::Matches(pattern) => RoomName::Matches(pattern.clone()),
+        };
+        rooms.push((name, Arc::new(settings)));
+    }
+    Ok(RoomTable(rooms))
+}
+
+/// How numbers and PINs are read.
+fn collect(config: &Config) -> CollectSpec {
+    CollectSpec {
+        first_digit: config.digits.first_digit,
+        inter_digit: config.digits.inter_digit,
+        total: config.digits.total,
+        ..CollectSpec::default()
+    }
+}
+
 fn mailboxes(config: &Config, prompts: &Prompts) -> Result<Mailboxes, BuildError> {
     let mut boxes = Vec::new();
     for mailbox in config.effective_mailboxes() {
@@ -229,12 +328,7 @@ fn mailboxes(config: &Config, prompts: &Prompts) -> Result<Mailboxes, BuildError
         max_message: config.voicemail.max,
         silence: config.voicemail.silence,
         max_messages: config.voicemail.max_messages,
-        collect: CollectSpec {
-            first_digit: config.digits.first_digit,
-            inter_digit: config.digits.inter_digit,
-            total: config.digits.total,
-            ..CollectSpec::default()
-        },
+        collect: collect(config),
         type_ahead: config.digits.type_ahead,
     })
 }

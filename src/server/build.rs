@@ -46,6 +46,24 @@ pub(super) fn identity() -> Result<Identity, IdentityError> {
     Identity::new(certificate, key)
 }
 
+/// How rooms call.
+pub(super) fn dial(config: &Config) -> switch::DialSettings {
+    let conference = &config.conference;
+    let user = conference.dial_user.clone();
+    let login = conference
+        .dial_password
+        .as_ref()
+        .map(|password| auth::Login {
+            user: user.clone(),
+            password: password.clone(),
+        });
+    switch::DialSettings {
+        user,
+        login: login.map(Arc::new),
+        ring: conference.dial_time,
+    }
+}
+
 /// The most calls: what was configured, and what descriptors and ports allow.
 pub(super) fn max_calls(config: &Config, descriptors: u64, port_pairs: usize) -> usize {
     let connections = config.limits.tcp_connections + config.http.connections;

@@ -128,7 +128,7 @@ impl Core {
             config.prompts.directory.as_deref(),
             &config.prompts.language,
         )?;
-        let routes = apps::routes(&config, &prompts)?;
+        let tables = apps::tables(&config, &prompts)?;
         let descriptors = sys::raise_nofile().unwrap_or(1024);
         let mut rng = rand::rng();
         let addresses = rtp_addresses(&config);
@@ -161,7 +161,10 @@ impl Core {
             workers: build::workers(&config),
         };
         let settings = build::switch_settings(&config, max_calls);
-        let mut switch = Switch::new(settings, routes, rng.random());
+        let mut switch = Switch::new(settings, tables.routes, rng.random());
+        switch.set_menus(tables.menus);
+        switch.set_room_table(tables.rooms);
+        switch.set_dial(build::dial(&config));
         switch.set_key_source(StdRng::from_os_rng());
         switch.set_identity(build::identity()?);
         Ok(Core {
@@ -312,6 +315,8 @@ impl Core {
                 Output::CloseRecording { recording, samples } => {
                     self.recorder.close(recording, samples);
                 }
+                Output::Resolve { dial, uri } => self.resolve(dial, uri),
+                Output::ForgetNames(recordings) => self.forget_names(&recordings),
                 Output::Banned(ban) => {
                     if ban.scope == Scope::All {
                         self.net.ban(ban.source, ban.until);

@@ -8,11 +8,12 @@ use tracing::{info, warn};
 
 use super::api::Placing;
 use super::core::Core;
+use super::names::{MIN_NAME, name_path, remove_names};
 use super::reload::{ReloadError, Reloaded};
+use super::sources::{samples, sources};
 use crate::api::RecordingChange;
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem};
 use crate::audio::source::Source;
-use crate::audio::tone::Tone;
 use crate::audio::{MediaTime, NARROWBAND};
 use crate::call::CallHandle;
 use crate::config::Config;
@@ -35,6 +36,7 @@ pub(super) enum Done {
     MessageLeft(CallHandle, u64, MessageOutcome),
     Located(CallHandle, Option<Vec<PlayItem>>),
     Callee(Box<Placing>, Result<Vec<Target>, String>),
+    Resolved(u64, String, Result<Vec<Target>, String>),
 }
 
 /// A play that is being loaded.
@@ -60,6 +62,8 @@ pub(super) struct Recorded {
     call_id: String,
     /// It is to be a message.
     message: Option<Message>,
+    /// It is to be the spoken name of a call.
+    name: Option<CallHandle>,
 }
 
 /// A message that is being left.
@@ -98,6 +102,10 @@ impl Core {
                 self.place_call(*placing, targets, now);
                 return;
             }
+            Done::Resolved(dial, uri, targets) => {
+                self.resolved(dial, &uri, targets, now);
+                return;
+            }
         };
         self.switch.handle(input, now);
         self.carry_out(now);
@@ -108,7 +116,8 @@ impl Core {
         match opened.file {
             Ok(path) => {
                 info!(recording, path = %path.display(), "recording");
-                if let Some(recorded) = self.recordings.get(&recording) {
+                let recorded = self.recordings.get(&recording);
+                if let Some(recorded) = recorded.filter(|r| r.name.is_none()) {
                     let which = (recording, recorded.call, path.as_path());
                     self.programs
                         .api
@@ -144,11 +153,14 @@ impl Core {
         let blocks = items.iter().any(|item| {
             matches!(
                 item,
-                PlayItem::File(_) | PlayItem::Web(_) | PlayItem::Speech { .. }
+                PlayItem::File(_)
+                    | PlayItem::Recording(_)
+                    | PlayItem::Web(_)
+                    | PlayItem::Speech { .. }
             )
         });
         if !blocks {
-            let sources = sources(&items, &self.prompts);
+            let sources = sources(&items, &self.prompts, &self.config.recording.directory);
             // What follows from it is carried out by who has called this.
             self.switch.handle(loaded(wanted, sources), now);
         } else if let Some(waiting) = self.loading.get_mut(&wanted.call) {
@@ -161,19 +173,22 @@ impl Core {
 
     fn load(&self, wanted: Wanted, items: Vec<PlayItem>) {
         let prompts = self.prompts.clone();
+        let directory = self.config.recording.directory.clone();
         let elsewhere =
             |item: &PlayItem| matches!(item, PlayItem::Web(_) | PlayItem::Speech { .. });
         if !items.iter().any(elsewhere) {
-            self.spawn(move || Done::Loaded(wanted, sources(&items, &prompts)));
+            self.spawn(move || Done::Loaded(wanted, sources(&items, &prompts, &directory)));
             return;
         }
         let (announcements, done) = (self.announcements.clone(), self.done.clone());
         tokio::spawn(async move {
             let read = match announcements.at_hand(items).await {
                 Err(error) => Err(error),
-                Ok(items) => tokio::task::spawn_blocking(move || sources(&items, &prompts))
-                    .await
-                    .unwrap_or_else(|error| Err(error.to_string())),
+                Ok(items) => {
+                    tokio::task::spawn_blocking(move || sources(&items, &prompts, &directory))
+                        .await
+                        .unwrap_or_else(|error| Err(error.to_string()))
+                }
             };
             // Refused only when the core is gone.
             let _ = done.send(Done::Loaded(wanted, read));
@@ -213,7 +228,9 @@ impl Core {
             return;
         };
         let directory = self.config.recording.directory.clone();
+        let name = (target == RecordTarget::Name).then_some(call);
         let (path, message) = match target {
+            RecordTarget::Name => (Ok(name_path(&directory, recording)), None),
             RecordTarget::File {
                 file: Some(file),
                 trusted: true,
@@ -248,6 +265,9 @@ impl Core {
                 call,
                 call_id,
                 message,
+                call_id,
+                message,
+                name,
             },
         );
         let space = space_limit(&self.config);
@@ -256,6 +276,10 @@ impl Core {
         self.spawn(move || {
             let opened = path.or_else(|message| draft(store.as_deref(), &message));
             let file = opened.and_then(|path| {
+                if name.is_some() {
+                    // Left behind by a server of the same number.
+                    let _ = std::fs::remove_file(&path);
+                }
                 free_space(&path, space)
                     .and_then(|()| {
                         recorder
@@ -322,7 +346,7 @@ impl Core {
             return;
         }
         let recorded = self.recordings.remove(id);
-        if let Some(recorded) = &recorded {
+        if let Some(recorded) = recorded.as_ref().filter(|r| r.name.is_none()) {
             let (path, change) = match event {
                 RecorderEvent::RolledOver { .. } => return,
                 RecorderEvent::Closed { path, samples, .. } => {
@@ -332,6 +356,16 @@ impl Core {
             };
             let which = (*id, recorded.call, path.as_path());
             self.programs.api.on_recording(which, change, now);
+        }
+        if let Some(call) = recorded.as_ref().and_then(|r| r.name) {
+            let kept =
+                matches!(event, RecorderEvent::Closed { samples, .. } if *samples >= MIN_NAME);
+            let input = Input::NameRecorded {
+                call,
+                recording: *id,
+                kept,
+            };
+            self.switch.handle(input, now);
         }
         if let Some(message) = recorded.and_then(|r| r.message) {
             let recording = *id;
@@ -357,6 +391,7 @@ impl Core {
     /// Ends every recording properly; nothing is written after.
     pub fn close_recordings(&mut self) {
         self.recorder.stop();
+        remove_names(&self.config.recording.directory);
         while let Ok(event) = self.recorder.events().try_recv() {
             let (RecorderEvent::Closed { id, .. }
             | RecorderEvent::RolledOver { id, .. }
@@ -502,40 +537,6 @@ fn log_recorder(event: &RecorderEvent, call_id: Option<&str>) {
             "recording broke off; what is written is valid"
         ),
     }
-}
-
-fn samples(length: Duration) -> u64 {
-    length.as_millis() as u64 * u64::from(NARROWBAND) / 1000
-}
-
-fn sources(items: &[PlayItem], prompts: &Prompts) -> Result<Vec<Source>, String> {
-    items
-        .iter()
-        .map(|item| match item {
-            PlayItem::Prompt(name) => prompts
-                .get(name)
-                .map(|p| p.source())
-                .ok_or_else(|| format!("there is no prompt {name:?}")),
-            PlayItem::File(path) => prompts.load_file(path).map_err(|e| e.to_string()),
-            // Made a file before.
-            PlayItem::Web(_) | PlayItem::Speech { .. } => Err("not at hand".to_owned()),
-            PlayItem::Tone {
-                hz,
-                level_dbm0,
-                length,
-            } => Ok(Source::Tone {
-                tone: Tone {
-                    frequency_hz: *hz,
-                    second_hz: None,
-                    level_dbm0: *level_dbm0,
-                },
-                samples: samples(*length),
-            }),
-            PlayItem::Silence(length) => Ok(Source::Silence {
-                samples: samples(*length),
-            }),
-        })
-        .collect()
 }
 
 /// What is to stay free on the disk of the recordings.

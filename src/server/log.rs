@@ -11,6 +11,7 @@ use crate::call::EndReason;
 use crate::config::LogFormat;
 use crate::endpoint::Ban;
 use crate::leg::LegStats;
+use crate::room::{RoomChange, RoomEvent};
 use crate::rtp::bursts;
 use crate::switch::{Event, Summary};
 
@@ -52,6 +53,15 @@ pub(super) fn event(event: &Event) {
         } => {
             warn!(call_id, peer = %flow.remote, mailbox, failures, "PIN refused");
         }
+        Event::RoomPinRefused {
+            call_id,
+            flow,
+            room,
+            failures,
+        } => {
+            warn!(call_id, peer = %flow.remote, room, failures, "PIN refused");
+        }
+        Event::Room(event) => room(event),
         Event::DigitsNotSent { call_id, error } => warn!(call_id, error, "cannot send digits"),
         Event::MediaFailed { call_id, error } => {
             warn!(call_id, error, "cannot encode or decode what was agreed on");
@@ -61,6 +71,41 @@ pub(super) fn event(event: &Event) {
         Event::Refused { flow, status, user } => {
             info!(peer = %flow.remote, status, user, "refused");
         }
+    }
+}
+
+/// What comes and goes is worth a line; what members change in between is not.
+fn room(event: &RoomEvent) {
+    let room = event.room.as_str();
+    match &event.change {
+        RoomChange::Created => info!(room, "room begins"),
+        RoomChange::Waiting(member) => {
+            info!(room, member = member.call.0, party = member.party, "waits")
+        }
+        RoomChange::Joined(member) => {
+            let role = member.role.word();
+            info!(
+                room,
+                member = member.call.0,
+                party = member.party,
+                role,
+                "joined"
+            );
+        }
+        RoomChange::Left {
+            call,
+            party,
+            reason,
+        } => {
+            info!(room, member = call.0, party, reason = reason.word(), "left");
+        }
+        RoomChange::Ended(cause) => info!(room, cause = cause.word(), "room ended"),
+        RoomChange::NotJoined { uri, reason } => info!(room, uri, reason, "not joined"),
+        RoomChange::Changed(_)
+        | RoomChange::Locked(_)
+        | RoomChange::Ending { .. }
+        | RoomChange::Recording(_)
+        | RoomChange::Dialling { .. } => {}
     }
 }
 

@@ -11,14 +11,17 @@ mod banner;
 mod build;
 pub mod control;
 mod core;
+mod dialling;
 mod ear;
 mod files;
 mod log;
 mod memory;
 mod metrics;
+mod names;
 pub mod own_key;
 mod reload;
 mod run;
+mod sources;
 mod statistics;
 
 pub use api::flows;

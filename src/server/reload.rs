@@ -7,14 +7,14 @@ use std::time::Instant;
 use tracing::{error, info, warn};
 
 use super::announcements::Announcements;
+use super::apps::{self, Tables};
+use super::build;
 use super::core::{Core, StartError};
 use super::files::Done;
-use super::{build, routes};
 use crate::config::{Config, ConfigError};
 use crate::net::tls::Tls;
 use crate::store::prompts::Prompts;
 use crate::store::voicemail::MessageStore;
-use crate::switch::Routes;
 
 /// Why what was in force stays.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum ReloadError {
 /// What is to be put in force.
 pub(super) struct Reloaded {
     config: Config,
-    routes: Routes,
+    tables: Tables,
     prompts: Prompts,
     security: Tls,
     /// Where the first mailboxes are kept; a change of what is open already waits for a restart.
@@ -46,7 +46,7 @@ impl Reloaded {
             &config.prompts.language,
         )
         .map_err(StartError::from)?;
-        let routes = routes(&config, &prompts).map_err(StartError::from)?;
+        let tables = apps::tables(&config, &prompts).map_err(StartError::from)?;
         let security = build::security(&config).map_err(StartError::from)?;
         let store = if opens_store {
             build::message_store(&config).map_err(StartError::from)?
@@ -55,7 +55,7 @@ impl Reloaded {
         };
         Ok(Box::new(Reloaded {
             config,
-            routes,
+            tables,
             prompts,
             security,
             store,
@@ -93,7 +93,10 @@ impl Core {
                 if parts(after) != parts(before) {
                     self.announcements = Arc::new(Announcements::new(after, &self.security));
                 }
-                self.switch.set_routes(reloaded.routes);
+                self.switch.set_routes(reloaded.tables.routes);
+                self.switch.set_menus(reloaded.tables.menus);
+                self.switch.set_room_table(reloaded.tables.rooms);
+                self.switch.set_dial(build::dial(&reloaded.config));
                 self.security.replace(&reloaded.security);
                 let mut config = reloaded.config;
                 // What is asked with stays until a restart: the secrets have to be made for that.

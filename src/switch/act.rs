@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::message::{MailboxRequest, RecordTarget};
 use super::{Output, Recording, Switch};
-use crate::app::{Action, AppSpec, DtmfMethod, Happened, PlayId, PlayItem, RecordOutcome};
-use crate::call::CallHandle;
+use crate::app::{
+    Action, AppSpec, DtmfMethod, Happened, MenuSpec, PlayId, PlayItem, RecordOutcome,
+};
+use crate::call::{CallHandle, EndReason};
 use crate::dtmf::Digit;
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
@@ -50,7 +52,14 @@ impl Switch {
             Action::Echo(on) => {
                 self.media(handle, |leg| Command::Echo(leg, on));
             }
-            Action::Join { room, max_members } => self.join(handle, &room, max_members, now),
+            Action::Join(entrant) => self.join(handle, entrant, now),
+            Action::Room(request) => self.room_request(handle, request, now),
+            Action::LeaveRoom => self.quit_room(handle, now),
+            Action::UnlockRoom { room, right } => self.unlock_room(handle, &room, right, now),
+            Action::RecordName { max, silence } => {
+                self.record(handle, RecordTarget::Name, Some(max), Some(silence));
+            }
+            Action::GoTo(menu) => self.go_to(handle, &menu, now),
             Action::SendDigits {
                 digits,
                 method,
@@ -123,8 +132,13 @@ impl Switch {
             running: false,
             stop: false,
         });
-        if let RecordTarget::Message { .. } = target {
-            entry.message = Some(number);
+        match target {
+            RecordTarget::Message { .. } => entry.message = Some(number),
+            RecordTarget::Name => {
+                entry.naming = Some(number);
+                entry.names.push(number);
+            }
+            RecordTarget::File { .. } => {}
         }
         self.recordings.insert(number, handle);
         self.outputs.push_back(Output::Record {
@@ -197,6 +211,21 @@ impl Switch {
         let digits = DigitString::new(digits.iter().copied());
         let dial = Box::new(Dial::new(0, digits, method, ms(tone), ms(pause)));
         self.media(handle, |leg| Command::Dial(leg, dial));
+    }
+
+    /// A call goes on in a menu; where there is no such menu any more, it ends.
+    fn go_to(&mut self, handle: CallHandle, menu: &str, now: Instant) {
+        let start = self.menus.iter().position(|known| known.name == menu);
+        let spec = start.map(|start| {
+            AppSpec::Menu(MenuSpec {
+                menus: self.menus.clone(),
+                start,
+            })
+        });
+        self.with_call(handle, |call| match spec {
+            Some(spec) => call.run(&spec, now),
+            None => call.end(EndReason::HungUp),
+        });
     }
 
     pub(super) fn dialled(&mut self, handle: CallHandle, end: DialEnd, now: Instant) {

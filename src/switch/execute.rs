@@ -61,7 +61,7 @@ impl Switch {
                     self.dialogs.insert(id, handle);
                 }
             }
-            Out::OpenLeg(params, keying) => self.open_leg(handle, params, keying),
+            Out::OpenLeg(params, keying) => self.open_leg(handle, params, keying, now),
             Out::ConfigureLeg(params) => self.configure_leg(handle, params),
             Out::SecureLeg(keying) => {
                 self.media(handle, |leg| Command::Secure(leg, keying));
@@ -163,20 +163,30 @@ impl Switch {
 
     /// A leg on the room's worker where the call goes to a conference, else on the one with the
     /// fewest.
-    fn open_leg(&mut self, handle: CallHandle, params: LegParams, keying: Option<Box<Keying>>) {
+    fn open_leg(
+        &mut self,
+        handle: CallHandle,
+        params: LegParams,
+        keying: Option<Box<Keying>>,
+        now: Instant,
+    ) {
         let Some(entry) = self.calls.get(&handle) else {
             return;
         };
         let process = entry.process;
         let room = match entry.call.spec() {
-            AppSpec::Conference(c) => Some((c.room.clone(), c.max_members)),
+            AppSpec::Conference(c) if c.is_direct() => Some((c.room.clone(), Some(c.settings()))),
+            // It is not in before it has answered: a room does not begin, nor a place get taken.
+            AppSpec::Conference(c) => Some((c.room.clone(), None)),
             _ => None,
         };
+        let near = self.quietest_worker();
         let worker = match room {
-            Some((room, max_members)) => self
-                .quietest_worker()
-                .and_then(|near| self.expect_in_room(handle, &room, max_members, near)),
-            None => self.quietest_worker(),
+            Some((room, Some(settings))) => {
+                near.and_then(|near| self.expect_in_room(handle, &room, &settings, near, now))
+            }
+            Some((room, None)) => self.rooms.get(&room).map(|room| room.worker).or(near),
+            None => near,
         };
         let place = worker.and_then(|w| Some((w, self.leg_places[w].take()?)));
         let Some((worker, (index, generation))) = place else {
@@ -252,6 +262,12 @@ impl Switch {
             return;
         };
         entry.process = settings;
+        let (said, heard) = entry.room_gains;
+        let settings = ProcessSettings {
+            gain_in_db: settings.gain_in_db.saturating_add(said),
+            gain_out_db: settings.gain_out_db.saturating_add(heard),
+            ..settings
+        };
         if let Some(params) = entry.params {
             let to = Reprocessing::new(settings, params.codec.sample_rate());
             self.media(handle, |leg| Command::Process(leg, to));
@@ -285,6 +301,9 @@ impl Switch {
         let Some(mut entry) = self.calls.remove(&handle) else {
             return;
         };
+        if let Some(dial) = entry.dial.take() {
+            self.dial_ended(&dial, &reason, now);
+        }
         for id in entry.dialogs.drain(..) {
             self.dialogs.remove(&id);
         }
@@ -303,6 +322,9 @@ impl Switch {
         }
         if let Some(recording) = entry.recording {
             self.recordings.remove(&recording.number);
+        }
+        if !entry.names.is_empty() {
+            self.outputs.push_back(Output::ForgetNames(entry.names));
         }
         self.outputs.push_back(Output::Release { call: handle });
         let (created, answered) = entry.call.times();

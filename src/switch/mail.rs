@@ -44,7 +44,66 @@ impl Pins {
     }
 }
 
+/// Rooms whose wrong PINs are remembered; the one that was tried longest ago is forgotten.
+const MAX_ROOMS: usize = 4_096;
+
+/// Wrong PINs by room. Patterns let callers name any number of rooms.
+#[derive(Debug, Default)]
+pub(super) struct RoomPins(Pins);
+
+impl RoomPins {
+    fn try_pin(&mut self, room: &str, right: bool, now: Instant) -> Result<(), u32> {
+        let tries = &mut self.0.0;
+        if tries.len() >= MAX_ROOMS && !tries.contains_key(room) {
+            let oldest = tries.iter().min_by_key(|(_, tries)| tries.last);
+            if let Some(oldest) = oldest.map(|(room, _)| room.clone()) {
+                tries.remove(&oldest);
+            }
+        }
+        self.0.try_pin(room, right, now)
+    }
+}
+
 impl Switch {
+    /// The same for a room as [`Switch::unlock`] for a box.
+    pub(super) fn unlock_room(
+        &mut self,
+        handle: CallHandle,
+        room: &str,
+        right: bool,
+        now: Instant,
+    ) {
+        let result = self.room_pins.try_pin(room, right, now);
+        if let (Err(failures), Some(entry)) = (result, self.calls.get(&handle)) {
+            let event = Event::RoomPinRefused {
+                call_id: entry.call.call_id().to_owned(),
+                flow: entry.call.flow(),
+                room: room.to_owned(),
+                failures,
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
+        let happened = Happened::Unlocked(result.is_ok());
+        self.with_call(handle, |c| c.happened(&happened, now));
+    }
+
+    /// What was to be a call's spoken name is in its file, or could not be.
+    pub(super) fn name_recorded(
+        &mut self,
+        handle: CallHandle,
+        recording: u64,
+        kept: bool,
+        now: Instant,
+    ) {
+        let entry = self.calls.get_mut(&handle);
+        let Some(entry) = entry.filter(|entry| entry.naming == Some(recording)) else {
+            return;
+        };
+        entry.naming = None;
+        let happened = Happened::NameRecorded(kept.then_some(recording));
+        self.with_call(handle, |c| c.happened(&happened, now));
+    }
+
     pub(super) fn unlock(&mut self, handle: CallHandle, mailbox: &str, right: bool, now: Instant) {
         let result = self.pins.try_pin(mailbox, right, now);
         if let (Err(failures), Some(entry)) = (result, self.calls.get(&handle)) {
@@ -137,5 +196,19 @@ mod tests {
             "a try begins it anew"
         );
         assert_eq!(pins.try_pin("100", true, later + LOCKED), Ok(()));
+    }
+
+    #[test]
+    fn rooms_that_callers_make_up_displace_the_oldest() {
+        let mut pins = RoomPins::default();
+        let start = Instant::now();
+        for n in 0..MAX_ROOMS as u64 + 10 {
+            let now = start + Duration::from_millis(n);
+            assert_eq!(pins.try_pin(&n.to_string(), false, now), Err(1));
+        }
+        assert_eq!(pins.0.0.len(), MAX_ROOMS);
+        let later = start + Duration::from_secs(10);
+        assert_eq!(pins.try_pin("9", false, later), Err(1), "forgotten");
+        assert_eq!(pins.try_pin("4000", false, later), Err(2));
     }
 }

@@ -21,6 +21,9 @@ impl Switch {
             }
             worker::Event::JoinRefused(leg, _) => {
                 if let Some(&handle) = self.legs.get(&(worker, leg)) {
+                    if let Some(entry) = self.calls.get_mut(&handle) {
+                        entry.mixed = false;
+                    }
                     self.leave_room(handle, now);
                     self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
                 }
@@ -135,8 +138,11 @@ impl Switch {
             if entry.recording.is_some_and(|r| r.number == recording) {
                 entry.recording = None;
             }
-            let happened = Happened::RecordEnded(outcome, length(samples));
-            self.with_call(handle, |c| c.happened(&happened, now));
+            // What is to be a name is told of when it is in its file.
+            if entry.naming != Some(recording) {
+                let happened = Happened::RecordEnded(outcome, length(samples));
+                self.with_call(handle, |c| c.happened(&happened, now));
+            }
         }
     }
 
@@ -226,7 +232,11 @@ impl Switch {
                 call_id,
                 error: error.clone(),
             }));
+        let is_name = entry.naming == Some(recording);
         self.media(handle, Command::StopRecord);
+        if is_name {
+            return self.name_recorded(handle, recording, false, now);
+        }
         let happened = Happened::RecordEnded(RecordOutcome::Failed(error), Duration::ZERO);
         self.with_call(handle, |c| c.happened(&happened, now));
     }

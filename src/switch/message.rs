@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dial::Ways;
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem, Wanted};
 use crate::call::{CallHandle, EndReason};
 use crate::dtmf::Digit;
@@ -11,6 +12,7 @@ use crate::endpoint::{self, Ban};
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
 use crate::leg::{Leg, LegStats};
+use crate::room::RoomEvent;
 use crate::sip::transport::Flow;
 use crate::worker;
 
@@ -75,6 +77,22 @@ pub enum Input {
         recording: u64,
         /// What became of it.
         outcome: MessageOutcome,
+    },
+    /// Where to call, or why nowhere.
+    Resolved {
+        /// For which [`Output::Resolve`].
+        dial: u64,
+        /// The ways.
+        ways: Ways,
+    },
+    /// A spoken name is in its file, or there is nothing in it.
+    NameRecorded {
+        /// Whose.
+        call: CallHandle,
+        /// Its recording.
+        recording: u64,
+        /// Whether anything was said.
+        kept: bool,
     },
     /// What an announcement is; none: there is no such thing.
     Located {
@@ -196,6 +214,15 @@ pub enum Output {
         /// Its length.
         samples: u64,
     },
+    /// Find the ways to whom a room calls; [`Input::Resolved`] answers.
+    Resolve {
+        /// Its number.
+        dial: u64,
+        /// Whom.
+        uri: String,
+    },
+    /// Spoken names that will not be asked for much longer.
+    ForgetNames(Vec<u64>),
     /// Do not hear a source any more.
     Banned(Ban),
     /// Hear a source again: somebody has ended its bans.
@@ -214,6 +241,8 @@ pub enum RecordTarget {
         /// Whether that is the command line's own choice, and not below the directory.
         trusted: bool,
     },
+    /// What a caller says of itself; [`Input::NameRecorded`] follows.
+    Name,
     /// A mailbox: whether it is kept is told by [`Input::MessageLeft`].
     Message {
         /// Whose.
@@ -286,6 +315,19 @@ pub enum Event {
         /// How often in a row, over all calls.
         failures: u32,
     },
+    /// The PIN of a room was refused.
+    RoomPinRefused {
+        /// Its Call-ID.
+        call_id: String,
+        /// Where the call comes from.
+        flow: Flow,
+        /// Of which room.
+        room: String,
+        /// How often in a row, over all calls.
+        failures: u32,
+    },
+    /// Something happened in a conference room.
+    Room(Box<RoomEvent>),
     /// Digits could not be sent.
     DigitsNotSent {
         /// Its Call-ID.

@@ -4,6 +4,7 @@
 //! is to do, [`Switch::poll_timeout`] when to wake. One seed gives one run, byte for byte.
 
 mod act;
+mod dial;
 mod dtls;
 mod execute;
 pub mod fuzz;
@@ -18,6 +19,7 @@ mod requests;
 mod rooms;
 pub mod routes;
 
+pub use dial::{DialSettings, Ways};
 pub use inspect::CallView;
 pub use login::Demand;
 pub use message::{Event, Input, MailboxRequest, Output, RecordTarget, Summary};
@@ -32,6 +34,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::app::PlayId;
+use crate::app::menu::Menus;
+use crate::app::room::{Entrant, RoomTable};
 use crate::audio::process::ProcessSettings;
 use crate::call::{self, Call, CallHandle, EndReason, Originate};
 use crate::dtls::Identity;
@@ -46,8 +50,9 @@ use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
 use crate::worker::Command;
+use dial::Dial;
 use invites::Invites;
-use mail::Pins;
+use mail::{Pins, RoomPins};
 use places::Places;
 
 /// What the switch is made with.
@@ -118,6 +123,19 @@ struct Entry {
     params: Option<LegParams>,
     process: ProcessSettings,
     room: Option<String>,
+    /// As what it enters that room, while its leg is on the way.
+    entrant: Option<Box<Entrant>>,
+    /// Its leg is in a bridge, or on the way into one.
+    mixed: bool,
+    /// The class by which it hears in there, as it was told last.
+    ears: Option<u8>,
+    /// What its room adds to `process`: gains of what it says and hears, dB.
+    room_gains: (i8, i8),
+    /// The recording that is to be its spoken name, and all that were.
+    naming: Option<u64>,
+    names: Vec<u64>,
+    /// A room has placed it, and it has not joined.
+    dial: Option<Box<Dial>>,
     dialogs: Vec<DialogId>,
     invites: Vec<ServerId>,
     /// Requests of ours, answered ones among them.
@@ -140,6 +158,13 @@ struct Entry {
     asked: bool,
 }
 
+impl Entry {
+    /// Whether we have placed it and it is not answered.
+    fn is_ringing(&self) -> bool {
+        self.dial.is_some() && self.call.times().1.is_none()
+    }
+}
+
 /// The whole signalling side.
 #[derive(Debug)]
 pub struct Switch {
@@ -156,9 +181,18 @@ pub struct Switch {
     legs: HashMap<(usize, LegId), CallHandle>,
     recordings: HashMap<u64, CallHandle>,
     rooms: HashMap<String, Room>,
+    room_wakes: BTreeSet<(Instant, String)>,
+    /// Whom rooms are to call, while it is being found out where.
+    dials: HashMap<u64, Dial>,
+    next_dial: u64,
+    dial: DialSettings,
     /// What was heard last on each RTP port: it may go on into the next call.
     heard: HashMap<u16, Stream>,
     pins: Pins,
+    room_pins: RoomPins,
+    /// Where keys of a room may lead.
+    menus: Menus,
+    room_table: Arc<RoomTable>,
     leg_places: Vec<Places>,
     bridge_places: Vec<Places>,
     wakes: BTreeSet<(Instant, CallHandle)>,
@@ -193,8 +227,15 @@ impl Switch {
             legs: HashMap::new(),
             recordings: HashMap::new(),
             rooms: HashMap::new(),
+            room_wakes: BTreeSet::new(),
+            dials: HashMap::new(),
+            next_dial: 1,
+            dial: DialSettings::default(),
+            menus: Menus::default(),
+            room_table: Arc::default(),
             heard: HashMap::new(),
             pins: Pins::default(),
+            room_pins: RoomPins::default(),
             leg_places: places(settings.legs_per_worker),
             bridge_places: places(settings.bridges_per_worker),
             wakes: BTreeSet::new(),
@@ -218,6 +259,21 @@ impl Switch {
     /// Puts other routes in force for calls to come.
     pub fn set_routes(&mut self, routes: Routes) {
         self.routes = routes;
+    }
+
+    /// What rooms are like, for calls that no route has led to one.
+    pub fn set_room_table(&mut self, rooms: Arc<RoomTable>) {
+        self.room_table = rooms;
+    }
+
+    /// What rooms are like.
+    pub fn room_table(&self) -> &Arc<RoomTable> {
+        &self.room_table
+    }
+
+    /// Menus that the keys of a room may lead to.
+    pub fn set_menus(&mut self, menus: Menus) {
+        self.menus = menus;
     }
 
     /// New calls get 503 from now on; running ones go on.
@@ -270,6 +326,8 @@ impl Switch {
             + self.legs.len()
             + self.recordings.len()
             + self.rooms.len()
+            + self.room_wakes.len()
+            + self.dials.len()
             + self.wakes.len()
             + self.leg_places.iter().map(Places::in_use).sum::<usize>()
             + self.bridge_places.iter().map(Places::in_use).sum::<usize>()
@@ -302,6 +360,20 @@ impl Switch {
         spec: crate::app::AppSpec,
         now: Instant,
     ) -> CallHandle {
+        let handle = self.place(uri, from_user, flow, alternatives, spec, now);
+        self.settle(now);
+        handle
+    }
+
+    fn place(
+        &mut self,
+        uri: String,
+        from_user: String,
+        flow: Flow,
+        alternatives: Vec<Flow>,
+        spec: crate::app::AppSpec,
+        now: Instant,
+    ) -> CallHandle {
         let handle = self.next_handle();
         let originate = Originate {
             uri,
@@ -314,7 +386,6 @@ impl Switch {
         };
         let call = Call::outgoing(handle, self.call_settings.clone(), originate, now);
         self.add_call(call);
-        self.settle(now);
         handle
     }
 
@@ -350,6 +421,12 @@ impl Switch {
                 recording,
                 outcome,
             } => self.message_left(call, recording, outcome, now),
+            Input::Resolved { dial, ways } => self.resolved(dial, ways, now),
+            Input::NameRecorded {
+                call,
+                recording,
+                kept,
+            } => self.name_recorded(call, recording, kept, now),
             Input::Located { call, items } => {
                 self.with_call(call, |c| c.located(items));
             }
@@ -364,7 +441,8 @@ impl Switch {
     /// When [`Switch::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let call = self.wakes.first().map(|&(at, _)| at);
-        [self.endpoint.poll_timeout(), call]
+        let room = self.room_wakes.first().map(|&(at, _)| at);
+        [self.endpoint.poll_timeout(), call, room]
             .into_iter()
             .flatten()
             .min()
@@ -383,7 +461,9 @@ impl Switch {
             }
             self.with_call(handle, |c| c.handle_timeout(now));
             self.handshake_timeout(handle, now);
+            self.dial_timeout(handle, now);
         }
+        self.room_timeouts(now);
         self.settle(now);
     }
 
@@ -428,6 +508,13 @@ impl Switch {
             params: None,
             process: self.settings.process,
             room: None,
+            entrant: None,
+            mixed: false,
+            ears: None,
+            room_gains: (0, 0),
+            naming: None,
+            names: Vec::new(),
+            dial: None,
             dialogs: Vec::new(),
             invites: Vec::new(),
             clients: Vec::new(),
@@ -481,7 +568,9 @@ impl Switch {
         };
         let handshake = entry.secured.as_ref().and_then(|s| s.poll_timeout());
         let call = entry.call.poll_timeout();
-        let wake = call.into_iter().chain(handshake).min();
+        let dial = entry.dial.as_ref().filter(|_| entry.is_ringing());
+        let dial = dial.map(|dial| dial.until);
+        let wake = call.into_iter().chain(handshake).chain(dial).min();
         if wake != entry.wake {
             if let Some(old) = entry.wake.take() {
                 self.wakes.remove(&(old, handle));

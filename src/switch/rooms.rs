@@ -1,32 +1,74 @@
-//! Calls and rooms: who enters which, and how its leg gets there.
+//! Calls and rooms: who enters which, how its leg gets there, and what rooms want done.
 //!
 //! A room is mixed by one worker. A leg that runs on another goes there first:
 //!
 //! ```text
-//! join --> same worker: Join
-//!      '-> another: Detach --Detached--> Open over there, what was held back, Join
+//! join --> same worker: arrive
+//!      '-> another: Detach --Detached--> Open over there, what was held back, arrive
+//! arrive --> the room decides --> Join | waits | refused
 //! ```
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::{LegPlace, Moving, Output, Switch};
+use super::{Event, LegPlace, Moving, Output, Switch};
 use crate::app::Happened;
-use crate::bridge::{Bridge, Port};
+use crate::app::room::{Entrant, Refusal, RoomNews, RoomRequest, RoomSettings};
+use crate::bridge::{Bridge, Classes, Port, Relation};
 use crate::call::CallHandle;
 use crate::codec::Codec;
 use crate::leg::{Leg, LegId};
-use crate::room::{Change, Room};
+use crate::room::{Hearing, Room, RoomError, RoomOperation, RoomOutput, RoomState};
 use crate::worker::{BridgeId, Command, SharedEncoder};
 
 impl Switch {
+    /// Does something with a room, as a program wants it.
+    pub fn room_operation(
+        &mut self,
+        room: &str,
+        operation: RoomOperation,
+        now: Instant,
+    ) -> Result<(), RoomError> {
+        if let RoomOperation::Move { to, .. } = &operation
+            && self.rooms.get(to).is_some_and(|other| !other.has_room())
+        {
+            return Err(RoomError::Full(to.clone()));
+        }
+        if let RoomOperation::Dial { uri } = &operation {
+            if !self.rooms.contains_key(room) {
+                return Err(RoomError::NoRoom(room.to_owned()));
+            }
+            return self.dial_from(room, uri, None, now);
+        }
+        let known = self.rooms.get_mut(room);
+        let known = known.ok_or_else(|| RoomError::NoRoom(room.to_owned()))?;
+        let result = known.operate(operation, now);
+        self.pump_room(room, now);
+        self.settle(now);
+        result
+    }
+
+    /// All that is known of all rooms, by their names.
+    pub fn room_states(&self) -> Vec<RoomState> {
+        let mut rooms: Vec<RoomState> = self.rooms.values().map(Room::state).collect();
+        rooms.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        rooms
+    }
+
+    /// All that is known of a room.
+    pub fn room_state(&self, room: &str) -> Option<RoomState> {
+        self.rooms.get(room).map(Room::state)
+    }
+
     /// Keeps a place in a room, which begins to exist with its first caller, on the worker `near`
     /// as far as that has a bridge left. Where it is mixed; none: there is no room or no place.
     pub(super) fn expect_in_room(
         &mut self,
         handle: CallHandle,
         name: &str,
-        max_members: usize,
+        settings: &Arc<RoomSettings>,
         near: usize,
+        now: Instant,
     ) -> Option<usize> {
         if !self.rooms.contains_key(name) {
             if self.rooms.len() >= self.settings.max_rooms {
@@ -34,13 +76,13 @@ impl Switch {
             }
             let (index, generation) = self.bridge_places[near].take()?;
             let id = BridgeId { index, generation };
-            let capacity = max_members.min(self.settings.legs_per_worker);
+            let capacity = settings.max_members.min(self.settings.legs_per_worker);
             let bridge = Box::new(Bridge::new(capacity));
             self.outputs.push_back(Output::Media {
                 worker: near,
                 command: Command::CreateBridge(id, bridge),
             });
-            let room = Room::new(name.to_owned(), near, id, capacity);
+            let room = Room::new(name.to_owned(), (near, id), settings.clone(), capacity, now);
             self.rooms.insert(name.to_owned(), room);
         }
         let room = self.rooms.get_mut(name)?;
@@ -51,41 +93,48 @@ impl Switch {
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.room = Some(name.to_owned());
         }
+        self.pump_room(name, now);
         Some(worker)
     }
 
     /// A call enters a room, out of the one that it was in.
-    pub(super) fn join(
-        &mut self,
-        handle: CallHandle,
-        name: &str,
-        max_members: usize,
-        now: Instant,
-    ) {
+    pub(super) fn join(&mut self, handle: CallHandle, entrant: Box<Entrant>, now: Instant) {
         let Some(entry) = self.calls.get(&handle) else {
             return;
         };
+        let name = entrant.room.as_str();
         let (place, moving) = (entry.leg, entry.moving.is_some());
-        let elsewhere = entry.room.as_deref().is_some_and(|room| room != name);
-        if elsewhere {
+        let mixed = entry.mixed;
+        if entry.room.as_deref().is_some_and(|room| room != name) {
             self.leave_room(handle, now);
         }
+        let full = self.rooms.get(name).is_some_and(|room| !room.has_room());
         let worker = place
             .filter(|_| !moving)
-            .and_then(|p| self.expect_in_room(handle, name, max_members, p.worker));
+            .and_then(|p| self.expect_in_room(handle, name, &entrant.settings, p.worker, now));
         let (Some(place), Some(worker)) = (place, worker) else {
-            if elsewhere {
-                self.media(handle, Command::Leave);
+            if mixed {
+                self.unmix(handle);
             }
-            self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
+            let happened = if full {
+                Happened::Room(RoomNews::Refused(Refusal::Full))
+            } else {
+                Happened::JoinFailed
+            };
+            self.with_call(handle, |c| c.happened(&happened, now));
             return;
         };
+        if let Some(entry) = self.calls.get_mut(&handle) {
+            entry.entrant = Some(entrant);
+        }
         if worker == place.worker {
-            self.enter(handle, place.leg, now);
+            self.arrive(handle, now);
             return;
         }
         self.media(handle, Command::Detach);
         if let Some(entry) = self.calls.get_mut(&handle) {
+            // Who is detached is in no mix.
+            entry.mixed = false;
             entry.moving = Some(Moving {
                 to: worker,
                 held: Vec::new(),
@@ -93,25 +142,190 @@ impl Switch {
         }
     }
 
-    /// The leg is where its room is.
-    fn enter(&mut self, handle: CallHandle, leg: LegId, now: Instant) {
-        let name = self.calls.get(&handle).and_then(|e| e.room.clone());
-        let Some(room) = name.and_then(|name| self.rooms.get_mut(&name)) else {
+    /// The leg is where its room is: the room lets it in, or not.
+    fn arrive(&mut self, handle: CallHandle, now: Instant) {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let Some((name, entrant)) = entry.room.clone().zip(entry.entrant.take()) else {
+            return;
+        };
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.arrive(handle, &entry.party, &entrant, now);
+        }
+        // Who came out of another room's mix waits in none.
+        let waits = self.rooms.get(&name).and_then(|room| room.member(handle));
+        if waits.is_some_and(|state| state.waiting) {
+            self.unmix(handle);
+        }
+        self.pump_room(&name, now);
+    }
+
+    /// A member has asked for something by its keys.
+    pub(super) fn room_request(&mut self, handle: CallHandle, request: RoomRequest, now: Instant) {
+        let Some(name) = self.calls.get(&handle).and_then(|e| e.room.clone()) else {
+            return;
+        };
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.request(handle, request, now);
+        }
+        self.pump_room(&name, now);
+    }
+
+    /// A call leaves its room and goes on.
+    pub(super) fn quit_room(&mut self, handle: CallHandle, now: Instant) {
+        self.leave_room(handle, now);
+        self.unmix(handle);
+    }
+
+    /// Some room's time has come.
+    pub(super) fn room_timeouts(&mut self, now: Instant) {
+        while let Some((at, name)) = self.room_wakes.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.room_wakes.pop_first();
+            if let Some(room) = self.rooms.get_mut(&name) {
+                room.wake = None;
+                room.handle_timeout(now);
+            }
+            self.pump_room(&name, now);
+        }
+    }
+
+    /// Does all that a room wants; one that has ended goes.
+    pub(super) fn pump_room(&mut self, name: &str, now: Instant) {
+        while let Some(output) = self.rooms.get_mut(name).and_then(Room::poll_output) {
+            self.carry_out_room(name, output, now);
+        }
+        let Some(room) = self.rooms.get_mut(name) else {
+            return;
+        };
+        let wake = room.poll_timeout().filter(|_| !room.is_over());
+        let old = std::mem::replace(&mut room.wake, wake);
+        if old != wake {
+            if let Some(old) = old {
+                self.room_wakes.remove(&(old, name.to_owned()));
+            }
+            if let Some(wake) = wake {
+                self.room_wakes.insert((wake, name.to_owned()));
+            }
+        }
+        if room.is_over()
+            && let Some(room) = self.rooms.remove(name)
+        {
+            self.outputs.push_back(Output::Media {
+                worker: room.worker,
+                command: Command::CloseBridge(room.bridge),
+            });
+        }
+    }
+
+    fn carry_out_room(&mut self, name: &str, output: RoomOutput, now: Instant) {
+        match output {
+            RoomOutput::Classes(count) => {
+                if let Some(room) = self.rooms.get(name) {
+                    self.outputs.push_back(Output::Media {
+                        worker: room.worker,
+                        command: Command::Classes(room.bridge, Classes::new(count)),
+                    });
+                }
+            }
+            RoomOutput::Enter(call, hearing) => self.mix(call, name, hearing),
+            RoomOutput::Port(call, hearing) => self.relate(call, hearing),
+            RoomOutput::Withdraw { call, moved } => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.room = None;
+                }
+                self.gain(call, (0, 0));
+                if !moved {
+                    self.unmix(call);
+                }
+            }
+            RoomOutput::Gain(call, said, heard) => self.gain(call, (said, heard)),
+            RoomOutput::Tell(call, news) => {
+                let happened = Happened::Room(news);
+                self.with_call(call, |c| c.happened(&happened, now));
+            }
+            RoomOutput::Alone(call) => {
+                self.with_call(call, |c| c.happened(&Happened::Alone, now));
+            }
+            RoomOutput::Company(call) => {
+                self.with_call(call, |c| c.happened(&Happened::Company, now));
+            }
+            RoomOutput::Announce(items, except) => {
+                let inside = self.rooms.get(name).map(|room| room.inside().collect());
+                let inside: Vec<CallHandle> = inside.unwrap_or_default();
+                for call in inside.into_iter().filter(|&call| Some(call) != except) {
+                    let happened = Happened::Room(RoomNews::Say(items.clone()));
+                    self.with_call(call, |c| c.happened(&happened, now));
+                }
+            }
+            RoomOutput::Dial(uri, by) => self.dial_by(name, &uri, by, now),
+            RoomOutput::Record(_) => {}
+            RoomOutput::Event(event) => {
+                self.outputs
+                    .push_back(Output::Event(Event::Room(Box::new(event))));
+            }
+        }
+    }
+
+    /// A member's leg goes into the mix.
+    fn mix(&mut self, handle: CallHandle, name: &str, hearing: Hearing) {
+        let Some(room) = self.rooms.get(name) else {
             return;
         };
         let bridge = room.bridge;
-        let change = room.enter(handle);
-        let params = self.calls.get(&handle).and_then(|e| e.params);
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        entry.mixed = true;
+        entry.ears = hearing.ears;
+        // Whom a room has called is in.
+        entry.dial = None;
+        let params = entry.params;
         let codec = params.map_or(Codec::Pcmu, |p| p.codec);
         // Without it the leg encodes for itself.
         let encoder = params.and_then(|p| SharedEncoder::new(p.codec, p.opus).ok().flatten());
-        self.media(handle, |_| Command::Join {
+        self.media(handle, |leg| Command::Join {
             leg,
             bridge,
-            port: Box::new(Port::new(leg.index, codec.sample_rate())),
+            port: Box::new(
+                Port::new(leg.index, codec.sample_rate()).with_relation(relation(hearing)),
+            ),
             encoder,
         });
-        self.announce(change, now);
+    }
+
+    fn unmix(&mut self, handle: CallHandle) {
+        let entry = self.calls.get_mut(&handle);
+        if entry.is_some_and(|entry| std::mem::take(&mut entry.mixed)) {
+            self.media(handle, Command::Leave);
+        }
+    }
+
+    /// Whom a member hears and who hears it, in the mix that it is in.
+    fn relate(&mut self, handle: CallHandle, hearing: Hearing) {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let moved = std::mem::replace(&mut entry.ears, hearing.ears) != hearing.ears;
+        let params = entry.params.filter(|_| moved && hearing.ears.is_some());
+        let encoder = params.and_then(|p| SharedEncoder::new(p.codec, p.opus).ok().flatten());
+        self.media(handle, |leg| {
+            Command::Relate(leg, relation(hearing), encoder)
+        });
+    }
+
+    /// What a member says and hears is as much louder in its room, dB.
+    fn gain(&mut self, handle: CallHandle, gains: (i8, i8)) {
+        let entry = self.calls.get_mut(&handle);
+        let Some(entry) = entry.filter(|entry| entry.room_gains != gains) else {
+            return;
+        };
+        entry.room_gains = gains;
+        let settings = entry.process;
+        self.process(handle, settings);
     }
 
     /// A leg is out of its worker: it goes on in the one that it is wanted in.
@@ -145,19 +359,10 @@ impl Switch {
             call: handle,
             leg,
         });
-        self.enter(handle, new, now);
+        self.arrive(handle, now);
         for command in moving.held {
             self.media(handle, |leg| command.for_leg(leg));
         }
-    }
-
-    fn announce(&mut self, change: Change, now: Instant) {
-        let (handle, happened) = match change {
-            Change::None => return,
-            Change::Alone(handle) => (handle, Happened::Alone),
-            Change::Company(handle) => (handle, Happened::Company),
-        };
-        self.with_call(handle, |c| c.happened(&happened, now));
     }
 
     /// Takes a call out of its room; an empty room ends.
@@ -165,18 +370,18 @@ impl Switch {
         let Some(name) = self.calls.get_mut(&handle).and_then(|e| e.room.take()) else {
             return;
         };
-        let Some(room) = self.rooms.get_mut(&name) else {
-            return;
-        };
-        let change = room.leave(handle);
-        if room.is_empty()
-            && let Some(room) = self.rooms.remove(&name)
-        {
-            self.outputs.push_back(Output::Media {
-                worker: room.worker,
-                command: Command::CloseBridge(room.bridge),
-            });
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.leave(handle, now);
         }
-        self.announce(change, now);
+        self.gain(handle, (0, 0));
+        self.pump_room(&name, now);
+    }
+}
+
+/// The same as the bridge has it.
+fn relation(hearing: Hearing) -> Relation {
+    Relation {
+        voice: hearing.voice,
+        ears: hearing.ears.unwrap_or(Relation::DEAF),
     }
 }

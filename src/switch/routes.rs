@@ -105,6 +105,7 @@ mod tests {
                 room: room.to_owned(),
                 lone_prompt: true,
                 max_members: 10,
+                ..ConferenceSpec::default()
             })
         };
         let row = |pattern, room| Route {

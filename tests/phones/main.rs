@@ -17,6 +17,7 @@ mod menu;
 mod playing;
 mod progress;
 mod recording;
+mod rooms;
 mod srtp;
 mod tls;
 mod voicemail;

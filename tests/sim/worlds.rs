@@ -8,7 +8,7 @@
 use crate::support::robot;
 use crate::support::sim;
 
-mod hearing;
+pub mod hearing;
 
 use std::fs::OpenOptions;
 use std::io::Write;

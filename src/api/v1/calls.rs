@@ -304,6 +304,8 @@ impl Application {
                     room,
                     lone_prompt: settings.lone_prompt,
                     max_members: settings.max_members,
+                    rooms: context.switch.room_table().clone(),
+                    invited: false,
                 }))
             }
             Application::Route { number } => {

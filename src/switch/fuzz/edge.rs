@@ -168,6 +168,11 @@ impl Edge {
                 return Some(Input::RecordReady { recording, tap });
             }
             Output::CloseRecording { .. } => self.recordings -= 1,
+            Output::ForgetNames(_) => {}
+            Output::Resolve { dial, .. } => {
+                let ways = Err("nobody can be called".to_owned());
+                return Some(Input::Resolved { dial, ways });
+            }
             Output::Mailbox { call, number, .. } => {
                 return Some(Input::Mailbox {
                     call,

@@ -292,6 +292,7 @@ fn routes() -> Routes {
         room: "$0".to_owned(),
         lone_prompt: true,
         max_members: 2,
+        ..ConferenceSpec::default()
     };
     let tone = PlayItem::Tone {
         hz: 1000.0,

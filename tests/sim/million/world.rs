@@ -315,6 +315,7 @@ fn routes() -> Routes {
         room: "$0".to_owned(),
         lone_prompt: false,
         max_members: 10,
+        ..ConferenceSpec::default()
     };
     Routes(vec![
         row("e", AppSpec::Echo),

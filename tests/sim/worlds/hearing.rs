@@ -38,6 +38,13 @@ fn amplitude(audio: &[f32], tone: usize) -> f32 {
     re.hypot(im) * 2.0 / WINDOW as f32
 }
 
+/// Amplitude of each tone in a window; none: it is too short for one.
+pub fn amplitudes(audio: &[i16]) -> Option<[f32; TONES.len()]> {
+    let window = audio.get(..WINDOW)?;
+    let audio: Vec<f32> = window.iter().map(|&sample| f32::from(sample)).collect();
+    Some(std::array::from_fn(|tone| amplitude(&audio, tone)))
+}
+
 /// A tone is there at a quarter of what its client sends.
 const THERE: f32 = 625.0;
 

@@ -115,6 +115,7 @@ pub fn routes() -> Routes {
             room: "$0".into(),
             lone_prompt,
             max_members,
+            ..ConferenceSpec::default()
         })
     };
     let tone = PlayItem::Tone {
@@ -199,6 +200,7 @@ pub fn menu() -> MenuSpec {
         room: "$0".into(),
         lone_prompt: false,
         max_members: 10,
+        ..ConferenceSpec::default()
     });
     let record = AppSpec::Record(RecordSpec {
         beep: false,
@@ -273,6 +275,12 @@ pub struct World {
     pub recorded: HashMap<u64, Vec<i16>>,
     /// Messages that were left.
     pub mail: Mail,
+    /// Where whom rooms call is.
+    pub ways: antiphon::switch::Ways,
+    /// Prompts are as long as they are, and silent.
+    pub silent_prompts: bool,
+    /// Spoken names under way, by recording.
+    pub names: HashMap<u64, CallHandle>,
     /// Recordings that were closed, with their length in samples.
     pub closed: Vec<(u64, u64)>,
     pub events: Vec<Event>,
@@ -324,6 +332,9 @@ impl World {
             frames: bounded(2_000),
             recorded: HashMap::new(),
             mail: Mail::default(),
+            names: HashMap::new(),
+            ways: Err("nobody is anywhere".to_owned()),
+            silent_prompts: false,
             closed: Vec::new(),
             events: Vec::new(),
             bans: Vec::new(),

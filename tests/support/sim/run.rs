@@ -313,8 +313,14 @@ impl World {
                 caller,
                 ..
             } => {
-                if let RecordTarget::Message { mailbox } = target {
-                    self.mail.leaving.insert(recording, (call, mailbox, caller));
+                match target {
+                    RecordTarget::Message { mailbox } => {
+                        self.mail.leaving.insert(recording, (call, mailbox, caller));
+                    }
+                    RecordTarget::Name => {
+                        self.names.insert(recording, call);
+                    }
+                    RecordTarget::File { .. } => {}
                 }
                 let samples = |d: std::time::Duration| d.as_millis() as u64 * 8;
                 let settings = TapSettings {
@@ -333,6 +339,14 @@ impl World {
                 self.ledger
                     .iter_mut()
                     .for_each(|l| l.closed(recording, samples, max_ms));
+                if let Some(call) = self.names.remove(&recording) {
+                    let input = Input::NameRecorded {
+                        call,
+                        recording,
+                        kept: samples >= 2_400,
+                    };
+                    self.switch.handle(input, now);
+                }
                 if let Some((call, outcome)) = self.mail.close(recording, samples) {
                     let input = Input::MessageLeft {
                         call,
@@ -340,6 +354,15 @@ impl World {
                         outcome,
                     };
                     self.switch.handle(input, now);
+                }
+            }
+            Output::Resolve { dial, .. } => {
+                let ways = self.ways.clone();
+                self.switch.handle(Input::Resolved { dial, ways }, now);
+            }
+            Output::ForgetNames(names) => {
+                for name in names {
+                    self.names.remove(&name);
                 }
             }
             Output::Mailbox {
@@ -377,6 +400,9 @@ impl World {
     fn source(&self, item: &PlayItem) -> Result<Source, String> {
         match item {
             PlayItem::Prompt(name) => match self.prompts.get(name) {
+                Some(prompt) if self.silent_prompts => Ok(Source::Silence {
+                    samples: prompt.samples.len() as u64,
+                }),
                 Some(prompt) => Ok(prompt.source()),
                 None => Err(format!("there is no prompt {name:?}")),
             },
@@ -386,6 +412,11 @@ impl World {
                 let recording = name.and_then(|n| n.parse::<u64>().ok());
                 let audio = recording.and_then(|n| self.recorded.get(&n));
                 let audio = audio.ok_or_else(|| format!("{} is gone", path.display()))?;
+                Ok(Source::Samples(audio.as_slice().into()))
+            }
+            PlayItem::Recording(number) => {
+                let audio = self.recorded.get(number);
+                let audio = audio.ok_or_else(|| format!("recording {number} is gone"))?;
                 Ok(Source::Samples(audio.as_slice().into()))
             }
             PlayItem::File(path) => self.prompts.load_file(path).map_err(|e| e.to_string()),

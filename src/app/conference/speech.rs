@@ -1,0 +1,103 @@
+//! What a member hears of its room besides the others: one thing after the other, and music when
+//! there is nothing to say.
+
+use std::collections::VecDeque;
+
+use crate::app::ask::Asker;
+use crate::app::{Actions, PlayItem, speak};
+
+/// Things that wait to be said; the oldest makes room.
+const MAX_WAITING: usize = 8;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Now {
+    #[default]
+    Nothing,
+    Saying,
+    /// That the member is alone: it is cut short when company comes.
+    Lone,
+    Music,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Speech {
+    now: Now,
+    waiting: VecDeque<Vec<PlayItem>>,
+    /// The member is to be told that it is alone.
+    lone: bool,
+    music: Vec<PlayItem>,
+}
+
+impl Speech {
+    /// What plays when there is nothing to say; nothing: silence.
+    pub fn set_music(&mut self, music: Vec<PlayItem>) {
+        self.music = music;
+    }
+
+    /// Says something when its turn comes.
+    pub fn say(&mut self, items: Vec<PlayItem>, asker: &mut Asker, out: &mut Actions) {
+        if !items.is_empty() {
+            if self.waiting.len() == MAX_WAITING {
+                self.waiting.pop_front();
+            }
+            self.waiting.push_back(items);
+        }
+        if matches!(self.now, Now::Nothing | Now::Music) {
+            self.next(asker, out);
+        }
+    }
+
+    /// The member is alone.
+    pub fn lone(&mut self, asker: &mut Asker, out: &mut Actions) {
+        if self.now != Now::Lone {
+            self.lone = true;
+        }
+        if self.now == Now::Nothing {
+            self.next(asker, out);
+        }
+    }
+
+    /// It is not any more.
+    pub fn company(&mut self, asker: &mut Asker, out: &mut Actions) {
+        self.lone = false;
+        if self.now == Now::Lone {
+            self.now = Now::Nothing;
+            asker.hush(out);
+            self.next(asker, out);
+        }
+    }
+
+    /// Another music, or none: what plays of the old one stops.
+    pub fn interrupt(&mut self, asker: &mut Asker, out: &mut Actions) {
+        if self.now == Now::Music {
+            self.now = Now::Nothing;
+            asker.hush(out);
+        }
+        if self.now == Now::Nothing {
+            self.next(asker, out);
+        }
+    }
+
+    /// What was said is over, or could not be said.
+    pub fn ended(&mut self, asker: &mut Asker, out: &mut Actions) {
+        if self.now == Now::Music {
+            // It goes on for ever, unless it cannot be played.
+            self.music.clear();
+        }
+        self.now = Now::Nothing;
+        self.next(asker, out);
+    }
+
+    fn next(&mut self, asker: &mut Asker, out: &mut Actions) {
+        if let Some(items) = self.waiting.pop_front() {
+            self.now = Now::Saying;
+            asker.say(items, false, out);
+        } else if std::mem::take(&mut self.lone) {
+            self.now = Now::Lone;
+            asker.say(speak::prompts(&["only-one"]), false, out);
+        } else if !self.music.is_empty() && self.now != Now::Music {
+            self.now = Now::Music;
+            asker.repeat(self.music.clone(), out);
+        }
+    }
+}

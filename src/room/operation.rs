@@ -1,0 +1,104 @@
+//! What programs may do with a room and its members.
+
+use super::relations::Scope;
+use crate::app::room::Role;
+use crate::call::CallHandle;
+
+/// Something to be done with a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoomOperation {
+    /// Nobody hears this member, and it cannot change that; or no longer. What it has muted itself
+    /// is undone as well.
+    Mute(CallHandle, bool),
+    /// All but moderators are muted so, or no longer.
+    MuteAll(bool),
+    /// This member hears nobody, or no longer.
+    Deafen(CallHandle, bool),
+    /// This member hears music alone and nobody hears it, or no longer.
+    Hold(CallHandle, bool),
+    /// This member wants to say something, or no longer.
+    RaiseHand(CallHandle, bool),
+    /// What this member says and hears is as much louder, dB; none: as it was.
+    Gain {
+        /// Which.
+        member: CallHandle,
+        /// Of what it says.
+        in_db: Option<i8>,
+        /// Of what it hears.
+        out_db: Option<i8>,
+    },
+    /// Whom this member hears, and who hears it; none: as it was.
+    Relate {
+        /// Which.
+        member: CallHandle,
+        /// Whom it hears.
+        hears: Option<Scope>,
+        /// Who hears it.
+        heard_by: Option<Scope>,
+    },
+    /// Members of one side conversation hear each other alone; none: back to the room's.
+    Group {
+        /// Which member.
+        member: CallHandle,
+        /// Which side conversation.
+        group: Option<String>,
+    },
+    /// What this member may do.
+    SetRole(CallHandle, Role),
+    /// This member need not wait any longer.
+    Admit(CallHandle),
+    /// Nobody needs to wait any longer.
+    AdmitAll,
+    /// This member goes.
+    Kick(CallHandle),
+    /// This member goes to another room, as if it had dialled that.
+    Move {
+        /// Which.
+        member: CallHandle,
+        /// Where to.
+        to: String,
+    },
+    /// Nobody else may come but moderators, or no longer.
+    Lock(bool),
+    /// Whether a recording of the room runs, so that members are told.
+    Recording(bool),
+    /// Somebody is called, and asked to join. The answer tells whether that is being tried.
+    Dial {
+        /// Whom.
+        uri: String,
+    },
+    /// The end of the room.
+    End,
+}
+
+/// Why an operation cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoomError {
+    /// There is no such room.
+    #[error("there is no room {0:?}")]
+    NoRoom(String),
+    /// There is no such member in it.
+    #[error("there is no member {} in this room", .0.0)]
+    NoMember(CallHandle),
+    /// The relations would need more different mixes than a room has.
+    #[error(
+        "members of a room can hear {} different mixes at most, and this would need more",
+        super::relations::MAX_CLASSES
+    )]
+    TooManyRelations,
+    /// A gain out of bounds.
+    #[error("a gain is {} to {} dB, and not {}", super::GAIN_DB.start(), super::GAIN_DB.end(), .0)]
+    Gain(i8),
+    /// A group without a name, or with one too long.
+    #[error("a side conversation has a name of 1 to {} bytes", super::MAX_GROUP)]
+    Group,
+    /// The room that somebody is to be moved to.
+    #[error("room {0:?} has as many members as it may")]
+    Full(String),
+    /// Whom to call.
+    #[error("{0:?} is not a SIP URI such as sip:600@192.0.2.1")]
+    Uri(String),
+    /// As many calls as may be are being placed.
+    #[error("too many calls are being placed by rooms; try again later")]
+    TooManyCalls,
+}

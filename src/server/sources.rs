@@ -1,0 +1,54 @@
+//! What is to be heard, as the player wants it. Reads files: not for the core's own thread.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::names::name_path;
+use crate::app::PlayItem;
+use crate::audio::NARROWBAND;
+use crate::audio::source::Source;
+use crate::audio::tone::Tone;
+use crate::store::prompts::Prompts;
+
+/// The sources of a list; spoken names are below the recordings' `directory`.
+pub(super) fn sources(
+    items: &[PlayItem],
+    prompts: &Prompts,
+    directory: &Path,
+) -> Result<Vec<Source>, String> {
+    items
+        .iter()
+        .map(|item| match item {
+            PlayItem::Prompt(name) => prompts
+                .get(name)
+                .map(|p| p.source())
+                .ok_or_else(|| format!("there is no prompt {name:?}")),
+            PlayItem::File(path) => prompts.load_file(path).map_err(|e| e.to_string()),
+            // Made a file before.
+            PlayItem::Web(_) | PlayItem::Speech { .. } => Err("not at hand".to_owned()),
+            PlayItem::Recording(number) => prompts
+                .load_file(&name_path(directory, *number))
+                .map_err(|e| e.to_string()),
+            PlayItem::Tone {
+                hz,
+                level_dbm0,
+                length,
+            } => Ok(Source::Tone {
+                tone: Tone {
+                    frequency_hz: *hz,
+                    second_hz: None,
+                    level_dbm0: *level_dbm0,
+                },
+                samples: samples(*length),
+            }),
+            PlayItem::Silence(length) => Ok(Source::Silence {
+                samples: samples(*length),
+            }),
+        })
+        .collect()
+}
+
+/// A length in samples.
+pub(super) fn samples(length: Duration) -> u64 {
+    length.as_millis() as u64 * u64::from(NARROWBAND) / 1000
+}
