@@ -192,6 +192,7 @@ fn item(item: &PlayItem) -> String {
         PlayItem::File(path) => path.display().to_string(),
         PlayItem::Tone { hz, .. } => format!("{hz}Hz"),
         PlayItem::Silence(length) => format!("silence{}", length.as_millis()),
+        PlayItem::Web(text) | PlayItem::Speech { text, .. } => text.clone(),
         PlayItem::Recording(number) => format!("recording{number}"),
     }
 }

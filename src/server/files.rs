@@ -22,7 +22,6 @@ use crate::leg::tap::{Tap, TapSettings};
 use crate::net::resolve::Target;
 use crate::net::sys;
 use crate::store::layout;
-use crate::store::prompts::Prompts;
 use crate::store::recorder::{RecorderEvent, SpaceLimit};
 use crate::store::voicemail::{MessageStore, NewMessage, Origin, StoreError};
 use crate::switch::{Input, MailboxRequest, Output, RecordTarget};
@@ -263,8 +262,6 @@ impl Core {
             recording,
             Recorded {
                 call,
-                call_id,
-                message,
                 call_id,
                 message,
                 name,

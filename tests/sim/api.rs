@@ -106,6 +106,8 @@ impl Desk {
                     })
             }
             Reply::Place(place) => {
+                let place = *place;
+                let then = place.then;
                 let to = place.uri.socket_address(5060).unwrap();
                 let uri = place.uri.to_string();
                 let switch = &mut self.world.switch;
@@ -114,7 +116,7 @@ impl Desk {
                 let parts = (&mut self.world.switch, &self.outside as &dyn Edge);
                 self.api
                     .resume(routed.operation, &request, parts, now, |c| {
-                        (place.then)(Ok(call), c)
+                        then(Ok(call), c)
                     })
             }
             other => return Err(other),

@@ -257,7 +257,8 @@ fn ten_thousand_random_operations_let_nobody_hear_what_is_forbidden() {
         if n % 40 == 39 {
             meeting.run(700);
         } else if n % 3 == 0 {
-            meeting.run(u64::from(meeting.rng.random::<u8>() % 25));
+            let pause = meeting.rng.random::<u8>() % 25;
+            meeting.run(u64::from(pause));
         }
     }
     assert!(meeting.heard > 1_000 && meeting.wanted > 1_000);

@@ -67,10 +67,8 @@ pub(super) fn show(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let name = context.request.path("room");
     let room = context.switch.room(name);
     let room = room.ok_or_else(|| Problem::not_found("room", name))?;
-    let views = room
-        .members()
-        .iter()
-        .filter_map(|&call| context.switch.view(call));
+    let members = room.members();
+    let views = members.iter().filter_map(|&call| context.switch.view(call));
     Ok(Reply::Now(Response::json(&RoomWithMembers {
         name: room.name.clone(),
         max_members: room.max_members,
