@@ -269,7 +269,12 @@ impl Api {
             Event::PinRefused { .. }
             | Event::RoomPinRefused { .. }
             | Event::Room(_)
-            | Event::Stats { .. } => return,
+            | Event::Stats { .. }
+            | Event::Progress { .. }
+            | Event::Entered { .. }
+            | Event::Left { .. }
+            | Event::Reported { .. }
+            | Event::Bridge { .. } => return,
         };
         state.tell(&event);
     }

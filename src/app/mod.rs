@@ -20,6 +20,7 @@ mod record;
 pub mod room;
 mod script;
 pub mod speak;
+mod stasis;
 pub mod voicemail;
 
 pub use announcement::{AnnouncementSpec, Wanted};
@@ -31,6 +32,7 @@ pub use message::Message;
 pub use play::PlaySpec;
 pub use record::RecordSpec;
 pub use script::{ScriptDigits, ScriptSpec};
+pub use stasis::{Order, OrderEnd, RecordOrder, Report, StasisSpec, StopOn};
 pub use voicemail::{VoicemailSpec, VoicemailTask};
 
 use std::collections::VecDeque;
@@ -132,6 +134,8 @@ pub enum Happened {
     MessageChanged(Result<(), String>),
     /// What has become of the message that was left.
     MessageLeft(MessageOutcome),
+    /// A program wants something.
+    Ordered(Box<Order>),
 }
 
 /// What has become of a message that was left.
@@ -186,6 +190,17 @@ pub enum Action {
         /// Stop after so much silence.
         silence: Option<Duration>,
     },
+    /// Record what the party says into a file of this name in the recording directory.
+    RecordNamed {
+        /// The name, without `.wav`; whoever gave it has seen to it that it leads nowhere else.
+        name: String,
+        /// Stop after so long.
+        max: Option<Duration>,
+        /// Stop after so much silence.
+        silence: Option<Duration>,
+    },
+    /// Keep nothing of the recording.
+    DiscardRecord,
     /// Stop the recording.
     StopRecord,
     /// Send back what the party says.
@@ -258,6 +273,8 @@ pub enum Action {
         /// Which.
         id: String,
     },
+    /// Tell the program that drives the call.
+    Report(Report),
     /// End the call.
     HangUp,
 }
@@ -283,6 +300,8 @@ pub enum AppSpec {
     Voicemail(VoicemailSpec),
     /// What `antiphon call` does.
     Script(ScriptSpec),
+    /// What a program wants.
+    Stasis(StasisSpec),
 }
 
 impl AppSpec {
@@ -325,6 +344,7 @@ impl AppSpec {
             AppSpec::Menu(_) => "menu",
             AppSpec::Voicemail(_) => "voicemail",
             AppSpec::Script(_) => "call",
+            AppSpec::Stasis(_) => "stasis",
         }
     }
 }
@@ -403,6 +423,7 @@ fn machine(spec: &AppSpec) -> Box<dyn Machine> {
             VoicemailTask::Listen => Box::new(voicemail::Listen::new(s.clone())),
         },
         AppSpec::Script(s) => Box::new(script::Script::new(s.clone())),
+        AppSpec::Stasis(_) => Box::new(stasis::Driven::default()),
     }
 }
 

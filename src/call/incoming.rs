@@ -90,7 +90,7 @@ impl Call {
         }
     }
 
-    fn refuse(&mut self, transaction: ServerId, response: Response) {
+    pub(super) fn refuse(&mut self, transaction: ServerId, response: Response) {
         let reason = EndReason::Rejected(response.status, response.reason.clone());
         self.outputs
             .push_back(Output::Respond(transaction, response));
@@ -132,7 +132,9 @@ impl Call {
         match self.state {
             State::Reserving { invite } => {
                 let required = self.invite.headers.require();
-                if required.iter().any(|r| r.eq_ignore_ascii_case("100rel")) {
+                if self.is_driven() {
+                    self.wait(rng.random_range(1..1 << 30));
+                } else if required.iter().any(|r| r.eq_ignore_ascii_case("100rel")) {
                     self.prove(invite, rng.random_range(1..1 << 30));
                 } else {
                     self.accept(invite, now);
@@ -156,7 +158,7 @@ impl Call {
 
     /// The caller requires reliable provisional responses: one is sent and its PRACK awaited
     /// (RFC 3262 §3). It carries our offer where the INVITE had none (§5).
-    fn prove(&mut self, invite: ServerId, rseq: u32) {
+    pub(super) fn prove(&mut self, invite: ServerId, rseq: u32) {
         let late = offer_of(&self.invite).is_empty();
         let mut response = self.response_to_invite(if late { 183 } else { 180 });
         response.headers.set(Name::Require, "100rel");
@@ -203,7 +205,9 @@ impl Call {
         let response = self.response(request, 200);
         self.outputs
             .push_back(Output::Respond(transaction, response));
-        self.accept(invite, now);
+        if !self.waits_on(invite) {
+            self.accept(invite, now);
+        }
     }
 
     /// The PRACK never came (RFC 3262 §3: reject with a 5xx).
@@ -217,7 +221,7 @@ impl Call {
     }
 
     /// The 200: with the answer, or with our offer where the INVITE had none.
-    fn accept(&mut self, invite: ServerId, now: Instant) {
+    pub(super) fn accept(&mut self, invite: ServerId, now: Instant) {
         let Some(local) = self.local else { return };
         let mut ok = self.response_to_invite(200);
         if !offer_of(&self.invite).is_empty() {

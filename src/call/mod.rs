@@ -18,6 +18,7 @@
 //! ```
 
 mod digits;
+mod driven;
 mod end;
 mod incoming;
 mod login;
@@ -27,8 +28,10 @@ mod outgoing;
 mod phase;
 
 use digits::{InfoDial, Unmatched};
+use driven::Waiting;
 
 pub use digits::Way;
+pub use driven::rejected;
 pub use end::EndReason;
 pub use outgoing::Originate;
 pub use phase::Phase;
@@ -128,6 +131,10 @@ pub enum Output {
     Digit(Digit),
     /// Digits of ours could not be sent: why.
     DigitsNotSent(String),
+    /// The call came in, and waits until a program answers it.
+    Waiting,
+    /// The called party is alerted, or more than that: the status.
+    Progress(u16),
     /// The call is answered.
     Answered,
     /// The call is over; nothing follows.
@@ -215,6 +222,12 @@ pub struct Call {
     /// Digits that came before the ACK.
     early: Vec<Digit>,
     info_dial: Option<InfoDial>,
+    /// How far it is with its answer, where a program gives that.
+    waiting: Waiting,
+    /// Nobody answers: we give up then.
+    give_up_at: Option<Instant>,
+    /// Why we have cancelled it.
+    cancelled_for: Option<EndReason>,
     outputs: VecDeque<Output>,
 }
 
@@ -265,6 +278,9 @@ impl Call {
             unmatched: Unmatched::default(),
             early: Vec::new(),
             info_dial: None,
+            waiting: Waiting::default(),
+            give_up_at: None,
+            cancelled_for: None,
             outputs: VecDeque::new(),
         }
     }
@@ -287,6 +303,21 @@ impl Call {
     /// The Call-ID header.
     pub fn call_id(&self) -> &str {
         self.invite.headers.call_id().unwrap_or_default()
+    }
+
+    /// The INVITE that it began with.
+    pub fn invite(&self) -> &Request {
+        &self.invite
+    }
+
+    /// Whether the 200 has gone out, or come.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.state, State::Accepted { .. } | State::Established)
+    }
+
+    /// Whether it is in its dialog, and its media runs.
+    pub fn is_established(&self) -> bool {
+        matches!(self.state, State::Established)
     }
 
     /// Where it was routed.
@@ -422,6 +453,7 @@ impl Call {
             } => {
                 if sent && !*cancelled {
                     *cancelled = true;
+                    self.cancelled_for = Some(reason);
                     self.outputs.push_back(Output::Cancel);
                     // The final response to the INVITE ends the call.
                     return;

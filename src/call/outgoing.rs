@@ -106,6 +106,7 @@ impl Call {
                 self.on_refreshed(response, now);
             }
             (State::Established, Method::Info) => self.info_answered(Some(response), now),
+            (State::Established, Method::Refer) => self.refer_answered(response),
             _ => {}
         }
     }
@@ -132,7 +133,7 @@ impl Call {
                 let reason = match self.state {
                     State::Calling {
                         cancelled: true, ..
-                    } => EndReason::HungUp,
+                    } => self.cancelled_for.take().unwrap_or(EndReason::HungUp),
                     _ => EndReason::Rejected(status, response.reason.clone()),
                 };
                 self.ending(reason);
@@ -183,6 +184,7 @@ impl Call {
     }
 
     fn on_provisional(&mut self, response: &Response) {
+        self.outputs.push_back(Output::Progress(response.status));
         if !response.body.is_empty() {
             self.early_answer = Some(response.body.clone());
         }
@@ -246,7 +248,8 @@ impl Call {
         if cancelled {
             // The answer has crossed our CANCEL (RFC 3261 §9.1).
             self.send_bye();
-            self.ending(EndReason::HungUp);
+            let reason = self.cancelled_for.take().unwrap_or(EndReason::HungUp);
+            self.ending(reason);
             return;
         }
         let answer = if response.body.is_empty() {
@@ -346,10 +349,19 @@ impl Call {
             _ => (None, None),
         };
         let session = self.session.as_ref().and_then(SessionTimer::poll_timeout);
-        [self.ends_at, session, self.refresh_again, app, info]
-            .into_iter()
-            .flatten()
-            .min()
+        let calling = matches!(self.state, State::Calling { .. });
+        let give_up = self.give_up_at.filter(|_| calling);
+        [
+            self.ends_at,
+            session,
+            self.refresh_again,
+            app,
+            info,
+            give_up,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Some timer is due.
@@ -358,6 +370,7 @@ impl Call {
             self.app.handle_timeout(now);
             self.send_info(now);
         }
+        self.give_up(now);
         if self.ends_at.is_some_and(|at| at <= now) {
             self.ends_at = None;
             self.end(EndReason::MaxLength);

@@ -317,6 +317,7 @@ impl Core {
                 }
                 Output::Resolve { dial, uri } => self.resolve(dial, uri),
                 Output::ForgetNames(recordings) => self.forget_names(&recordings),
+                Output::DiscardRecording(recording) => self.discard(recording),
                 Output::Banned(ban) => {
                     if ban.scope == Scope::All {
                         self.net.ban(ban.source, ban.until);

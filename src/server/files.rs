@@ -63,6 +63,8 @@ pub(super) struct Recorded {
     message: Option<Message>,
     /// It is to be the spoken name of a call.
     name: Option<CallHandle>,
+    /// It goes as soon as it is closed.
+    discarded: bool,
 }
 
 /// A message that is being left.
@@ -240,6 +242,7 @@ impl Core {
                 let name = layout::sanitise(&file.to_string_lossy());
                 (Ok(directory.join(format!("{name}.wav"))), None)
             }
+            RecordTarget::Named(name) => (Ok(directory.join(format!("{name}.wav"))), None),
             RecordTarget::File { file: None, .. } => {
                 let now = SystemTime::now();
                 let path = layout::recording_path(&directory, now, &caller, &call_id);
@@ -265,6 +268,7 @@ impl Core {
                 call_id,
                 message,
                 name,
+                discarded: false,
             },
         );
         let space = space_limit(&self.config);
@@ -343,6 +347,9 @@ impl Core {
             return;
         }
         let recorded = self.recordings.remove(id);
+        if recorded.as_ref().is_some_and(|r| r.discarded) {
+            self.remove_recording(event);
+        }
         if let Some(recorded) = recorded.as_ref().filter(|r| r.name.is_none()) {
             let (path, change) = match event {
                 RecorderEvent::RolledOver { .. } => return,
@@ -383,6 +390,26 @@ impl Core {
             };
             self.switch.handle(input, now);
         }
+    }
+
+    /// Nothing of a recording is to be kept.
+    pub(super) fn discard(&mut self, recording: u64) {
+        if let Some(recorded) = self.recordings.get_mut(&recording) {
+            recorded.discarded = true;
+        }
+    }
+
+    fn remove_recording(&self, event: &RecorderEvent) {
+        let (RecorderEvent::Closed { path, .. } | RecorderEvent::Failed { path, .. }) = event
+        else {
+            return;
+        };
+        let path = path.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = std::fs::remove_file(&path) {
+                warn!(path = %path.display(), %error, "cannot remove a recording that nobody wants");
+            }
+        });
     }
 
     /// Ends every recording properly; nothing is written after.

@@ -45,6 +45,12 @@ pub(super) fn event(event: &Event) {
         Event::Ended(summary) => ended(summary),
         // A digit may be part of a PIN; who watches the figures has them.
         Event::Digit { .. } | Event::Stats { .. } => {}
+        // Programs say themselves what they do.
+        Event::Progress { .. }
+        | Event::Entered { .. }
+        | Event::Left { .. }
+        | Event::Reported { .. }
+        | Event::Bridge { .. } => {}
         Event::PinRefused {
             call_id,
             flow,

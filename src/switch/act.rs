@@ -48,7 +48,12 @@ impl Switch {
                 Some(max),
                 silence,
             ),
+            Action::RecordNamed { name, max, silence } => {
+                self.record(handle, RecordTarget::Named(name), max, silence);
+            }
+            Action::DiscardRecord => self.discard_record(handle),
             Action::StopRecord => self.stop_record(handle),
+            Action::Report(report) => self.reported(handle, report),
             Action::Echo(on) => {
                 self.media(handle, |leg| Command::Echo(leg, on));
             }
@@ -138,7 +143,7 @@ impl Switch {
                 entry.naming = Some(number);
                 entry.names.push(number);
             }
-            RecordTarget::File { .. } => {}
+            RecordTarget::File { .. } | RecordTarget::Named(_) => {}
         }
         self.recordings.insert(number, handle);
         self.outputs.push_back(Output::Record {
@@ -152,7 +157,7 @@ impl Switch {
         });
     }
 
-    fn stop_record(&mut self, handle: CallHandle) {
+    pub(super) fn stop_record(&mut self, handle: CallHandle) {
         let recording = self
             .calls
             .get_mut(&handle)

@@ -74,6 +74,14 @@ impl Switch {
                 self.media(handle, Command::Close);
             }
             Out::App(action) => self.act(handle, action, now),
+            Out::Waiting => self.enter_program(handle),
+            Out::Progress(status) => {
+                let event = Event::Progress {
+                    call: handle,
+                    status,
+                };
+                self.outputs.push_back(Output::Event(event));
+            }
             Out::Answered => {
                 if let Some(entry) = self.calls.get(&handle) {
                     let call_id = entry.call.call_id().to_owned();
@@ -82,6 +90,8 @@ impl Switch {
                         call_id,
                     }));
                 }
+                self.enter_program(handle);
+                self.arrive_in_bridge(handle);
             }
             Out::Locate(wanted) => {
                 if let Some(entry) = self.calls.get(&handle) {
@@ -173,7 +183,7 @@ impl Switch {
         let Some(entry) = self.calls.get(&handle) else {
             return;
         };
-        let process = entry.process;
+        let process = entry.heard_and_said();
         let room = match entry.call.spec() {
             AppSpec::Conference(c) if c.is_direct() => Some((c.room.clone(), Some(c.settings()))),
             // It is not in before it has answered: a room does not begin, nor a place get taken.
@@ -245,7 +255,7 @@ impl Switch {
             .params
             .is_some_and(|old| CodingNeeds::of(&old).serve(&needs));
         entry.params = Some(params);
-        let process = entry.process;
+        let process = entry.heard_and_said();
         let recoding =
             (!same).then(|| Recoding::new(&params, self.settings.jitter_max_ms, process));
         match recoding.transpose() {
@@ -262,12 +272,7 @@ impl Switch {
             return;
         };
         entry.process = settings;
-        let (said, heard) = entry.room_gains;
-        let settings = ProcessSettings {
-            gain_in_db: settings.gain_in_db.saturating_add(said),
-            gain_out_db: settings.gain_out_db.saturating_add(heard),
-            ..settings
-        };
+        let settings = entry.heard_and_said();
         if let Some(params) = entry.params {
             let to = Reprocessing::new(settings, params.codec.sample_rate());
             self.media(handle, |leg| Command::Process(leg, to));
@@ -298,6 +303,7 @@ impl Switch {
     /// Forgets a call that is over.
     fn ended(&mut self, handle: CallHandle, reason: EndReason, now: Instant) {
         self.leave_room(handle, now);
+        self.leave_bridge(handle, now);
         let Some(mut entry) = self.calls.remove(&handle) else {
             return;
         };

@@ -25,6 +25,7 @@ impl Switch {
                         entry.mixed = false;
                     }
                     self.leave_room(handle, now);
+                    self.leave_bridge(handle, now);
                     self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
                 }
             }
@@ -160,6 +161,7 @@ impl Switch {
             return;
         };
         self.leave_room(handle, now);
+        self.leave_bridge(handle, now);
         if let Some(entry) = self.calls.get_mut(&handle) {
             if let (Some(port), Some(stream)) = (entry.rtp_port, leg.stream()) {
                 self.heard.insert(port, stream);

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::bridges::{BridgeEvent, BridgeNumber};
 use super::dial::Ways;
-use crate::app::{Happened, MessageOutcome, PlayId, PlayItem, Wanted};
+use crate::app::{Happened, MessageOutcome, PlayId, PlayItem, Report, Wanted};
 use crate::call::{CallHandle, EndReason};
 use crate::dtmf::Digit;
 use crate::endpoint::{self, Ban};
@@ -223,6 +224,8 @@ pub enum Output {
     },
     /// Spoken names that will not be asked for much longer.
     ForgetNames(Vec<u64>),
+    /// Nothing of a recording is to be kept: it goes when it is closed.
+    DiscardRecording(u64),
     /// Do not hear a source any more.
     Banned(Ban),
     /// Hear a source again: somebody has ended its bans.
@@ -243,6 +246,8 @@ pub enum RecordTarget {
     },
     /// What a caller says of itself; [`Input::NameRecorded`] follows.
     Name,
+    /// A file of this name in the recording directory; it leads nowhere else.
+    Named(String),
     /// A mailbox: whether it is kept is told by [`Input::MessageLeft`].
     Message {
         /// Whose.
@@ -296,6 +301,44 @@ pub enum Event {
         call: CallHandle,
         /// Its Call-ID.
         call_id: String,
+    },
+    /// The called party is alerted (180), or there is something to hear of the network (183).
+    Progress {
+        /// Our handle.
+        call: CallHandle,
+        /// Of the response.
+        status: u16,
+    },
+    /// A call is a program's now: it came in and waits for its answer, or was placed and is answered,
+    /// or another application has handed it on.
+    Entered {
+        /// Our handle.
+        call: CallHandle,
+        /// Whose.
+        app: String,
+        /// What it is told of the call.
+        args: Vec<String>,
+    },
+    /// A call is not a program's any more, and goes on.
+    Left {
+        /// Our handle.
+        call: CallHandle,
+        /// Whose it was.
+        app: String,
+    },
+    /// What came of a program's order.
+    Reported {
+        /// Our handle.
+        call: CallHandle,
+        /// What.
+        report: Report,
+    },
+    /// Something about a bridge of a program's.
+    Bridge {
+        /// Which.
+        bridge: BridgeNumber,
+        /// What.
+        event: BridgeEvent,
     },
     /// The party has pressed a digit. It may be part of a PIN: never logged.
     Digit {

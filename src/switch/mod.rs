@@ -4,6 +4,7 @@
 //! is to do, [`Switch::poll_timeout`] when to wake. One seed gives one run, byte for byte.
 
 mod act;
+mod bridges;
 mod dial;
 mod dtls;
 mod execute;
@@ -15,14 +16,17 @@ mod mail;
 mod media;
 mod message;
 mod places;
+mod programs;
 mod requests;
 mod rooms;
 pub mod routes;
 
+pub use bridges::{BridgeEvent, BridgeNumber};
 pub use dial::{DialSettings, Ways};
 pub use inspect::CallView;
 pub use login::Demand;
 pub use message::{Event, Input, MailboxRequest, Output, RecordTarget, Summary};
+pub use programs::{Muted, ProgramError};
 pub use routes::Routes;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -50,10 +54,12 @@ use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
 use crate::worker::Command;
+use bridges::ProgramBridge;
 use dial::Dial;
 use invites::Invites;
 use mail::{Pins, RoomPins};
 use places::Places;
+use programs::Driven;
 
 /// What the switch is made with.
 #[derive(Clone, Debug)]
@@ -156,6 +162,7 @@ struct Entry {
     /// Somebody wants the media's figures while it runs; once.
     watched: bool,
     asked: bool,
+    driven: Driven,
 }
 
 impl Entry {
@@ -181,6 +188,8 @@ pub struct Switch {
     legs: HashMap<(usize, LegId), CallHandle>,
     recordings: HashMap<u64, CallHandle>,
     rooms: HashMap<String, Room>,
+    bridges: HashMap<BridgeNumber, ProgramBridge>,
+    next_bridge: u64,
     room_wakes: BTreeSet<(Instant, String)>,
     /// Whom rooms are to call, while it is being found out where.
     dials: HashMap<u64, Dial>,
@@ -227,6 +236,8 @@ impl Switch {
             legs: HashMap::new(),
             recordings: HashMap::new(),
             rooms: HashMap::new(),
+            bridges: HashMap::new(),
+            next_bridge: 0,
             room_wakes: BTreeSet::new(),
             dials: HashMap::new(),
             next_dial: 1,
@@ -528,6 +539,7 @@ impl Switch {
             playing: Vec::new(),
             watched: false,
             asked: false,
+            driven: Driven::default(),
             party,
         };
         self.calls.insert(handle, entry);

@@ -360,6 +360,7 @@ impl Switch {
             leg,
         });
         self.arrive(handle, now);
+        self.arrive_in_bridge(handle);
         for command in moving.held {
             self.media(handle, |leg| command.for_leg(leg));
         }

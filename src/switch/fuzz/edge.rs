@@ -141,7 +141,7 @@ impl Edge {
             Output::Transmit { flow, bytes } => self.sent.push_back((flow, bytes)),
             Output::Reserve { call, .. } if self.hold_ports => self.waiting.push_back(call),
             Output::Reserve { call, .. } => return Some(self.reserve(call)),
-            Output::Banned(_) | Output::Unbanned(_) => {}
+            Output::Banned(_) | Output::Unbanned(_) | Output::DiscardRecording(_) => {}
             Output::Release { call } => {
                 self.waiting.retain(|&waiting| waiting != call);
                 self.free.extend(self.ports.remove(&call));

@@ -1,0 +1,161 @@
+//! What a program does with its call: it rings, answers, orders, hands on.
+//!
+//! ```text
+//! INVITE, ports --> Waiting --ring--> 180 --answer--> as any other call
+//!                      '--- [PRACK] ---'
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::{Call, EndReason, Output, State};
+use crate::app::{App, AppSpec, Happened, Order};
+use crate::sip::header::Name;
+use crate::sip::message::Response;
+use crate::sip::method::Method;
+use crate::sip::status;
+use crate::sip::transaction::ServerId;
+
+/// How far a call that came in, and is a program's, is with its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// The RSeq of the provisional response that a caller requires; none: there are no ports yet.
+    rseq: Option<u32>,
+    /// The caller has acknowledged it.
+    proven: bool,
+    /// The program has answered.
+    answered: bool,
+}
+
+impl Call {
+    /// Whether somebody else than the application decides when it is answered.
+    pub(super) fn is_driven(&self) -> bool {
+        matches!(self.spec, AppSpec::Stasis(_))
+    }
+
+    /// The ports are bound: a program's call waits.
+    pub(super) fn wait(&mut self, rseq: u32) {
+        self.waiting.rseq = Some(rseq);
+        self.outputs.push_back(Output::Waiting);
+    }
+
+    /// The PRACK has come. Whether the call goes on to wait.
+    pub(super) fn waits_on(&mut self, invite: ServerId) -> bool {
+        self.waiting.proven = true;
+        let waits = self.is_driven() && !self.waiting.answered;
+        if waits {
+            self.state = State::Reserving { invite };
+        }
+        waits
+    }
+
+    fn requires_100rel(&self) -> bool {
+        let required = self.invite.headers.require();
+        required.iter().any(|r| r.eq_ignore_ascii_case("100rel"))
+    }
+
+    /// Tells the caller that somebody is alerted. Whether it can be told.
+    pub fn ring(&mut self) -> bool {
+        match (&self.state, self.waiting.rseq) {
+            (&State::Reserving { invite }, Some(rseq)) => {
+                if self.requires_100rel() && !self.waiting.proven {
+                    self.prove(invite, rseq);
+                } else {
+                    let response = self.response_to_invite(180);
+                    self.outputs.push_back(Output::Respond(invite, response));
+                }
+                true
+            }
+            (State::Proving { .. }, Some(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Answers the call; one that is answered stays so. Whether it is, or will be with its PRACK.
+    pub fn answer_now(&mut self, now: Instant) -> bool {
+        match (&self.state, self.waiting.rseq) {
+            (&State::Reserving { invite }, Some(rseq)) => {
+                self.waiting.answered = true;
+                if self.requires_100rel() && !self.waiting.proven {
+                    self.prove(invite, rseq);
+                } else {
+                    self.accept(invite, now);
+                }
+                true
+            }
+            (State::Proving { .. }, Some(_)) => {
+                self.waiting.answered = true;
+                true
+            }
+            (State::Accepted { .. } | State::Established, _) => true,
+            _ => false,
+        }
+    }
+
+    /// What the program wants done once the call is established.
+    pub fn order(&mut self, order: Order, now: Instant) {
+        self.app.handle(&Happened::Ordered(Box::new(order)), now);
+    }
+
+    /// Another application goes on with the call, and answers it where it is not answered yet.
+    pub fn hand_on(&mut self, spec: AppSpec, now: Instant) {
+        self.app = App::new(&spec);
+        self.spec = spec;
+        if matches!(self.state, State::Established) {
+            self.app.handle(&Happened::Established, now);
+        } else if !self.is_driven() {
+            self.answer_now(now);
+        }
+    }
+
+    /// Gives up where nobody has answered after this time.
+    pub fn ring_at_most(&mut self, time: Duration, now: Instant) {
+        self.give_up_at = Some(now + time);
+    }
+
+    pub(super) fn give_up(&mut self, now: Instant) {
+        if self.give_up_at.is_some_and(|at| at <= now) {
+            self.give_up_at = None;
+            if matches!(self.state, State::Calling { .. }) {
+                self.end(EndReason::NoAnswer);
+            }
+        }
+    }
+
+    /// Sends the other side elsewhere: by 302 before the answer, by REFER after it. Whether it can
+    /// be.
+    pub fn redirect(&mut self, uri: &str) -> bool {
+        match self.state {
+            State::Reserving { invite } | State::Proving { invite, .. } => {
+                let mut response = self.response_to_invite(302);
+                response.headers.set(Name::Contact, format!("<{uri}>"));
+                self.refuse(invite, response);
+                true
+            }
+            State::Established => {
+                let contact = self.contact();
+                let Some(dialog) = &mut self.dialog else {
+                    return false;
+                };
+                let mut refer = dialog.request(Method::Refer);
+                refer.headers.set(Name::Contact, contact);
+                refer.headers.set(Name::ReferTo, format!("<{uri}>"));
+                let flow = self.target();
+                self.outputs.push_back(Output::Request(refer, flow));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A REFER of ours is answered (RFC 5589 §6.1): who follows it does not need us any more.
+    pub(super) fn refer_answered(&mut self, response: &Response) {
+        if (200..300).contains(&response.status) {
+            self.end(EndReason::HungUp);
+        }
+    }
+}
+
+/// A refusal with the usual phrase of its status.
+pub fn rejected(status: u16) -> EndReason {
+    EndReason::Rejected(status, status::reason(status).to_owned())
+}
