@@ -219,8 +219,9 @@ impl State {
 
 impl Api {
     /// Something happened in the switch.
-    pub fn on_event(&mut self, event: &Event, switch: &Switch, now: Instant) {
+    pub fn on_event(&mut self, event: &Event, switch: &mut Switch, now: Instant) {
         self.state.counters.count(event);
+        self.state.ari_event(event, switch, now);
         // Without readers an event costs no more than its counting.
         if !self.state.has_readers() {
             return;

@@ -91,6 +91,10 @@ pub struct Request {
     pub key: Option<Arc<str>>,
     /// What it is good for.
     pub scope: Option<Scope>,
+    /// What the client calls us.
+    pub host: Option<String>,
+    /// It has come over TLS.
+    pub secure: bool,
     /// The connection can become a WebSocket, and is asked to.
     pub upgrades: bool,
 }

@@ -19,6 +19,7 @@ mod table;
 mod time;
 mod v1;
 
+pub use ari::{Ari, Recordings};
 pub use events::RecordingChange;
 pub use message::{JSON, Method, Request, Response, Scope};
 pub use metrics::Counters;
@@ -32,6 +33,7 @@ pub use time::{Clock, rfc3339};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::app::AppSpec;
@@ -60,6 +62,10 @@ pub trait Edge {
     fn max_calls(&self) -> usize;
     /// Whether there is such a prompt.
     fn has_prompt(&self, name: &str) -> bool;
+    /// The names of the prompts, in order.
+    fn prompts(&self) -> Vec<String>;
+    /// The recordings that there are.
+    fn recordings(&self) -> Arc<dyn Recordings>;
     /// Adds the edge's own figures.
     fn metrics(&self, out: &mut metrics::Writer);
 }
@@ -84,6 +90,8 @@ pub enum Reply {
     Now(Response),
     /// What this finds, on a thread that may block: files.
     Job(Box<dyn FnOnce() -> Response + Send>),
+    /// What follows from a look at files, on a thread that may block.
+    Look(Box<dyn FnOnce() -> Result<(), Problem> + Send>, LookThen),
     /// What follows from a call's placing, which asks name servers first.
     Place(Box<Place>),
     /// What is made of a call's figures, which its media thread tells; none: it does not.
@@ -95,6 +103,10 @@ pub enum Reply {
 /// Makes an answer of figures.
 pub type FiguresThen =
     Box<dyn FnOnce(Option<&LegStats>, &mut Context<'_>) -> Result<Response, Problem> + Send>;
+
+/// Makes an answer of what a look at files has found.
+pub type LookThen =
+    Box<dyn FnOnce(Result<(), Problem>, &mut Context<'_>) -> Result<Response, Problem> + Send>;
 
 /// Makes an answer of a placed call, or why there is none.
 pub type PlaceThen = Box<
@@ -138,6 +150,7 @@ impl fmt::Debug for Reply {
         match self {
             Reply::Now(response) => response.fmt(f),
             Reply::Job(_) => f.write_str("Job"),
+            Reply::Look(..) => f.write_str("Look"),
             Reply::Place(place) => write!(f, "Place({})", place.uri),
             Reply::Figures(call, _) => write!(f, "Figures({})", call.0),
             Reply::Subscribe(subscription) => subscription.fmt(f),
@@ -156,6 +169,8 @@ pub struct State {
     pub settings: Settings,
     /// What was counted so far.
     pub counters: Counters,
+    /// What programs that speak ARI know of.
+    pub ari: Ari,
     /// Readers of each topic.
     topics: HashMap<String, usize>,
     published: Vec<Published>,
@@ -187,6 +202,12 @@ impl State {
         format!("{}.{}", self.clock.epoch(), call.0)
     }
 
+    /// A name for what a program makes without giving one.
+    fn ari_name(&mut self) -> String {
+        self.ari.named += 1;
+        format!("{}-{}", self.clock.epoch(), self.ari.named)
+    }
+
     /// The call of that name, whether it is still there or not.
     pub fn call_of(&self, id: &str) -> Option<CallHandle> {
         let (epoch, number) = id.split_once('.')?;
@@ -211,6 +232,7 @@ impl Api {
                 started: now,
                 settings,
                 counters: Counters::default(),
+                ari: Ari::default(),
                 topics: HashMap::new(),
                 published: Vec::new(),
             },
@@ -275,6 +297,7 @@ impl Api {
 
     /// A reader is gone.
     pub fn left(&mut self, subscription: &Subscription) {
+        self.state.ari.left(&subscription.topics);
         for topic in &subscription.topics {
             if let Some(readers) = self.state.topics.get_mut(topic) {
                 *readers -= 1;

@@ -54,6 +54,7 @@ pub enum Access {
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// One operation.
+#[derive(Clone, Copy)]
 pub struct Operation {
     /// The method.
     pub method: Method,

@@ -53,6 +53,8 @@ pub enum PlayItem {
     Prompt(String),
     /// A WAV file.
     File(PathBuf),
+    /// A WAV file by its name in the directories of announcements.
+    Library(String),
     /// What a web server has (RFC 4240 §3), as far as its host is allowed.
     Web(String),
     /// Text, said by the configured command.

@@ -34,6 +34,8 @@ pub struct StasisSpec {
     pub app: String,
     /// What its configuration, or who placed the call, has to say.
     pub args: Vec<String>,
+    /// The extension at which the call goes on where the program is not there; none: it ends.
+    pub otherwise: Option<String>,
 }
 
 /// What ends a recording, besides its bounds.
@@ -66,8 +68,8 @@ pub struct RecordOrder {
 /// What a program wants of its call. Plays and recordings are numbered by who orders them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
-    /// Play this, once those before it are over.
-    Play(u32, Vec<PlayItem>),
+    /// Play this, so many times (0: until it is stopped), once those before it are over.
+    Play(u32, Vec<PlayItem>, u32),
     /// Record, once those before it are over.
     Record(u32, RecordOrder),
     /// End a play or a recording, or do not begin it.
@@ -110,14 +112,14 @@ pub enum OrderEnd {
 /// What is done now.
 #[derive(Debug)]
 enum Task {
-    Play(u32, Vec<PlayItem>),
+    Play(u32, Vec<PlayItem>, u32),
     Record(u32, RecordOrder),
 }
 
 impl Task {
     fn number(&self) -> u32 {
         match self {
-            Task::Play(number, _) | Task::Record(number, _) => *number,
+            Task::Play(number, ..) | Task::Record(number, _) => *number,
         }
     }
 }
@@ -145,7 +147,9 @@ pub(super) struct Driven {
 impl Driven {
     fn order(&mut self, order: &Order, out: &mut Actions) {
         match order {
-            Order::Play(number, items) => self.enqueue(Task::Play(*number, items.clone()), out),
+            Order::Play(number, items, repeat) => {
+                self.enqueue(Task::Play(*number, items.clone(), *repeat), out);
+            }
             Order::Record(number, record) => {
                 self.enqueue(Task::Record(*number, record.clone()), out);
             }
@@ -208,10 +212,15 @@ impl Driven {
             return;
         }
         match self.queue.pop_front() {
-            Some(Task::Play(number, items)) => {
+            Some(Task::Play(number, items, repeat)) => {
                 self.active = Some(Active::Playing(number));
                 out.push_back(Action::Report(Report::Started(number)));
-                out.push_back(Action::play(PlayId(number), items));
+                out.push_back(Action::Play {
+                    id: PlayId(number),
+                    items,
+                    repeat,
+                    gap: Duration::ZERO,
+                });
             }
             Some(Task::Record(number, order)) if order.beep => {
                 self.active = Some(Active::Beeping(number, order));
@@ -433,7 +442,7 @@ mod tests {
     #[test]
     fn orders_wait_for_the_call_and_for_each_other() {
         let mut call = Call::new();
-        assert_eq!(call.order(Order::Play(1, items("a"))), []);
+        assert_eq!(call.order(Order::Play(1, items("a"), 1)), []);
         assert_eq!(call.order(Order::Record(2, record(StopOn::Any, true))), []);
         let begun = call.now(Happened::Established);
         assert_eq!(
@@ -455,7 +464,7 @@ mod tests {
             Duration::ZERO,
         ));
         assert_eq!(next, [started(2), recorded()]);
-        assert_eq!(call.order(Order::Play(3, items("c"))), []);
+        assert_eq!(call.order(Order::Play(3, items("c"), 1)), []);
         assert_eq!(
             call.now(Happened::Digit(Digit::POUND)),
             [Action::StopRecord]
@@ -476,8 +485,8 @@ mod tests {
     fn what_is_stopped_tells_so_whether_it_has_begun_or_not() {
         let mut call = Call::new();
         call.now(Happened::Established);
-        call.order(Order::Play(1, items("a")));
-        call.order(Order::Play(2, items("b")));
+        call.order(Order::Play(1, items("a"), 1));
+        call.order(Order::Play(2, items("b"), 1));
         assert_eq!(call.order(Order::Stop(2)), [ended(2, OrderEnd::Stopped, 0)]);
         assert_eq!(call.order(Order::Stop(1)), [Action::StopPlay]);
         assert_eq!(call.order(Order::Stop(7)), []);
@@ -507,7 +516,7 @@ mod tests {
         let on = Order::Music(Some(items("m")));
         assert_eq!(call.order(on), [music.clone()]);
         assert_eq!(
-            call.order(Order::Play(1, items("a"))),
+            call.order(Order::Play(1, items("a"), 1)),
             [started(1), Action::play(PlayId(1), items("a"))]
         );
         let replaced = Happened::PlayEnded(MUSIC, PlayOutcome::Stopped, Duration::ZERO);
@@ -523,9 +532,9 @@ mod tests {
     fn the_queue_is_bounded() {
         let mut call = Call::new();
         for number in 0..MAX_QUEUED as u32 {
-            assert_eq!(call.order(Order::Play(number, items("a"))), []);
+            assert_eq!(call.order(Order::Play(number, items("a"), 1)), []);
         }
-        let refused = call.order(Order::Play(99, items("a")));
+        let refused = call.order(Order::Play(99, items("a"), 1));
         assert!(
             matches!(&refused[..], [Action::Report(Report::Ended(99, Err(_), _))]),
             "{refused:?}"

@@ -97,7 +97,10 @@ async fn respond(
     let by = began + shared.settings.request_time;
     let accept = upgrades(request);
     let body = body(request, &routed, shared, by).await?;
+    let host = request.headers().get(header::HOST);
     let asked = Request {
+        host: host.and_then(|host| host.to_str().ok()).map(str::to_owned),
+        secure: shared.settings.security.is_some(),
         path: routed.path,
         query,
         body,

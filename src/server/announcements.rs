@@ -66,6 +66,11 @@ impl Announcements {
         }
     }
 
+    /// The directories whose files may be played by name.
+    pub fn library(&self) -> &Library {
+        &self.library
+    }
+
     /// The same items, with files in the place of what has to be fetched or said first.
     pub async fn at_hand(&self, mut items: Vec<PlayItem>) -> Result<Vec<PlayItem>, String> {
         for item in &mut items {

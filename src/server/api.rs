@@ -15,7 +15,10 @@ use super::files::Done;
 use super::metrics::{self, SipCounts};
 use super::own_key::{self, KeyFile, OwnKey};
 use crate::api::metrics::Writer;
-use crate::api::{self, Api, Clock, Edge, FiguresThen, Operation, Place, Problem, Reply, Request};
+use crate::api::{
+    self, Api, Clock, Edge, FiguresThen, LookThen, Operation, Place, Problem, Recordings, Reply,
+    Request,
+};
 use crate::call::CallHandle;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -27,6 +30,7 @@ use crate::net::sip::Net;
 use crate::sip::transport::Flow;
 use crate::sip::uri::Uri;
 use crate::store::prompts::Prompts;
+use crate::store::stored::StoredRecordings;
 use crate::switch::Switch;
 
 /// How long a media thread may take to tell a call's figures; then the answer goes without.
@@ -49,6 +53,13 @@ pub(super) struct Pending {
     answer: oneshot::Sender<Outcome>,
 }
 
+/// A request that files were looked at for.
+pub(super) struct Looked {
+    found: Result<(), Problem>,
+    then: LookThen,
+    pending: Pending,
+}
+
 /// A call to be placed, once it is known where.
 pub(super) struct Placing {
     place: Place,
@@ -63,6 +74,7 @@ struct Outside<'a> {
     http: Option<&'a Http>,
     sip: &'a SipCounts,
     max_calls: usize,
+    recordings: &'a Arc<dyn Recordings>,
     is_draining: bool,
 }
 
@@ -83,6 +95,15 @@ impl Edge for Outside<'_> {
         self.max_calls
     }
 
+    fn prompts(&self) -> Vec<String> {
+        let names = self.prompts.names();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn recordings(&self) -> Arc<dyn Recordings> {
+        Arc::clone(self.recordings)
+    }
+
     fn metrics(&self, out: &mut Writer) {
         metrics::media(&self.engine.stats(), out);
         metrics::signalling(&self.net.stats(), self.sip, out);
@@ -101,6 +122,7 @@ pub(super) struct Programs {
     waiting: Vec<Waiting>,
     resolver: Option<Resolver>,
     pub sip: SipCounts,
+    recordings: Arc<dyn Recordings>,
     is_draining: bool,
 }
 
@@ -119,6 +141,7 @@ impl Programs {
             waiting: Vec::new(),
             resolver: None,
             sip: SipCounts::default(),
+            recordings: Arc::new(StoredRecordings::new(config.recording.directory.clone())),
             is_draining: false,
         }
     }
@@ -221,6 +244,7 @@ impl Core {
             http: self.programs.http.as_ref(),
             sip: &self.programs.sip,
             max_calls: self.started.max_calls,
+            recordings: &self.programs.recordings,
             is_draining: self.programs.is_draining,
         };
         (&mut self.programs.api, &mut self.switch, outside)
@@ -261,6 +285,20 @@ impl Core {
                 }
                 return;
             }
+            Reply::Look(look, then) => {
+                let done = self.done.clone();
+                tokio::task::spawn_blocking(move || {
+                    let found = look();
+                    let looked = Looked {
+                        found,
+                        then,
+                        pending,
+                    };
+                    // Refused only when the core is gone.
+                    let _ = done.send(Done::Looked(Box::new(looked)));
+                });
+                return;
+            }
             Reply::Place(place) => {
                 self.locate_callee(*place, pending);
                 return;
@@ -282,6 +320,22 @@ impl Core {
         };
         // Who asked may be gone.
         let _ = pending.answer.send(outcome);
+    }
+
+    /// Goes on with a request that files were looked at for.
+    pub(super) fn looked(&mut self, looked: Looked, now: Instant) {
+        let Looked {
+            found,
+            then,
+            pending,
+        } = looked;
+        let (api, switch, outside) = self.parts();
+        let (operation, request) = (pending.operation, &pending.request);
+        let response = api.resume(operation, request, (switch, &outside), now, |context| {
+            then(found, context)
+        });
+        self.carry_out(now);
+        let _ = pending.answer.send(Outcome::Response(response));
     }
 
     fn figures_told(
@@ -358,15 +412,14 @@ impl Core {
                 Ok(handle)
             }
         };
-        // What follows from the placing comes first: events tell of the call before the answer does.
-        self.carry_out(now);
         let (api, switch, outside) = self.parts();
         let (operation, request) = (pending.operation, &pending.request);
         let response = api.resume(operation, request, (switch, &outside), now, |context| {
             (place.then)(placed, context)
         });
-        let _ = pending.answer.send(Outcome::Response(response));
+        // Events tell of the call before the answer does.
         self.carry_out(now);
+        let _ = pending.answer.send(Outcome::Response(response));
     }
 
     /// Hands what there is to tell to the readers.

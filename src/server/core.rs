@@ -332,7 +332,7 @@ impl Core {
                 }
                 Output::Event(event) => {
                     super::log::event(&event);
-                    self.programs.api.on_event(&event, &self.switch, now);
+                    self.programs.api.on_event(&event, &mut self.switch, now);
                     if let Event::Stats { call, stats } = &event {
                         self.answer_waiting(Some((*call, stats)), now);
                     }

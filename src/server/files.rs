@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-use super::api::Placing;
+use super::api::{Looked, Placing};
 use super::core::Core;
 use super::names::{MIN_NAME, name_path, remove_names};
 use super::reload::{ReloadError, Reloaded};
@@ -34,6 +34,7 @@ pub(super) enum Done {
     Mailbox(CallHandle, u64, Happened),
     MessageLeft(CallHandle, u64, MessageOutcome),
     Located(CallHandle, Option<Vec<PlayItem>>),
+    Looked(Box<Looked>),
     Callee(Box<Placing>, Result<Vec<Target>, String>),
     Resolved(u64, String, Result<Vec<Target>, String>),
 }
@@ -99,6 +100,10 @@ impl Core {
                 outcome,
             },
             Done::Located(call, items) => Input::Located { call, items },
+            Done::Looked(looked) => {
+                self.looked(*looked, now);
+                return;
+            }
             Done::Callee(placing, targets) => {
                 self.place_call(*placing, targets, now);
                 return;
@@ -156,12 +161,15 @@ impl Core {
                 item,
                 PlayItem::File(_)
                     | PlayItem::Recording(_)
+                    | PlayItem::Library(_)
                     | PlayItem::Web(_)
                     | PlayItem::Speech { .. }
             )
         });
         if !blocks {
-            let sources = sources(&items, &self.prompts, &self.config.recording.directory);
+            let directory = &self.config.recording.directory;
+            let library = self.announcements.library();
+            let sources = sources(&items, &self.prompts, library, directory);
             // What follows from it is carried out by who has called this.
             self.switch.handle(loaded(wanted, sources), now);
         } else if let Some(waiting) = self.loading.get_mut(&wanted.call) {
@@ -174,21 +182,26 @@ impl Core {
 
     fn load(&self, wanted: Wanted, items: Vec<PlayItem>) {
         let prompts = self.prompts.clone();
+        let announcements = self.announcements.clone();
         let directory = self.config.recording.directory.clone();
         let elsewhere =
             |item: &PlayItem| matches!(item, PlayItem::Web(_) | PlayItem::Speech { .. });
         if !items.iter().any(elsewhere) {
-            self.spawn(move || Done::Loaded(wanted, sources(&items, &prompts, &directory)));
+            self.spawn(move || {
+                let library = announcements.library();
+                Done::Loaded(wanted, sources(&items, &prompts, library, &directory))
+            });
             return;
         }
-        let (announcements, done) = (self.announcements.clone(), self.done.clone());
+        let done = self.done.clone();
         tokio::spawn(async move {
             let read = match announcements.at_hand(items).await {
                 Err(error) => Err(error),
                 Ok(items) => {
-                    tokio::task::spawn_blocking(move || sources(&items, &prompts, &directory))
-                        .await
-                        .unwrap_or_else(|error| Err(error.to_string()))
+                    let read =
+                        move || sources(&items, &prompts, announcements.library(), &directory);
+                    let read = tokio::task::spawn_blocking(read).await;
+                    read.unwrap_or_else(|error| Err(error.to_string()))
                 }
             };
             // Refused only when the core is gone.

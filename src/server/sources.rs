@@ -8,12 +8,14 @@ use crate::app::PlayItem;
 use crate::audio::NARROWBAND;
 use crate::audio::source::Source;
 use crate::audio::tone::Tone;
+use crate::store::library::Library;
 use crate::store::prompts::Prompts;
 
 /// The sources of a list; spoken names are below the recordings' `directory`.
 pub(super) fn sources(
     items: &[PlayItem],
     prompts: &Prompts,
+    library: &Library,
     directory: &Path,
 ) -> Result<Vec<Source>, String> {
     items
@@ -26,6 +28,10 @@ pub(super) fn sources(
             PlayItem::File(path) => prompts.load_file(path).map_err(|e| e.to_string()),
             // Made a file before.
             PlayItem::Web(_) | PlayItem::Speech { .. } => Err("not at hand".to_owned()),
+            PlayItem::Library(name) => {
+                let path = library.resolve(name).map_err(|e| e.to_string())?;
+                prompts.load_file(&path).map_err(|e| e.to_string())
+            }
             PlayItem::Recording(number) => prompts
                 .load_file(&name_path(directory, *number))
                 .map_err(|e| e.to_string()),

@@ -87,6 +87,25 @@ impl Registrar {
         self.count == 0
     }
 
+    /// Where a user is registered, whatever the host of its address: the binding that lasts longest.
+    pub fn contact(&self, user: &str, now: Instant) -> Option<String> {
+        let bindings = self.addresses.iter();
+        let bindings = bindings.filter(|(address, _)| user_of(address).as_deref() == Some(user));
+        let live = bindings.flat_map(|(_, all)| all).filter(|b| b.until > now);
+        let last = live.max_by_key(|binding| binding.until)?;
+        Some(last.uri.to_string())
+    }
+
+    /// The users that are registered, in order.
+    pub fn users(&self, now: Instant) -> Vec<String> {
+        let live = self.addresses.iter();
+        let live = live.filter(|(_, all)| all.iter().any(|binding| binding.until > now));
+        let mut users: Vec<String> = live.filter_map(|(address, _)| user_of(address)).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
     /// Answers a valid REGISTER: 200 with every binding, or 400, 423, 500, 503 and nothing changed.
     pub fn handle(&mut self, request: &Request, now: Instant) -> Response {
         match self.register(request, now) {
@@ -277,6 +296,10 @@ fn address_of_record(uri: &Uri) -> String {
         name.make_ascii_lowercase();
     }
     plain.to_string()
+}
+
+fn user_of(address: &str) -> Option<String> {
+    address.parse::<Uri>().ok()?.user
 }
 
 fn same(a: &AnyUri, b: &AnyUri) -> bool {

@@ -8,5 +8,6 @@ pub mod recorder;
 pub mod shelf;
 pub mod sound;
 pub mod speech;
+pub mod stored;
 pub mod voicemail;
 pub mod web;

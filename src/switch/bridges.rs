@@ -32,6 +32,8 @@ pub enum BridgeEvent {
     Left(CallHandle),
     /// What came of an order.
     Reported(Report),
+    /// It is no more.
+    Destroyed,
 }
 
 /// A bridge.
@@ -116,6 +118,7 @@ impl Switch {
                 command: Command::CloseBridge(id),
             });
         }
+        self.tell_of_bridge(number, BridgeEvent::Destroyed);
         self.settle(now);
         Ok(())
     }

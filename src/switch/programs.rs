@@ -236,6 +236,35 @@ impl Switch {
         Ok(())
     }
 
+    /// A call's program is not there: the call goes on at this extension, or ends.
+    pub fn fall_back(&mut self, handle: CallHandle, extension: Option<&str>, now: Instant) {
+        let source = self.calls.get(&handle).map(|e| e.call.flow().remote.ip());
+        let spec = extension
+            .zip(source)
+            .and_then(|(extension, source)| self.routes.resolve(extension, source));
+        match spec {
+            // Another program may not be there either, and so on.
+            Some(spec) if !matches!(spec, AppSpec::Announcement(_) | AppSpec::Stasis(_)) => {
+                self.with_call(handle, |call| call.hand_on(spec, now));
+                self.settle(now);
+            }
+            _ => {
+                // It is there: its program was to be told of it.
+                let _ = self.hang_up_with(handle, 503, now);
+            }
+        }
+    }
+
+    /// Where a user is registered.
+    pub fn contact(&self, user: &str, now: Instant) -> Option<String> {
+        self.registrar.contact(user, now)
+    }
+
+    /// The users that are registered.
+    pub fn registered(&self, now: Instant) -> Vec<String> {
+        self.registrar.users(now)
+    }
+
     fn hand_on(&mut self, handle: CallHandle, spec: AppSpec, now: Instant) {
         self.leave_program(handle, now);
         self.with_call(handle, |call| call.hand_on(spec, now));
@@ -267,7 +296,7 @@ impl Switch {
 
     /// Tells a call's program that there is such a call, once.
     pub(super) fn enter_program(&mut self, handle: CallHandle) {
-        let Some(StasisSpec { app, args }) = self.program(handle).cloned() else {
+        let Some(StasisSpec { app, args, .. }) = self.program(handle).cloned() else {
             return;
         };
         if let Some(entry) = self.calls.get_mut(&handle)

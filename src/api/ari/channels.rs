@@ -1,0 +1,547 @@
+//! `/ari/channels`: calls.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::declare::{Declared, Resource, failure, number, operation, text};
+use super::state::Target;
+use super::{Args, call, done, media, originate, told, variables, view};
+use crate::api::table::{Answer, Parameter};
+use crate::api::{Context, Method, Problem, Reply, Response};
+use crate::app::{Order, StasisSpec};
+use crate::dtmf::Digit;
+use crate::leg::LegStats;
+use crate::sip::uri::Uri;
+use crate::switch::Muted;
+
+pub(super) const NO_CHANNEL: Answer = failure(404, "There is no such channel.");
+const NOT_DRIVEN: Answer = failure(409, "The channel is in no Stasis application.");
+const WRONG_STATE: Answer = failure(412, "The channel's state does not allow it.");
+const DRIVEN: &[Answer] = &[NO_CHANNEL, NOT_DRIVEN, WRONG_STATE];
+const ORIGINATE_FAILS: &[Answer] = &[
+    failure(400, "A parameter is wrong or missing."),
+    failure(409, "There is a channel of this name."),
+    failure(502, "There is no way to the endpoint."),
+    failure(503, "There are as many channels as there may be."),
+];
+const PLAYBACK_ID: Parameter = text("playbackId", "The name that the playback gets.");
+pub(super) const MEDIA: Parameter = text(
+    "media",
+    "What is played: sound:NAME, recording:NAME, number:N, digits:STRING, tone:NAME.",
+);
+pub(super) const LANG: Parameter = text("lang", "Told again with the playback.");
+pub(super) const RECORD: &[Parameter] = &[
+    text("name", "The recording's name."),
+    text("format", "wav."),
+    number("maxDurationSeconds", 0, "Ends after so long; 0: does not."),
+    number(
+        "maxSilenceSeconds",
+        0,
+        "Ends after so much silence; 0: does not.",
+    ),
+    text(
+        "ifExists",
+        "fail or overwrite, where there is such a recording.",
+    ),
+    super::declare::flag("beep", "Beeps before it."),
+    text("terminateOn", "The digit that ends it: none, any, * or #."),
+];
+const VARIABLE: Parameter = text("variable", "The variable's name.");
+const DIRECTION: Parameter = text("direction", "in, out or both.");
+
+const fn post(
+    path: &'static str,
+    id: &'static str,
+    about: &'static str,
+    run: super::declare::Run,
+) -> Declared {
+    operation(Method::Post, path, id, about, run).fails(DRIVEN)
+}
+
+const fn delete(
+    path: &'static str,
+    id: &'static str,
+    about: &'static str,
+    run: super::declare::Run,
+) -> Declared {
+    operation(Method::Delete, path, id, about, run).fails(DRIVEN)
+}
+
+const fn get(
+    path: &'static str,
+    id: &'static str,
+    about: &'static str,
+    run: super::declare::Run,
+) -> Declared {
+    operation(Method::Get, path, id, about, run)
+}
+
+pub(super) const RESOURCE: Resource = Resource {
+    name: "channels",
+    about: "Calls.",
+    operations: &[
+        get("/ari/channels", "list", "All channels.", list).returns("List[Channel]"),
+        operation(
+            Method::Post,
+            "/ari/channels",
+            "originate",
+            "Calls an endpoint.",
+            originate::run,
+        )
+        .returns("Channel")
+        .takes(originate::PARAMETERS)
+        .needs(&["endpoint"])
+        .body("variables")
+        .fails(ORIGINATE_FAILS),
+        get("/ari/channels/{channelId}", "get", "A channel.", show)
+            .returns("Channel")
+            .fails(&[NO_CHANNEL]),
+        operation(
+            Method::Post,
+            "/ari/channels/{channelId}",
+            "originateWithId",
+            "Calls an endpoint; the channel gets this name.",
+            originate::run,
+        )
+        .returns("Channel")
+        .takes(originate::PARAMETERS_WITH_ID)
+        .needs(&["endpoint"])
+        .body("variables")
+        .fails(ORIGINATE_FAILS),
+        operation(
+            Method::Delete,
+            "/ari/channels/{channelId}",
+            "hangup",
+            "Hangs up.",
+            hang_up,
+        )
+        .takes(&[
+            text("reason_code", "The cause, a number of ITU-T Q.850."),
+            text(
+                "reason",
+                "The same by name: normal, busy, congestion, no_answer, and others.",
+            ),
+        ])
+        .fails(&[failure(400, "There is no such reason."), NO_CHANNEL]),
+        post(
+            "/ari/channels/{channelId}/continue",
+            "continueInDialplan",
+            "Leaves the application: goes on as if the extension had been dialled, or ends.",
+            go_on,
+        )
+        .takes(&[
+            text("context", "Not used: there is one route table."),
+            text("extension", "What is dialled."),
+            text("priority", "Not used."),
+            text("label", "Not used."),
+        ]),
+        post(
+            "/ari/channels/{channelId}/move",
+            "move",
+            "Goes to another application.",
+            move_to,
+        )
+        .takes(&[
+            text("app", "Which."),
+            text("appArgs", "What it is told, with commas."),
+        ])
+        .needs(&["app"]),
+        post(
+            "/ari/channels/{channelId}/redirect",
+            "redirect",
+            "Sends the other side elsewhere: 302 before the answer, REFER after it.",
+            redirect,
+        )
+        .takes(&[text("endpoint", "Where.")])
+        .needs(&["endpoint"]),
+        post(
+            "/ari/channels/{channelId}/answer",
+            "answer",
+            "Answers.",
+            answer,
+        ),
+        post(
+            "/ari/channels/{channelId}/ring",
+            "ring",
+            "Tells the caller that it rings.",
+            ring,
+        ),
+        delete(
+            "/ari/channels/{channelId}/ring",
+            "ringStop",
+            "Ends that, as far as SIP can.",
+            quiet,
+        ),
+        post(
+            "/ari/channels/{channelId}/dtmf",
+            "sendDTMF",
+            "Sends digits.",
+            dtmf,
+        )
+        .takes(&[
+            text("dtmf", "Which: 0 to 9, *, #, A to D."),
+            number(
+                "before",
+                0,
+                "Waits so long before, ms; 0 is the only one that is served.",
+            ),
+            number("between", 100, "The pause between two, ms."),
+            number("duration", 100, "The length of each, ms."),
+            number(
+                "after",
+                0,
+                "Waits so long after, ms; 0 is the only one that is served.",
+            ),
+        ]),
+        post("/ari/channels/{channelId}/mute", "mute", "Mutes.", mute).takes(&[DIRECTION]),
+        delete(
+            "/ari/channels/{channelId}/mute",
+            "unmute",
+            "Ends that.",
+            unmute,
+        )
+        .takes(&[DIRECTION]),
+        post(
+            "/ari/channels/{channelId}/hold",
+            "hold",
+            "Holds: music is heard.",
+            hold,
+        ),
+        delete(
+            "/ari/channels/{channelId}/hold",
+            "unhold",
+            "Ends that.",
+            unhold,
+        ),
+        post(
+            "/ari/channels/{channelId}/moh",
+            "startMoh",
+            "Music while nothing is played.",
+            music,
+        )
+        .takes(&[text("mohClass", "A sound; default: our own melody.")]),
+        delete(
+            "/ari/channels/{channelId}/moh",
+            "stopMoh",
+            "Ends that.",
+            no_music,
+        ),
+        post(
+            "/ari/channels/{channelId}/silence",
+            "startSilence",
+            "Silence, as is sent anyway.",
+            quiet,
+        ),
+        delete(
+            "/ari/channels/{channelId}/silence",
+            "stopSilence",
+            "Ends that.",
+            quiet,
+        ),
+        post(
+            "/ari/channels/{channelId}/play",
+            "play",
+            "Plays, behind what plays already.",
+            play,
+        )
+        .returns("Playback")
+        .takes(&[MEDIA, LANG, PLAYBACK_ID])
+        .needs(&["media"])
+        .lists(&["media"]),
+        post(
+            "/ari/channels/{channelId}/play/{playbackId}",
+            "playWithId",
+            "The same; the playback gets this name.",
+            play,
+        )
+        .returns("Playback")
+        .takes(&[MEDIA, LANG])
+        .needs(&["media"])
+        .lists(&["media"]),
+        post(
+            "/ari/channels/{channelId}/record",
+            "record",
+            "Records what is said.",
+            record,
+        )
+        .returns("LiveRecording")
+        .takes(RECORD)
+        .needs(&["name", "format"])
+        .fails(&[
+            failure(400, "A parameter is wrong or missing."),
+            NO_CHANNEL,
+            failure(
+                409,
+                "In no Stasis application, or there is such a recording.",
+            ),
+            WRONG_STATE,
+            failure(422, "The format is not wav."),
+        ]),
+        get(
+            "/ari/channels/{channelId}/variable",
+            "getChannelVar",
+            "A variable.",
+            variables::get,
+        )
+        .returns("Variable")
+        .takes(&[VARIABLE])
+        .needs(&["variable"])
+        .fails(&[failure(
+            404,
+            "There is no such channel, or no such variable.",
+        )]),
+        operation(
+            Method::Post,
+            "/ari/channels/{channelId}/variable",
+            "setChannelVar",
+            "Sets a variable; without a value it is none any more.",
+            variables::set,
+        )
+        .takes(&[VARIABLE, text("value", "Its value.")])
+        .needs(&["variable"])
+        .fails(&[
+            failure(400, "There are too many, or it is too long."),
+            NO_CHANNEL,
+        ]),
+        get(
+            "/ari/channels/{channelId}/rtp_statistics",
+            "rtpstatistics",
+            "The figures of its media.",
+            statistics,
+        )
+        .returns("RTPstat")
+        .fails(&[failure(
+            404,
+            "There is no such channel, or it has no media.",
+        )]),
+    ],
+};
+
+fn list(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let state = &context.state;
+    let channels = state.ari.channels.values();
+    let channels: Vec<Value> = channels.map(|c| view::channel(c, &state.clock)).collect();
+    told(&json!(channels))
+}
+
+fn show(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let call = call(context)?;
+    told(&shown(context, call))
+}
+
+/// A channel as it is told.
+pub(super) fn shown(context: &Context<'_>, call: crate::call::CallHandle) -> Value {
+    let channel = context.state.ari.channels.get(&call);
+    channel.map_or(Value::Null, |c| view::channel(c, &context.state.clock))
+}
+
+fn hang_up(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let args = Args::of(context.request)?;
+    let call = call(context)?;
+    let wrong = |name: &str| Problem::new(400, format!("{name}: there is no such reason"));
+    let cause = match (args.get("reason_code"), args.get("reason")) {
+        (Some(code), _) => {
+            let code = view::cause_named(&code).or_else(|| code.parse().ok());
+            code.filter(|code| *code < 128)
+                .ok_or_else(|| wrong("reason_code"))?
+        }
+        (None, Some(name)) => view::cause_named(&name).ok_or_else(|| wrong("reason"))?,
+        (None, None) => 16,
+    };
+    if let Some(channel) = context.state.ari.channels.get_mut(&call) {
+        channel.cause = Some(cause);
+    }
+    context
+        .switch
+        .hang_up_with(call, view::status_of(cause), context.now)?;
+    done()
+}
+
+fn go_on(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let args = Args::of(context.request)?;
+    let call = call(context)?;
+    let extension = args.get("extension");
+    context
+        .switch
+        .go_on(call, extension.as_deref(), context.now)?;
+    done()
+}
+
+fn move_to(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let args = Args::of(context.request)?;
+    let call = call(context)?;
+    let app = args.need("app")?;
+    if !context.state.ari.is_read(&app) {
+        return Err(Problem::new(
+            404,
+            format!("nobody reads events for the application {app:?}"),
+        ));
+    }
+    let spec = StasisSpec {
+        app,
+        args: args.list("appArgs"),
+        otherwise: None,
+    };
+    context.switch.move_to(call, spec, context.now)?;
+    done()
+}
+
+fn redirect(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let args = Args::of(context.request)?;
+    let call = call(context)?;
+    let endpoint = args.need("endpoint")?;
+    let uri = originate::callee(context, &endpoint)?;
+    let uri: Uri = uri;
+    context
+        .switch
+        .redirect(call, &uri.to_string(), context.now)?;
+    done()
+}
+
+fn answer(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let call = call(context)?;
+    context.switch.answer(call, context.now)?;
+    context.state.set_state(call, "Up", context.now);
+    done()
+}
+
+fn ring(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let call = call(context)?;
+    context.switch.ring(call, context.now)?;
+    done()
+}
+
+/// Nothing is to be done: only whether the channel may be asked.
+fn quiet(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let call = call(context)?;
+    let driven = context.switch.program(call).is_some();
+    driven
+        .then_some(())
+        .ok_or(crate::switch::ProgramError::NotDriven)?;
+    done()
+}
+
+fn dtmf(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let args = Args::of(context.request)?;
+    let call = call(context)?;
+    let digits: Option<Vec<Digit>> = args.need("dtmf")?.chars().map(Digit::from_char).collect();
+    let digits = digits.filter(|digits| digits.len() <= 64);
+    let digits =
+        digits.ok_or_else(|| Problem::new(400, "dtmf: at most 64 of 0 to 9, *, #, A to D"))?;
+    let ms = |name, default| Ok::<_, Problem>(Duration::from_millis(args.number(name, default)?));
+    let (tone, pause) = (ms("duration", 100)?, ms("between", 100)?);
+    let bound = Duration::from_secs(10);
+    let order = Order::SendDigits {
+        digits,
+        tone: tone.clamp(Duration::from_millis(40), bound),
+        pause: pause.clamp(Duration::from_millis(40), bound),
+    };
+    context.switch.order(call, order, context.now)?;
+    done()
+}
+
+/// What is meant by a direction: what the channel says, what it hears.
+fn direction(args: &Args<'_>) -> Result<(bool, bool), Problem> {
+    match args.get("direction").as_deref() {
+        None | Some("both") => Ok((true, true)),
+        Some("in") => Ok((true, false)),
+        Some("out") => Ok((false, true)),
+        Some(_) => Err(Problem::new(400, "direction: in, out or both")),
+    }
+}
+
+fn mute(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    change_mute(context, true)
+}
+
+fn unmute(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    change_mute(context, false)
+}
+
+fn change_mute(context: &mut Context<'_>, on: bool) -> Result<Reply, Problem> {
+    let args = Args::of(context.request)?;
+    let call = call(context)?;
+    let (said, heard) = direction(&args)?;
+    let before = context.switch.muted(call);
+    let muted = Muted {
+        said: if said { on } else { before.said },
+        heard: if heard { on } else { before.heard },
+    };
+    context.switch.mute(call, muted, context.now)?;
+    done()
+}
+
+fn hold(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    change_music(context, |channel| channel.held = true, None)
+}
+
+fn unhold(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    change_music(context, |channel| channel.held = false, None)
+}
+
+fn music(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let args = Args::of(context.request)?;
+    change_music(
+        context,
+        |channel| channel.music = true,
+        args.get("mohClass"),
+    )
+}
+
+fn no_music(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    change_music(context, |channel| channel.music = false, None)
+}
+
+fn change_music(
+    context: &mut Context<'_>,
+    change: impl FnOnce(&mut super::state::Channel),
+    class: Option<String>,
+) -> Result<Reply, Problem> {
+    let call = call(context)?;
+    let Some(mut channel) = context.state.ari.channels.get(&call).cloned() else {
+        return done();
+    };
+    change(&mut channel);
+    let on = channel.music || channel.held;
+    let items = on.then(|| media::music(context, class.as_deref()));
+    context
+        .switch
+        .order(call, Order::Music(items), context.now)?;
+    context.state.ari.channels.insert(call, channel);
+    done()
+}
+
+fn play(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let call = call(context)?;
+    media::play(context, Target::Channel(call))
+}
+
+fn record(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let call = call(context)?;
+    media::record(context, Target::Channel(call))
+}
+
+fn statistics(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let call = call(context)?;
+    let id = context.request.path("channelId").to_owned();
+    let then = move |stats: Option<&LegStats>, _: &mut Context<'_>| {
+        let stats = stats.ok_or_else(|| Problem::new(404, "the channel has no media"))?;
+        let seconds = |us: u32| f64::from(us) / 1e6;
+        let mut body = json!({
+            "channel_uniqueid": id,
+            "local_ssrc": 0,
+            "remote_ssrc": 0,
+            "txcount": stats.send.packets,
+            "rxcount": stats.receive.packets,
+            "rxploss": stats.receive.lost.max(0),
+            "txploss": stats.peer.lost.max(0),
+            "rxjitter": seconds(stats.receive.jitter_us),
+        });
+        if let Some(round_trip) = stats.peer.round_trip {
+            body["rtt"] = json!(round_trip.as_secs_f64());
+        }
+        Ok(Response::json(&body))
+    };
+    Ok(Reply::Figures(call, Box::new(then)))
+}
