@@ -95,6 +95,15 @@ pub enum AppConfig {
         /// Leave one, and not hear them.
         leave: bool,
     },
+    /// Is a program's (ARI).
+    Stasis {
+        /// The program's name.
+        program: String,
+        /// What it is told, templates ([`super::Route::expand`]).
+        args: Vec<String>,
+        /// What is dialled where the program is not there, a template; none: 503.
+        otherwise: Option<String>,
+    },
     /// Ends the call; in menus alone.
     HangUp,
 }
@@ -111,6 +120,7 @@ impl AppConfig {
             AppConfig::Announcement => "announcement",
             AppConfig::Menu(_) => "menu",
             AppConfig::Voicemail { .. } => "voicemail",
+            AppConfig::Stasis { .. } => "stasis",
             AppConfig::HangUp => "hang-up",
         }
     }
@@ -162,6 +172,18 @@ impl AppConfig {
                 );
                 out.key("max_members", to_i64(*max_members), "The most members.");
             }
+            AppConfig::Stasis {
+                program,
+                args,
+                otherwise,
+            } => {
+                out.key("program", program.as_str(), "The program's name.");
+                out.list("args", args, "What it is told of the call.");
+                if let Some(otherwise) = otherwise {
+                    let about = "What is dialled where the program is not there.";
+                    out.key("otherwise", otherwise.as_str(), about);
+                }
+            }
             AppConfig::Menu(menu) => out.key("menu", menu.name.as_str(), "Which menu."),
             AppConfig::Voicemail { mailbox, leave } => {
                 if let Some(mailbox) = mailbox {
@@ -179,10 +201,11 @@ const RECORD: &[&str] = &["beep", "max_seconds", "silence_seconds", "name"];
 const CONFERENCE: &[&str] = &["room", "lone_prompt", "max_members"];
 const MENU: &[&str] = &["menu"];
 const VOICEMAIL: &[&str] = &["mailbox", "task"];
+const STASIS: &[&str] = &["program", "args", "otherwise"];
 
 /// The applications of a route, and those of a choice.
 const OF_ROUTE: &str = "one of \"echo\", \"play\", \"record\", \"conference\", \"digits\", \
-                        \"announcement\", \"menu\", \"voicemail\"";
+                        \"announcement\", \"menu\", \"voicemail\", \"stasis\"";
 const OF_CHOICE: &str = "one of \"menu\", \"play\", \"record\", \"voicemail\", \"conference\", \
                          \"digits\", \"echo\", \"hang-up\"";
 
@@ -258,13 +281,14 @@ pub(super) fn read_app(
         ("announcement", Whose::Route) => (Some(AppConfig::Announcement), &[][..]),
         ("menu", _) => (read_menu(&mut table), MENU),
         ("voicemail", _) => (Some(read_voicemail(&mut table, templates)), VOICEMAIL),
+        ("stasis", Whose::Route) => (read_stasis(&mut table, templates), STASIS),
         ("hang-up", Whose::Choice) => (Some(AppConfig::HangUp), &[][..]),
         _ => {
             table.refuse("app", value, apps);
             return None;
         }
     };
-    let all = [PLAY, RECORD, CONFERENCE, MENU, VOICEMAIL].concat();
+    let all = [PLAY, RECORD, CONFERENCE, MENU, VOICEMAIL, STASIS].concat();
     table.finish_app(name, takes, &all);
     app
 }
@@ -398,6 +422,32 @@ fn read_voicemail(table: &mut Table<'_, '_>, templates: Templates<'_>) -> AppCon
         },
     );
     AppConfig::Voicemail { mailbox, leave }
+}
+
+fn read_stasis(table: &mut Table<'_, '_>, templates: Templates<'_>) -> Option<AppConfig> {
+    const PROGRAM: &str = "a name of 1 to 128 bytes, without \"/\" and \",\"";
+    if table.find("program").is_none() {
+        table.missing("program", PROGRAM);
+    }
+    let program = table.optional("program", PROGRAM, |value| {
+        let fits = |name: &String| {
+            let odd = |c: char| c == '/' || c == ',' || c.is_control();
+            (1..=128).contains(&name.len()) && !name.contains(odd)
+        };
+        text(value).filter(fits)
+    });
+    let expected = format!("a text, {}", templates.hint());
+    let args = table.list("args", Vec::new(), &expected, |arg| {
+        templates.allow(arg).then(|| arg.to_owned())
+    });
+    let otherwise = table.optional("otherwise", &expected, |value| {
+        text(value).filter(|extension| templates.allow(extension))
+    });
+    Some(AppConfig::Stasis {
+        program: program?,
+        args,
+        otherwise,
+    })
 }
 
 /// Whether each reference of a template exists in the pattern. An unread pattern refuses none:

@@ -11,7 +11,7 @@ use crate::app::room::{RoomName, RoomSettings, RoomTable};
 use crate::app::voicemail::{Mailbox, Mailboxes, Pin};
 use crate::app::{
     AnnouncementSpec, AppSpec, ConferenceSpec, DigitsSpec, MenuSpec, PlayItem, PlaySpec,
-    RecordSpec, VoicemailSpec, VoicemailTask,
+    RecordSpec, StasisSpec, VoicemailSpec, VoicemailTask,
 };
 use crate::config::{
     AppConfig, BUILT_IN, Config, MenuConfig, Place, PromptList, Reference, RoomNameConfig,
@@ -179,6 +179,15 @@ impl<'a> Parts<'a> {
                 mailbox: mailbox.as_ref().map(|m| m.name.clone()),
                 mailboxes: self.mailboxes.clone(),
                 goodbye: true,
+            }),
+            AppConfig::Stasis {
+                program,
+                args,
+                otherwise,
+            } => AppSpec::Stasis(StasisSpec {
+                app: program.clone(),
+                args: args.clone(),
+                otherwise: otherwise.clone(),
             }),
             // A choice that hangs up is a branch of its own, and no route has it.
             AppConfig::HangUp => AppSpec::Play(PlaySpec {

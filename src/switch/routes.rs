@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use regex::{Captures, Regex};
 
-use crate::app::{AppSpec, ConferenceSpec, RecordSpec, VoicemailSpec};
+use crate::app::{AppSpec, ConferenceSpec, RecordSpec, StasisSpec, VoicemailSpec};
 use crate::sdp::SrtpPolicy;
 
 /// One row: the first that matches decides.
@@ -90,6 +90,11 @@ fn expand(spec: &AppSpec, groups: &Captures<'_>) -> AppSpec {
         AppSpec::Voicemail(v) => AppSpec::Voicemail(VoicemailSpec {
             mailbox: v.mailbox.as_deref().map(fill),
             ..v.clone()
+        }),
+        AppSpec::Stasis(s) => AppSpec::Stasis(StasisSpec {
+            app: s.app.clone(),
+            args: s.args.iter().map(|arg| fill(arg)).collect(),
+            otherwise: s.otherwise.as_deref().map(fill),
         }),
         other => other.clone(),
     }

@@ -266,6 +266,7 @@ impl World {
                     self.command(worker, Command::Open(leg));
                 }
                 Output::Media { worker, command } => self.command(worker, command),
+                Output::DiscardRecording(_) => {}
                 Output::Banned(ban) => self.bans.push(ban),
                 Output::Unbanned(_) => {}
                 Output::Event(event) => {
@@ -420,6 +421,7 @@ impl World {
                 Ok(Source::Samples(audio.as_slice().into()))
             }
             PlayItem::File(path) => self.prompts.load_file(path).map_err(|e| e.to_string()),
+            PlayItem::Library(name) => Err(format!("there is no sound {name:?}")),
             PlayItem::Tone {
                 hz,
                 level_dbm0,
