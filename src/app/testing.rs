@@ -182,6 +182,9 @@ fn words(action: &Action) -> String {
         ),
         Action::SaveMessage { mailbox, id } => format!("save {mailbox} {id}"),
         Action::DeleteMessage { mailbox, id } => format!("delete {mailbox} {id}"),
+        Action::RecordNamed { .. } | Action::DiscardRecord | Action::Report(_) => {
+            format!("{action:?}")
+        }
         Action::HangUp => "hang-up".into(),
     }
 }
@@ -192,7 +195,9 @@ fn item(item: &PlayItem) -> String {
         PlayItem::File(path) => path.display().to_string(),
         PlayItem::Tone { hz, .. } => format!("{hz}Hz"),
         PlayItem::Silence(length) => format!("silence{}", length.as_millis()),
-        PlayItem::Web(text) | PlayItem::Speech { text, .. } => text.clone(),
+        PlayItem::Library(text) | PlayItem::Web(text) | PlayItem::Speech { text, .. } => {
+            text.clone()
+        }
         PlayItem::Recording(number) => format!("recording{number}"),
     }
 }

@@ -2,11 +2,15 @@
 
 use crate::support::sim;
 
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use antiphon::api::metrics::Writer;
 use antiphon::api::{
-    Api, Clock, Edge, Method, Reply, Request, Response, Scope, Settings, Subscription, query, route,
+    Api, Clock, Edge, Method, Recordings, Reply, Request, Response, Scope, Settings, Subscription,
+    query, route,
 };
 use antiphon::sip::header::Name;
 use antiphon::sip::method::Method as SipMethod;
@@ -35,7 +39,43 @@ impl Edge for Outside {
         name == "welcome"
     }
 
+    fn prompts(&self) -> Vec<String> {
+        vec!["welcome".to_owned()]
+    }
+
+    fn recordings(&self) -> Arc<dyn Recordings> {
+        Arc::new(NoRecordings)
+    }
+
     fn metrics(&self, _: &mut Writer) {}
+}
+
+struct NoRecordings;
+
+impl Recordings for NoRecordings {
+    fn exists(&self, _: &str) -> bool {
+        false
+    }
+
+    fn list(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn read(&self, _: &str) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn copy(&self, _: &str, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        name.into()
+    }
 }
 
 struct Desk {
@@ -148,7 +188,7 @@ impl Desk {
     fn events(&mut self) -> Vec<Value> {
         let now = self.world.now();
         for event in &self.world.events[self.told..] {
-            self.api.on_event(event, &self.world.switch, now);
+            self.api.on_event(event, &mut self.world.switch, now);
         }
         self.told = self.world.events.len();
         let published = self.api.take_published();

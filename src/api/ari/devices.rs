@@ -134,5 +134,5 @@ fn changed(context: &mut Context<'_>, name: &str, state: &str) {
     let concerns = Concerns::Source(&source);
     context
         .state
-        .tell(concerns, "DeviceStateChanged", fields, context.now);
+        .tell_programs(concerns, "DeviceStateChanged", fields, context.now);
 }

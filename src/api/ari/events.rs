@@ -31,7 +31,13 @@ pub(super) enum Concerns<'a> {
 
 impl State {
     /// Tells an event to the programs that it is for.
-    pub(super) fn tell(&mut self, concerns: Concerns<'_>, kind: &str, fields: Value, now: Instant) {
+    pub(super) fn tell_programs(
+        &mut self,
+        concerns: Concerns<'_>,
+        kind: &str,
+        fields: Value,
+        now: Instant,
+    ) {
         if self.ari.apps.is_empty() {
             return;
         }
@@ -57,7 +63,7 @@ impl State {
     fn tell_of_channel(&mut self, call: CallHandle, kind: &str, mut fields: Value, now: Instant) {
         if let Some(channel) = self.ari.channels.get(&call) {
             fields["channel"] = view::channel(channel, &self.clock);
-            self.tell(Concerns::Channel(call), kind, fields, now);
+            self.tell_programs(Concerns::Channel(call), kind, fields, now);
         }
     }
 
@@ -104,7 +110,7 @@ impl State {
             }
             None => Concerns::Bridge(id),
         };
-        self.tell(concerns, kind, fields, now);
+        self.tell_programs(concerns, kind, fields, now);
     }
 
     fn tell_of_task(&mut self, number: u32, now: Instant) {
@@ -125,7 +131,7 @@ impl State {
             Target::Channel(call) => Concerns::Channel(*call),
             Target::Bridge(id) => Concerns::Bridge(id),
         };
-        self.tell(concerns, kind, json!({field: body}), now);
+        self.tell_programs(concerns, kind, json!({field: body}), now);
     }
 
     /// How a play or a recording is getting on.
@@ -253,7 +259,7 @@ impl State {
         let dialled = channel.caller.1.clone();
         let fields =
             json!({"peer": peer, "dialstatus": status, "dialstring": dialled, "forward": ""});
-        self.tell(Concerns::Channel(call), "Dial", fields, now);
+        self.tell_programs(Concerns::Channel(call), "Dial", fields, now);
     }
 
     fn entered(

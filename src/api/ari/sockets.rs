@@ -79,7 +79,7 @@ fn connect(context: &mut Context<'_>) -> Result<Reply, Problem> {
         // Whoever read before is told so, and nothing more.
         if state.ari.is_read(&name) {
             let told = Concerns::App(&name);
-            state.tell(told, "ApplicationReplaced", json!({}), context.now);
+            state.tell_programs(told, "ApplicationReplaced", json!({}), context.now);
         }
         state.ari.readers += 1;
         let topic = format!("ari/{}/{name}", state.ari.readers);
@@ -136,6 +136,6 @@ fn user_event(context: &mut Context<'_>) -> Result<Reply, Problem> {
     }
     context
         .state
-        .tell(Concerns::App(&app), "ChannelUserevent", fields, context.now);
+        .tell_programs(Concerns::App(&app), "ChannelUserevent", fields, context.now);
     done()
 }

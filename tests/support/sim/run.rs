@@ -321,7 +321,7 @@ impl World {
                     RecordTarget::Name => {
                         self.names.insert(recording, call);
                     }
-                    RecordTarget::File { .. } => {}
+                    RecordTarget::File { .. } | RecordTarget::Named(_) => {}
                 }
                 let samples = |d: std::time::Duration| d.as_millis() as u64 * 8;
                 let settings = TapSettings {
