@@ -182,7 +182,6 @@ pub const MODERATORS: &[(&str, &str)] = &[
     ("*81", "mute-all"),
     ("*82", "unmute-all"),
     ("*83", "kick-last"),
-    ("*85", "record"),
     ("*89", "end"),
 ];
 

@@ -64,7 +64,7 @@ impl Room {
             }
             RoomRequest::Record(toggle) => {
                 let on = toggle.of(self.recorded);
-                self.outputs.push_back(RoomOutput::Record(on));
+                self.tell_event(RoomChange::RecordingAsked { on, by: call });
             }
             RoomRequest::Dial(uri) => self.outputs.push_back(RoomOutput::Dial(uri, call)),
             RoomRequest::End => self.end(super::EndCause::Asked),

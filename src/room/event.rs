@@ -47,7 +47,15 @@ pub enum RoomChange {
         /// Why.
         cause: EndCause,
     },
-    /// A recording of the room is to begin, or to end.
+    /// A member wants a recording of the room to begin, or to end: whoever records says so by
+    /// `RoomOperation::Recording`.
+    RecordingAsked {
+        /// To begin.
+        on: bool,
+        /// Who.
+        by: CallHandle,
+    },
+    /// A recording of the room has begun, or has ended.
     Recording(bool),
     /// Somebody is being called, and will be asked to join.
     Dialling {
@@ -121,6 +129,7 @@ impl Roster {
             RoomChange::Locked(_)
             | RoomChange::Ending { .. }
             | RoomChange::Recording(_)
+            | RoomChange::RecordingAsked { .. }
             | RoomChange::Dialling { .. }
             | RoomChange::NotJoined { .. } => {}
         }

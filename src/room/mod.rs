@@ -80,8 +80,6 @@ pub enum RoomOutput {
     Announce(Vec<PlayItem>, Option<CallHandle>),
     /// Somebody is to be called and asked to join, as this member wants it.
     Dial(String, CallHandle),
-    /// A recording is to begin, or to end.
-    Record(bool),
     /// For whoever wants to know.
     Event(RoomEvent),
 }

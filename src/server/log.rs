@@ -111,6 +111,7 @@ fn room(event: &RoomEvent) {
         | RoomChange::Locked(_)
         | RoomChange::Ending { .. }
         | RoomChange::Recording(_)
+        | RoomChange::RecordingAsked { .. }
         | RoomChange::Dialling { .. } => {}
     }
 }

@@ -29,8 +29,13 @@ impl Switch {
         operation: RoomOperation,
         now: Instant,
     ) -> Result<(), RoomError> {
-        if let RoomOperation::Move { to, .. } = &operation
+        if let RoomOperation::Move { member, to } = &operation
+            && self
+                .rooms
+                .get(room)
+                .is_some_and(|r| r.member(*member).is_some())
             && self.rooms.get(to).is_some_and(|other| !other.has_room())
+            && to != room
         {
             return Err(RoomError::Full(to.clone()));
         }
@@ -262,7 +267,6 @@ impl Switch {
                 }
             }
             RoomOutput::Dial(uri, by) => self.dial_by(name, &uri, by, now),
-            RoomOutput::Record(_) => {}
             RoomOutput::Event(event) => {
                 self.outputs
                     .push_back(Output::Event(Event::Room(Box::new(event))));

@@ -58,7 +58,7 @@ fn who_answers_and_presses_1_is_in() {
     let from = invite.headers.get(&Name::From).unwrap();
     assert!(from.contains("sip:conference@"), "{from}");
     answer(&mut world, guest, &invite);
-    hears_prompt(&mut world, guest, "conf-invited", 1_000);
+    hears_prompt(&mut world, guest, "conf-invited");
     assert!(
         !hears(&mut world, member, guest),
         "not before it has said so"

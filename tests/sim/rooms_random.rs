@@ -16,8 +16,9 @@ use crate::support::sim::World;
 
 use antiphon::app::keypad::Keypad;
 use antiphon::app::room::{Role, RoomSettings};
-use antiphon::call::CallHandle;
+use antiphon::call::{CallHandle, EndReason};
 use antiphon::room::{RoomError, RoomOperation, Roster, Scope, hears};
+use antiphon::sip::message::Message;
 use antiphon::sip::method::Method;
 use antiphon::switch::Event;
 
@@ -40,10 +41,10 @@ struct Pair {
 struct Meeting {
     world: World,
     rng: StdRng,
-    in_call: [bool; PHONES],
+    /// Each phone's call.
+    calls: [Option<CallHandle>; PHONES],
     pairs: [[Pair; PHONES]; PHONES],
     roster: Roster,
-    events: usize,
     /// Windows with a voice in them, and such that had to have one.
     heard: usize,
     wanted: usize,
@@ -64,27 +65,47 @@ impl Meeting {
         Self {
             world,
             rng: StdRng::seed_from_u64(seed),
-            in_call: [false; PHONES],
+            calls: [None; PHONES],
             pairs: [[Pair::default(); PHONES]; PHONES],
             roster: Roster::default(),
-            events: 0,
             heard: 0,
             wanted: 0,
         }
     }
 
     fn phone_of(&self, call: CallHandle) -> Option<usize> {
-        (0..PHONES).find(|&phone| self.in_call[phone] && handle(&self.world, phone) == call)
+        self.calls.iter().position(|&known| known == Some(call))
+    }
+
+    /// Phones answer what hangs them up.
+    fn answer_byes(&mut self) {
+        for phone in 0..PHONES {
+            for received in std::mem::take(&mut self.world.phones[phone].inbox) {
+                if let Message::Request(bye) = received.message
+                    && bye.method == Method::Bye
+                {
+                    let ok = self.world.phones[phone].response(&bye, 200);
+                    self.world.reply(phone, &ok);
+                }
+            }
+        }
     }
 
     /// Takes note of who may hear whom, and compares the events with what is.
     fn note(&mut self) {
-        for event in &self.world.events[self.events..] {
-            if let Event::Room(event) = event {
-                self.roster.apply(event);
+        self.answer_byes();
+        for event in std::mem::take(&mut self.world.events) {
+            match event {
+                Event::Room(event) => self.roster.apply(&event),
+                Event::Ended(summary) => {
+                    if let Some(phone) = self.phone_of(summary.call) {
+                        self.calls[phone] = None;
+                        self.world.hush(phone);
+                    }
+                }
+                _ => {}
             }
         }
-        self.events = self.world.events.len();
         let rooms = self.world.switch.room_states();
         let truth = rooms.iter().map(|room| {
             let members = room.members.iter().map(|m| (m.call, m.clone()));
@@ -137,7 +158,7 @@ impl Meeting {
     }
 
     fn check(&mut self, from: u64) {
-        for listener in (0..PHONES).filter(|&phone| self.in_call[phone]) {
+        for listener in (0..PHONES).filter(|&phone| self.calls[phone].is_some()) {
             let audio = self.world.phones[listener].audio(from, from + WINDOW_MS);
             let Some(levels) = amplitudes(&audio) else {
                 continue;
@@ -180,23 +201,21 @@ impl Meeting {
 
     fn come_or_go(&mut self) {
         let phone = self.rng.random_range(0..PHONES);
-        if self.in_call[phone] && self.world.ended(phone).is_some() {
-            // Kicked, or its room has ended: the server's BYE waits in its inbox.
-            self.in_call[phone] = false;
-        } else if self.in_call[phone] {
-            self.in_call[phone] = false;
+        if self.calls[phone].take().is_some() {
             let bye = self.world.phones[phone].request(Method::Bye);
             self.world.send(phone, &bye);
             self.world.hush(phone);
-        } else {
-            let user = ["600", "601"][self.rng.random_range(0..2)];
-            self.world.phones[phone].inbox.clear();
-            let invite = self.world.phones[phone].invite(user);
-            self.world.dial_with(phone, &invite);
-            self.in_call[phone] = true;
+            self.world.run(60);
+            self.note();
+            return;
         }
-        self.world.run(60);
-        self.world.phones[phone].inbox.clear();
+        let user = ["600", "601"][self.rng.random_range(0..2)];
+        self.world.run(5);
+        self.note();
+        let invite = self.world.phones[phone].invite(user);
+        self.world.dial_with(phone, &invite);
+        self.calls[phone] = Some(handle(&self.world, phone));
+        self.note();
     }
 
     fn step(&mut self) {
@@ -262,11 +281,10 @@ fn ten_thousand_random_operations_let_nobody_hear_what_is_forbidden() {
         }
     }
     assert!(meeting.heard > 1_000 && meeting.wanted > 1_000);
-    for phone in 0..PHONES {
-        meeting.world.hush(phone);
-        meeting.world.server_hangs_up(phone);
-    }
-    meeting.world.run(120_000);
+    let now = meeting.world.now();
+    meeting.world.switch.hang_up_all(&EndReason::Shutdown, now);
+    meeting.world.carry_out();
+    meeting.world.run(100);
     meeting.note();
     assert_eq!(meeting.world.switch.rooms(), 0);
 }
