@@ -342,7 +342,7 @@ fn it_ends_after_its_last_moderator_and_after_its_time() {
     world.run(15_000);
     assert!(hears(&mut world, one, lead), "one came back in time");
     let from = world.ms;
-    world.run(12_000);
+    world.run(22_000);
     assert!(
         heard(&world, one, "conf-ends-soon", from),
         "its time is nearly over"
@@ -445,6 +445,7 @@ fn a_program_moves_members_to_other_rooms_and_hears_why_not() {
     let nowhere = operate(&mut world, "609", RoomOperation::End);
     assert_eq!(nowhere, Err(RoomError::NoRoom("609".into())));
     world.hang_up(four);
+    world.run(200);
     let to = moved(&world, one, "601");
     operate(&mut world, "600", to).unwrap();
     assert!(hears(&mut world, one, three) && hears(&mut world, three, one));
