@@ -4,6 +4,7 @@
 pub mod clock;
 mod connections;
 pub mod fetch;
+mod frames;
 pub mod fuzz;
 pub mod gate;
 mod handshakes;

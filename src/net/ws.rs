@@ -2,8 +2,7 @@
 //! WebSocket is one of SIP's; Content-Length is not needed.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use crate::net::connections::Opened;
+use crate::net::frames::Frames;
 use crate::net::sip::{Shared, count};
 use crate::net::stream::{self, End, Incoming, PING, PONG, Written};
 use crate::sip::message::{self, MAX_MESSAGE, ParseError};
@@ -35,10 +35,17 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a ping may stay without an answer (RFC 5626 §4.4.1).
 const PONG_TIME: Duration = Duration::from_secs(10);
 
-/// A WebSocket whose bytes are counted, so that a message that never ends is noticed.
+/// A WebSocket whose frames are followed, so that a message that never ends is noticed.
 pub(super) struct Socket<S> {
-    stream: WebSocketStream<Counted<S>>,
-    read: Arc<AtomicU64>,
+    stream: WebSocketStream<Followed<S>>,
+    read: Shares,
+}
+
+/// What has come, once there are frames.
+type Shares = Arc<Mutex<Option<Frames>>>;
+
+fn lock(read: &Shares) -> MutexGuard<'_, Option<Frames>> {
+    read.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The server's half of the handshake; refused where the peer does not name the subprotocol, or is a
@@ -47,13 +54,15 @@ pub(super) async fn accept<S>(stream: S, origins: &[String]) -> Option<Socket<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let read = Arc::new(AtomicU64::new(0));
-    let counted = Counted {
+    let read = Shares::default();
+    let followed = Followed {
         stream,
         read: Arc::clone(&read),
     };
     let terms = Terms { origins };
-    let shaken = accept_hdr_async_with_config(counted, terms, Some(limits())).await;
+    let shaken = accept_hdr_async_with_config(followed, terms, Some(limits())).await;
+    // Nothing may come before the handshake is answered: the library refuses what does.
+    *lock(&read) = Some(Frames::default());
     shaken.ok().map(|stream| Socket { stream, read })
 }
 
@@ -189,29 +198,28 @@ fn part(bytes: Vec<u8>) -> Part {
 struct Reader<'a> {
     incoming: Incoming<'a>,
     answers: mpsc::WeakSender<Vec<u8>>,
-    read: Arc<AtomicU64>,
+    read: Shares,
 }
 
 impl Reader<'_> {
     async fn run(self, mut source: impl StreamExt<Item = Result<Part, Error>> + Unpin) -> End {
         let shared = self.incoming.shared;
-        let mut patience = Patience::new(shared, self.read.load(Ordering::Relaxed));
+        let mut patience = Patience::new(shared);
         loop {
             let look = patience.next_look();
             let part = match timeout_at(look, source.next()).await {
                 Ok(None | Some(Ok(Part::Close(_)))) => return End::Eof,
                 Ok(Some(Ok(part))) => part,
                 Ok(Some(Err(error))) => return self.failed(&error),
-                Err(_) if patience.is_over(self.read.load(Ordering::Relaxed)) => {
+                Err(_) if patience.is_over(self.is_within()) => {
                     count(&shared.counters.tcp_timed_out);
                     return End::Unanswerable;
                 }
                 Err(_) => continue,
             };
-            let read = self.read.load(Ordering::Relaxed);
-            patience.heard(read, &part);
+            patience.heard(&part);
             // Pings between the fragments of a message do not make it shorter.
-            if patience.is_over(read) {
+            if patience.is_over(self.is_within()) {
                 count(&shared.counters.tcp_timed_out);
                 return End::Unanswerable;
             }
@@ -219,6 +227,11 @@ impl Reader<'_> {
                 return end;
             }
         }
+    }
+
+    /// Whether what has come ends within a message.
+    fn is_within(&self) -> bool {
+        lock(&self.read).as_ref().is_some_and(Frames::is_within)
     }
 
     async fn on_part(&self, part: &Part, patience: &mut Patience) -> Option<End> {
@@ -271,8 +284,7 @@ impl Reader<'_> {
 struct Patience {
     message_time: Duration,
     silence: Duration,
-    /// Bytes at the last whole part, and since when there are more.
-    whole: u64,
+    /// Since when a message has begun that has not ended.
     partial_since: Option<Instant>,
     /// Until when the first message has to have come.
     silent_until: Option<Instant>,
@@ -280,7 +292,7 @@ struct Patience {
 }
 
 impl Patience {
-    fn new(shared: &Shared, read: u64) -> Self {
+    fn new(shared: &Shared) -> Self {
         let settings = &shared.settings;
         Self {
             message_time: settings.message_time,
@@ -288,7 +300,6 @@ impl Patience {
             silence: settings
                 .keep_alive
                 .map_or(settings.idle, |interval| interval + PONG_TIME),
-            whole: read,
             partial_since: None,
             silent_until: Some(Instant::now() + settings.message_time),
             last: Instant::now(),
@@ -306,25 +317,21 @@ impl Patience {
         end.map_or(look, |end| end.min(look))
     }
 
-    /// A whole part has come, `read` bytes in all.
-    fn heard(&mut self, read: u64, part: &Part) {
-        // A control frame's head and mask (RFC 6455 §5.2).
-        const HEAD: u64 = 6;
+    /// A whole part has come. What has come behind it began with it.
+    fn heard(&mut self, part: &Part) {
         self.last = Instant::now();
-        match part {
-            Part::Text(_) | Part::Binary(_) => {
-                self.whole = read;
-                self.partial_since = None;
-            }
-            part => self.whole = read.min(self.whole + HEAD + part.len() as u64),
+        if matches!(part, Part::Text(_) | Part::Binary(_)) {
+            self.partial_since = None;
         }
     }
 
-    /// Whether patience has ended, `read` bytes in all having come.
-    fn is_over(&mut self, read: u64) -> bool {
+    /// Whether patience has ended; `within`: what has come ends within a message.
+    fn is_over(&mut self, within: bool) -> bool {
         let now = Instant::now();
-        if read > self.whole && self.partial_since.is_none() {
-            self.partial_since = Some(now);
+        if within {
+            self.partial_since.get_or_insert(now);
+        } else {
+            self.partial_since = None;
         }
         let is_past = |end: Option<Instant>| end.is_some_and(|end| now >= end);
         is_past(self.partial_since.map(|since| since + self.message_time))
@@ -333,13 +340,13 @@ impl Patience {
     }
 }
 
-/// Counts what is read.
-struct Counted<S> {
+/// Follows the frames that are read.
+struct Followed<S> {
     stream: S,
-    read: Arc<AtomicU64>,
+    read: Shares,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -347,13 +354,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let came = (buffer.filled().len() - before) as u64;
-        self.read.fetch_add(came, Ordering::Relaxed);
+        if let Some(frames) = &mut *lock(&self.read) {
+            frames.read(&buffer.filled()[before..]);
+        }
         result
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Followed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -203,7 +203,7 @@ pub(super) fn signalling(net: &NetStats, sip: &SipCounts, out: &mut Writer) {
         "antiphon_sip_connections_refused_total",
         Type::Counter,
         help,
-        net.tcp_refused as f64,
+        (net.tcp_refused + net.handshakes_refused) as f64,
     );
 }
 
