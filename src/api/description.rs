@@ -122,6 +122,7 @@ fn one(operation: &Operation, schemas: &mut Schemas) -> Value {
 fn parameter(parameter: &Parameter) -> Value {
     let schema = match parameter.kind {
         Kind::Text(most) => json!({ "type": "string", "maxLength": most }),
+        Kind::CallId => json!({ "type": "string", "pattern": "^[0-9]{1,20}[.][0-9]{1,20}$" }),
         Kind::Number(min, max, default) => {
             json!({ "type": "integer", "minimum": min, "maximum": max, "default": default })
         }

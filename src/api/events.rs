@@ -236,10 +236,17 @@ impl Api {
             error,
         };
         let event = match event {
-            Event::Started { call, .. } => {
-                let Some(call) = body(*call, switch, state, now) else {
-                    return;
-                };
+            // As it was when it began: it may be over already.
+            Event::Started {
+                call,
+                call_id,
+                flow,
+                party,
+                is_outgoing,
+                app,
+            } => {
+                let (who, what) = ((*call, &**call_id, &**party), (flow, *is_outgoing, *app));
+                let call = Box::new(CallBody::begun(who, what, state, now));
                 ApiEvent::Started { time, call }
             }
             Event::Answered { call, .. } => {

@@ -58,7 +58,7 @@ pub trait Edge {
     fn is_draining(&self) -> bool;
     /// Whether all media threads run.
     fn media_alive(&self) -> bool;
-    /// The version of the software is ours; this is how many calls there may be.
+    /// How many calls there may be.
     fn max_calls(&self) -> usize;
     /// Whether there is such a prompt.
     fn has_prompt(&self, name: &str) -> bool;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::message::{JSON, Response};
+use super::message::Response;
 
 /// The content type of RFC 9457.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -109,11 +109,6 @@ impl Problem {
                 Response::json_with(self.status, &MessageBody { message })
             }
         };
-        debug_assert!(
-            response
-                .content_type
-                .is_some_and(|t| t.ends_with("json") || t == JSON)
-        );
         response.headers.extend(self.headers.iter().cloned());
         response
     }

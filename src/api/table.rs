@@ -100,6 +100,8 @@ pub struct Parameter {
 pub enum Kind {
     /// A text of at most so many characters.
     Text(usize),
+    /// The ID of a call: two whole numbers with a point between them.
+    CallId,
     /// A whole number within bounds; the default.
     Number(usize, usize, usize),
     /// true or false.
@@ -283,6 +285,15 @@ pub fn check(operation: &Operation, request: &Request) -> Result<(), Problem> {
             Kind::Text(max) => {
                 let fits = value.chars().count() <= max && !value.contains(char::is_control);
                 (!fits).then(|| format!("at most {max} characters, none of them a control one"))
+            }
+            Kind::CallId => {
+                let digits = |part: &str| {
+                    (1..=20).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+                };
+                let fits = value
+                    .split_once('.')
+                    .is_some_and(|(a, b)| digits(a) && digits(b));
+                (!fits).then(|| "the ID of a call, such as 1764183000.17".to_owned())
             }
             Kind::Number(min, max, _) => {
                 let plain = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());

@@ -23,6 +23,8 @@ pub(super) enum End {
     Slow,
     /// We could not keep up.
     Overrun,
+    /// It does not answer.
+    Silent,
     /// The server ends.
     Stop,
 }

@@ -22,6 +22,8 @@ use crate::api::Subscription;
 const TOO_SLOW: u16 = 4_008;
 /// The same for events that were lost before they could be written.
 const OVERRUN: u16 = 4_009;
+/// The same for who is not there any more.
+const SILENT: u16 = 4_010;
 /// After how much silence a reader is asked whether it is still there, and again until it answers.
 const PING: Duration = Duration::from_secs(30);
 /// Pings that may stay without an answer.
@@ -105,6 +107,7 @@ async fn serve(socket: WebSocketStream<TokioIo<Upgraded>>, queue: &mut Queue) {
         () = reading => End::Not,
         result = writing => match result {
             Ok(()) => *at_last.borrow(),
+            Err(Error::ConnectionClosed) => End::Silent,
             Err(_) => return,
         },
     };
@@ -119,6 +122,7 @@ async fn serve(socket: WebSocketStream<TokioIo<Upgraded>>, queue: &mut Queue) {
             "too slow: more than 1024 events or 1 MiB were unread",
         ),
         End::Overrun => (CloseCode::from(OVERRUN), "events were lost in the server"),
+        End::Silent => (CloseCode::from(SILENT), "two pings were not answered"),
         End::Stop => (CloseCode::Away, "the server ends"),
     };
     let frame = CloseFrame {

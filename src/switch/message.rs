@@ -292,6 +292,8 @@ pub enum Event {
         flow: Flow,
         /// The other party.
         party: String,
+        /// We have placed it.
+        is_outgoing: bool,
         /// Where it was routed.
         app: &'static str,
     },

@@ -510,6 +510,7 @@ impl Switch {
             call_id: call.call_id().to_owned(),
             flow: call.flow(),
             party: party.clone(),
+            is_outgoing: call.is_outgoing(),
             app: call.spec().name(),
         }));
         let entry = Entry {

@@ -1,13 +1,16 @@
 //! Calls.
 
+use std::time::Instant;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Context, Place, Problem, Reply, Response, State};
 use crate::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec};
-use crate::call::CallHandle;
+use crate::call::{CallHandle, Phase};
 use crate::leg::LegStats;
 use crate::sip::auth::Login;
+use crate::sip::transport::Flow;
 use crate::sip::uri::Uri;
 use crate::switch::CallView;
 
@@ -117,7 +120,32 @@ fn tenths(value: f64) -> f64 {
 }
 
 impl CallBody {
-    pub(in crate::api) fn of(view: &CallView<'_>, state: &State, now: std::time::Instant) -> Self {
+    /// A call that began just now.
+    pub(in crate::api) fn begun(
+        (call, call_id, party): (CallHandle, &str, &str),
+        (flow, is_outgoing, app): (&Flow, bool, &'static str),
+        state: &State,
+        now: Instant,
+    ) -> Self {
+        let view = CallView {
+            handle: call,
+            call_id,
+            party,
+            is_outgoing,
+            phase: Phase::Setup,
+            flow: *flow,
+            app,
+            created: now,
+            answered: None,
+            codec: None,
+            room: None,
+            is_recording: false,
+            has_media: false,
+        };
+        Self::of(&view, state, now)
+    }
+
+    pub(in crate::api) fn of(view: &CallView<'_>, state: &State, now: Instant) -> Self {
         let since = |at| now.saturating_duration_since(at).as_secs();
         Self {
             id: state.call_id(view.handle),
@@ -147,14 +175,8 @@ pub(super) fn list(context: &mut Context<'_>) -> Result<Reply, Problem> {
         now,
         ..
     } = context;
-    let after = match request.query("after") {
-        Some(id) => Some(
-            state
-                .call_of(id)
-                .ok_or_else(|| Problem::invalid("after", "no call"))?,
-        ),
-        None => None,
-    };
+    // One of another run of the server is before all of this one.
+    let after = request.query("after").and_then(|id| state.call_of(id));
     let limit = request.number("limit", super::PAGE_SIZE);
     let mut handles = switch.handles();
     handles.retain(|handle| after.is_none_or(|after| *handle > after));
@@ -219,7 +241,10 @@ pub(super) fn hang_up(context: &mut Context<'_>) -> Result<Reply, Problem> {
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct NewCall {
     /// Whom to call: `sip:alice@192.0.2.1:5060;transport=tcp`.
-    #[schemars(length(min = 5, max = 500))]
+    #[schemars(
+        length(min = 5, max = 500),
+        regex(pattern = "^[sS][iI][pP][sS]?:[!-~]+$")
+    )]
     uri: String,
     /// Who calls: the user of From.
     #[serde(default)]

@@ -37,6 +37,15 @@ const PAGE: &[Parameter] = &[
     },
 ];
 
+const CALLS: &[Parameter] = &[
+    LIMIT,
+    Parameter {
+        name: "after",
+        kind: Kind::CallId,
+        about: "Tell those behind this one: `next` of the answer before.",
+    },
+];
+
 const fn ok(about: &'static str, schema: SchemaOf) -> Answer {
     Answer {
         status: 200,
@@ -73,7 +82,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         id: "listCalls",
         tag: "calls",
         summary: "The calls that are not over, in the order in which they began.",
-        query: PAGE,
+        query: CALLS,
         body: None,
         answers: &[ok("The calls.", |g| g.subschema_for::<calls::Calls>())],
         run: calls::list,
