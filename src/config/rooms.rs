@@ -467,11 +467,9 @@ fn read_keypad(table: &mut Table<'_, '_>, key: &'static str, base: &Reference) -
         return base.clone();
     };
     let place = table.place(key, value);
-    match text(value.get_ref()) {
-        Some(name) => Reference { name, place },
-        None => {
-            table.refuse(key, value, expected);
-            base.clone()
-        }
+    if let Some(name) = text(value.get_ref()) {
+        return Reference { name, place };
     }
+    table.refuse(key, value, expected);
+    base.clone()
 }

@@ -153,7 +153,9 @@ impl Room {
     ) -> Self {
         let ends_at = settings.max_length.map(|length| now + length);
         let warning = settings.warning;
-        let warns = !warning.is_zero() && settings.max_length.is_some_and(|l| l > warning);
+        let before_end = settings.max_length.and_then(|l| l.checked_sub(warning));
+        let before_end = before_end.filter(|time| !warning.is_zero() && !time.is_zero());
+        let warns_at = before_end.map(|time| now + time);
         let mut room = Self {
             name,
             worker,
@@ -170,7 +172,7 @@ impl Room {
             classes: Classes::default(),
             provided: 1,
             created: now,
-            warns_at: ends_at.filter(|_| warns).map(|at| at - warning),
+            warns_at,
             ends_at,
             abandoned_at: None,
             lone: None,

@@ -86,7 +86,7 @@ fn room(event: &RoomEvent) {
     match &event.change {
         RoomChange::Created => info!(room, "room begins"),
         RoomChange::Waiting(member) => {
-            info!(room, member = member.call.0, party = member.party, "waits")
+            info!(room, member = member.call.0, party = member.party, "waits");
         }
         RoomChange::Joined(member) => {
             let role = member.role.word();

@@ -49,6 +49,6 @@ pub(super) fn remove_names(directory: &Path) {
 /// Below the recording directory.
 const NAMES: &str = ".names";
 /// How long a spoken name may be asked for after its owner's call.
-const NAME_TIME: Duration = Duration::from_secs(60);
+const NAME_TIME: Duration = Duration::from_mins(1);
 /// Samples of the shortest name: 0.3 s.
 pub(super) const MIN_NAME: u64 = 2_400;

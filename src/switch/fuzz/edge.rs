@@ -141,7 +141,10 @@ impl Edge {
             Output::Transmit { flow, bytes } => self.sent.push_back((flow, bytes)),
             Output::Reserve { call, .. } if self.hold_ports => self.waiting.push_back(call),
             Output::Reserve { call, .. } => return Some(self.reserve(call)),
-            Output::Banned(_) | Output::Unbanned(_) | Output::DiscardRecording(_) => {}
+            Output::Banned(_)
+            | Output::Unbanned(_)
+            | Output::DiscardRecording(_)
+            | Output::ForgetNames(_) => {}
             Output::Release { call } => {
                 self.waiting.retain(|&waiting| waiting != call);
                 self.free.extend(self.ports.remove(&call));
@@ -168,7 +171,6 @@ impl Edge {
                 return Some(Input::RecordReady { recording, tap });
             }
             Output::CloseRecording { .. } => self.recordings -= 1,
-            Output::ForgetNames(_) => {}
             Output::Resolve { dial, .. } => {
                 let ways = Err("nobody can be called".to_owned());
                 return Some(Input::Resolved { dial, ways });
