@@ -51,7 +51,7 @@ enum Command {
     Bans(BansArgs),
     /// List, show and hang up the calls of a running server.
     Calls(CallsArgs),
-    /// List the conference rooms of a running server, show who is in one, and throw somebody out.
+    /// List the conference rooms of a running server, show who is in one, mute and throw out.
     Rooms(RoomsArgs),
     /// Place a call and tell how it went. Exit status 0: answered, and ended as planned.
     Call(CallArgs),
@@ -128,7 +128,9 @@ enum CallsAction {
 Examples:
   antiphon rooms list
   antiphon rooms show 600
-  antiphon rooms kick 600 1764183000.17")]
+  antiphon rooms mute 600 1764183000.17
+  antiphon rooms kick 600 1764183000.17
+  antiphon rooms lock 600")]
 struct RoomsArgs {
     #[command(subcommand)]
     action: RoomsAction,
@@ -145,13 +147,45 @@ enum RoomsAction {
         /// The room.
         room: String,
     },
-    /// Hang up a member.
-    Kick {
+    /// Take a member out, and hang up.
+    Kick(MemberArgs),
+    /// Mute a member: nobody hears it.
+    Mute(MemberArgs),
+    /// Let a member be heard again.
+    Unmute(MemberArgs),
+    /// Let a member in that waits.
+    Admit(MemberArgs),
+    /// Mute all but moderators.
+    MuteAll(RoomArgs),
+    /// Let all be heard again.
+    UnmuteAll(RoomArgs),
+    /// Let nobody else in but moderators.
+    Lock(RoomArgs),
+    /// Let anybody in again.
+    Unlock(RoomArgs),
+    /// Call somebody from a room, and ask them to join.
+    Call {
         /// The room.
         room: String,
-        /// The ID of the member's call.
-        call: String,
+        /// Whom: a SIP URI.
+        uri: String,
     },
+    /// End a room.
+    End(RoomArgs),
+}
+
+#[derive(Args)]
+struct RoomArgs {
+    /// The room.
+    room: String,
+}
+
+#[derive(Args)]
+struct MemberArgs {
+    /// The room.
+    room: String,
+    /// The ID of the member's call.
+    call: String,
 }
 
 /// Which server, and what is shown to it.
@@ -407,16 +441,26 @@ fn calls(args: CallsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn rooms(args: RoomsArgs) -> anyhow::Result<ExitCode> {
-    use client::rooms::{Action, Operation, run};
-    let member = |room, call, operation| Action::Member {
+    use client::rooms::{Action, Change, Operation, run};
+    let member = |MemberArgs { room, call }, operation| Action::Member {
         room,
         call,
         operation,
     };
+    let change = |RoomArgs { room }, change| Action::Change(room, change);
     let action = match args.action {
         RoomsAction::List => Action::List,
         RoomsAction::Show { room } => Action::Show(room),
-        RoomsAction::Kick { room, call } => member(room, call, Operation::Kick),
+        RoomsAction::Kick(args) => member(args, Operation::Kick),
+        RoomsAction::Mute(args) => member(args, Operation::Mute),
+        RoomsAction::Unmute(args) => member(args, Operation::Unmute),
+        RoomsAction::Admit(args) => member(args, Operation::Admit),
+        RoomsAction::MuteAll(args) => change(args, Change::MuteAll),
+        RoomsAction::UnmuteAll(args) => change(args, Change::UnmuteAll),
+        RoomsAction::Lock(args) => change(args, Change::Lock),
+        RoomsAction::Unlock(args) => change(args, Change::Unlock),
+        RoomsAction::Call { room, uri } => Action::Call { room, uri },
+        RoomsAction::End(args) => change(args, Change::End),
     };
     let json = args.server.json;
     let target = args.server.target()?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::rooms::RoomEventBody;
 use super::v1::{BanBody, CallBody, Figures};
 use super::{Api, State};
 use crate::call::{CallHandle, EndReason};
@@ -98,6 +99,16 @@ pub(super) enum ApiEvent<'a> {
         /// The recording.
         recording: RecordingBody,
     },
+    /// Something happened in a conference room. Those of one room come in order, and whoever applies
+    /// them all has its roster.
+    #[serde(rename = "room")]
+    Room {
+        /// When.
+        time: &'a str,
+        /// The room.
+        #[serde(flatten)]
+        change: Box<RoomEventBody<'a>>,
+    },
     /// A source is not heard for a while.
     #[serde(rename = "ban.added")]
     BanAdded {
@@ -127,6 +138,7 @@ pub(super) const TYPES: &[&str] = &[
     "recording.started",
     "recording.ended",
     "recording.failed",
+    "room",
     "ban.added",
     "ban.lifted",
 ];
@@ -205,6 +217,7 @@ impl ApiEvent<'_> {
             ApiEvent::RecordingStarted { .. } => "recording.started",
             ApiEvent::RecordingEnded { .. } => "recording.ended",
             ApiEvent::RecordingFailed { .. } => "recording.failed",
+            ApiEvent::Room { .. } => "room",
             ApiEvent::BanAdded { .. } => "ban.added",
             ApiEvent::BanLifted { .. } => "ban.lifted",
         }
@@ -270,13 +283,16 @@ impl Api {
                 status: *status,
                 user,
             },
+            Event::Room(event) => ApiEvent::Room {
+                time,
+                change: Box::new(RoomEventBody::of(event, state)),
+            },
             Event::PlayFailed { call_id, error } => failed(call_id, "play", error),
             Event::RecordingFailed { call_id, error } => failed(call_id, "record", error),
             Event::DigitsNotSent { call_id, error } => failed(call_id, "digits", error),
             Event::MediaFailed { call_id, error } => failed(call_id, "media", error),
             Event::PinRefused { .. }
             | Event::RoomPinRefused { .. }
-            | Event::Room(_)
             | Event::Stats { .. }
             | Event::Progress { .. }
             | Event::Entered { .. }

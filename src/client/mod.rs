@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header;
@@ -104,6 +104,16 @@ impl Target {
 
     /// Asks, and gives what is answered; null: nothing.
     pub async fn ask(&self, method: &str, path: &str) -> Result<Value, ClientError> {
+        self.send(method, path, None).await
+    }
+
+    /// The same with a body.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<Value, ClientError> {
         let url = || ClientError::Url(self.url.clone());
         let uri: Uri = self.url.parse().map_err(|_| url())?;
         let is_secure = match uri.scheme_str() {
@@ -124,7 +134,11 @@ impl Target {
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
         }
-        let request = request.body(Empty::new()).map_err(|_| url())?;
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = Bytes::from(body.unwrap_or_default().to_owned());
+        let request = request.body(Full::new(body)).map_err(|_| url())?;
         let exchange = async {
             let stream = TcpStream::connect((bare, port)).await;
             let stream = stream.map_err(|error| unreachable(&error))?;
@@ -186,7 +200,7 @@ impl Target {
 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: Request<Empty<Bytes>>,
+    request: Request<Full<Bytes>>,
 ) -> Result<(u16, Vec<u8>), Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::calls::listed;
 use super::table::{table, text};
 use super::{ClientError, Target, escaped};
 
@@ -13,6 +12,15 @@ pub enum Action {
     List,
     /// Show who is in one.
     Show(String),
+    /// Do something with one.
+    Change(String, Change),
+    /// Call somebody from one, and ask them to join.
+    Call {
+        /// The room.
+        room: String,
+        /// Whom.
+        uri: String,
+    },
     /// Do something with a member.
     Member {
         /// The room.
@@ -27,15 +35,53 @@ pub enum Action {
 /// What can be done with a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Hang it up.
+    /// Take it out, and hang up.
     Kick,
+    /// Nobody hears it.
+    Mute,
+    /// It is heard again.
+    Unmute,
+    /// It need not wait any longer.
+    Admit,
 }
 
+/// What can be done with a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Only moderators may come.
+    Lock,
+    /// Anybody may.
+    Unlock,
+    /// All but moderators are muted.
+    MuteAll,
+    /// And no longer.
+    UnmuteAll,
+    /// It ends.
+    End,
+}
+
+/// Method, body, and the word for what was done.
+type What = (&'static str, Option<&'static str>, &'static str);
+
 impl Operation {
-    /// Method, what follows in the path, and the word for it.
-    const fn request(self) -> (&'static str, &'static str, &'static str) {
+    const fn request(self) -> What {
         match self {
-            Operation::Kick => ("DELETE", "", "kicked"),
+            Operation::Kick => ("DELETE", None, "kicked"),
+            Operation::Mute => ("POST", Some(r#"{"muted":true}"#), "muted"),
+            Operation::Unmute => ("POST", Some(r#"{"muted":false}"#), "unmuted"),
+            Operation::Admit => ("POST", Some(r#"{"admitted":true}"#), "admitted"),
+        }
+    }
+}
+
+impl Change {
+    const fn request(self) -> What {
+        match self {
+            Change::Lock => ("POST", Some(r#"{"locked":true}"#), "locked"),
+            Change::Unlock => ("POST", Some(r#"{"locked":false}"#), "unlocked"),
+            Change::MuteAll => ("POST", Some(r#"{"muted":true}"#), "all muted"),
+            Change::UnmuteAll => ("POST", Some(r#"{"muted":false}"#), "all unmuted"),
+            Change::End => ("DELETE", None, "ended"),
         }
     }
 }
@@ -54,31 +100,69 @@ pub async fn run(target: &Target, action: Action, json: bool) -> Result<String, 
                     text(&room["name"]),
                     text(&room["members"]),
                     text(&room["max_members"]),
+                    if room["locked"] == true { "locked" } else { "" }.to_owned(),
                 ]
             };
             let rows: Vec<_> = rooms.iter().map(row).collect();
-            table(&["ROOM", "MEMBERS", "MOST"], &rows)
+            table(&["ROOM", "MEMBERS", "MOST", "STATE"], &rows)
         }
         Action::Show(name) => {
             let room = target.ask("GET", &path(&name)).await?;
             if json {
                 return Ok(format!("{room}\n"));
             }
-            listed(room["members"].as_array().map_or(&[], Vec::as_slice))
+            let members = room["members"].as_array().map_or(&[][..], Vec::as_slice);
+            let rows: Vec<_> = members.iter().map(row_of_member).collect();
+            table(&["ID", "PARTY", "ROLE", "SINCE", "STATE"], &rows)
         }
         Action::Member {
             room,
             call,
             operation,
         } => {
-            let (method, behind, word) = operation.request();
-            let path = format!("{}/members/{}{behind}", path(&room), escaped(&call));
-            target.ask(method, &path).await?;
-            if json {
-                String::new()
-            } else {
-                format!("{word}: {call}\n")
-            }
+            let (method, body, word) = operation.request();
+            let path = format!("{}/members/{}", path(&room), escaped(&call));
+            let answer = target.send(method, &path, body).await?;
+            told(&answer, json, &format!("{word}: {call}"))
+        }
+        Action::Change(room, change) => {
+            let (method, body, word) = change.request();
+            let answer = target.send(method, &path(&room), body).await?;
+            told(&answer, json, &format!("{word}: {room}"))
+        }
+        Action::Call { room, uri } => {
+            let body = serde_json::json!({ "uri": uri }).to_string();
+            let path = format!("{}/calls", path(&room));
+            let answer = target.send("POST", &path, Some(&body)).await?;
+            told(&answer, json, &format!("calling: {uri}"))
         }
     })
+}
+
+fn told(answer: &Value, json: bool, words: &str) -> String {
+    match (json, answer) {
+        (false, _) => format!("{words}\n"),
+        (true, Value::Null) => String::new(),
+        (true, answer) => format!("{answer}\n"),
+    }
+}
+
+fn row_of_member(member: &Value) -> Vec<String> {
+    let states = [
+        "waiting",
+        "muted",
+        "muted_by_moderator",
+        "deaf",
+        "on_hold",
+        "hand_raised",
+    ];
+    let states = states.iter().filter(|state| member[**state] == true);
+    let states: Vec<String> = states.map(|state| state.replace('_', " ")).collect();
+    vec![
+        text(&member["id"]),
+        text(&member["party"]),
+        text(&member["role"]),
+        text(&member["since"]),
+        states.join(", "),
+    ]
 }

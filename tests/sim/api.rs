@@ -375,6 +375,8 @@ fn a_call_is_placed_into_a_room_and_thrown_out_of_it() {
     assert_eq!(desk.get(Method::Delete, &elsewhere, None).0, 404);
     let member = format!("/api/v1/rooms/team%20a/members/{id}");
     assert_eq!(desk.get(Method::Delete, &member, None).0, 204);
+    // It is told first.
+    desk.world.run(2_500);
     desk.world.expect_request(phone, &SipMethod::Bye);
     desk.world.run(500);
     assert_eq!(desk.get(Method::Get, "/api/v1/rooms/team%20a", None).0, 404);
@@ -447,4 +449,103 @@ fn digits_need_more_than_the_right_to_look() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn rooms_and_their_members_are_changed_and_tell_of_it() {
+    let mut desk = Desk::new(306);
+    let all = desk.read("/api/v1/events?types=room");
+    let phones: Vec<_> = (0..2).map(|_| desk.world.phone()).collect();
+    for &phone in &phones {
+        desk.world.dial(phone, "700");
+        desk.world.run(500);
+    }
+    let room = desk.ok("/api/v1/rooms/700");
+    let ids: Vec<String> = (0..2)
+        .map(|n| room["members"][n]["id"].as_str().unwrap().to_owned())
+        .collect();
+    let mut post = |path: &str, body: Value| desk.get(Method::Post, path, Some(&body));
+    let first = format!("/api/v1/rooms/700/members/{}", ids[0]);
+
+    let (status, member) = post(&first, json!({"muted": true, "gain_in_db": 6}));
+    assert_eq!(status, 200, "{member}");
+    assert_eq!(member["muted_by_moderator"], true);
+    assert_eq!(member["gain_in_db"], 6);
+    let (_, member) = post(
+        &first,
+        json!({"hears": {"only": [ids[1]]}, "role": "moderator"}),
+    );
+    assert_eq!(member["hears"], json!({"only": [ids[1]]}));
+    assert_eq!(member["role"], "moderator");
+    let (_, member) = post(
+        &first,
+        json!({"hears": "all", "muted": false, "group": "aside"}),
+    );
+    assert_eq!(
+        (&member["hears"], &member["group"]),
+        (&json!("all"), &json!("aside"))
+    );
+
+    for (body, status, field) in [
+        (json!({"gain_in_db": 100}), 400, "gain"),
+        (json!({"hears": {"only": ["1.1"]}}), 400, "hears"),
+        (json!({"hears": "some"}), 400, "hears"),
+        (json!({"admitted": false}), 400, "admitted"),
+        (json!({"nonsense": 1}), 400, "nonsense"),
+    ] {
+        let (found, problem) = post(&first, body.clone());
+        assert_eq!(
+            (found, problem["field"].as_str()),
+            (status, Some(field)),
+            "{body}: {problem}"
+        );
+    }
+    assert_eq!(post("/api/v1/rooms/701", json!({"locked": true})).0, 404);
+    let strange = format!("/api/v1/rooms/701/members/{}", ids[0]);
+    assert_eq!(post(&strange, json!({"muted": true})).0, 404);
+    let (_, room) = post("/api/v1/rooms/700", json!({"locked": true, "muted": true}));
+    assert_eq!(room["locked"], true);
+    assert_eq!(room["members"][1]["muted_by_moderator"], true);
+    assert_eq!(
+        room["members"][0]["muted_by_moderator"], false,
+        "it is the moderator"
+    );
+    let second = format!("/api/v1/rooms/700/members/{}/move", ids[1]);
+    assert_eq!(post(&second, json!({"room": "702"})).0, 204);
+    desk.world.run(200);
+    assert_eq!(
+        desk.ok("/api/v1/rooms/702")["members"][0]["id"],
+        json!(ids[1])
+    );
+    assert_eq!(desk.get(Method::Delete, "/api/v1/rooms/700", None).0, 204);
+    desk.world.run(10_000);
+    assert_eq!(desk.get(Method::Get, "/api/v1/rooms/700", None).0, 404);
+
+    let events = desk.events();
+    let of = |name: &str| {
+        let of_room = events.iter().filter(|e| e["room"] == name);
+        of_room
+            .map(|e| e["change"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let first = of("700");
+    assert_eq!(first[..3], ["created", "joined", "joined"]);
+    for change in ["changed", "locked", "left", "ended"] {
+        assert!(first.iter().any(|c| c == change), "{change}: {first:?}");
+    }
+    assert_eq!(of("702")[..2], ["created", "joined"]);
+    let numbers = events
+        .iter()
+        .filter(|e| e["room"] == "700")
+        .map(|e| e["number"].as_u64().unwrap());
+    assert!(numbers.eq(1..=first.len() as u64));
+    let moved = events
+        .iter()
+        .find(|e| e["room"] == "700" && e["reason"] == "moved")
+        .unwrap();
+    assert_eq!(
+        (&moved["id"], &moved["to"]),
+        (&json!(ids[1]), &json!("702"))
+    );
+    desk.api.left(&all);
 }

@@ -150,7 +150,7 @@ fn described(declared: &Declared) -> Value {
                 body["dataType"] = json!("boolean");
                 body["defaultValue"] = json!(false);
             }
-            Kind::Text(_) | Kind::Some(_) => {}
+            Kind::Text(_) | Kind::Some(_) | Kind::CallId => {}
         }
         parameters.push(body);
     }

@@ -3,11 +3,13 @@
 mod bans;
 mod calls;
 mod events;
+mod members;
 mod rooms;
 mod server;
 
 pub(super) use bans::BanBody;
 pub(super) use calls::{CallBody, Figures};
+pub(super) use members::MemberBody;
 
 use super::description;
 use super::events::{ApiEvent, TYPES};
@@ -69,6 +71,9 @@ const fn problem(status: u16, about: &'static str) -> Answer {
         body: Body::Problem,
     }
 }
+
+const NO_ROOM: Answer = problem(404, "There is no such room.");
+const NO_MEMBER: Answer = problem(404, "There is no such room, or no such member in it.");
 
 /// The schema of a problem.
 pub(super) const PROBLEM: SchemaOf = |g| g.subschema_for::<ProblemBody<'_>>();
@@ -210,19 +215,98 @@ pub(super) static OPERATIONS: &[Operation] = &[
         run: rooms::show,
     },
     Operation {
+        method: Method::Post,
+        path: "/api/v1/rooms/{room}",
+        access: CONTROL,
+        id: "changeRoom",
+        tag: "rooms",
+        summary: "Changes a room: the fields that are there.",
+        query: &[],
+        body: Some(|g| g.subschema_for::<rooms::RoomChange>()),
+        answers: &[
+            ok("The room.", |g| g.subschema_for::<rooms::RoomWithMembers>()),
+            NO_ROOM,
+        ],
+        run: rooms::change,
+    },
+    Operation {
+        method: Method::Delete,
+        path: "/api/v1/rooms/{room}",
+        access: CONTROL,
+        id: "endRoom",
+        tag: "rooms",
+        summary: "Ends a room: its members are told so, and hung up.",
+        query: &[],
+        body: None,
+        answers: &[done("It ends."), NO_ROOM],
+        run: rooms::end,
+    },
+    Operation {
+        method: Method::Post,
+        path: "/api/v1/rooms/{room}/calls",
+        access: CONTROL,
+        id: "inviteToRoom",
+        tag: "rooms",
+        summary: "Calls somebody from a room, and asks them to join.",
+        query: &[],
+        body: Some(|g| g.subschema_for::<rooms::Invitation>()),
+        answers: &[
+            Answer {
+                status: 202,
+                about: "It is being tried; events tell how it goes on.",
+                body: Body::None,
+            },
+            NO_ROOM,
+            problem(503, "As many calls as may be are being placed by rooms."),
+        ],
+        run: rooms::invite,
+    },
+    Operation {
+        method: Method::Post,
+        path: "/api/v1/rooms/{room}/members/{call}",
+        access: CONTROL,
+        id: "changeMember",
+        tag: "rooms",
+        summary: "Changes a member of a room: the fields that are there.",
+        query: &[],
+        body: Some(|g| g.subschema_for::<members::MemberChange>()),
+        answers: &[
+            ok("The member.", |g| g.subschema_for::<MemberBody>()),
+            NO_MEMBER,
+            problem(
+                409,
+                "The room would need more different mixes than it may have.",
+            ),
+        ],
+        run: members::change,
+    },
+    Operation {
+        method: Method::Post,
+        path: "/api/v1/rooms/{room}/members/{call}/move",
+        access: CONTROL,
+        id: "moveMember",
+        tag: "rooms",
+        summary: "Moves a member to another room.",
+        query: &[],
+        body: Some(|g| g.subschema_for::<members::MemberMove>()),
+        answers: &[
+            done("It is on its way."),
+            NO_MEMBER,
+            problem(409, "The other room has as many members as it may."),
+        ],
+        run: members::move_to,
+    },
+    Operation {
         method: Method::Delete,
         path: "/api/v1/rooms/{room}/members/{call}",
         access: CONTROL,
         id: "kickMember",
         tag: "rooms",
-        summary: "Hangs up a member of a room.",
+        summary: "Takes a member out of a room: it is told so, and hung up.",
         query: &[],
         body: None,
-        answers: &[
-            done("It is being hung up."),
-            problem(404, "There is no such room, or no such member in it."),
-        ],
-        run: rooms::kick,
+        answers: &[done("It goes."), NO_MEMBER],
+        run: members::kick,
     },
     Operation {
         method: Method::Get,

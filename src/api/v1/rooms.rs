@@ -1,11 +1,11 @@
 //! Conference rooms.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::calls::{CallBody, named_by};
-use crate::api::{Context, Problem, Reply, Response};
-use crate::room::Room;
+use super::members::{MemberBody, operate};
+use crate::api::{Context, Problem, Reply, Response, State};
+use crate::room::{RoomOperation, RoomState};
 
 /// Some rooms.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -22,10 +22,19 @@ pub(in crate::api) struct Rooms {
 pub(in crate::api) struct RoomBody {
     /// Its name: what is dialled for it.
     name: String,
-    /// How many are in it.
+    /// How many are in it or wait.
     members: usize,
     /// How many may be.
     max_members: usize,
+    /// Only moderators may come.
+    locked: bool,
+    /// It is being recorded.
+    recording: bool,
+    /// Since when there is somebody in it (RFC 3339).
+    created: String,
+    /// When it has had its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends: Option<String>,
 }
 
 /// A room, and who is in it.
@@ -35,16 +44,29 @@ pub(in crate::api) struct RoomWithMembers {
     name: String,
     /// How many may be in it.
     max_members: usize,
-    /// Who is in it, in the order in which they came.
-    members: Vec<CallBody>,
+    /// Only moderators may come.
+    locked: bool,
+    /// It is being recorded.
+    recording: bool,
+    /// Since when there is somebody in it (RFC 3339).
+    created: String,
+    /// When it has had its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends: Option<String>,
+    /// Who is in it or waits, in the order of their calls.
+    members: Vec<MemberBody>,
 }
 
 impl RoomBody {
-    fn of(room: &Room) -> Self {
+    fn of(room: &RoomState, state: &State) -> Self {
         Self {
             name: room.name.clone(),
-            members: room.members().len(),
+            members: room.members.len(),
             max_members: room.max_members,
+            locked: room.locked,
+            recording: room.recorded,
+            created: state.clock.text(room.created),
+            ends: room.ends_at.map(|at| state.clock.text(at)),
         }
     }
 }
@@ -52,40 +74,93 @@ impl RoomBody {
 pub(super) fn list(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let after = context.request.query("after");
     let limit = context.request.number("limit", super::PAGE_SIZE);
-    let mut rooms = context.switch.room_list();
+    let mut rooms = context.switch.room_states();
     rooms.retain(|room| after.is_none_or(|after| room.name.as_str() > after));
     let more = rooms.len() > limit;
     rooms.truncate(limit);
     let next = rooms.last().filter(|_| more).map(|room| room.name.clone());
+    let rooms = rooms.iter().map(|room| RoomBody::of(room, context.state));
     Ok(Reply::Now(Response::json(&Rooms {
-        rooms: rooms.into_iter().map(RoomBody::of).collect(),
+        rooms: rooms.collect(),
         next,
     })))
 }
 
-pub(super) fn show(context: &mut Context<'_>) -> Result<Reply, Problem> {
+fn shown(context: &Context<'_>) -> Result<Reply, Problem> {
     let name = context.request.path("room");
-    let room = context.switch.room(name);
+    let room = context.switch.room_state(name);
     let room = room.ok_or_else(|| Problem::not_found("room", name))?;
-    let members = room.members();
-    let views = members.iter().filter_map(|&call| context.switch.view(call));
+    let members = room.members.iter();
     Ok(Reply::Now(Response::json(&RoomWithMembers {
-        name: room.name.clone(),
         max_members: room.max_members,
-        members: views
-            .map(|view| CallBody::of(&view, context.state, context.now))
+        locked: room.locked,
+        recording: room.recorded,
+        created: context.state.clock.text(room.created),
+        ends: room.ends_at.map(|at| context.state.clock.text(at)),
+        members: members
+            .map(|member| MemberBody::of(member, context.state))
             .collect(),
+        name: room.name,
     })))
 }
 
-pub(super) fn kick(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    let (name, id) = (context.request.path("room"), context.request.path("call"));
-    let call = named_by(context, id)?;
-    let room = context.switch.room(name);
-    let room = room.ok_or_else(|| Problem::not_found("room", name))?;
-    if !room.members().contains(&call) {
-        return Err(Problem::not_found("member", id));
+pub(super) fn show(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    shown(context)
+}
+
+/// What is to be different about a room: the fields that are there.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::api) struct RoomChange {
+    /// Only moderators may come.
+    locked: Option<bool>,
+    /// All but moderators are muted, or no longer.
+    muted: Option<bool>,
+    /// Nobody needs to wait any longer.
+    #[schemars(extend("const" = true))]
+    admitted: Option<bool>,
+}
+
+pub(super) fn change(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let new: RoomChange = context.request.json()?;
+    if new.admitted == Some(false) {
+        let why = "who is in cannot be made to wait again";
+        return Err(Problem::invalid("admitted", why));
     }
-    context.switch.hang_up(call, context.now);
+    let operations = [
+        new.locked.map(RoomOperation::Lock),
+        new.muted.map(RoomOperation::MuteAll),
+        new.admitted.map(|_| RoomOperation::AdmitAll),
+    ];
+    for operation in operations.into_iter().flatten() {
+        operate(context, operation)?;
+    }
+    shown(context)
+}
+
+pub(super) fn end(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    operate(context, RoomOperation::End)?;
     Ok(Reply::Now(Response::empty()))
+}
+
+/// Whom a room is to call.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Invitation {
+    /// The SIP URI of who is called, and asked to join.
+    #[schemars(length(min = 5, max = 500))]
+    uri: String,
+}
+
+pub(super) fn invite(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let Invitation { uri } = context.request.json()?;
+    if !(5..=500).contains(&uri.len()) {
+        let why = format!("expected 5 to 500 bytes, found {}", uri.len());
+        return Err(Problem::invalid("uri", why));
+    }
+    operate(context, RoomOperation::Dial { uri })?;
+    Ok(Reply::Now(Response {
+        status: 202,
+        ..Response::empty()
+    }))
 }

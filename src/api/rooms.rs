@@ -1,0 +1,131 @@
+//! What is told of conference rooms.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::State;
+use super::v1::MemberBody;
+use crate::room::{LeaveReason, RoomChange, RoomEvent};
+
+/// Something that happened in a room.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RoomEventBody<'a> {
+    /// The room's name.
+    room: &'a str,
+    /// Counts the events of a room from 1.
+    number: u64,
+    /// What happened.
+    #[serde(flatten)]
+    what: What<'a>,
+}
+
+/// What happened.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+enum What<'a> {
+    /// The room begins to exist, with nobody in it.
+    Created,
+    /// A member waits to be let in.
+    Waiting { member: Box<MemberBody> },
+    /// A member is in.
+    Joined { member: Box<MemberBody> },
+    /// A member is not what it was: all that it is now.
+    Changed { member: Box<MemberBody> },
+    /// A member has gone.
+    Left {
+        /// Its call.
+        id: String,
+        /// Who it was.
+        party: &'a str,
+        /// `left`, `kicked`, `moved` or `ended`.
+        reason: &'a str,
+        /// The room that it was moved to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<&'a str>,
+    },
+    /// Whether only moderators may come.
+    Locked { locked: bool },
+    /// The room will end, unless something changes that.
+    Ending {
+        /// In so many seconds.
+        seconds: u64,
+        /// `empty`, `asked`, `no-moderator` or `time-limit`.
+        cause: &'a str,
+    },
+    /// A member wants a recording to begin or to end.
+    RecordingAsked {
+        /// To begin.
+        on: bool,
+        /// The member's call.
+        by: String,
+    },
+    /// A recording of the room has begun, or has ended.
+    Recording { on: bool },
+    /// Somebody is being called, and will be asked to join.
+    Dialling {
+        /// Whom.
+        uri: &'a str,
+        /// The call.
+        id: String,
+    },
+    /// Somebody was called, and has not joined.
+    NotJoined {
+        /// Whom.
+        uri: &'a str,
+        /// Why not.
+        reason: &'a str,
+    },
+    /// The room does not exist any more.
+    Ended {
+        /// As in `ending`.
+        cause: &'a str,
+    },
+}
+
+impl<'a> RoomEventBody<'a> {
+    pub fn of(event: &'a RoomEvent, state: &State) -> Self {
+        let member = |member| Box::new(MemberBody::of(member, state));
+        let what = match &event.change {
+            RoomChange::Created => What::Created,
+            RoomChange::Waiting(m) => What::Waiting { member: member(m) },
+            RoomChange::Joined(m) => What::Joined { member: member(m) },
+            RoomChange::Changed(m) => What::Changed { member: member(m) },
+            RoomChange::Left {
+                call,
+                party,
+                reason,
+            } => What::Left {
+                id: state.call_id(*call),
+                party,
+                reason: reason.word(),
+                to: match reason {
+                    LeaveReason::Moved(to) => Some(to),
+                    _ => None,
+                },
+            },
+            RoomChange::Locked(locked) => What::Locked { locked: *locked },
+            RoomChange::Ending { after, cause } => What::Ending {
+                seconds: after.as_secs(),
+                cause: cause.word(),
+            },
+            RoomChange::RecordingAsked { on, by } => What::RecordingAsked {
+                on: *on,
+                by: state.call_id(*by),
+            },
+            RoomChange::Recording(on) => What::Recording { on: *on },
+            RoomChange::Dialling { uri, call } => What::Dialling {
+                uri,
+                id: state.call_id(*call),
+            },
+            RoomChange::NotJoined { uri, reason } => What::NotJoined { uri, reason },
+            RoomChange::Ended(cause) => What::Ended {
+                cause: cause.word(),
+            },
+        };
+        Self {
+            room: &event.room,
+            number: event.number,
+            what,
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Members of conference rooms: what programs see of them, and do with them.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::calls::named_by;
+use crate::api::{Context, Problem, Reply, Response, State};
+use crate::app::room::Role as RoomRole;
+use crate::call::CallHandle;
+use crate::room::{MemberState, RoomError, RoomOperation, Scope as RoomScope};
+
+/// A member of a room.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct MemberBody {
+    /// Its call.
+    id: String,
+    /// The other party's user, or host.
+    party: String,
+    /// What it may do.
+    role: Role,
+    /// It is not let in yet: it hears nobody, and nobody hears it.
+    waiting: bool,
+    /// It has muted itself.
+    muted: bool,
+    /// Somebody has muted it: it cannot unmute itself.
+    muted_by_moderator: bool,
+    /// It hears nobody.
+    deaf: bool,
+    /// It hears music alone, and nobody hears it.
+    on_hold: bool,
+    /// It wants to say something.
+    hand_raised: bool,
+    /// The gain of what it says, dB.
+    gain_in_db: i8,
+    /// The gain of what it hears, dB.
+    gain_out_db: i8,
+    /// Whom it hears.
+    hears: Scope,
+    /// Who hears it.
+    heard_by: Scope,
+    /// Its side conversation. Absent: it takes part in the room's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    /// Since when it is in, or waits (RFC 3339).
+    since: String,
+}
+
+/// What a member may do.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    /// Takes part.
+    Member,
+    /// Leads.
+    Moderator,
+}
+
+/// Some of the members of a room.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Scope {
+    /// All.
+    All,
+    /// These calls alone.
+    Only(#[schemars(length(max = 1000))] Vec<String>),
+    /// All but these calls.
+    Except(#[schemars(length(max = 1000))] Vec<String>),
+}
+
+impl MemberBody {
+    pub(in crate::api) fn of(member: &MemberState, state: &State) -> Self {
+        let calls = |set: &BTreeSet<CallHandle>| set.iter().map(|&c| state.call_id(c)).collect();
+        let scope = |scope: &RoomScope| match scope {
+            RoomScope::All => Scope::All,
+            RoomScope::Only(set) => Scope::Only(calls(set)),
+            RoomScope::Except(set) => Scope::Except(calls(set)),
+        };
+        Self {
+            id: state.call_id(member.call),
+            party: member.party.clone(),
+            role: match member.role {
+                RoomRole::Member => Role::Member,
+                RoomRole::Moderator => Role::Moderator,
+            },
+            waiting: member.waiting,
+            muted: member.muted,
+            muted_by_moderator: member.muted_by_moderator,
+            deaf: member.deaf,
+            on_hold: member.on_hold,
+            hand_raised: member.hand_raised,
+            gain_in_db: member.gain_in_db,
+            gain_out_db: member.gain_out_db,
+            hears: scope(&member.relations.hears),
+            heard_by: scope(&member.relations.heard_by),
+            group: member.relations.group.clone(),
+            since: state.clock.text(member.since),
+        }
+    }
+}
+
+/// What is to be different about a member: the fields that are there.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::api) struct MemberChange {
+    /// Nobody hears it, and it cannot change that; `false` undoes its own muting too.
+    muted: Option<bool>,
+    /// It hears nobody.
+    deaf: Option<bool>,
+    /// It hears music alone, and nobody hears it.
+    on_hold: Option<bool>,
+    /// It wants to say something.
+    hand_raised: Option<bool>,
+    /// The gain of what it says, dB.
+    gain_in_db: Option<i8>,
+    /// The gain of what it hears, dB.
+    gain_out_db: Option<i8>,
+    /// What it may do.
+    role: Option<Role>,
+    /// It need not wait any longer.
+    #[schemars(extend("const" = true))]
+    admitted: Option<bool>,
+    /// Its side conversation: those of one name hear each other alone. Empty: back to the room's.
+    #[schemars(length(max = 64))]
+    group: Option<String>,
+    /// Whom it hears.
+    hears: Option<Scope>,
+    /// Who hears it.
+    heard_by: Option<Scope>,
+}
+
+/// Where a member goes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct MemberMove {
+    /// The room.
+    #[schemars(length(min = 1, max = 64))]
+    room: String,
+}
+
+/// What an operation's error is to whoever asked for it.
+pub(super) fn problem(error: &RoomError) -> Problem {
+    let text = error.to_string();
+    match error {
+        RoomError::NoRoom(_) | RoomError::NoMember(_) => Problem::new(404, text),
+        RoomError::TooManyRelations | RoomError::Full(_) => Problem::conflict(text),
+        RoomError::Gain(_) => Problem::invalid("gain", text),
+        RoomError::Group => Problem::invalid("group", text),
+        RoomError::Uri(_) => Problem::invalid("uri", text),
+        RoomError::TooManyCalls => Problem::later(503, text, 5),
+    }
+}
+
+/// Does something with the room that the path names.
+pub(super) fn operate(context: &mut Context<'_>, what: RoomOperation) -> Result<(), Problem> {
+    let room = context.request.path("room").to_owned();
+    let done = context.switch.room_operation(&room, what, context.now);
+    done.map_err(|error| problem(&error))
+}
+
+/// The member that the path names.
+fn member(context: &Context<'_>) -> Result<CallHandle, Problem> {
+    let (name, id) = (context.request.path("room"), context.request.path("call"));
+    let call = named_by(context, id)?;
+    let room = context.switch.room_state(name);
+    let room = room.ok_or_else(|| Problem::not_found("room", name))?;
+    if room.members.iter().any(|m| m.call == call) {
+        Ok(call)
+    } else {
+        Err(Problem::not_found("member", id))
+    }
+}
+
+fn scope(context: &Context<'_>, field: &str, scope: Scope) -> Result<RoomScope, Problem> {
+    let calls = |ids: Vec<String>| {
+        let handle = |id: String| {
+            let handle = context.state.call_of(&id);
+            handle.ok_or_else(|| Problem::invalid(field, format!("there is no call {id:?}")))
+        };
+        if ids.len() > 1000 {
+            return Err(Problem::invalid(field, "expected 1000 calls at most"));
+        }
+        ids.into_iter().map(handle).collect()
+    };
+    Ok(match scope {
+        Scope::All => RoomScope::All,
+        Scope::Only(ids) => RoomScope::Only(calls(ids)?),
+        Scope::Except(ids) => RoomScope::Except(calls(ids)?),
+    })
+}
+
+pub(super) fn kick(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let member = member(context)?;
+    operate(context, RoomOperation::Kick(member))?;
+    Ok(Reply::Now(Response::empty()))
+}
+
+pub(super) fn move_to(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let member = member(context)?;
+    let MemberMove { room } = context.request.json()?;
+    if !(1..=64).contains(&room.chars().count()) || room.contains(char::is_control) {
+        let why = "expected 1 to 64 characters, no control characters";
+        return Err(Problem::invalid("room", why));
+    }
+    operate(context, RoomOperation::Move { member, to: room })?;
+    Ok(Reply::Now(Response::empty()))
+}
+
+/// Everything is looked at before anything is done.
+pub(super) fn change(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let call = member(context)?;
+    let new: MemberChange = context.request.json()?;
+    let hears = new.hears.map(|s| scope(context, "hears", s)).transpose()?;
+    let heard_by = new.heard_by.map(|s| scope(context, "heard_by", s));
+    let heard_by = heard_by.transpose()?;
+    if new.admitted == Some(false) {
+        let why = "who is in cannot be made to wait again";
+        return Err(Problem::invalid("admitted", why));
+    }
+    let role = new.role.map(|role| match role {
+        Role::Member => RoomRole::Member,
+        Role::Moderator => RoomRole::Moderator,
+    });
+    // Those that may be refused come first.
+    let operations = [
+        (new.gain_in_db.is_some() || new.gain_out_db.is_some()).then_some(RoomOperation::Gain {
+            member: call,
+            in_db: new.gain_in_db,
+            out_db: new.gain_out_db,
+        }),
+        new.group.map(|group| RoomOperation::Group {
+            member: call,
+            group: (!group.is_empty()).then_some(group),
+        }),
+        (hears.is_some() || heard_by.is_some()).then_some(RoomOperation::Relate {
+            member: call,
+            hears,
+            heard_by,
+        }),
+        new.muted.map(|on| RoomOperation::Mute(call, on)),
+        new.deaf.map(|on| RoomOperation::Deafen(call, on)),
+        new.on_hold.map(|on| RoomOperation::Hold(call, on)),
+        new.hand_raised.map(|on| RoomOperation::RaiseHand(call, on)),
+        role.map(|role| RoomOperation::SetRole(call, role)),
+        new.admitted.map(|_| RoomOperation::Admit(call)),
+    ];
+    for operation in operations.into_iter().flatten() {
+        operate(context, operation)?;
+    }
+    let name = context.request.path("room");
+    let state = context.switch.room_state(name);
+    let state = state.and_then(|room| room.members.into_iter().find(|m| m.call == call));
+    let state = state.ok_or_else(|| Problem::not_found("member", context.request.path("call")))?;
+    Ok(Reply::Now(Response::json(&MemberBody::of(
+        &state,
+        context.state,
+    ))))
+}
