@@ -6,14 +6,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use antiphon::audio::process::ProcessSettings;
+use antiphon::audio::tap::RecordFrame;
 use antiphon::audio::{MediaTime, NARROWBAND};
-use antiphon::bridge::{Bridge, Port};
+use antiphon::bridge::{Bridge, Classes, Port, Relation, RoomRecording, RoomRecordingSettings};
 use antiphon::codec::Codec;
 use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
 use antiphon::net::sys;
 use antiphon::rtp::packet::{HEADER_LEN, Header, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
-use antiphon::worker::{BridgeId, Command, Worker, event_capacity};
+use antiphon::worker::{BridgeId, Command, Event, Talkers, Worker, event_capacity};
 use clap::Parser;
 use crossbeam_channel::bounded;
 
@@ -32,6 +33,10 @@ struct Args {
     /// Wait for the 20 ms of each tick to pass, as a server does, so that others use the caches.
     #[arg(long)]
     paced: bool,
+    /// Compares a plain room with one that has three groups of who hears whom, a recording of its mix
+    /// and events of who talks: CPU time of the thread, in turns.
+    #[arg(long)]
+    rooms: bool,
     /// What cargo passes.
     #[arg(long, hide = true)]
     bench: bool,
@@ -48,6 +53,12 @@ const SETTLE: u64 = 500;
 
 fn main() {
     let args = Args::parse();
+    if args.rooms {
+        for &legs in &args.legs {
+            compare(legs, args.talkers.min(legs), args.rounds);
+        }
+        return;
+    }
     println!("| legs | talkers | ns per leg and tick: median | least | us per tick |");
     println!("|---|---|---|---|---|");
     for &legs in &args.legs {
@@ -77,6 +88,57 @@ fn main() {
             median * f64::from(legs) / 1000.0
         );
     }
+}
+
+/// CPU time of this thread so far, ns.
+fn cpu_ns() -> u64 {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat");
+    let first = schedstat
+        .ok()
+        .and_then(|s| s.split(' ').next()?.parse().ok());
+    first.expect("Linux tells a thread's time")
+}
+
+/// A plain room and a busy one, a round each in turn.
+fn compare(legs: u32, talkers: u32, rounds: usize) {
+    let mut plain = Load::new(legs, talkers);
+    let mut busy = Load::new(legs, talkers);
+    busy.occupy(legs);
+    plain.run(SETTLE);
+    busy.run(SETTLE);
+    let round = |load: &mut Load| {
+        let began = cpu_ns();
+        load.run(TICKS);
+        (cpu_ns() - began) as f64 / (TICKS * u64::from(legs)) as f64
+    };
+    let mut pairs: Vec<[f64; 3]> = (0..rounds)
+        .map(|n| {
+            // Neither is always the first.
+            let (p, b) = if n % 2 == 0 {
+                let p = round(&mut plain);
+                (p, round(&mut busy))
+            } else {
+                let b = round(&mut busy);
+                (round(&mut plain), b)
+            };
+            [p, b, b / p]
+        })
+        .collect();
+    let mut median = |i: usize| {
+        pairs.sort_by(|a, b| a[i].total_cmp(&b[i]));
+        (pairs[rounds / 2][i], pairs[0][i])
+    };
+    let (plain_ns, plain_least) = median(0);
+    let (busy_ns, busy_least) = median(1);
+    let (ratio, _) = median(2);
+    println!(
+        "{legs} legs: plain {plain_ns:.0} ns per leg and tick (least {plain_least:.0}), busy \
+         {busy_ns:.0} (least {busy_least:.0}); ratio {ratio:.3} in the median, {:.3} of the least; \
+         {} frames recorded, {} events",
+        busy_least / plain_least,
+        busy.recorded,
+        busy.told
+    );
 }
 
 /// Each leg's packet, there when it is asked for.
@@ -134,7 +196,10 @@ struct Load {
     feed: Feed,
     /// The room's slot may move by a few milliseconds.
     ms: u64,
-    _events: crossbeam_channel::Receiver<antiphon::worker::Event>,
+    events: crossbeam_channel::Receiver<Event>,
+    frames: Option<crossbeam_channel::Receiver<RecordFrame>>,
+    recorded: u64,
+    told: u64,
 }
 
 impl Load {
@@ -182,7 +247,65 @@ impl Load {
             worker,
             feed,
             ms: 1000,
-            _events: events,
+            events,
+            frames: None,
+            recorded: 0,
+            told: 0,
+        }
+    }
+
+    /// Makes three groups: the second talker is heard by the first alone, and the third hears what is
+    /// said to it besides. Records the mix, and watches who talks.
+    fn occupy(&mut self, legs: u32) {
+        let time = TickTime {
+            now: MediaTime::from_millis(1000),
+            ntp: 0,
+        };
+        let mut apply = |command| self.worker.apply(command, time, &mut self.feed);
+        apply(Command::Classes(ROOM, Classes::new(3)));
+        for index in 0..legs {
+            let voice = match index {
+                1 => 0b001,
+                _ => u32::MAX,
+            };
+            let relation = Relation {
+                voice,
+                ears: (index % 3) as u8,
+            };
+            let generation = 0;
+            apply(Command::Relate(LegId { index, generation }, relation, None));
+        }
+        let (frames, taken) = bounded(8192);
+        let settings = RoomRecordingSettings {
+            recording: 1,
+            rate: NARROWBAND,
+            rest: None,
+            max_samples: None,
+            silence_stop_samples: None,
+        };
+        apply(Command::RecordRoom(
+            ROOM,
+            RoomRecording::new(settings, frames),
+        ));
+        apply(Command::WatchTalkers(ROOM, Some(Talkers::new())));
+        self.frames = Some(taken);
+    }
+
+    /// What the control side and the writer do, which is not measured elsewhere either.
+    fn take(&mut self) {
+        if let Some(frames) = &self.frames {
+            self.recorded += frames.try_iter().count() as u64;
+        }
+        let time = TickTime {
+            now: MediaTime::from_millis(self.ms),
+            ntp: 0,
+        };
+        while let Ok(event) = self.events.try_recv() {
+            if let Event::Talkers(id, talkers) = event {
+                self.told += 1;
+                let again = Command::WatchTalkers(id, Some(talkers));
+                self.worker.apply(again, time, &mut self.feed);
+            }
         }
     }
 
@@ -197,6 +320,7 @@ impl Load {
                 self.ms = due + 1;
             }
             self.ms = self.ms.max(end - 20);
+            self.take();
         }
     }
 }

@@ -129,6 +129,59 @@ impl Player {
         self.end(PlayEndReason::Stopped)
     }
 
+    /// Pauses what plays, or moves within it; without a click.
+    pub fn control(&mut self, control: PlayControl) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        match control {
+            PlayControl::Resume => running.paused = false,
+            PlayControl::Pause => {
+                self.cut();
+                if let Some(running) = &mut self.running {
+                    running.paused = true;
+                }
+            }
+            PlayControl::Restart => self.seek(None),
+            PlayControl::Skip(ms) => self.seek(Some(ms)),
+        }
+    }
+
+    fn seek(&mut self, ms: Option<i32>) {
+        self.cut();
+        if let Some(running) = &mut self.running {
+            running.seek(ms.map(|ms| i64::from(ms) * i64::from(NARROWBAND) / 1000));
+        }
+    }
+
+    /// Breaks off what plays, with a fade; it is to go on elsewhere, or later.
+    fn cut(&mut self) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if running.paused || running.samples == 0 {
+            return;
+        }
+        let mut fade = [0i16; FADE];
+        running.over = running.fill(&mut fade);
+        running.fades_in = true;
+        self.add_tail(fade);
+    }
+
+    /// What was broken off fades out.
+    fn add_tail(&mut self, mut fade: [i16; FADE]) {
+        gain::ramp(&mut fade, 1.0, 0.0);
+        for (i, sample) in fade.iter().enumerate() {
+            let before = if i < self.tail_samples {
+                self.tail[i]
+            } else {
+                0
+            };
+            self.tail[i] = before.saturating_add(*sample);
+        }
+        self.tail_samples = FADE;
+    }
+
     /// The handle of what plays.
     pub fn playing(&self) -> Option<u64> {
         self.running.as_ref().map(|running| running.play.id)
@@ -146,7 +199,7 @@ impl Player {
                 out.fill(0);
                 PlayStatus::Idle
             }
-            Some(running) => match running.fill(out) {
+            Some(running) => match running.next(out) {
                 None => PlayStatus::Playing,
                 Some(reason) => {
                     let end = running.ended(reason);
@@ -165,19 +218,10 @@ impl Player {
         let mut running = self.running.take()?;
         let end = running.ended(reason);
         // What has not been heard yet cannot click.
-        if end.samples > 0 {
+        if end.samples > 0 && !running.paused && running.over.is_none() {
             let mut fade = [0i16; FADE];
             running.fill(&mut fade);
-            gain::ramp(&mut fade, 1.0, 0.0);
-            for (i, sample) in fade.iter().enumerate() {
-                let before = if i < self.tail_samples {
-                    self.tail[i]
-                } else {
-                    0
-                };
-                self.tail[i] = before.saturating_add(*sample);
-            }
-            self.tail_samples = FADE;
+            self.add_tail(fade);
         }
         Some((running.play, end))
     }
@@ -208,6 +252,11 @@ struct Running {
     samples: u64,
     /// What `samples` was when the pass began: a pass without any must not repeat for ever.
     pass_start: u64,
+    paused: bool,
+    /// The next samples fade in: what was before them is cut off.
+    fades_in: bool,
+    /// It has ended within what was cut off.
+    over: Option<PlayEndReason>,
 }
 
 /// The place within the item under way.
@@ -234,6 +283,52 @@ impl Running {
             passes: 0,
             samples: 0,
             pass_start: 0,
+            paused: false,
+            fades_in: false,
+            over: None,
+        }
+    }
+
+    /// Fills `out` with what is heard next; tells why, if the play ended within it.
+    fn next(&mut self, out: &mut [i16]) -> Option<PlayEndReason> {
+        if self.paused || self.over.is_some() {
+            out.fill(0);
+            return self.over.filter(|_| !self.paused);
+        }
+        let end = self.fill(out);
+        if std::mem::take(&mut self.fades_in) {
+            let edge = out.len().min(FADE);
+            gain::ramp(&mut out[..edge], 0.0, 1.0);
+        }
+        end
+    }
+
+    /// Moves by so many samples within the item under way; none: to its start.
+    fn seek(&mut self, by: Option<i64>) {
+        let moved = |from: u64, length: u64| match by {
+            Some(by) => from.saturating_add_signed(by).min(length),
+            None => 0,
+        };
+        if self.over.is_some() {
+            return;
+        }
+        let Some(item) = self.play.items.get_mut(self.item) else {
+            return;
+        };
+        match (item, &mut self.cursor) {
+            (Source::Samples(samples), Cursor::Offset(offset)) => {
+                *offset = moved(*offset as u64, samples.len() as u64) as usize;
+            }
+            (Source::Silence { samples }, Cursor::Remaining(remaining)) => {
+                *remaining = *samples - moved(*samples - *remaining, *samples);
+            }
+            (Source::Tone { tone, samples }, Cursor::Burst(burst)) => {
+                let at = moved(samples.saturating_sub(burst.remaining()), *samples);
+                *burst = Burst::new(*tone, NARROWBAND, *samples - at);
+            }
+            (Source::Feed(feed), Cursor::Feed) => feed.seek(moved(feed.position(), u64::MAX)),
+            // Between two items, or before the first sample of one.
+            _ => {}
         }
     }
 

@@ -5,7 +5,7 @@
 //! or blocks: the chunks of a [`Feed`] go round between two bounded queues.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
@@ -69,12 +69,14 @@ pub fn feed() -> (Feed, Supply) {
         // The queue has just that many places.
         let _ = recycle.try_send(Box::new(chunk));
     }
-    let wanted = Arc::new(AtomicU32::new(0));
+    let wanted = Arc::new(AtomicU64::new(0));
     let feed = Feed {
         filled,
         recycle,
         wanted: wanted.clone(),
         generation: 0,
+        position: 0,
+        seeking: false,
         current: None,
         offset: 0,
         last_sample: 0,
@@ -119,8 +121,13 @@ pub enum FeedState {
 pub struct Feed {
     filled: Receiver<Box<Chunk>>,
     recycle: Sender<Box<Chunk>>,
-    wanted: Arc<AtomicU32>,
+    /// The generation, and where in the file it begins: 32 bits each.
+    wanted: Arc<AtomicU64>,
     generation: u32,
+    /// Samples of the file that were played, or skipped.
+    position: u64,
+    /// What was sought has not come yet.
+    seeking: bool,
     current: Option<Box<Chunk>>,
     offset: usize,
     last_sample: i16,
@@ -150,6 +157,8 @@ impl Feed {
             let count = (len - self.offset).min(out.len() - done);
             out[done..done + count].copy_from_slice(&samples[self.offset..self.offset + count]);
             self.offset += count;
+            self.position += count as u64;
+            self.seeking = false;
             if self.starved && count > 0 {
                 self.starved = false;
                 let edge = count.min(EDGE);
@@ -163,6 +172,7 @@ impl Feed {
                     break FeedState::Failed;
                 }
                 if last {
+                    self.position = 0;
                     break FeedState::End;
                 }
             }
@@ -172,7 +182,7 @@ impl Feed {
         }
         out[done..].fill(0);
         if state == FeedState::Underrun {
-            self.underruns += 1;
+            self.underruns += u64::from(!self.seeking);
             self.fade_out(&mut out[done..]);
         }
         Filled {
@@ -183,9 +193,23 @@ impl Feed {
 
     /// Starts the file again from its beginning, whatever is under way.
     pub fn rewind(&mut self) {
+        self.seek(0);
+    }
+
+    /// Goes on at this sample of the file, as soon as it is read; behind its end, it ends.
+    pub fn seek(&mut self, position: u64) {
+        let position = position.min(u32::MAX.into());
         self.generation = self.generation.wrapping_add(1);
-        self.wanted.store(self.generation, Ordering::Release);
+        self.position = position;
+        self.seeking = true;
+        let wanted = (u64::from(self.generation) << 32) | position;
+        self.wanted.store(wanted, Ordering::Release);
         self.put_back();
+    }
+
+    /// Samples of the file behind which the next one is, those skipped included.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// How many fills found nothing in time.
@@ -243,7 +267,7 @@ impl std::fmt::Debug for Feed {
 pub struct Supply {
     deliver: Sender<Box<Chunk>>,
     empty: Receiver<Box<Chunk>>,
-    wanted: Arc<AtomicU32>,
+    wanted: Arc<AtomicU64>,
 }
 
 impl Supply {
@@ -260,7 +284,13 @@ impl Supply {
 
     /// The pass that the player wants. A change means: start the file anew.
     pub fn wanted(&self) -> u32 {
-        self.wanted.load(Ordering::Acquire)
+        self.wanted_pass().0
+    }
+
+    /// The same, and the sample of the file at which that pass is to begin.
+    pub fn wanted_pass(&self) -> (u32, u64) {
+        let wanted = self.wanted.load(Ordering::Acquire);
+        ((wanted >> 32) as u32, wanted & u64::from(u32::MAX))
     }
 
     /// The player's end is gone.

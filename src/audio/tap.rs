@@ -1,13 +1,14 @@
-//! The recorder tap: copies what a leg hears into the recorder's queue.
+//! The recorder tap: copies what a leg hears, or a room, into the recorder's queue.
 //!
-//! Runs on the media thread, behind the playout, at 8 kHz. Positions follow media time, so
+//! Runs on the media thread, behind the playout or the mix, at 8 kHz if not told otherwise. Positions follow media time, so
 //! that a skipped tick becomes silence; where the queue is full the frame is counted and left
 //! out, and the writer fills its place. Nothing here allocates, frees or waits. Rx is the
 //! server's.
 
 use crossbeam_channel::Sender;
 
-use super::{MediaTime, NARROWBAND, TICK_SAMPLES, level};
+use super::polyphase::Resampler;
+use super::{FULLBAND, MediaTime, NARROWBAND, TICK_MS, WIDEBAND, level};
 
 /// Room for one tick at 16 kHz.
 pub const MAX_FRAME: usize = 320;
@@ -81,6 +82,15 @@ pub struct Tap {
     silence_threshold: f32,
     overflowed: u64,
     stopped: Option<TapStop>,
+    rate: u32,
+    control: RecordControl,
+    /// Samples of pauses, which are not in the recording.
+    left_out: u64,
+    /// What it takes to record at another rate than what comes, or both sides.
+    converter: Option<Box<Converter>>,
+    channels: u64,
+    /// Where the frame of the tick goes that [`Tap::seek`] has begun; how much was skipped for it.
+    sought: Option<u64>,
 }
 
 impl Tap {
@@ -95,6 +105,113 @@ impl Tap {
             silence_threshold: 10f32.powf(SILENCE_DBOV / 10.0) * 32768.0 * 32768.0,
             overflowed: 0,
             stopped: None,
+            rate: NARROWBAND,
+            control: RecordControl::Resume,
+            left_out: 0,
+            converter: None,
+            channels: 1,
+            sought: None,
+        }
+    }
+
+    /// The same for frames of another rate, Hz; all lengths are in its samples.
+    #[must_use]
+    pub fn at_rate(mut self, rate: u32) -> Self {
+        self.rate = rate;
+        self
+    }
+
+    /// A tap at `rate` Hz (8000, 16000 or 48000) of a leg of any of these rates; stereo: of what its
+    /// party says on the left, and what it hears on the right. All lengths are of one channel.
+    #[must_use]
+    pub fn converting(mut self, rate: u32, stereo: bool) -> Self {
+        self.rate = rate;
+        self.channels = if stereo { 2 } else { 1 };
+        self.converter = Some(Box::new(Converter::new(rate, stereo)));
+        self
+    }
+
+    /// Whether it takes frames of any rate.
+    pub fn converts(&self) -> bool {
+        self.converter.is_some()
+    }
+
+    /// What it has that is to be freed elsewhere.
+    pub fn into_memory(self) -> Option<Box<Converter>> {
+        self.converter
+    }
+
+    /// Takes what the party says in the tick at `now`, at `rate` Hz.
+    pub fn say(&mut self, frame: &[i16], rate: u32, now: MediaTime) -> TapStatus {
+        let Some(mut converter) = self.converter.take() else {
+            return self.push(frame, now);
+        };
+        // What the party hears comes later in the tick.
+        let mut status = TapStatus::Recording;
+        if converter.waits {
+            status = self.end_tick(&mut converter, None, rate);
+        }
+        converter.convert(0, frame, rate);
+        if self.channels == 1 {
+            let mono = &converter.out[0][..converter.frame];
+            status = self.push(mono, now);
+        } else if status == TapStatus::Recording {
+            self.seek(now);
+            converter.waits = true;
+        }
+        self.converter = Some(converter);
+        status
+    }
+
+    /// Takes what it hears in the same tick, where that is recorded; none: nothing.
+    pub fn hear(&mut self, frame: Option<&[i16]>, rate: u32) -> TapStatus {
+        let mut status = TapStatus::Recording;
+        if let Some(mut converter) = self.converter.take() {
+            if converter.waits {
+                status = self.end_tick(&mut converter, frame, rate);
+            }
+            self.converter = Some(converter);
+        }
+        status
+    }
+
+    /// Records both sides of a tick.
+    fn end_tick(
+        &mut self,
+        converter: &mut Converter,
+        heard: Option<&[i16]>,
+        rate: u32,
+    ) -> TapStatus {
+        converter.waits = false;
+        converter.convert(1, heard.unwrap_or_default(), rate);
+        let mut both = [0i16; 2 * MAX_TICK];
+        let [said, heard] = &converter.out;
+        for (pair, (said, heard)) in both.chunks_exact_mut(2).zip(said.iter().zip(heard)) {
+            pair.copy_from_slice(&[*said, *heard]);
+        }
+        // The tick has its place since `say`.
+        self.push(&both[..2 * converter.frame], MediaTime::ZERO)
+    }
+
+    /// Pauses, or goes on.
+    pub fn control(&mut self, control: RecordControl) {
+        self.control = control;
+    }
+
+    /// Whether what comes is recorded: it is neither paused nor muted, nor has it stopped.
+    pub fn is_recording(&self) -> bool {
+        self.control == RecordControl::Resume && self.stopped.is_none()
+    }
+
+    /// The rate of what it takes, Hz.
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// Begins the tick at `now`, so that [`Tap::end_position`] is where its frame goes.
+    pub fn seek(&mut self, now: MediaTime) {
+        if self.stopped.is_none() {
+            self.sought = Some(self.skip_to(now));
         }
     }
 
@@ -108,15 +225,32 @@ impl Tap {
         if let Some(stop) = self.stopped {
             return TapStatus::Stopped(stop);
         }
-        let skipped = self.skip_to(now);
-        let max = self.settings.max_samples.unwrap_or(u64::MAX);
-        let mut rest =
-            &frame[..(max.saturating_sub(self.position)).min(frame.len() as u64) as usize];
-        while !rest.is_empty() {
-            let (head, tail) = rest.split_at(rest.len().min(MAX_FRAME));
-            self.send(head);
-            rest = tail;
+        let skipped = match self.sought.take() {
+            Some(skipped) => skipped,
+            None => self.skip_to(now),
+        };
+        if self.control == RecordControl::Pause {
+            self.left_out += self.samples_of_tick();
+            return TapStatus::Recording;
         }
+        if self.control == RecordControl::Mute {
+            return self.take(&SILENCE[..frame.len().min(SILENCE.len())], skipped);
+        }
+        self.take(frame, skipped)
+    }
+
+    fn samples_of_tick(&self) -> u64 {
+        u64::from(self.rate / 1000 * TICK_MS)
+    }
+
+    fn take(&mut self, frame: &[i16], skipped: u64) -> TapStatus {
+        let max = self.settings.max_samples.unwrap_or(u64::MAX);
+        let channels = self.channels;
+        let room = max.saturating_sub(self.position).saturating_mul(channels);
+        let part = &frame[..room.min(frame.len() as u64) as usize];
+        let (recording, position) = (self.settings.recording, self.position);
+        self.overflowed += send(&self.frames, recording, position, part, channels);
+        self.position += part.len() as u64 / channels;
         if self.position >= max {
             self.position = max;
             self.stopped = Some(TapStop::MaxLength);
@@ -148,26 +282,13 @@ impl Tap {
     /// cut nor stretch what is recorded.
     fn skip_to(&mut self, now: MediaTime) -> u64 {
         let elapsed = now
-            .samples(NARROWBAND)
-            .saturating_sub(self.settings.start.samples(NARROWBAND));
-        let tick = TICK_SAMPLES as u64;
-        let skipped = (elapsed.saturating_sub(self.position) + tick / 2) / tick * tick;
+            .samples(self.rate)
+            .saturating_sub(self.settings.start.samples(self.rate));
+        let tick = self.samples_of_tick();
+        let known = self.position + self.left_out;
+        let skipped = (elapsed.saturating_sub(known) + tick / 2) / tick * tick;
         self.position += skipped;
         skipped
-    }
-
-    fn send(&mut self, samples: &[i16]) {
-        let mut frame = RecordFrame {
-            recording: self.settings.recording,
-            position: self.position,
-            len: samples.len() as u16,
-            samples: [0; MAX_FRAME],
-        };
-        frame.samples[..samples.len()].copy_from_slice(samples);
-        if self.frames.try_send(frame).is_err() {
-            self.overflowed += samples.len() as u64;
-        }
-        self.position += samples.len() as u64;
     }
 
     fn is_silent(&mut self, frame: &[i16], skipped: u64) -> bool {
@@ -177,9 +298,84 @@ impl Tap {
         if level::mean_square(frame) >= self.silence_threshold {
             self.silent_samples = 0;
         } else {
-            self.silent_samples += skipped + frame.len() as u64;
+            self.silent_samples += skipped + frame.len() as u64 / self.channels;
         }
         self.silent_samples >= limit
+    }
+}
+
+static SILENCE: [i16; 2 * MAX_TICK] = [0; 2 * MAX_TICK];
+/// Samples of a tick at the highest rate.
+const MAX_TICK: usize = FULLBAND as usize / 50;
+
+/// What a tap needs to record at another rate than what comes, and both sides of a call. Made, and
+/// freed, on the control side.
+#[derive(Debug)]
+pub struct Converter {
+    /// From 8, 16 and 48 kHz, for each channel.
+    resamplers: Vec<[Resampler; 3]>,
+    out: [[i16; MAX_TICK]; 2],
+    /// Samples of a tick.
+    frame: usize,
+    /// What the party said is here, and what it heard is to come.
+    waits: bool,
+}
+
+impl Converter {
+    fn new(rate: u32, stereo: bool) -> Self {
+        let set = || RATES.map(|from| Resampler::new(from, rate));
+        Self {
+            resamplers: (0..if stereo { 2 } else { 1 }).map(|_| set()).collect(),
+            out: [[0; MAX_TICK]; 2],
+            frame: rate as usize / 50,
+            waits: false,
+        }
+    }
+
+    fn convert(&mut self, channel: usize, frame: &[i16], rate: u32) {
+        let out = &mut self.out[channel][..self.frame];
+        let from = RATES.iter().position(|known| *known == rate);
+        if let (Some(from), Some(set)) = (from, self.resamplers.get_mut(channel))
+            && frame.len() == rate as usize / 50
+        {
+            set[from].process(frame, out);
+        } else {
+            out.fill(0);
+        }
+    }
+}
+
+const RATES: [u32; 3] = [NARROWBAND, WIDEBAND, FULLBAND];
+
+/// Sends samples of a recording, in pieces; how many of a channel found the queue full. Of several
+/// channels, their samples alternate. With none, their
+/// place alone is told, so that what is on disk reaches to there.
+pub fn send(
+    frames: &Sender<RecordFrame>,
+    recording: u64,
+    mut position: u64,
+    samples: &[i16],
+    channels: u64,
+) -> u64 {
+    let mut overflowed = 0;
+    let mut rest = samples;
+    loop {
+        let (head, tail) = rest.split_at(rest.len().min(MAX_FRAME));
+        let mut frame = RecordFrame {
+            recording,
+            position,
+            len: head.len() as u16,
+            samples: [0; MAX_FRAME],
+        };
+        frame.samples[..head.len()].copy_from_slice(head);
+        if frames.try_send(frame).is_err() {
+            overflowed += head.len() as u64 / channels;
+        }
+        position += head.len() as u64 / channels;
+        rest = tail;
+        if rest.is_empty() {
+            return overflowed;
+        }
     }
 }
 
@@ -266,6 +462,61 @@ mod tests {
         assert_eq!(tap.push(&[1; 160], at_us(40_000)), stopped);
         assert_eq!(rx.try_iter().map(|f| f.len).collect::<Vec<_>>(), [160, 40]);
         assert_eq!(tap.end_position(), 200);
+    }
+
+    #[test]
+    fn a_pause_is_left_out_and_a_mute_is_silence() {
+        let (mut tap, rx) = tap(None, None, 64);
+        let mut us = 0;
+        let mut run = |tap: &mut Tap, ticks: usize| {
+            for _ in 0..ticks {
+                tap.push(&[1; 160], at_us(us));
+                us += 20_000;
+            }
+        };
+        run(&mut tap, 2);
+        tap.control(RecordControl::Pause);
+        run(&mut tap, 3);
+        tap.control(RecordControl::Resume);
+        run(&mut tap, 1);
+        tap.control(RecordControl::Mute);
+        run(&mut tap, 2);
+        tap.control(RecordControl::Resume);
+        run(&mut tap, 1);
+        let frames: Vec<_> = rx.try_iter().map(|f| (f.position, f.samples[0])).collect();
+        assert_eq!(
+            frames,
+            [(0, 1), (160, 1), (320, 1), (480, 0), (640, 0), (800, 1)]
+        );
+    }
+
+    #[test]
+    fn both_sides_are_recorded_and_who_hears_nothing_hears_silence() {
+        let (tap, rx) = tap(Some(440), None, 64);
+        let mut tap = tap.converting(8000, true);
+        tap.say(&[1; 160], 8000, at_us(0));
+        tap.hear(Some(&[2; 160]), 8000);
+        tap.say(&[3; 160], 8000, at_us(20_000));
+        // The tick at 40 ms is skipped, and nothing was sent in the one before.
+        tap.say(&[4; 160], 8000, at_us(60_000));
+        let stopped = TapStatus::Stopped(TapStop::MaxLength);
+        assert_eq!(tap.hear(Some(&[5; 160]), 8000), stopped);
+        let frames: Vec<_> = rx.try_iter().collect();
+        let told: Vec<_> = frames
+            .iter()
+            .map(|f| (f.position, f.len, f.samples[0], f.samples[1]))
+            .collect();
+        assert_eq!(told, [(0, 320, 1, 2), (160, 320, 3, 0)]);
+        assert_eq!(tap.end_position(), 440);
+    }
+
+    #[test]
+    fn a_frame_of_another_rate_goes_in_pieces() {
+        let (tap, rx) = tap(None, None, 64);
+        let mut tap = tap.at_rate(48_000);
+        tap.push(&[1; 960], at_us(0));
+        tap.push(&[1; 960], at_us(60_000));
+        assert_eq!(positions(&rx), [0, 320, 640, 2880, 3200, 3520]);
     }
 
     #[test]

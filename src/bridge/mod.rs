@@ -18,13 +18,17 @@ mod sums;
 mod talker;
 
 pub use classes::Classes;
-pub use play::{Ducking, ROOM_PLAYS, RoomPlay};
+pub use play::{Ducking, ROOM_PLAYS, RoomPlay, RoomPlayEnds};
 pub use port::{IDLE_PEAK, Port};
 pub use recording::{RoomRecording, RoomRecordingSettings, Track};
 pub use relation::{MAX_CLASSES, Relation};
 pub use talker::RECENT_TALKERS;
 
+use crate::audio::MediaTime;
+use crate::audio::player::{PlayControl, PlayEnd};
+use crate::audio::tap::{RecordControl, TapStop};
 use bands::frame_of;
+use play::Plays;
 use port::Phase;
 use sums::Sums;
 use talker::Dominant;
@@ -59,6 +63,13 @@ pub struct Bridge {
     sums: Sums,
     dominant: Dominant,
     talkers: usize,
+    plays: Plays,
+    recording: Option<Box<RoomRecording>>,
+    /// Why the recording has stopped by itself.
+    recorded: Option<TapStop>,
+    /// Whether it is told who talks; who does in this tick.
+    watched: bool,
+    talking: Vec<u32>,
 }
 
 impl Bridge {
@@ -70,6 +81,11 @@ impl Bridge {
             sums: Sums::new(),
             dominant: Dominant::default(),
             talkers: 0,
+            plays: Plays::new(),
+            recording: None,
+            recorded: None,
+            watched: false,
+            talking: Vec::with_capacity(max_ports),
         }
     }
 
@@ -245,11 +261,22 @@ impl Bridge {
 
     /// Mixes one tick: once around for the sums, once around for everybody's share of them.
     pub fn mix(&mut self) {
+        self.mix_at(MediaTime::ZERO);
+    }
+
+    /// The same; a recording needs to know when.
+    pub fn mix_at(&mut self, now: MediaTime) {
+        let ducked = self.plays.begin();
+        if let Some(recording) = &mut self.recording {
+            recording.begin(now);
+        }
+        self.talking.clear();
+        let mut voice = false;
         self.sums.clear();
         self.dominant.begin();
         self.talkers = 0;
         let mut loudest = None;
-        for port in &mut self.ports {
+        for (port, n) in self.ports.iter_mut().zip(0..) {
             if port.relating && !port.postponed {
                 if port.was != port.relation {
                     self.sums.exit(port.was.ears, port.band);
@@ -263,16 +290,118 @@ impl Bridge {
             port.prepare();
             if port.contributes {
                 self.talkers += 1;
-                let said = &port.rx[..frame_of(port.band)];
+                voice |= port.loudness.is_voice();
+                let said = &mut port.rx[..frame_of(port.band)];
+                ducked.apply(said);
                 self.sums.add(port.band, said, port.was, port.relation);
                 self.dominant.hear(port, &mut loudest);
             }
+            if port.track.is_some()
+                && let Some(recording) = &mut self.recording
+                && let Some(mut track) = port.track.take()
+            {
+                recording.take(port, &mut track, port.part(0));
+                port.track = Some(track);
+            }
+            if self.watched {
+                let said = port.contributes.then(|| &port.rx[..frame_of(port.band)]);
+                if port.talk.follow(said) {
+                    self.talking.push(n);
+                }
+            }
         }
         self.dominant.end(loudest);
+        self.plays.add(voice, &mut self.sums);
         self.sums.finish();
+        if let Some(recording) = &mut self.recording {
+            self.recorded = recording.finish(&self.sums.bands, now);
+        }
         for port in &mut self.ports {
             if port.own_mix || port.heard_own {
                 port.hear(&self.sums);
+            }
+        }
+    }
+
+    /// Starts a play of the room's own; what it replaces goes back.
+    pub fn play(&mut self, play: Box<RoomPlay>) -> RoomPlayEnds {
+        self.plays.start(play)
+    }
+
+    /// Stops the play at this place; it fades out within 5 ms.
+    pub fn stop_play(&mut self, place: u8) -> RoomPlayEnds {
+        self.plays.stop(place)
+    }
+
+    /// Pauses the play at this place, or moves within it.
+    pub fn control_play(&mut self, place: u8, control: PlayControl) {
+        self.plays.control(place, control);
+    }
+
+    /// A play that has ended by itself; to be asked for after each mix.
+    pub fn take_ended_play(&mut self) -> Option<(Box<RoomPlay>, PlayEnd)> {
+        self.plays.take_ended()
+    }
+
+    /// Takes any play away, whatever it does.
+    pub fn take_play(&mut self) -> Option<(Box<RoomPlay>, PlayEnd)> {
+        self.plays.take()
+    }
+
+    /// Starts to record; a recording that ran goes back.
+    pub fn record(&mut self, recording: Box<RoomRecording>) -> Option<Box<RoomRecording>> {
+        self.recorded = None;
+        self.recording.replace(recording)
+    }
+
+    /// Takes the recording away.
+    pub fn take_recording(&mut self) -> Option<Box<RoomRecording>> {
+        self.recorded = None;
+        self.recording.take()
+    }
+
+    /// Pauses the recording, or goes on.
+    pub fn control_recording(&mut self, control: RecordControl) {
+        if let Some(recording) = &mut self.recording {
+            recording.control(control);
+        }
+    }
+
+    /// Why the recording has stopped in the last mix, if it has: it is to be taken.
+    pub fn recording_stopped(&self) -> Option<TapStop> {
+        self.recorded
+    }
+
+    /// Gives a party a track; one that it had goes back. Without such a port, the track does.
+    pub fn set_track(&mut self, port: usize, track: Box<Track>) -> Option<Box<Track>> {
+        match self.ports.get_mut(port) {
+            Some(port) => port.set_track(track),
+            None => Some(track),
+        }
+    }
+
+    /// Takes a party's track away.
+    pub fn take_track(&mut self, port: usize) -> Option<Box<Track>> {
+        self.ports.get_mut(port)?.take_track()
+    }
+
+    /// Follows who talks, or no longer.
+    pub fn watch(&mut self, watched: bool) {
+        self.watched = watched;
+    }
+
+    /// How many talk, by level and not merely by being heard; while they are watched.
+    pub fn talking(&self) -> usize {
+        self.talking.len()
+    }
+
+    /// Tells `tell` of each who talks: the owner, the level since it was told last, dBov, and for how
+    /// many ticks it has talked since it joined.
+    pub fn tell_talking(&mut self, mut tell: impl FnMut(u32, f32, u32)) {
+        for port in &self.talking {
+            if let Some(port) = self.ports.get_mut(*port as usize) {
+                let (level, talked) = port.talk.tell();
+                tell(port.owner, level, talked);
             }
         }
     }
@@ -313,6 +442,10 @@ impl Bridge {
     }
 }
 
+#[cfg(test)]
+mod played;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod relating;
 #[cfg(test)]

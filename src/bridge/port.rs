@@ -2,8 +2,9 @@
 
 use super::bands::{band_of, frame_of};
 use super::part::{FADE_PART, Part};
+use super::recording::Track;
 use super::sums::{Heard, Sums};
-use super::talker::Loudness;
+use super::talker::{Loudness, Talk};
 use super::{MAX_FRAME, Relation};
 use crate::audio::limiter::{self, Limiter};
 
@@ -47,6 +48,10 @@ pub struct Port {
     pub(super) next: Relation,
     /// These three are not all the same.
     pub(super) relating: bool,
+    /// How it talks, where that is watched.
+    pub(super) talk: Talk,
+    /// Its track in the recording of the room.
+    pub(super) track: Option<Box<Track>>,
     /// Of the mix of its own.
     pub(super) limiter: Limiter,
     /// Whether that was heard in the last tick.
@@ -72,6 +77,8 @@ impl Port {
             was: Relation::OPEN,
             next: Relation::OPEN,
             relating: false,
+            talk: Talk::default(),
+            track: None,
             limiter: Limiter::default(),
             heard_own: false,
             rx: [0; MAX_FRAME],
@@ -84,6 +91,16 @@ impl Port {
     pub fn with_relation(mut self, relation: Relation) -> Self {
         self.relate(relation);
         self
+    }
+
+    /// Gives it a track in the recording of the room that it is to join; one that it had goes back.
+    pub fn set_track(&mut self, track: Box<Track>) -> Option<Box<Track>> {
+        self.track.replace(track)
+    }
+
+    /// Takes its track away.
+    pub fn take_track(&mut self) -> Option<Box<Track>> {
+        self.track.take()
     }
 
     /// Who hears it, and whom it hears, where it has not joined yet.
@@ -130,7 +147,7 @@ impl Port {
     }
 
     /// Its part in what a class hears.
-    fn part(&self, class: u8) -> Part {
+    pub(super) fn part(&self, class: u8) -> Part {
         if self.contributes {
             Part::of(self.was, self.relation, class)
         } else {

@@ -4,6 +4,8 @@
 //! cough changes nothing; who has fallen silent stays dominant until another talks.
 
 use super::port::Port;
+use crate::audio::level::{self, TalkSpurt, TalkSpurtSettings};
+use crate::audio::{NARROWBAND, TICK_SAMPLES};
 
 /// A party's loudness: follows the peaks of its frames.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +17,53 @@ impl Loudness {
         let target = i32::from(peak) << 8;
         let step = if target > self.0 { 2 } else { 4 };
         self.0 += (target - self.0) >> step;
+    }
+}
+
+impl Loudness {
+    /// Whether that is a voice, and not the noise of a line: -38 dB of full scale.
+    pub fn is_voice(self) -> bool {
+        self.0 > 400 << 8
+    }
+}
+
+/// How a party talks. The detector's thresholds are fixed: made anew, it costs nothing until it is
+/// wanted.
+#[derive(Debug, Default)]
+pub(super) struct Talk {
+    spurt: Option<TalkSpurt>,
+    /// The mean squares since it was told last, and of how many ticks.
+    energy: f32,
+    ticks: u16,
+    /// Ticks of talk in all.
+    talked: u32,
+}
+
+impl Talk {
+    /// Takes the next tick; none: it says nothing. Whether it talks.
+    pub fn follow(&mut self, frame: Option<&[i16]>) -> bool {
+        let square = frame.map_or(0.0, level::mean_square);
+        let spurt = match (&mut self.spurt, frame) {
+            (Some(spurt), _) => spurt,
+            (None, None) => return false,
+            (none, Some(_)) => {
+                none.insert(TalkSpurt::new(TalkSpurtSettings::default(), NARROWBAND))
+            }
+        };
+        let talks = spurt.update_mean_square(square, TICK_SAMPLES);
+        if talks {
+            self.energy += square;
+            self.ticks = self.ticks.saturating_add(1);
+            self.talked = self.talked.saturating_add(1);
+        }
+        talks
+    }
+
+    /// The level since this was asked last, dBov, and for how many ticks it has talked in all.
+    pub fn tell(&mut self) -> (f32, u32) {
+        let mean = self.energy / f32::from(self.ticks.max(1));
+        (self.energy, self.ticks) = (0.0, 0);
+        (level::to_dbov(mean), self.talked)
     }
 }
 

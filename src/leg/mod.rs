@@ -43,8 +43,8 @@ use crate::rtp::session::Receiver;
 use digits::Digits;
 use flight::Flights;
 use phase::ArrivalPhase;
-use player::{Play, PlayEnd, Player};
-use tap::{Tap, TapStop};
+use player::{Play, PlayControl, PlayEnd, Player};
+use tap::{Converter, RecordControl, Tap, TapStop};
 use transmit::Transmit;
 use transport::Transport;
 
@@ -64,6 +64,8 @@ pub enum LegEvent {
         reason: Option<TapStop>,
         /// Its length in samples.
         samples: u64,
+        /// To be freed.
+        memory: Option<Box<Converter>>,
     },
     /// Neither RTP nor RTCP for the configured time, and the peer is not on hold.
     MediaTimeout,
@@ -276,6 +278,18 @@ impl Leg {
     /// Stops the play; it fades out within 5 ms.
     pub fn stop_play(&mut self) -> Option<(Box<Play>, PlayEnd)> {
         self.player.stop()
+    }
+
+    /// Pauses the play, or moves within it.
+    pub fn control_play(&mut self, control: PlayControl) {
+        self.player.control(control);
+    }
+
+    /// Pauses the recording, or goes on.
+    pub fn control_record(&mut self, control: RecordControl) {
+        if let Some(tap) = &mut self.tap {
+            tap.control(control);
+        }
     }
 
     /// Starts to record what the party says. One that ran is handed back.

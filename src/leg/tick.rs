@@ -110,24 +110,19 @@ impl Leg {
     pub fn tick_record(&mut self, rx: &[i16], now: MediaTime) -> Option<LegEvent> {
         // The leg's own line and not the clock: moving to another slot must not tear a frame.
         let line = self.line();
+        let rate = self.coding.rate();
         let mut narrow = [0i16; TICK_SAMPLES];
-        let rx = match &mut self.coding.record_down {
-            Some(down) if self.tap.is_some() => {
-                down.process(rx, &mut narrow);
-                &narrow
-            }
-            _ => rx,
-        };
-        if let Some(tap) = &mut self.tap
-            && let TapStatus::Stopped(reason) = tap.push(rx, line)
-        {
-            let event = LegEvent::RecordingStopped {
-                recording: tap.recording(),
-                reason: Some(reason),
-                samples: tap.end_position(),
+        if let Some(tap) = &mut self.tap {
+            let status = match &mut self.coding.record_down {
+                Some(down) if !tap.converts() => {
+                    down.process(rx, &mut narrow);
+                    tap.push(&narrow, line)
+                }
+                _ => tap.say(rx, rate, line),
             };
-            self.tap = None;
-            return Some(event);
+            if let Some(event) = self.recorded(status) {
+                return Some(event);
+            }
         }
         let limit = u64::from(self.settings.media_timeout_ms);
         if limit > 0
@@ -141,6 +136,27 @@ impl Leg {
         None
     }
 
+    /// Records what goes out in this tick, where that is wanted.
+    fn record_heard(&mut self, heard: Option<&[i16]>) -> Option<LegEvent> {
+        let rate = self.coding.rate();
+        let status = self.tap.as_mut()?.hear(heard, rate);
+        self.recorded(status)
+    }
+
+    /// Ends a recording that has stopped.
+    fn recorded(&mut self, status: TapStatus) -> Option<LegEvent> {
+        let TapStatus::Stopped(reason) = status else {
+            return None;
+        };
+        let tap = self.tap.take()?;
+        Some(LegEvent::RecordingStopped {
+            recording: tap.recording(),
+            reason: Some(reason),
+            samples: tap.end_position(),
+            memory: tap.into_memory(),
+        })
+    }
+
     /// Behind the last tick of a leg that ends: records the next 20 ms of what has come and was not
     /// played yet. None once there is nothing left.
     pub fn record_rest(&mut self, rx: &mut [i16]) -> Option<Option<LegEvent>> {
@@ -151,20 +167,22 @@ impl Leg {
         let now = self.last_tick + Duration::from_millis(u64::from(TICK_MS));
         self.last_tick = now;
         self.say(rx, Duration::ZERO, TickTime { now, ntp: 0 });
-        Some(self.tick_record(rx, now))
+        let ended = self.tick_record(rx, now);
+        Some(ended.or_else(|| self.record_heard(None)))
     }
 
     /// tx half of a tick: sends `base` (the bridge's or the echo's audio, silence where there is
     /// neither) with the player's on top, or the digit that is being dialled. Returns whether a
-    /// packet is held for ten slots later, the play that ended and the dial that ended.
+    /// packet is held for ten slots later, the play that ended, the dial and the recording that did.
     pub fn tick_tx<I: MediaIo>(
         &mut self,
         base: Outgoing<'_>,
         time: TickTime,
         io: &mut I,
-    ) -> (bool, [Option<LegEvent>; 2]) {
+    ) -> (bool, [Option<LegEvent>; 3]) {
         let mut ended = None;
         let mut dialled = None;
+        let mut recorded = None;
         let outgoing = base;
         let processed = self
             .coding
@@ -172,14 +190,17 @@ impl Leg {
             .as_ref()
             .is_some_and(|p| p.changes_output());
         let held = if processed || !self.player.is_idle() || self.dial.is_some() {
-            self.send_made(outgoing, &mut ended, &mut dialled, io)
+            self.send_made(outgoing, &mut [&mut ended, &mut dialled, &mut recorded], io)
         } else {
+            if self.tap.is_some() {
+                recorded = self.record_heard(Some(outgoing.samples));
+            }
             self.send_audio(outgoing, io)
         };
         if self.report_due(time.now) {
             self.send_report(time, false, io);
         }
-        (held, [ended, dialled])
+        (held, [ended, dialled, recorded])
     }
 
     fn send_audio<I: MediaIo>(&mut self, outgoing: Outgoing<'_>, io: &mut I) -> bool {
@@ -203,10 +224,10 @@ impl Leg {
     fn send_made<I: MediaIo>(
         &mut self,
         base: Outgoing<'_>,
-        ended: &mut Option<LegEvent>,
-        dialled: &mut Option<LegEvent>,
+        events: &mut [&mut Option<LegEvent>; 3],
         io: &mut I,
     ) -> bool {
+        let [ended, dialled, recorded] = events;
         let tick = base.samples.len();
         let encoder = base.encoder;
         let mut made = [0i16; MAX_TICK];
@@ -221,7 +242,7 @@ impl Leg {
         }
         if !self.player.is_idle() {
             if let PlayStatus::Ended(play, end) = self.play_over(made) {
-                *ended = Some(LegEvent::PlayEnded(play, end));
+                **ended = Some(LegEvent::PlayEnded(play, end));
             }
             own = true;
         }
@@ -236,12 +257,18 @@ impl Leg {
             self.transport = transport;
             match dialling {
                 Dialled::Audio | Dialled::Reports { audio: true, .. } => {}
-                Dialled::Reports { audio: false, .. } => return false,
+                Dialled::Reports { audio: false, .. } => {
+                    **recorded = self.record_heard(None);
+                    return false;
+                }
                 Dialled::Tone => own = true,
                 Dialled::Over(end) => {
-                    *dialled = self.dial.take().map(|dial| LegEvent::Dialled(dial, end));
+                    **dialled = self.dial.take().map(|dial| LegEvent::Dialled(dial, end));
                 }
             }
+        }
+        if self.tap.is_some() {
+            **recorded = self.record_heard(Some(if own { made } else { base.samples }));
         }
         let outgoing = if own {
             Outgoing {

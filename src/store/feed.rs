@@ -112,11 +112,12 @@ impl Stream {
 
     /// Fills all the room there is.
     fn run(&mut self) {
-        let wanted = self.supply.wanted();
+        let (wanted, start) = self.supply.wanted_pass();
         if wanted != self.generation {
             self.generation = wanted;
             (self.failed, self.told) = (false, false);
             self.restart();
+            self.skip(start);
         }
         while !self.told {
             let Some(mut chunk) = self.supply.take_empty() else {
@@ -162,6 +163,22 @@ impl Stream {
         match start(&self.path) {
             Ok((reader, resampler)) => (self.reader, self.resampler) = (reader, resampler),
             Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Reads on to a sample, from the file's start.
+    fn skip(&mut self, samples: u64) {
+        let mut left = samples as usize;
+        while left > 0 && !self.failed {
+            if self.ready.is_empty() && self.file_done {
+                return;
+            }
+            if self.ready.is_empty() {
+                self.read();
+            }
+            let count = left.min(self.ready.len());
+            self.ready.drain(..count);
+            left -= count;
         }
     }
 
@@ -261,6 +278,31 @@ mod tests {
         let (heard, _) = play(&mut feed, 1000);
         // The first samples may be faded in.
         assert_eq!(heard[500..1000], (500..1000).collect::<Vec<i16>>());
+    }
+
+    #[test]
+    fn seeks_forward_and_back_and_beyond_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = counting(dir.path(), 8000, 100_000);
+        let feeder = Feeder::new();
+        let mut feed = feeder.open(&path).unwrap();
+        play(&mut feed, 8000);
+        for start in [90_000, 20_000] {
+            feed.seek(start);
+            let (heard, _) = play(&mut feed, 2000);
+            let expected = |i: usize| ((start as usize + i) % 30_000) as i16;
+            // The first samples may be faded in.
+            assert!((500..2000).all(|i| heard[i] == expected(i)), "{start}");
+            assert_eq!(feed.position(), start + 2000);
+        }
+        feed.seek(200_000);
+        let mut out = [0; 160];
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while feed.fill(&mut out).state != FeedState::End {
+            thread::yield_now();
+            assert!(Instant::now() < deadline);
+        }
+        assert_eq!(feed.underruns(), 0, "what is sought is no underrun");
     }
 
     #[test]

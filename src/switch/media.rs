@@ -69,6 +69,7 @@ impl Switch {
                 recording,
                 reason,
                 samples,
+                ..
             } => {
                 let outcome = match reason {
                     Some(TapStop::Silence) => RecordOutcome::Silence,

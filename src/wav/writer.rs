@@ -1,4 +1,4 @@
-//! Writes 16-bit mono WAV files that are valid after each flush.
+//! Writes 16-bit WAV files of one or two channels that are valid after each flush.
 
 use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,12 +37,23 @@ impl<W: Write + Seek> Writer<W> {
 
     /// The same with a lower bound on the bytes of audio, to test the roll-over.
     pub fn with_limit(output: W, rate: u32, max_data: u64) -> Result<Self, WavError> {
+        Self::with_channels(output, rate, 1, max_data)
+    }
+
+    /// The same for so many channels, whose samples alternate; all counts are of samples of them
+    /// together.
+    pub fn with_channels(
+        output: W,
+        rate: u32,
+        channels: u16,
+        max_data: u64,
+    ) -> Result<Self, WavError> {
         // hound divides by the rate, and multiplies it.
         if !(MIN_RATE..=MAX_RATE).contains(&rate) {
             return Err(WavError::Rate(rate));
         }
         let spec = WavSpec {
-            channels: 1,
+            channels,
             sample_rate: rate,
             bits_per_sample: 16,
             sample_format: SampleFormat::Int,

@@ -198,7 +198,8 @@ pub enum Event {
     RoomPlayEnded(BridgeId, Box<RoomPlay>, PlayEnd),
     /// Who talks in a room; the next is told when the box is given again.
     Talkers(BridgeId, Box<Talkers>),
-    /// The recording of a room has ended, by itself where there is a reason. Its tracks end before.
+    /// The recording of a room has ended, by itself where there is a reason; or there was no such room.
+    /// Its tracks end before.
     RoomRecorded(BridgeId, Box<RoomRecording>, Option<TapStop>),
     /// A leg's track has ended: it has left the room, or the recording is over; or there was none.
     TrackEnded(LegId, Box<Track>),

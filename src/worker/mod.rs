@@ -81,6 +81,7 @@ struct Room {
     slot: usize,
     phase: Phase,
     closing: bool,
+    watch: talkers::Watch,
 }
 
 /// Counts of a worker, read by the engine.
@@ -341,7 +342,8 @@ impl Worker {
             return;
         };
         self.fetch(&mut room, time, io);
-        room.bridge.mix();
+        room.bridge.mix_at(time.now);
+        self.tell_room(&mut room, ms);
         if let Some(mut shared) = self.shared.take() {
             shared.begin(&mut room.encoders);
             for port in 0..room.bridge.len() {
@@ -353,9 +355,11 @@ impl Worker {
         let slot = room.slot;
         // Back in its place before the sweep: who has faded out may come in again.
         self.rooms[bridge as usize] = Some(room);
+        self.end_stopped_recording(bridge);
         self.sweep(bridge, time, io);
         let ended = |room: &mut Room| room.closing && room.bridge.is_empty();
         if let Some(mut room) = self.rooms[bridge as usize].take_if(ended) {
+            self.end_room(&mut room);
             while let Some(encoder) = room.encoders.take() {
                 self.outbox.tell(Event::Freed(Freed::Encoder(encoder)));
             }
@@ -419,7 +423,7 @@ impl Worker {
                 port += 1;
                 continue;
             }
-            let Some((freed, moved)) = room.bridge.remove(port) else {
+            let Some((mut freed, moved)) = room.bridge.remove(port) else {
                 return;
             };
             self.slots.weigh(room.slot, false);
@@ -430,6 +434,12 @@ impl Worker {
                 *at = port;
             }
             let owner = freed.owner;
+            if let Some(track) = freed.take_track()
+                && let Some(Some(seat)) = self.seats.get(owner as usize)
+            {
+                let ended = Event::TrackEnded(seat.leg.id(), track);
+                self.outbox.tell(ended);
+            }
             self.outbox.tell(Event::Freed(Freed::Port(freed)));
             self.settle(owner, time, io);
         }
@@ -461,6 +471,7 @@ impl Worker {
                 recording: tap.recording(),
                 reason: None,
                 samples: tap.end_position(),
+                memory: tap.into_memory(),
             };
             self.outbox.tell(Event::Leg(id, event));
         }

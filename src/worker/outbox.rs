@@ -13,8 +13,10 @@ use crate::audio::MediaTime;
 use crate::leg::{Leg, LegEvent};
 
 /// Events that can be waiting for each leg: a play's end, a recording's, a dial's, the time-out, a
-/// refused join, freed memory (ports, encoders, codecs, keys), the statistics, the move and the close.
-const EVENTS_PER_LEG: usize = 16;
+/// refused join, freed memory (ports, encoders, codecs, keys), the statistics, the move and the close;
+/// its track's end; and, since a room has a leg at least, the ends of its plays and recording, and who
+/// talks.
+const EVENTS_PER_LEG: usize = 24;
 /// Digits on top of these, per leg.
 const DIGITS_PER_LEG: usize = 2;
 /// For bridges.

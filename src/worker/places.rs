@@ -154,6 +154,7 @@ impl Worker {
                     slot,
                     phase: Phase::default(),
                     closing: false,
+                    watch: super::talkers::Watch::default(),
                 });
                 self.slots.add_bridge(slot, id.index);
                 self.counts.bridges += 1;

@@ -30,7 +30,32 @@ pub struct Talker {
     pub talked_ms: u32,
 }
 
+/// How often at most it is told.
+pub(super) const TELL_MS: u64 = 100;
+
+/// What a room is to tell of its talkers.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// Where: none, and nothing is told until another comes.
+    pub to: Option<Box<Talkers>>,
+    /// Not before.
+    pub next_ms: u64,
+    /// How many talked when it was told last; none: nobody watches.
+    pub told: Option<u32>,
+}
+
 impl Talkers {
+    /// Takes one more in, if it is loud enough.
+    pub(super) fn insert(&mut self, talker: Talker) {
+        let louder = |other: &Talker| other.level_dbov >= talker.level_dbov;
+        let place = self.talkers.iter().take_while(|t| louder(t)).count();
+        if place >= MAX_TALKERS {
+            return;
+        }
+        self.talkers.truncate(MAX_TALKERS - 1);
+        self.talkers.insert(place, talker);
+    }
+
     /// Takes the memory.
     pub fn new() -> Box<Self> {
         Box::new(Self {
@@ -38,5 +63,30 @@ impl Talkers {
             talking: 0,
             dominant: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loudest_are_told() {
+        let mut talkers = Talkers::new();
+        let memory = talkers.talkers.capacity();
+        for index in 0..200u32 {
+            talkers.insert(Talker {
+                leg: LegId {
+                    index,
+                    generation: 0,
+                },
+                level_dbov: -((index * 37 % 200) as f32),
+                talked_ms: 0,
+            });
+        }
+        let levels: Vec<f32> = talkers.talkers.iter().map(|t| t.level_dbov).collect();
+        let loudest: Vec<f32> = (0..32).map(|n| -(n as f32)).collect();
+        assert_eq!(levels, loudest);
+        assert_eq!(talkers.talkers.capacity(), memory);
     }
 }

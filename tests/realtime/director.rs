@@ -8,17 +8,19 @@ use antiphon::audio::process::ProcessSettings;
 use antiphon::audio::source::{CHUNK_SAMPLES, Source, Supply, feed};
 use antiphon::audio::tone::Tone;
 use antiphon::audio::{MediaTime, NARROWBAND};
-use antiphon::bridge::{Bridge, Port};
+use antiphon::bridge::{
+    Bridge, Classes, Ducking, Port, Relation, RoomPlay, RoomRecording, RoomRecordingSettings, Track,
+};
 use antiphon::codec::{Codec, OpusSettings};
 use antiphon::dtmf::Digit;
-use antiphon::leg::player::{Play, PlayEndReason};
-use antiphon::leg::tap::{RecordFrame, Tap, TapSettings, TapStop};
+use antiphon::leg::player::{Play, PlayControl, PlayEndReason};
+use antiphon::leg::tap::{RecordControl, RecordFrame, Tap, TapSettings, TapStop};
 use antiphon::leg::{
     Dial, DialEnd, DialMethod, DigitString, EventFormat, Flight, Keying, Leg, LegEvent, LegId,
     LegParams, LegSettings, Reprocessing,
 };
 use antiphon::srtp::MasterKey;
-use antiphon::worker::{BridgeId, Command, Event, Freed, Recoding, SharedEncoder};
+use antiphon::worker::{BridgeId, Command, Event, Freed, Recoding, SharedEncoder, Talkers};
 use crossbeam_channel::Sender;
 
 use crate::party::{OPUS, REDUNDANT, TELEPHONE_EVENT};
@@ -52,6 +54,11 @@ pub struct Tellings {
     pub dialled: u64,
     pub dials_stopped: u64,
     pub figures: u64,
+    pub room_plays: u64,
+    pub talkers: u64,
+    pub rooms_recorded: u64,
+    pub tracks: u64,
+    pub classes_freed: u64,
     pub metrics_sent: u64,
     pub packets_received: u64,
     pub packets_sent: u64,
@@ -70,6 +77,8 @@ pub struct Director {
     moving: Vec<Box<Leg>>,
     prompt: Arc<[i16]>,
     counter: u64,
+    /// The recording of a room that was begun last.
+    recording: u64,
     /// What everybody encrypts with who does.
     key: Option<MasterKey>,
     pub told: Tellings,
@@ -86,6 +95,7 @@ impl Director {
             moving: Vec::new(),
             prompt: (0..3000).map(|i| (i * 7 % 9000) as i16).collect(),
             counter: 0,
+            recording: 0,
             key: None,
             told: Tellings::default(),
         }
@@ -141,7 +151,7 @@ impl Director {
             6..30 => Command::Join {
                 leg,
                 bridge: self.bridge(),
-                port: Box::new(Port::new(0, NARROWBAND)),
+                port: self.port(),
                 encoder: self.shared_encoder(),
             },
             30..36 => Command::Leave(leg),
@@ -172,9 +182,87 @@ impl Director {
                 let room = (self.random.below(5) > 0).then(Box::default);
                 Command::WatchStats(leg, room)
             }
-            94..98 => self.create_bridge()?,
+            94..96 => self.create_bridge()?,
+            96..99 => self.room_command(leg),
             _ => self.close_bridge()?,
         })
+    }
+
+    /// What is done to a room, or to a leg as one of its members.
+    fn room_command(&mut self, leg: LegId) -> Command {
+        let bridge = self.bridge();
+        let place = self.random.below(5) as u8;
+        let play_control = self.random.pick(&[
+            PlayControl::Pause,
+            PlayControl::Resume,
+            PlayControl::Restart,
+            PlayControl::Skip(500),
+            PlayControl::Skip(-500),
+        ]);
+        let record_control = self.random.pick(&[
+            RecordControl::Pause,
+            RecordControl::Mute,
+            RecordControl::Resume,
+            RecordControl::Resume,
+        ]);
+        match self.random.below(40) {
+            0..9 => Command::Relate(leg, self.relation(), self.shared_encoder()),
+            9..12 => Command::Classes(bridge, Classes::new(self.random.below(6) as usize)),
+            12..17 => {
+                let mut play = RoomPlay::new(self.play());
+                play.place = place;
+                play.voice = self.relation().voice;
+                play.ducking =
+                    self.random
+                        .pick(&[Ducking::None, Ducking::Play(12.0), Ducking::Talkers(12.0)]);
+                Command::PlayRoom(bridge, Box::new(play))
+            }
+            17..19 => Command::StopPlayRoom(bridge, place),
+            19..21 => Command::ControlPlay(leg, play_control),
+            21..24 => Command::ControlPlayRoom(bridge, place, play_control),
+            24..28 => {
+                let to = (self.random.below(5) > 0).then(Talkers::new);
+                Command::WatchTalkers(bridge, to)
+            }
+            28..31 => {
+                self.counter += 1;
+                // Tracks of members belong to the recording in force.
+                self.recording = self.counter;
+                let settings = RoomRecordingSettings {
+                    recording: self.counter,
+                    rate: self.random.pick(&[8000, 16_000, 48_000]),
+                    rest: self.random.pick(&[None, Some(7)]),
+                    max_samples: self.random.pick(&[None, Some(20_000)]),
+                    silence_stop_samples: self.random.pick(&[None, Some(16_000)]),
+                };
+                let recording = RoomRecording::new(settings, self.frames.clone());
+                Command::RecordRoom(bridge, recording)
+            }
+            31..32 => Command::StopRecordRoom(bridge),
+            32..34 => Command::ControlRecordRoom(bridge, record_control),
+            34..36 => Command::ControlRecord(leg, record_control),
+            _ => Command::RecordTrack(leg, self.track()),
+        }
+    }
+
+    fn track(&mut self) -> Box<Track> {
+        self.counter += 1;
+        let rate = self.random.pick(&[8000, 16_000, 48_000]);
+        Track::new(self.recording, self.counter, rate)
+    }
+
+    fn relation(&mut self) -> Relation {
+        let voice = self.random.pick(&[0, u32::MAX, 0b1, 0b10, 0b110]);
+        let ears = self.random.pick(&[0, 0, 1, 2, 3, Relation::DEAF]);
+        Relation { voice, ears }
+    }
+
+    fn port(&mut self) -> Box<Port> {
+        let mut port = Port::new(0, NARROWBAND).with_relation(self.relation());
+        if self.random.below(3) == 0 {
+            port.set_track(self.track());
+        }
+        Box::new(port)
     }
 
     /// Ends all that is left.
@@ -235,11 +323,15 @@ impl Director {
             Event::JoinRefused(..) => told.joins_refused += 1,
             Event::Freed(Freed::Port(_)) => told.ports_freed += 1,
             Event::Freed(Freed::Keying(_)) => told.keys_freed += 1,
-            Event::RoomPlayEnded(..)
-            | Event::Talkers(..)
-            | Event::RoomRecorded(..)
-            | Event::TrackEnded(..)
-            | Event::Freed(_) => told.others_freed += 1,
+            Event::RoomPlayEnded(_, play, _) => {
+                assert!(play.play.is_some(), "the play comes back whole");
+                told.room_plays += 1;
+            }
+            Event::Talkers(..) => told.talkers += 1,
+            Event::RoomRecorded(..) => told.rooms_recorded += 1,
+            Event::TrackEnded(_, track) => told.tracks += u64::from(track.span.is_some()),
+            Event::Freed(Freed::Classes(_)) => told.classes_freed += 1,
+            Event::Freed(_) => told.others_freed += 1,
             Event::Leg(_, LegEvent::MediaTimeout) => told.media_timeouts += 1,
             Event::Leg(leg, LegEvent::PlayEnded(_, end)) => {
                 let alive = self.legs[leg.index as usize];
@@ -402,7 +494,12 @@ impl Director {
             silence_stop_samples: self.random.pick(&[None, Some(1600)]),
             start: MediaTime::ZERO,
         };
-        Tap::new(settings, self.frames.clone())
+        let tap = Tap::new(settings, self.frames.clone());
+        match self.random.below(4) {
+            0 => tap.converting(self.random.pick(&[8000, 16_000, 48_000]), true),
+            1 => tap.converting(self.random.pick(&[8000, 16_000, 48_000]), false),
+            _ => tap,
+        }
     }
 
     /// One that is there, or was, or may be.

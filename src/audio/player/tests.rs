@@ -172,3 +172,44 @@ fn a_starved_file_keeps_its_place_and_a_lost_one_fails() {
     };
     assert_eq!(end, expected);
 }
+
+#[test]
+fn a_play_pauses_skips_and_restarts_without_a_click() {
+    // A slow wave whose place can be told: 20 s that rise and fall.
+    let wave: Arc<[i16]> = (0..160_000i32)
+        .map(|i| ((i % 16_000) - 8000).abs() as i16)
+        .collect();
+    let mut player = Player::new();
+    player.start(Box::new(Play::once(1, vec![Source::Samples(wave.clone())])));
+    let mut heard = Vec::new();
+    let mut run = |player: &mut Player, ticks: usize| {
+        let from = heard.len();
+        for _ in 0..ticks {
+            let mut out = [0i16; 160];
+            assert!(!matches!(player.fill(&mut out), PlayStatus::Ended(..)));
+            heard.extend_from_slice(&out);
+        }
+        heard[from..].to_vec()
+    };
+    run(&mut player, 10);
+    player.control(PlayControl::Pause);
+    let paused = run(&mut player, 50);
+    assert!(paused[40..].iter().all(|s| *s == 0) && !player.is_idle());
+    player.control(PlayControl::Resume);
+    // Behind the 10 ticks and the 40 samples that faded out.
+    assert_eq!(run(&mut player, 1)[40..], wave[1680..1800]);
+    player.control(PlayControl::Skip(1000));
+    assert_eq!(run(&mut player, 1)[40..], wave[9880..10_000]);
+    player.control(PlayControl::Skip(-500));
+    assert_eq!(run(&mut player, 1)[40..], wave[6080..6200]);
+    player.control(PlayControl::Restart);
+    assert_eq!(run(&mut player, 1)[40..], wave[40..160]);
+    let step = heard.windows(2).map(|w| (w[1] - w[0]).abs()).max().unwrap();
+    assert!(step <= 250, "a step of {step} clicks");
+    player.control(PlayControl::Skip(60_000));
+    let mut out = [0i16; 160];
+    let PlayStatus::Ended(_, end) = player.fill(&mut out) else {
+        panic!("it goes on behind its end");
+    };
+    assert_eq!(end.reason, PlayEndReason::Finished);
+}

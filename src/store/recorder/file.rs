@@ -4,38 +4,47 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::opus::OpusFile;
+use super::{Container, RecordingFormat};
 use crate::leg::tap::RecordFrame;
 use crate::wav::{WavError, Writer};
 
 /// Names that are tried before a recording is refused.
 const MAX_TRIES: u32 = 10_000;
+/// Files are not split more often than this, samples of a channel: half a second at 8 kHz.
+const MIN_SPLIT: u64 = 4000;
 /// Silence is written in pieces of this many samples.
 const SILENCE: [i16; 8000] = [0; 8000];
 
-/// A recording under way: a WAV file, or several once the first is full.
+/// A recording under way: a file, or several where it is split or the first is full.
 pub(super) struct Recording {
     id: u64,
-    rate: u32,
+    format: RecordingFormat,
     wanted_path: PathBuf,
     path: PathBuf,
-    writer: Writer<File>,
+    writer: Sink,
     max_bytes: u64,
-    /// Samples in the files that are full.
+    /// Samples of a channel in the files that are complete.
     earlier: u64,
     filled: u64,
-    /// Files that became full, with their followers, not yet told of.
+    /// Files that are complete, with their followers, not yet told of.
     pub(super) rolled_over: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Recording {
-    pub(super) fn create(id: u64, path: &Path, rate: u32, max_bytes: u64) -> io::Result<Self> {
+    pub(super) fn create(
+        id: u64,
+        path: &Path,
+        format: &RecordingFormat,
+        max_bytes: u64,
+    ) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }
-        let (actual, writer) = create_unique(path, rate, max_bytes)?;
+        let (actual, writer) = create_unique(path, format, id, max_bytes)?;
         Ok(Self {
             id,
-            rate,
+            format: *format,
             wanted_path: path.to_owned(),
             path: actual,
             writer,
@@ -67,12 +76,12 @@ impl Recording {
         self.earlier + self.writer.samples()
     }
 
-    /// Samples that the headers on disk count.
+    /// Samples that the files on disk are sure to hold.
     pub(super) fn safe_samples(&self) -> u64 {
         self.earlier + self.writer.flushed_samples()
     }
 
-    /// Samples of silence for which no frame came.
+    /// Samples of silence for which no frame came; of a track, which is not told of its silence, none.
     pub(super) fn filled(&self) -> u64 {
         self.filled
     }
@@ -81,7 +90,9 @@ impl Recording {
     pub(super) fn write(&mut self, frame: &RecordFrame) -> Result<(), WavError> {
         self.fill_to(frame.position)?;
         // What overlaps is there already.
-        let known = (self.position() - frame.position).min(frame.len.into()) as usize;
+        let channels = self.format.channels();
+        let known = (self.position() - frame.position).saturating_mul(channels);
+        let known = known.min(frame.len.into()) as usize;
         let samples = frame
             .samples
             .get(known..frame.len.into())
@@ -91,10 +102,14 @@ impl Recording {
 
     /// Silence up to `position`.
     pub(super) fn fill_to(&mut self, position: u64) -> Result<(), WavError> {
+        let channels = self.format.channels();
+        let piece = SILENCE.len() as u64 / channels;
         while self.position() < position {
-            let count = (position - self.position()).min(SILENCE.len() as u64);
-            self.append(&SILENCE[..count as usize])?;
-            self.filled += count;
+            let count = (position - self.position()).min(piece);
+            self.append(&SILENCE[..(count * channels) as usize])?;
+            if !self.format.sparse {
+                self.filled += count;
+            }
         }
         Ok(())
     }
@@ -103,21 +118,35 @@ impl Recording {
         self.writer.flush()
     }
 
+    /// Completes the file.
+    pub(super) fn finish(&mut self) -> Result<(), WavError> {
+        self.writer.finish()
+    }
+
+    /// Samples of a channel that still go into the file.
+    fn room(&self) -> u64 {
+        let split = self.format.split_samples.unwrap_or(u64::MAX).max(MIN_SPLIT);
+        let room = split.saturating_sub(self.writer.samples());
+        room.min(self.writer.room())
+    }
+
     fn append(&mut self, samples: &[i16]) -> Result<(), WavError> {
-        let room = self.writer.room();
+        let channels = self.format.channels();
+        let room = self.room().saturating_mul(channels);
         if samples.len() as u64 <= room {
             return self.writer.write(samples);
         }
         let (head, tail) = samples.split_at(room as usize);
         self.writer.write(head)?;
-        self.writer.flush()?;
+        self.writer.finish()?;
         self.roll_over()?;
         // A file holds more than a frame, or the limit is of no use.
         self.writer.write(tail)
     }
 
     fn roll_over(&mut self) -> Result<(), WavError> {
-        let (path, writer) = create_unique(&self.wanted_path, self.rate, self.max_bytes)?;
+        let (path, writer) =
+            create_unique(&self.wanted_path, &self.format, self.id, self.max_bytes)?;
         self.earlier += self.writer.samples();
         self.writer = writer;
         self.rolled_over
@@ -126,8 +155,84 @@ impl Recording {
     }
 }
 
+/// What a file is written by. All counts are of one channel.
+enum Sink {
+    Wav { writer: Writer<File>, channels: u64 },
+    Opus(Box<OpusFile<File>>),
+}
+
+impl Sink {
+    fn create(
+        file: File,
+        format: &RecordingFormat,
+        id: u64,
+        max_bytes: u64,
+    ) -> Result<Self, WavError> {
+        let channels = format.channels();
+        Ok(match format.container {
+            Container::Wav => Self::Wav {
+                writer: Writer::with_channels(file, format.rate, channels as u16, max_bytes)?,
+                channels,
+            },
+            Container::OggOpus => Self::Opus(Box::new(OpusFile::create(
+                file,
+                format.rate,
+                channels as usize,
+                id as u32,
+            )?)),
+        })
+    }
+
+    fn samples(&self) -> u64 {
+        match self {
+            Self::Wav { writer, channels } => writer.samples() / channels,
+            Self::Opus(file) => file.samples(),
+        }
+    }
+
+    fn flushed_samples(&self) -> u64 {
+        match self {
+            Self::Wav { writer, channels } => writer.flushed_samples() / channels,
+            Self::Opus(file) => file.flushed_samples(),
+        }
+    }
+
+    fn room(&self) -> u64 {
+        match self {
+            Self::Wav { writer, channels } => writer.room() / channels,
+            Self::Opus(_) => u64::MAX,
+        }
+    }
+
+    fn write(&mut self, samples: &[i16]) -> Result<(), WavError> {
+        match self {
+            Self::Wav { writer, .. } => writer.write(samples),
+            Self::Opus(file) => Ok(file.write(samples)?),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), WavError> {
+        match self {
+            Self::Wav { writer, .. } => writer.flush(),
+            Self::Opus(file) => Ok(file.flush()?),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), WavError> {
+        match self {
+            Self::Wav { writer, .. } => writer.flush(),
+            Self::Opus(file) => Ok(file.finish()?),
+        }
+    }
+}
+
 /// Creates `path`, or the first of `path-1`, `path-2`, ... that is free.
-fn create_unique(path: &Path, rate: u32, max_bytes: u64) -> io::Result<(PathBuf, Writer<File>)> {
+fn create_unique(
+    path: &Path,
+    format: &RecordingFormat,
+    id: u64,
+    max_bytes: u64,
+) -> io::Result<(PathBuf, Sink)> {
     for attempt in 0..MAX_TRIES {
         let candidate = numbered(path, attempt);
         match OpenOptions::new()
@@ -138,10 +243,10 @@ fn create_unique(path: &Path, rate: u32, max_bytes: u64) -> io::Result<(PathBuf,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
             Ok(file) => {
-                return match Writer::with_limit(file, rate, max_bytes) {
+                return match Sink::create(file, format, id, max_bytes) {
                     Ok(writer) => Ok((candidate, writer)),
                     Err(error) => {
-                        // No room for the header even: an empty file would be no WAV.
+                        // No room for the header even: an empty file would be no recording.
                         let _ = fs::remove_file(&candidate);
                         Err(into_io(error))
                     }

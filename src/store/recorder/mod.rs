@@ -5,6 +5,7 @@
 //! events go to and from the control side, which wakes the thread. A recording on disk is valid up to its last half second at any time.
 
 mod file;
+mod opus;
 mod writer;
 
 use std::io;
@@ -36,6 +37,48 @@ pub struct RecorderSettings {
     pub max_file_bytes: u64,
     /// What is to stay free on the disk; none: recordings may fill it.
     pub space: Option<SpaceLimit>,
+}
+
+/// What a recording is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordingFormat {
+    /// The sampling rate, Hz; in Ogg/Opus 8000, 16000 or 48000.
+    pub rate: u32,
+    /// Two channels, whose samples alternate in the frames; one otherwise.
+    pub stereo: bool,
+    /// The kind of file.
+    pub container: Container,
+    /// A new file after so many samples of a channel, half a second at least. None: only where the
+    /// largest size makes it so.
+    pub split_samples: Option<u64>,
+    /// A track, of which no frame comes while it is silent: that is no loss.
+    pub sparse: bool,
+}
+
+/// A kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// WAV, 16-bit linear.
+    Wav,
+    /// Opus in Ogg (RFC 7845).
+    OggOpus,
+}
+
+impl RecordingFormat {
+    /// Mono WAV in one file.
+    pub fn wav(rate: u32) -> Self {
+        Self {
+            rate,
+            stereo: false,
+            container: Container::Wav,
+            split_samples: None,
+            sparse: false,
+        }
+    }
+
+    fn channels(&self) -> u64 {
+        if self.stereo { 2 } else { 1 }
+    }
 }
 
 /// Ends recordings rather than leave less space on their disk.
@@ -89,7 +132,7 @@ pub enum RecorderEvent {
         /// Samples among them that are silence because no frame came for them.
         overflow_filled: u64,
     },
-    /// The file has reached its largest size; the recording goes on in another.
+    /// The file has reached its largest size, or time; the recording goes on in another.
     RolledOver {
         /// Which one.
         id: u64,
@@ -180,13 +223,22 @@ impl Recorder {
     /// Creates the file (never overwriting: `-1`, `-2`, ... is added to a name that is taken)
     /// and its directories; returns its path. To be called before the first frame is sent.
     pub fn open(&self, id: u64, path: &Path, rate: u32) -> Result<PathBuf, RecorderError> {
-        let recording =
-            Recording::create(id, path, rate, self.settings.max_file_bytes).map_err(|source| {
-                RecorderError::Create {
-                    path: path.to_owned(),
-                    source,
-                }
-            })?;
+        self.open_as(id, path, &RecordingFormat::wav(rate))
+    }
+
+    /// The same in another format.
+    pub fn open_as(
+        &self,
+        id: u64,
+        path: &Path,
+        format: &RecordingFormat,
+    ) -> Result<PathBuf, RecorderError> {
+        let limit = self.settings.max_file_bytes;
+        let created = Recording::create(id, path, format, limit);
+        let recording = created.map_err(|source| RecorderError::Create {
+            path: path.to_owned(),
+            source,
+        })?;
         let path = recording.path().to_owned();
         self.control
             .send(Control::Open(Box::new(recording)))

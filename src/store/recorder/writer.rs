@@ -180,7 +180,7 @@ impl<T: Fn()> WriterThread<T> {
         let recording = &mut entry.recording;
         let result = recording
             .fill_to(end_position)
-            .and_then(|()| recording.flush());
+            .and_then(|()| recording.finish());
         for (full, path) in recording.rolled_over.drain(..) {
             self.backlog
                 .push_back(RecorderEvent::RolledOver { id, full, path });
@@ -234,8 +234,17 @@ impl<T: Fn()> WriterThread<T> {
 mod tests {
     use crossbeam_channel::bounded;
 
+    use super::super::{Container, RecordingFormat};
     use super::*;
     use crate::leg::tap::MAX_FRAME;
+
+    const WAV: RecordingFormat = RecordingFormat {
+        rate: 8000,
+        stereo: false,
+        container: Container::Wav,
+        split_samples: None,
+        sparse: false,
+    };
 
     /// The frame's queue may be looked at just after the control queue, and an opening with
     /// its first frame slip in between.
@@ -249,7 +258,7 @@ mod tests {
         let mut writer = WriterThread::new(settings, frames, control, events, || {});
         writer.take_control();
         let path = dir.path().join("a.wav");
-        let recording = Recording::create(5, &path, 8000, u64::MAX).unwrap();
+        let recording = Recording::create(5, &path, &WAV, u64::MAX).unwrap();
         control_in.send(Control::Open(Box::new(recording))).unwrap();
         writer.write(&RecordFrame {
             recording: 5,
@@ -285,7 +294,7 @@ mod tests {
         let mut writer = WriterThread::new(settings, frames, control, events, || {});
         for id in 0..10 {
             let path = dir.path().join(format!("{id}.wav"));
-            let recording = Recording::create(id, &path, 8000, u64::MAX).unwrap();
+            let recording = Recording::create(id, &path, &WAV, u64::MAX).unwrap();
             control_in.send(Control::Open(Box::new(recording))).unwrap();
             control_in
                 .send(Control::Close {

@@ -284,6 +284,7 @@ fn stopped(worker: usize, leg: LegId, tap: &Tap) -> Input {
         recording: tap.recording(),
         reason: None,
         samples: tap.end_position(),
+        memory: None,
     };
     let event = worker::Event::Leg(leg, event);
     Input::Media { worker, event }

@@ -1,0 +1,160 @@
+//! What rooms play, for whom, and who makes way for whom; and who is told to talk.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::audio::player::{Play, PlayEndReason};
+use crate::audio::source::Source;
+
+/// A bridge with this many parties at 8 kHz, past their first tick.
+fn bridge(parties: u32) -> Bridge {
+    let mut bridge = Bridge::new(8);
+    bridge.set_classes(Classes::new(3));
+    for owner in 0..parties {
+        bridge.join(Box::new(Port::new(owner, 8000))).unwrap();
+        bridge.set_silent(owner as usize);
+    }
+    bridge.mix();
+    bridge
+}
+
+fn heard(bridge: &Bridge, port: usize) -> &[i16] {
+    match bridge.tx(port).unwrap() {
+        Tx::Common(s) | Tx::Own(s) => s,
+    }
+}
+
+/// A play of a constant, for so many ticks.
+fn play(id: u64, level: i16, ticks: usize) -> RoomPlay {
+    let samples: Arc<[i16]> = vec![level; ticks * 160].into();
+    RoomPlay::new(Box::new(Play::once(id, vec![Source::Samples(samples)])))
+}
+
+fn id(play: &RoomPlay) -> u64 {
+    play.play.as_ref().unwrap().id
+}
+
+#[test]
+fn a_room_plays_to_all_or_to_those_of_a_class() {
+    let mut b = bridge(3);
+    b.relate(2, Relation { voice: 0, ears: 1 });
+    b.mix();
+    b.play(Box::new(play(1, 1000, 5)));
+    b.play(Box::new(RoomPlay {
+        place: 1,
+        voice: 0b10,
+        ..play(2, 300, 10)
+    }));
+    b.mix();
+    b.mix();
+    assert_eq!(heard(&b, 0), [1000; 160]);
+    assert_eq!(heard(&b, 2), [1300; 160]);
+    assert!(matches!(b.tx(2), Some(Tx::Common(_))));
+    assert_eq!(b.talkers(), 0, "a play is no party");
+    let mut ended = Vec::new();
+    for _ in 0..10 {
+        b.mix();
+        while let Some((play, end)) = b.take_ended_play() {
+            assert_eq!(end.reason, PlayEndReason::Finished);
+            ended.push((id(&play), end.samples));
+        }
+    }
+    assert_eq!(ended, [(1, 800), (2, 1600)]);
+    assert_eq!(heard(&b, 2), [0; 160]);
+    assert_eq!(b.frame_class(2), 0, "the same as all hear");
+}
+
+#[test]
+fn what_is_replaced_fades_out_to_those_who_heard_it_alone() {
+    let mut b = bridge(2);
+    b.relate(1, Relation { voice: 0, ears: 1 });
+    b.mix();
+    b.play(Box::new(RoomPlay {
+        voice: 0b10,
+        ..play(1, 5000, 50)
+    }));
+    b.mix();
+    let [stopped, waited] = b.play(Box::new(RoomPlay {
+        voice: 0b01,
+        ..play(2, 700, 50)
+    }));
+    let (old, end) = stopped.unwrap();
+    assert_eq!((id(&old), end.reason), (1, PlayEndReason::Replaced));
+    assert!(waited.is_none());
+    b.mix();
+    assert_eq!(heard(&b, 0), [0; 160], "none of the old one");
+    let fade = heard(&b, 1);
+    assert!(fade[1] > 4000 && fade[60] == 0);
+    b.mix();
+    assert_eq!((heard(&b, 0)[100], heard(&b, 1)[100]), (700, 0));
+    let [stopped, _] = b.stop_play(0);
+    assert_eq!(stopped.unwrap().1.reason, PlayEndReason::Stopped);
+    assert!(b.stop_play(ROOM_PLAYS as u8).iter().all(Option::is_none));
+}
+
+/// The level of the play behind each tick, while party 0 talks in ticks 50 to 99.
+fn levels(ducking: Ducking, of: impl Fn(i16, i16) -> i16) -> Vec<i16> {
+    let mut b = bridge(3);
+    b.play(Box::new(RoomPlay {
+        ducking,
+        ..play(1, 1000, 400)
+    }));
+    let mut last = Vec::new();
+    let mut steps = 0;
+    let mut before = 0;
+    for tick in 0..200 {
+        let talks = (50..100).contains(&tick);
+        b.say(0, &[if talks { 8000 } else { 0 }; 160]);
+        b.say(1, &[0; 160]);
+        b.say(2, &[0; 160]);
+        b.mix();
+        // Party 0 hears the play alone, party 1 both.
+        let (play, both) = (heard(&b, 0)[159], heard(&b, 1)[159]);
+        for sample in heard(&b, 0) {
+            if tick > 0 {
+                steps = steps.max((*sample - before).abs());
+            }
+            before = *sample;
+        }
+        last.push(of(play, both));
+    }
+    assert!(steps <= 8, "a step of {steps}");
+    last
+}
+
+#[test]
+fn a_play_makes_way_for_who_talks() {
+    let levels = levels(Ducking::Play(20.0), |play, _| play);
+    assert_eq!(levels[40], 1000);
+    assert!((99..=101).contains(&levels[90]), "{}", levels[90]);
+    // Down within 100 ms and some, up behind half a second of silence, in half a second.
+    assert!(levels[58] < 200 && levels[110] < 200 && levels[165] == 1000);
+}
+
+#[test]
+fn talkers_make_way_for_a_play() {
+    let levels = levels(Ducking::Talkers(20.0), |play, both| both - play);
+    assert!((790..=810).contains(&levels[90]), "{}", levels[90]);
+}
+
+#[test]
+fn who_talks_is_told_with_level_and_time() {
+    let mut b = bridge(4);
+    b.watch(true);
+    for tick in 0..60 {
+        b.say(0, &[3277; 160]);
+        b.say(1, &[if tick < 30 { 600 } else { 0 }; 160]);
+        // Noise is no talk, a muted party is none.
+        b.say(2, &[20; 160]);
+        b.say(3, &[9000; 160]);
+        b.relate(3, Relation::OPEN.muted(true));
+        b.mix();
+        if tick == 20 {
+            assert_eq!(b.talking(), 2);
+        }
+    }
+    assert_eq!(b.talking(), 1);
+    let mut told = Vec::new();
+    b.tell_talking(|owner, level, ticks| told.push((owner, level.round() as i32, ticks)));
+    assert_eq!(told, [(0, -20, 60)]);
+}
