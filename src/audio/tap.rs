@@ -249,7 +249,9 @@ impl Tap {
         let room = max.saturating_sub(self.position).saturating_mul(channels);
         let part = &frame[..room.min(frame.len() as u64) as usize];
         let (recording, position) = (self.settings.recording, self.position);
-        self.overflowed += send(&self.frames, recording, position, part, channels);
+        if !part.is_empty() {
+            self.overflowed += send(&self.frames, recording, position, part, channels);
+        }
         self.position += part.len() as u64 / channels;
         if self.position >= max {
             self.position = max;

@@ -189,17 +189,19 @@ impl Port {
 
     /// Writes what it hears in this tick, where that is no common frame.
     pub(super) fn hear(&mut self, sums: &Sums) {
-        let now = sums.heard(self.relation.ears, self.band);
+        let ears = sums.known(self.relation.ears);
+        let was = sums.known(self.was.ears);
+        let now = sums.heard(ears, self.band);
         if !self.own_mix {
             self.hear_common(&now);
             return;
         }
-        if self.was.ears == self.relation.ears {
-            self.hear_own(&now, self.relation.ears);
+        if was == ears {
+            self.hear_own(&now, ears);
         } else {
-            let before = sums.heard(self.was.ears, self.band);
-            self.hear_own(&before, self.was.ears);
-            self.hear_instead(&now);
+            let before = sums.heard(was, self.band);
+            self.hear_own(&before, was);
+            self.hear_instead(&now, ears);
         }
         self.finish();
     }
@@ -225,12 +227,12 @@ impl Port {
     }
 
     /// Goes over from what it has written to the mix of another class.
-    fn hear_instead(&mut self, heard: &Heard<'_>) {
+    fn hear_instead(&mut self, heard: &Heard<'_>, class: u8) {
         let frame = heard.total.len();
         let mut limiter = heard.before;
         let mut tx = [0i16; MAX_FRAME];
         let tx = &mut tx[..frame];
-        let part = self.part(self.relation.ears);
+        let part = self.part(class);
         let said = &self.rx[..frame];
         limit_without(&mut limiter, heard.total, said, part, tx);
         let n = frame / FADE_PART;

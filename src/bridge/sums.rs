@@ -109,10 +109,21 @@ impl Sums {
         }
     }
 
+    /// The class itself where there is memory for it; who is of another hears nothing, not even that
+    /// it is without its own part.
+    pub fn known(&self, class: u8) -> u8 {
+        let has = |classes: &Classes| classes.has(class);
+        if class == 0 || self.classes.as_deref().is_some_and(has) {
+            class
+        } else {
+            Relation::DEAF
+        }
+    }
+
     /// What a class hears in a band, after [`Sums::finish`].
     pub fn heard(&self, class: u8, band: usize) -> Heard<'_> {
         let further = self.classes.as_ref();
-        if class > 0 && !further.is_some_and(|classes| classes.has(class)) {
+        if self.known(class) == Relation::DEAF {
             let frame = frame_of(band);
             return Heard {
                 total: &NO_SUM[..frame],
@@ -137,13 +148,11 @@ impl Sums {
 
     /// The class whose limited frame a class hears: its own, or class 0 where that is the same.
     pub fn frame_of_class(&self, class: u8, band: usize) -> u8 {
-        match self.classes.as_ref().filter(|_| class > 0) {
-            _ if class == 0 => 0,
-            Some(classes) if classes.has(class) => {
-                let apart = classes.heard(class, band, &self.bands).is_some();
-                if apart { class } else { 0 }
-            }
-            _ => Relation::DEAF,
+        let class = self.known(class);
+        let further = self.classes.as_ref().filter(|_| class > 0);
+        match further.and_then(|classes| classes.heard(class, band, &self.bands)) {
+            None if class != Relation::DEAF => 0,
+            _ => class,
         }
     }
 }
