@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use antiphon::audio::MediaTime;
 use antiphon::leg::tap::{Tap, TapSettings};
-use antiphon::store::recorder::{Recorder, RecorderEvent, RecorderSettings};
+use antiphon::store::recorder::{
+    Container, Recorder, RecorderEvent, RecorderSettings, RecordingFormat,
+};
 use antiphon::wav::Reader;
 
 const TICK: u64 = 160;
@@ -227,6 +229,115 @@ fn rolls_over_where_a_file_is_full() {
     all.extend(read(&path));
     assert_eq!(all.len(), 8000);
     assert_ticks(&all, &[]);
+}
+
+#[test]
+fn a_split_recording_goes_on_at_the_very_sample() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = recorder(RecorderSettings::default());
+    let format = RecordingFormat {
+        split_samples: Some(5000),
+        ..RecordingFormat::wav(8000)
+    };
+    let path = dir.path().join("a.wav");
+    recorder.open_as(1, &path, &format).unwrap();
+    let mut tap = tap(&recorder, 1);
+    for tick in 0..100 {
+        push(&mut tap, tick);
+    }
+    recorder.close(1, 16_000);
+    let mut files = vec![path];
+    let whole = loop {
+        match event(&recorder) {
+            RecorderEvent::RolledOver { full, path, .. } => {
+                assert_eq!(files.last(), Some(&full));
+                files.push(path);
+            }
+            RecorderEvent::Closed { samples, .. } => break samples,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((whole, files.len()), (16_000, 4));
+    let parts: Vec<Vec<i16>> = files.iter().map(|path| read(path)).collect();
+    let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [5000, 5000, 5000, 1000]);
+    assert_ticks(&parts.concat(), &[]);
+}
+
+#[test]
+fn both_sides_of_a_call_are_two_channels() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = recorder(RecorderSettings::default());
+    let format = RecordingFormat {
+        stereo: true,
+        ..RecordingFormat::wav(16_000)
+    };
+    let path = recorder
+        .open_as(1, &dir.path().join("a.wav"), &format)
+        .unwrap();
+    let mut tap = tap(&recorder, 1).converting(16_000, true);
+    for tick in 0..10 {
+        // The third is skipped.
+        if tick != 2 {
+            tap.say(&[100; 320], 16_000, MediaTime::from_millis(tick * 20));
+            tap.hear(Some(&[-200; 320]), 16_000);
+        }
+    }
+    recorder.close(1, tap.end_position());
+    let RecorderEvent::Closed { samples, .. } = event(&recorder) else {
+        panic!("not closed");
+    };
+    assert_eq!(samples, 3200);
+    let mut file = hound::WavReader::open(&path).unwrap();
+    assert_eq!(file.spec().channels, 2);
+    let all: Vec<i16> = file.samples::<i16>().map(Result::unwrap).collect();
+    for (at, pair) in all.chunks(2).enumerate() {
+        let expected = if (640..960).contains(&at) {
+            [0, 0]
+        } else {
+            [100, -200]
+        };
+        assert_eq!(pair, expected, "{at}");
+    }
+}
+
+#[test]
+fn a_track_has_its_recordings_length_and_its_silence_is_no_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = recorder(RecorderSettings::default());
+    for (id, container, name) in [
+        (1, Container::Wav, "a.wav"),
+        (2, Container::OggOpus, "b.opus"),
+    ] {
+        let format = RecordingFormat {
+            sparse: true,
+            container,
+            ..RecordingFormat::wav(8000)
+        };
+        let path = dir.path().join(name);
+        recorder.open_as(id, &path, &format).unwrap();
+        let mut tap = tap(&recorder, id);
+        // It joins after a second, and is heard for half of one.
+        for tick in 50..75 {
+            push(&mut tap, tick);
+        }
+        recorder.close(id, 24_000);
+        let closed = RecorderEvent::Closed {
+            id,
+            path: path.clone(),
+            samples: 24_000,
+            overflow_filled: 0,
+        };
+        assert_eq!(event(&recorder), closed);
+        if container == Container::Wav {
+            let samples = read(&path);
+            assert_eq!(samples.len(), 24_000);
+            assert_eq!(
+                (samples[7999], samples[8000], samples[12_000]),
+                (0, value(50), 0)
+            );
+        }
+    }
 }
 
 #[test]

@@ -155,6 +155,7 @@ impl RoomRecording {
             return;
         }
         if !silent {
+            let out = &out[..self.room(to)];
             self.overflowed += send(&self.frames, track.track, position, out, 1);
         } else if (self.ticks + track.track).is_multiple_of(STILL_TICKS) {
             self.overflowed += send(&self.frames, track.track, position, &[], 1);
@@ -189,6 +190,13 @@ impl RoomRecording {
         }
     }
 
+    /// How much of a tick's frame is still within the longest length.
+    fn room(&self, frame: usize) -> usize {
+        let max = self.settings.max_samples.unwrap_or(u64::MAX);
+        let room = max.saturating_sub(self.tap.end_position());
+        room.min(frame as u64) as usize
+    }
+
     /// What of a band is in no track.
     fn rest_of(&self, bands: &Bands, band: usize) -> ([i32; MAX_FRAME], bool) {
         let (own, said) = bands.own(band);
@@ -215,6 +223,7 @@ impl RoomRecording {
         }
         let position = self.tap.end_position();
         if rest.iter().any(|sample| *sample != 0) {
+            let out = &out[..self.room(rest.len())];
             self.overflowed += send(&self.frames, track, position, out, 1);
         } else if self.ticks.is_multiple_of(STILL_TICKS) {
             self.overflowed += send(&self.frames, track, position, &[], 1);

@@ -16,7 +16,7 @@ use crate::leg::{Leg, LegEvent};
 /// refused join, freed memory (ports, encoders, codecs, keys), the statistics, the move and the close;
 /// its track's end; and, since a room has a leg at least, the ends of its plays and recording, and who
 /// talks.
-const EVENTS_PER_LEG: usize = 24;
+const EVENTS_PER_LEG: usize = 20;
 /// Digits on top of these, per leg.
 const DIGITS_PER_LEG: usize = 2;
 /// For bridges.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use antiphon::audio::{MediaTime, NARROWBAND};
-use antiphon::bridge::{Bridge, Port};
+use antiphon::bridge::{Bridge, Classes, Port, Relation};
 use antiphon::codec::Codec;
 use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
 use antiphon::rtp::packet::{Header, Packet, write_header};
@@ -360,4 +360,88 @@ fn commands_for_a_leg_that_is_gone_are_counted_and_give_back_what_they_brought()
     );
     let counts = bench.worker.counts();
     assert_eq!((counts.stale_commands, counts.legs), (3, 1));
+}
+
+/// Relations with five ear classes, the deaf among them, and one that has no memory.
+fn relation(rng: &mut StdRng) -> Relation {
+    let voice = match rng.random_range(0..4) {
+        0 => 0,
+        1 => u32::MAX,
+        _ => rng.random(),
+    };
+    let ears = match rng.random_range(0..12) {
+        0 => Relation::DEAF,
+        1 => 20,
+        ears => (ears % 5) as u8,
+    };
+    Relation { voice, ears }
+}
+
+#[test]
+fn in_ten_thousand_changes_nobody_hears_whom_it_is_not_to_hear() {
+    let seed = 6;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut bench = Bench::new();
+    let levels: Vec<i16> = LEVELS.iter().map(|&l| coded(l)).collect();
+    for b in 0..BRIDGES {
+        bench.create(b, LEGS as usize);
+        bench.apply(Command::Classes(bridge(b), Classes::new(5)));
+    }
+    for (leg, &level) in levels.iter().enumerate() {
+        bench.open(leg as u32, level);
+    }
+    bench.run(500);
+    let mut place: Vec<Option<(u32, Relation)>> = vec![None; LEGS as usize];
+    let mut changes = 0;
+    while changes < 10_000 {
+        for _ in 0..rng.random_range(1..60) {
+            let leg = rng.random_range(0..LEGS);
+            let now = &mut place[leg as usize];
+            match rng.random_range(0..10) {
+                0 => {
+                    bench.apply(Command::Leave(id(leg)));
+                    *now = None;
+                }
+                1 | 2 => {
+                    // With its relation, or with one that is told while it is on its way.
+                    let (to, with) = (rng.random_range(0..BRIDGES), relation(&mut rng));
+                    bench.apply(Command::Join {
+                        leg: id(leg),
+                        bridge: bridge(to),
+                        port: Box::new(Port::new(leg, NARROWBAND).with_relation(with)),
+                        encoder: None,
+                    });
+                    *now = Some((to, with));
+                }
+                _ => {
+                    let to = relation(&mut rng);
+                    bench.apply(Command::Relate(id(leg), to, None));
+                    if let Some((_, relation)) = now {
+                        *relation = to;
+                    }
+                }
+            }
+            changes += 1;
+            bench.run(rng.random_range(0..30));
+        }
+        bench.run(200);
+        for leg in 0..LEGS {
+            let hears = |other: &u32| match (place[leg as usize], place[*other as usize]) {
+                (Some((room, me)), Some((other_room, party))) => {
+                    *other != leg && room == other_room && me.ears < 5 && me.hears(party)
+                }
+                _ => false,
+            };
+            let sum: i32 = (0..LEGS)
+                .filter(hears)
+                .map(|other| i32::from(levels[other as usize]))
+                .sum();
+            assert_eq!(
+                bench.hears(leg),
+                coded(sum as i16),
+                "leg {leg}, {:?}, after {changes} changes, seed {seed}",
+                place[leg as usize]
+            );
+        }
+    }
 }
