@@ -32,7 +32,9 @@ pub use message::Message;
 pub use play::PlaySpec;
 pub use record::RecordSpec;
 pub use script::{ScriptDigits, ScriptSpec};
-pub use stasis::{Order, OrderEnd, RecordOrder, Report, StasisSpec, StopOn};
+pub use stasis::{
+    Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report, StasisSpec, StopOn,
+};
 pub use voicemail::{VoicemailSpec, VoicemailTask};
 
 use std::collections::VecDeque;
@@ -201,6 +203,10 @@ pub enum Action {
         /// Stop after so much silence.
         silence: Option<Duration>,
     },
+    /// Pause what plays, or move within it.
+    ControlPlay(PlayChange),
+    /// Pause the recording, or go on.
+    ControlRecord(RecordChange),
     /// Keep nothing of the recording.
     DiscardRecord,
     /// Stop the recording.

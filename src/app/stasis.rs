@@ -76,6 +76,10 @@ pub enum Order {
     Stop(u32),
     /// The same, and keep nothing of what was recorded.
     Discard(u32),
+    /// Pause a play that is heard, or move within it.
+    Change(u32, PlayChange),
+    /// Pause a recording under way, or go on.
+    ChangeRecord(u32, RecordChange),
     /// Music while nothing is played; none: silence.
     Music(Option<Vec<PlayItem>>),
     /// Digits to the party.
@@ -87,6 +91,30 @@ pub enum Order {
         /// The pause behind each.
         pause: Duration,
     },
+}
+
+/// What can be done to a play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlayChange {
+    /// Silence from now on.
+    Pause,
+    /// Goes on.
+    Resume,
+    /// Begins anew.
+    Restart,
+    /// Skips so many ms; back where negative.
+    Skip(i32),
+}
+
+/// What can be done to a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordChange {
+    /// The time until it goes on is left out.
+    Pause,
+    /// It is silence.
+    Mute,
+    /// It goes on.
+    Resume,
 }
 
 /// What came of an order.
@@ -155,6 +183,16 @@ impl Driven {
             }
             Order::Stop(number) => self.stop(*number, OrderEnd::Stopped, out),
             Order::Discard(number) => self.stop(*number, OrderEnd::Discarded, out),
+            Order::Change(number, change) => {
+                if matches!(self.active, Some(Active::Playing(playing)) if playing == *number) {
+                    out.push_back(Action::ControlPlay(*change));
+                }
+            }
+            Order::ChangeRecord(number, change) => {
+                if matches!(self.active, Some(Active::Recording(active, _)) if active == *number) {
+                    out.push_back(Action::ControlRecord(*change));
+                }
+            }
             Order::Music(music) => {
                 let plays = self.plays_music();
                 self.music.clone_from(music);

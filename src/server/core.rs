@@ -1,6 +1,6 @@
 //! Carries out what the switch decides.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -117,6 +117,8 @@ pub struct Core {
     pub(super) started: Started,
     events: Vec<Event>,
     pub(super) recordings: HashMap<u64, Recorded>,
+    /// Those of which nothing is to be kept.
+    pub(super) discarded: HashSet<u64>,
     /// Calls for which files are being read, and the play that waits for that.
     pub(super) loading: HashMap<CallHandle, Option<(Wanted, Vec<PlayItem>)>>,
 }
@@ -190,6 +192,7 @@ impl Core {
             started,
             events: Vec::new(),
             recordings: HashMap::new(),
+            discarded: HashSet::new(),
             loading: HashMap::new(),
         })
     }
@@ -317,6 +320,8 @@ impl Core {
                 }
                 Output::Resolve { dial, uri } => self.resolve(dial, uri),
                 Output::ForgetNames(recordings) => self.forget_names(&recordings),
+                Output::PlayInBridge(wanted) => self.play_in_bridge(wanted, now),
+                Output::RecordBridge(wanted) => self.record_bridge(wanted),
                 Output::DiscardRecording(recording) => self.discard(recording),
                 Output::Banned(ban) => {
                     if ban.scope == Scope::All {

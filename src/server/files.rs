@@ -24,7 +24,7 @@ use crate::net::sys;
 use crate::store::layout;
 use crate::store::recorder::{RecorderEvent, SpaceLimit};
 use crate::store::voicemail::{MessageStore, NewMessage, Origin, StoreError};
-use crate::switch::{Input, MailboxRequest, Output, RecordTarget};
+use crate::switch::{BridgePlay, BridgeRecord, Input, MailboxRequest, Output, RecordTarget};
 
 /// What a blocking task has found.
 pub(super) enum Done {
@@ -35,6 +35,8 @@ pub(super) enum Done {
     MessageLeft(CallHandle, u64, MessageOutcome),
     Located(CallHandle, Option<Vec<PlayItem>>),
     Looked(Box<Looked>),
+    BridgeLoaded(Box<BridgePlay>, Result<Vec<Source>, String>),
+    BridgeOpened(BridgeRecord, Result<PathBuf, String>),
     Callee(Box<Placing>, Result<Vec<Target>, String>),
     Resolved(u64, String, Result<Vec<Target>, String>),
 }
@@ -64,8 +66,6 @@ pub(super) struct Recorded {
     message: Option<Message>,
     /// It is to be the spoken name of a call.
     name: Option<CallHandle>,
-    /// It goes as soon as it is closed.
-    discarded: bool,
 }
 
 /// A message that is being left.
@@ -100,10 +100,9 @@ impl Core {
                 outcome,
             },
             Done::Located(call, items) => Input::Located { call, items },
-            Done::Looked(looked) => {
-                self.looked(*looked, now);
-                return;
-            }
+            Done::Looked(looked) => return self.looked(*looked, now),
+            Done::BridgeLoaded(wanted, found) => return self.bridge_loaded(&wanted, found, now),
+            Done::BridgeOpened(wanted, opened) => return self.bridge_opened(&wanted, opened, now),
             Done::Callee(placing, targets) => {
                 self.place_call(*placing, targets, now);
                 return;
@@ -139,6 +138,7 @@ impl Core {
                 Input::RecordReady { recording, tap }
             }
             Err((outcome, error)) => {
+                self.discarded.remove(&recording);
                 let message = self.recordings.remove(&recording).and_then(|r| r.message);
                 if let Some(Message { call, .. }) = message {
                     let input = Input::MessageLeft {
@@ -281,7 +281,6 @@ impl Core {
                 call_id,
                 message,
                 name,
-                discarded: false,
             },
         );
         let space = space_limit(&self.config);
@@ -360,9 +359,7 @@ impl Core {
             return;
         }
         let recorded = self.recordings.remove(id);
-        if recorded.as_ref().is_some_and(|r| r.discarded) {
-            self.remove_recording(event);
-        }
+        self.remove_discarded(event);
         if let Some(recorded) = recorded.as_ref().filter(|r| r.name.is_none()) {
             let (path, change) = match event {
                 RecorderEvent::RolledOver { .. } => return,
@@ -403,26 +400,6 @@ impl Core {
             };
             self.switch.handle(input, now);
         }
-    }
-
-    /// Nothing of a recording is to be kept.
-    pub(super) fn discard(&mut self, recording: u64) {
-        if let Some(recorded) = self.recordings.get_mut(&recording) {
-            recorded.discarded = true;
-        }
-    }
-
-    fn remove_recording(&self, event: &RecorderEvent) {
-        let (RecorderEvent::Closed { path, .. } | RecorderEvent::Failed { path, .. }) = event
-        else {
-            return;
-        };
-        let path = path.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = std::fs::remove_file(&path) {
-                warn!(path = %path.display(), %error, "cannot remove a recording that nobody wants");
-            }
-        });
     }
 
     /// Ends every recording properly; nothing is written after.
@@ -586,7 +563,7 @@ pub(super) fn space_limit(config: &Config) -> Option<SpaceLimit> {
 }
 
 /// Refuses a recording where the disk has too little left.
-fn free_space(path: &Path, limit: Option<SpaceLimit>) -> Result<(), String> {
+pub(super) fn free_space(path: &Path, limit: Option<SpaceLimit>) -> Result<(), String> {
     let Some(limit) = limit else {
         return Ok(());
     };

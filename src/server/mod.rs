@@ -8,6 +8,7 @@ mod announcements;
 mod api;
 mod apps;
 mod banner;
+mod bridge_files;
 mod build;
 pub mod control;
 mod core;

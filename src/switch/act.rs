@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use super::bridge_media::{play_control, record_control};
 use super::message::{MailboxRequest, RecordTarget};
 use super::{Output, Recording, Switch};
 use crate::app::{
-    Action, AppSpec, DtmfMethod, Happened, MenuSpec, PlayId, PlayItem, RecordOutcome,
+    Action, AppSpec, DtmfMethod, Happened, MenuSpec, PlayId, PlayItem, PlayOutcome, RecordOutcome,
 };
 use crate::call::{CallHandle, EndReason};
 use crate::dtmf::Digit;
@@ -24,9 +25,14 @@ impl Switch {
                 gap,
             } => self.play(handle, id, items, repeat, gap),
             Action::StopPlay => {
-                if let Some(entry) = self.calls.get_mut(&handle) {
+                if let Some(entry) = self.calls.get_mut(&handle)
                     // What is still being loaded is not wanted any more.
-                    entry.loading = None;
+                    && let Some(loading) = entry.loading.take()
+                    && matches!(entry.call.spec(), AppSpec::Stasis(_))
+                {
+                    let stopped =
+                        Happened::PlayEnded(loading, PlayOutcome::Stopped, Duration::ZERO);
+                    self.with_call(handle, |c| c.happened(&stopped, now));
                 }
                 self.media(handle, Command::StopPlay);
             }
@@ -53,6 +59,14 @@ impl Switch {
             }
             Action::DiscardRecord => self.discard_record(handle),
             Action::StopRecord => self.stop_record(handle),
+            Action::ControlPlay(change) => {
+                let control = play_control(change);
+                self.media(handle, |leg| Command::ControlPlay(leg, control));
+            }
+            Action::ControlRecord(change) => {
+                let control = record_control(change);
+                self.media(handle, |leg| Command::ControlRecord(leg, control));
+            }
             Action::Report(report) => self.reported(handle, report),
             Action::Echo(on) => {
                 self.media(handle, |leg| Command::Echo(leg, on));

@@ -8,8 +8,8 @@
 
 use std::time::Instant;
 
-use super::{Event, Moving, Output, Switch};
-use crate::app::{App, AppSpec, Happened, Order, Report, StasisSpec};
+use super::{Event, Moving, Output, Recording, Switch};
+use crate::app::{App, AppSpec, Happened, PlayId, Report, StasisSpec};
 use crate::bridge::{Bridge, Port};
 use crate::call::CallHandle;
 use crate::codec::Codec;
@@ -48,6 +48,9 @@ pub(super) struct ProgramBridge {
     pub player: App,
     /// What is recorded of all.
     pub recorder: App,
+    /// Plays whose files are being read, by their place.
+    pub loading: [Option<PlayId>; 2],
+    pub recording: Option<Recording>,
 }
 
 impl ProgramBridge {
@@ -63,6 +66,8 @@ impl ProgramBridge {
             capacity,
             player: app(),
             recorder: app(),
+            loading: [None; 2],
+            recording: None,
         }
     }
 }
@@ -96,6 +101,7 @@ impl Switch {
         self.next_bridge += 1;
         let number = BridgeNumber(self.next_bridge);
         let bridge = ProgramBridge::new(place, capacity, now);
+        self.bridge_ids.extend(place.map(|place| (place, number)));
         self.bridges.insert(number, bridge);
         Ok(number)
     }
@@ -113,6 +119,7 @@ impl Switch {
         if let Some(bridge) = self.bridges.remove(&number)
             && let Some((worker, id)) = bridge.place
         {
+            self.bridge_ids.remove(&(worker, id));
             self.outputs.push_back(Output::Media {
                 worker,
                 command: Command::CloseBridge(id),
@@ -231,7 +238,7 @@ impl Switch {
         self.tell_of_bridge(number, BridgeEvent::Entered(handle));
     }
 
-    fn tell_of_bridge(&mut self, bridge: BridgeNumber, event: BridgeEvent) {
+    pub(super) fn tell_of_bridge(&mut self, bridge: BridgeNumber, event: BridgeEvent) {
         let event = Event::Bridge { bridge, event };
         self.outputs.push_back(Output::Event(event));
     }
@@ -256,29 +263,5 @@ impl Switch {
             }
             self.tell_of_bridge(number, BridgeEvent::Left(handle));
         }
-    }
-
-    /// Has a bridge play or record something.
-    pub fn order_bridge(
-        &mut self,
-        number: BridgeNumber,
-        order: Order,
-        now: Instant,
-    ) -> Result<(), ProgramError> {
-        let bridge = self
-            .bridges
-            .get_mut(&number)
-            .ok_or(ProgramError::NoBridge)?;
-        let ordered = Happened::Ordered(Box::new(order));
-        if let Happened::Ordered(order) = &ordered {
-            if !matches!(**order, Order::Record(..)) {
-                bridge.player.handle(&ordered, now);
-            }
-            if !matches!(**order, Order::Play(..) | Order::Music(_)) {
-                bridge.recorder.handle(&ordered, now);
-            }
-        }
-        self.settle(now);
-        Ok(())
     }
 }

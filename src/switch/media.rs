@@ -29,10 +29,14 @@ impl Switch {
                     self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
                 }
             }
+            worker::Event::RoomPlayEnded(id, play, end) => {
+                self.bridge_played((worker, id), &play, end, now);
+            }
+            worker::Event::RoomRecorded(_, recording, reason) => {
+                self.bridge_recorded(&recording, reason, now);
+            }
             // What the rooms' policy makes of them is told there.
-            worker::Event::RoomPlayEnded(..)
-            | worker::Event::Talkers(..)
-            | worker::Event::RoomRecorded(..)
+            worker::Event::Talkers(..)
             | worker::Event::TrackEnded(..)
             | worker::Event::Freed(_) => {}
         }
@@ -222,6 +226,9 @@ impl Switch {
     }
 
     pub(super) fn recording_failed(&mut self, recording: u64, error: String, now: Instant) {
+        if self.bridge_recording_failed(recording, &error, now) {
+            return;
+        }
         let Some(handle) = self.recordings.remove(&recording) else {
             return;
         };

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::bridge_media::{BridgePlay, BridgeRecord};
 use super::bridges::{BridgeEvent, BridgeNumber};
 use super::dial::Ways;
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem, Report, Wanted};
+use crate::bridge::RoomRecording;
 use crate::call::{CallHandle, EndReason};
 use crate::dtmf::Digit;
 use crate::endpoint::{self, Ban};
@@ -54,6 +56,19 @@ pub enum Input {
         /// What is played.
         play: Box<Play>,
     },
+    /// A play that a bridge has asked for, or what was to be played and why it cannot be.
+    BridgePlayReady {
+        /// Whose.
+        bridge: BridgeNumber,
+        /// Its place in the mix.
+        place: u8,
+        /// Which.
+        id: PlayId,
+        /// What is played.
+        play: Result<Box<Play>, String>,
+    },
+    /// The file of a bridge's recording is open.
+    BridgeRecordReady(Box<RoomRecording>),
     /// The file of a recording is open.
     RecordReady {
         /// Which.
@@ -224,6 +239,11 @@ pub enum Output {
     },
     /// Spoken names that will not be asked for much longer.
     ForgetNames(Vec<u64>),
+    /// The same as [`Output::Play`] for a bridge; [`Input::BridgePlayReady`] answers.
+    PlayInBridge(BridgePlay),
+    /// The same as [`Output::Record`] for a bridge; [`Input::BridgeRecordReady`] or
+    /// [`Input::RecordingFailed`] answers.
+    RecordBridge(BridgeRecord),
     /// Nothing of a recording is to be kept: it goes when it is closed.
     DiscardRecording(u64),
     /// Do not hear a source any more.

@@ -4,6 +4,7 @@
 //! is to do, [`Switch::poll_timeout`] when to wake. One seed gives one run, byte for byte.
 
 mod act;
+mod bridge_media;
 mod bridges;
 mod dial;
 mod dtls;
@@ -21,6 +22,7 @@ mod requests;
 mod rooms;
 pub mod routes;
 
+pub use bridge_media::{BridgePlay, BridgeRecord};
 pub use bridges::{BridgeEvent, BridgeNumber};
 pub use dial::{DialSettings, Ways};
 pub use inspect::CallView;
@@ -53,7 +55,7 @@ use crate::sip::method::Method;
 use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
-use crate::worker::Command;
+use crate::worker::{BridgeId, Command};
 use bridges::ProgramBridge;
 use dial::Dial;
 use invites::Invites;
@@ -195,6 +197,9 @@ pub struct Switch {
     dials: HashMap<u64, Dial>,
     next_dial: u64,
     dial: DialSettings,
+    /// Bridges of programs by where they are mixed, and by their recordings.
+    bridge_ids: HashMap<(usize, BridgeId), BridgeNumber>,
+    bridge_recordings: HashMap<u64, BridgeNumber>,
     /// What was heard last on each RTP port: it may go on into the next call.
     heard: HashMap<u16, Stream>,
     pins: Pins,
@@ -244,6 +249,8 @@ impl Switch {
             dial: DialSettings::default(),
             menus: Menus::default(),
             room_table: Arc::default(),
+            bridge_ids: HashMap::new(),
+            bridge_recordings: HashMap::new(),
             heard: HashMap::new(),
             pins: Pins::default(),
             room_pins: RoomPins::default(),
@@ -339,6 +346,8 @@ impl Switch {
             + self.rooms.len()
             + self.room_wakes.len()
             + self.dials.len()
+            + self.bridges.len()
+            + self.bridge_recordings.len()
             + self.wakes.len()
             + self.leg_places.iter().map(Places::in_use).sum::<usize>()
             + self.bridge_places.iter().map(Places::in_use).sum::<usize>()
@@ -421,6 +430,13 @@ impl Switch {
             }
             Input::Media { worker, event } => self.on_media(worker, event, now),
             Input::PlayReady { call, id, play } => self.play_ready(call, id, play),
+            Input::BridgePlayReady {
+                bridge,
+                place,
+                id,
+                play,
+            } => self.bridge_play_ready((bridge, place, id), play, now),
+            Input::BridgeRecordReady(recording) => self.bridge_record_ready(recording, now),
             Input::RecordReady { recording, tap } => self.record_ready(recording, tap, now),
             Input::Mailbox {
                 call,

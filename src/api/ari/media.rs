@@ -191,6 +191,9 @@ fn items(context: &Context<'_>, media: &[String]) -> Result<(Vec<PlayItem>, u32)
             return Err(wrong("a scheme and a colon come first, such as sound:"));
         };
         match scheme {
+            "sound" if rest.starts_with("http://") || rest.starts_with("https://") => {
+                all.push(PlayItem::Web(rest.to_owned()));
+            }
             "sound" => all.push(sound(context, rest)),
             "recording" => {
                 recordings::check_stored(rest)?;

@@ -1,10 +1,13 @@
 //! `/ari/playbacks`: what is played.
 
-use super::declare::{Resource, failure, operation};
-use super::{done, told, view};
+use super::declare::{Resource, failure, number as whole, operation, text};
+use super::{Args, done, told, view};
 use crate::api::table::Answer;
 use crate::api::{Context, Method, Problem, Reply};
-use crate::app::Order;
+use crate::app::{Order, PlayChange};
+
+/// How far a skip goes where nothing is said, ms.
+const SKIP_MS: u64 = 3_000;
 
 const NO_PLAYBACK: Answer = failure(404, "There is no such playback, or no longer.");
 
@@ -21,6 +24,27 @@ pub(super) const RESOURCE: Resource = Resource {
         )
         .returns("Playback")
         .fails(&[NO_PLAYBACK]),
+        operation(
+            Method::Post,
+            "/ari/playbacks/{playbackId}/control",
+            "control",
+            "Pauses a playback, or moves within it.",
+            control,
+        )
+        .takes(&[
+            text("operation", "restart, pause, unpause, reverse or forward."),
+            whole(
+                "skipms",
+                SKIP_MS as usize,
+                "How far reverse and forward go, ms.",
+            ),
+        ])
+        .needs(&["operation"])
+        .fails(&[
+            failure(400, "There is no such operation."),
+            NO_PLAYBACK,
+            failure(409, "It is not heard now."),
+        ]),
         operation(
             Method::Delete,
             "/ari/playbacks/{playbackId}",
@@ -55,5 +79,35 @@ fn stop(context: &mut Context<'_>) -> Result<Reply, Problem> {
     if let Some(target) = target {
         context.order(&target, Order::Stop(number))?;
     }
+    done()
+}
+
+fn control(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let args = Args::of(context.request)?;
+    let number = number(context)?;
+    let skip = i32::try_from(args.number("skipms", SKIP_MS)?).unwrap_or(i32::MAX);
+    let change = match args.need("operation")?.as_str() {
+        "restart" => PlayChange::Restart,
+        "pause" => PlayChange::Pause,
+        "unpause" => PlayChange::Resume,
+        "reverse" => PlayChange::Skip(-skip),
+        "forward" => PlayChange::Skip(skip),
+        _ => {
+            let why = "operation: restart, pause, unpause, reverse or forward";
+            return Err(Problem::new(400, why));
+        }
+    };
+    let Some(task) = context.state.ari.tasks.get_mut(&number) else {
+        return done();
+    };
+    let state = match (task.state, change) {
+        ("playing", PlayChange::Pause) => "paused",
+        ("paused", PlayChange::Resume) => "playing",
+        ("playing" | "paused", _) => task.state,
+        _ => return Err(Problem::conflict("the playback is not heard now")),
+    };
+    task.state = state;
+    let target = task.target.clone();
+    context.order(&target, Order::Change(number, change))?;
     done()
 }

@@ -9,13 +9,15 @@ use super::declare::{Declared, Resource, failure, operation, text};
 use super::{Args, done, told, view};
 use crate::api::table::Answer;
 use crate::api::{Context, Method, Problem, Reply, Response};
-use crate::app::Order;
+use crate::app::{Order, RecordChange};
 
 /// The longest name of a recording, bytes.
 const MAX_NAME: usize = 200;
 
 const NO_LIVE: Answer = failure(404, "There is no such recording under way.");
 const NO_STORED: Answer = failure(404, "There is no such recording.");
+
+const CHANGE_FAILS: &[Answer] = &[NO_LIVE, failure(409, "It has not begun yet.")];
 
 const fn live(
     method: Method,
@@ -101,6 +103,38 @@ pub(super) const RESOURCE: Resource = Resource {
             "Ends it, and keeps it.",
             stop,
         ),
+        live(
+            Method::Post,
+            "/ari/recordings/live/{recordingName}/pause",
+            "pause",
+            "Leaves out what comes.",
+            pause,
+        )
+        .fails(CHANGE_FAILS),
+        live(
+            Method::Delete,
+            "/ari/recordings/live/{recordingName}/pause",
+            "unpause",
+            "Goes on.",
+            unpause,
+        )
+        .fails(CHANGE_FAILS),
+        live(
+            Method::Post,
+            "/ari/recordings/live/{recordingName}/mute",
+            "mute",
+            "Records silence.",
+            mute,
+        )
+        .fails(CHANGE_FAILS),
+        live(
+            Method::Delete,
+            "/ari/recordings/live/{recordingName}/mute",
+            "unmute",
+            "Goes on.",
+            unpause,
+        )
+        .fails(CHANGE_FAILS),
     ],
 };
 
@@ -228,6 +262,34 @@ fn cancel(context: &mut Context<'_>) -> Result<Reply, Problem> {
 
 fn stop(context: &mut Context<'_>) -> Result<Reply, Problem> {
     order(context, Order::Stop)
+}
+
+fn change(context: &mut Context<'_>, change: RecordChange) -> Result<Reply, Problem> {
+    let number = number(context)?;
+    let Some(task) = context.state.ari.tasks.get_mut(&number) else {
+        return done();
+    };
+    task.state = match (task.state, change) {
+        ("recording", RecordChange::Pause) => "paused",
+        ("paused", RecordChange::Resume) => "recording",
+        ("recording" | "paused", _) => task.state,
+        _ => return Err(Problem::conflict("the recording has not begun yet")),
+    };
+    let target = task.target.clone();
+    context.order(&target, Order::ChangeRecord(number, change))?;
+    done()
+}
+
+fn pause(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    change(context, RecordChange::Pause)
+}
+
+fn unpause(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    change(context, RecordChange::Resume)
+}
+
+fn mute(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    change(context, RecordChange::Mute)
 }
 
 #[cfg(test)]

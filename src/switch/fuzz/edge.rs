@@ -144,7 +144,9 @@ impl Edge {
             Output::Banned(_)
             | Output::Unbanned(_)
             | Output::DiscardRecording(_)
-            | Output::ForgetNames(_) => {}
+            | Output::ForgetNames(_)
+            | Output::PlayInBridge(_)
+            | Output::RecordBridge(_) => {}
             Output::Release { call } => {
                 self.waiting.retain(|&waiting| waiting != call);
                 self.free.extend(self.ports.remove(&call));

@@ -1,0 +1,144 @@
+//! What bridges of programs want of files, and recordings that nobody wants.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use super::core::Core;
+use super::files::{Done, free_space, space_limit};
+use super::sources::{samples, sources};
+use crate::app::PlayItem;
+use crate::audio::NARROWBAND;
+use crate::audio::source::Source;
+use crate::bridge::{RoomRecording, RoomRecordingSettings};
+use crate::leg::player::Play;
+use crate::store::recorder::RecorderEvent;
+use crate::switch::{BridgePlay, BridgeRecord, Input};
+
+impl Core {
+    /// What is in memory starts at once, as for calls.
+    pub(super) fn play_in_bridge(&mut self, wanted: BridgePlay, now: Instant) {
+        let in_memory = |item: &PlayItem| {
+            matches!(
+                item,
+                PlayItem::Prompt(_) | PlayItem::Tone { .. } | PlayItem::Silence(_)
+            )
+        };
+        let (prompts, announcements) = (self.prompts.clone(), self.announcements.clone());
+        let directory = self.config.recording.directory.clone();
+        if wanted.items.iter().all(in_memory) {
+            let found = sources(&wanted.items, &prompts, announcements.library(), &directory);
+            // What follows from it is carried out by who has called this.
+            self.switch.handle(ready(&wanted, found), now);
+            return;
+        }
+        let done = self.done.clone();
+        tokio::spawn(async move {
+            let found = match announcements.at_hand(wanted.items.clone()).await {
+                Err(error) => Err(error),
+                Ok(items) => {
+                    let read =
+                        move || sources(&items, &prompts, announcements.library(), &directory);
+                    let read = tokio::task::spawn_blocking(read).await;
+                    read.unwrap_or_else(|error| Err(error.to_string()))
+                }
+            };
+            // Refused only when the core is gone.
+            let _ = done.send(Done::BridgeLoaded(Box::new(wanted), found));
+        });
+    }
+
+    /// Opens the file of a bridge's recording.
+    pub(super) fn record_bridge(&mut self, wanted: BridgeRecord) {
+        let name = format!("{}.wav", wanted.name);
+        let path = self.config.recording.directory.join(name);
+        let space = space_limit(&self.config);
+        let recorder = self.recorder.clone();
+        self.spawn(move || {
+            let opened = free_space(&path, space).and_then(|()| {
+                let opened = recorder.open(wanted.recording, &path, NARROWBAND);
+                opened.map_err(|error| error.to_string())
+            });
+            Done::BridgeOpened(wanted, opened)
+        });
+    }
+
+    pub(super) fn bridge_loaded(
+        &mut self,
+        wanted: &BridgePlay,
+        found: Result<Vec<Source>, String>,
+        now: Instant,
+    ) {
+        self.switch.handle(ready(wanted, found), now);
+        self.carry_out(now);
+    }
+
+    pub(super) fn bridge_opened(
+        &mut self,
+        wanted: &BridgeRecord,
+        opened: Result<PathBuf, String>,
+        now: Instant,
+    ) {
+        let recording = wanted.recording;
+        let input = match opened {
+            Ok(path) => {
+                info!(recording, path = %path.display(), "recording a bridge");
+                let settings = RoomRecordingSettings {
+                    recording,
+                    rate: NARROWBAND,
+                    rest: None,
+                    max_samples: wanted.max.map(samples),
+                    silence_stop_samples: wanted.silence.map(samples),
+                };
+                let recording = RoomRecording::new(settings, self.recorder.sender());
+                Input::BridgeRecordReady(recording)
+            }
+            Err(error) => {
+                self.discarded.remove(&recording);
+                Input::RecordingFailed { recording, error }
+            }
+        };
+        self.switch.handle(input, now);
+        self.carry_out(now);
+    }
+
+    /// Nothing of a recording is to be kept: it goes when it is closed.
+    pub(super) fn discard(&mut self, recording: u64) {
+        self.discarded.insert(recording);
+    }
+
+    /// A recording is over: it goes if nobody wants it.
+    pub(super) fn remove_discarded(&mut self, event: &RecorderEvent) {
+        let (RecorderEvent::Closed { id, path, .. } | RecorderEvent::Failed { id, path, .. }) =
+            event
+        else {
+            return;
+        };
+        if self.discarded.remove(id) {
+            let path = path.clone();
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = std::fs::remove_file(&path) {
+                    warn!(path = %path.display(), %error, "a recording that nobody wants stays");
+                }
+            });
+        }
+    }
+}
+
+fn ready(wanted: &BridgePlay, found: Result<Vec<Source>, String>) -> Input {
+    let play = found.map(|items| {
+        Box::new(Play {
+            id: u64::from(wanted.id.0),
+            items,
+            repeat: wanted.repeat,
+            gap_samples: 0,
+        })
+    });
+    Input::BridgePlayReady {
+        bridge: wanted.bridge,
+        place: wanted.place,
+        id: wanted.id,
+        play,
+    }
+}

@@ -1,0 +1,338 @@
+//! What bridges of programs play to all who are in them, and record of them.
+//!
+//! ```text
+//! Order --> player | recorder (the machines of app::stasis) --> Action --> command to the worker
+//!                                                         '--> file work at the edge --> Input
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::bridges::{BridgeEvent, BridgeNumber, ProgramBridge};
+use super::{Output, Recording, Switch};
+use crate::app::{Action, App, Happened, Order, PlayChange, PlayId, PlayItem, PlayOutcome};
+use crate::app::{RecordChange, RecordOutcome};
+use crate::audio::player::{PlayControl, PlayEnd, PlayEndReason};
+use crate::audio::tap::{RecordControl, TapStop};
+use crate::bridge::{RoomPlay, RoomRecording};
+use crate::leg::player::Play;
+use crate::switch::programs::ProgramError;
+use crate::worker::{BridgeId, Command};
+
+/// Places of plays in a bridge's mix: what programs play, and the beep before a recording.
+const PLAYER: u8 = 0;
+const RECORDER: u8 = 1;
+
+/// A play for a bridge, to be made of files.
+#[derive(Clone, Debug)]
+pub struct BridgePlay {
+    /// Whose.
+    pub bridge: BridgeNumber,
+    /// Its place in the mix.
+    pub place: u8,
+    /// Which.
+    pub id: PlayId,
+    /// What is heard.
+    pub items: Vec<PlayItem>,
+    /// How often; 0: until stopped.
+    pub repeat: u32,
+}
+
+/// A recording of a bridge, whose file is to be opened.
+#[derive(Clone, Debug)]
+pub struct BridgeRecord {
+    /// Its number, fresh.
+    pub recording: u64,
+    /// Its name in the recording directory.
+    pub name: String,
+    /// Stop after so long.
+    pub max: Option<Duration>,
+    /// Stop after so much silence.
+    pub silence: Option<Duration>,
+}
+
+impl ProgramBridge {
+    fn app(&mut self, place: u8) -> &mut App {
+        if place == RECORDER {
+            &mut self.recorder
+        } else {
+            &mut self.player
+        }
+    }
+}
+
+/// The media plane's word for a change of a play.
+pub(super) const fn play_control(change: PlayChange) -> PlayControl {
+    match change {
+        PlayChange::Pause => PlayControl::Pause,
+        PlayChange::Resume => PlayControl::Resume,
+        PlayChange::Restart => PlayControl::Restart,
+        PlayChange::Skip(ms) => PlayControl::Skip(ms),
+    }
+}
+
+/// The same of a recording.
+pub(super) const fn record_control(change: RecordChange) -> RecordControl {
+    match change {
+        RecordChange::Pause => RecordControl::Pause,
+        RecordChange::Mute => RecordControl::Mute,
+        RecordChange::Resume => RecordControl::Resume,
+    }
+}
+
+impl Switch {
+    /// Has a bridge play or record something.
+    pub fn order_bridge(
+        &mut self,
+        number: BridgeNumber,
+        order: Order,
+        now: Instant,
+    ) -> Result<(), ProgramError> {
+        let bridge = self.bridges.get_mut(&number);
+        let bridge = bridge.ok_or(ProgramError::NoBridge)?;
+        let plays = !matches!(order, Order::Record(..));
+        let records = !matches!(order, Order::Play(..) | Order::Music(_));
+        let ordered = Happened::Ordered(Box::new(order));
+        if plays {
+            bridge.player.handle(&ordered, now);
+        }
+        if records {
+            bridge.recorder.handle(&ordered, now);
+        }
+        self.pump_bridge(number, now);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Something happened to what a bridge plays or records.
+    fn happened_in_bridge(
+        &mut self,
+        number: BridgeNumber,
+        place: u8,
+        happened: &Happened,
+        now: Instant,
+    ) {
+        if let Some(bridge) = self.bridges.get_mut(&number) {
+            bridge.app(place).handle(happened, now);
+            self.pump_bridge(number, now);
+        }
+    }
+
+    fn pump_bridge(&mut self, number: BridgeNumber, now: Instant) {
+        for place in [PLAYER, RECORDER] {
+            while let Some(action) = self
+                .bridges
+                .get_mut(&number)
+                .and_then(|bridge| bridge.app(place).poll_action())
+            {
+                self.act_in_bridge(number, place, action, now);
+            }
+        }
+    }
+
+    fn act_in_bridge(&mut self, number: BridgeNumber, place: u8, action: Action, now: Instant) {
+        let Some(bridge) = self.bridges.get_mut(&number) else {
+            return;
+        };
+        let id = bridge.place.map(|(_, id)| id);
+        match action {
+            Action::Play {
+                id, items, repeat, ..
+            } => {
+                bridge.loading[usize::from(place)] = Some(id);
+                self.outputs.push_back(Output::PlayInBridge(BridgePlay {
+                    bridge: number,
+                    place,
+                    id,
+                    items,
+                    repeat,
+                }));
+            }
+            Action::StopPlay => {
+                if let Some(loading) = bridge.loading[usize::from(place)].take() {
+                    let stopped =
+                        Happened::PlayEnded(loading, PlayOutcome::Stopped, Duration::ZERO);
+                    self.happened_in_bridge(number, place, &stopped, now);
+                }
+                self.command_bridge(number, |id| Command::StopPlayRoom(id, place));
+            }
+            Action::ControlPlay(change) => {
+                let control = play_control(change);
+                self.command_bridge(number, |id| Command::ControlPlayRoom(id, place, control));
+            }
+            Action::RecordNamed { name, max, silence } => {
+                let recording = self.next_recording;
+                self.next_recording += 1;
+                bridge.recording = Some(Recording {
+                    number: recording,
+                    running: false,
+                    stop: id.is_none(),
+                });
+                self.bridge_recordings.insert(recording, number);
+                self.outputs.push_back(Output::RecordBridge(BridgeRecord {
+                    recording,
+                    name,
+                    max,
+                    silence,
+                }));
+            }
+            Action::StopRecord => match &mut bridge.recording {
+                // Its file is still being opened.
+                Some(recording) if !recording.running => recording.stop = true,
+                _ => self.command_bridge(number, Command::StopRecordRoom),
+            },
+            Action::ControlRecord(change) => {
+                let control = record_control(change);
+                self.command_bridge(number, |id| Command::ControlRecordRoom(id, control));
+            }
+            Action::DiscardRecord => {
+                let recording = bridge.recording.map(|recording| recording.number);
+                self.outputs.extend(recording.map(Output::DiscardRecording));
+            }
+            Action::Report(report) => {
+                self.tell_of_bridge(number, BridgeEvent::Reported(report));
+            }
+            // Nothing else is ordered of a bridge.
+            _ => {}
+        }
+    }
+
+    /// A command for the worker of a bridge, where it is mixed.
+    fn command_bridge(&mut self, number: BridgeNumber, command: impl FnOnce(BridgeId) -> Command) {
+        let place = self.bridges.get(&number).and_then(|bridge| bridge.place);
+        if let Some((worker, id)) = place {
+            let command = command(id);
+            self.outputs.push_back(Output::Media { worker, command });
+        }
+    }
+
+    /// What a bridge is to play is there, or why it is not.
+    pub(super) fn bridge_play_ready(
+        &mut self,
+        (number, place, id): (BridgeNumber, u8, PlayId),
+        play: Result<Box<Play>, String>,
+        now: Instant,
+    ) {
+        let Some(bridge) = self.bridges.get_mut(&number) else {
+            return;
+        };
+        let loading = &mut bridge.loading[usize::from(place)];
+        if *loading != Some(id) {
+            // Stopped or replaced meanwhile: nobody waits for it.
+            return;
+        }
+        *loading = None;
+        match play {
+            Ok(play) => {
+                let play = RoomPlay {
+                    place,
+                    ..RoomPlay::new(play)
+                };
+                self.command_bridge(number, |id| Command::PlayRoom(id, Box::new(play)));
+            }
+            Err(error) => {
+                let failed = Happened::PlayEnded(id, PlayOutcome::Failed(error), Duration::ZERO);
+                self.happened_in_bridge(number, place, &failed, now);
+            }
+        }
+    }
+
+    /// The file of a bridge's recording is open.
+    pub(super) fn bridge_record_ready(&mut self, recording: Box<RoomRecording>, now: Instant) {
+        let number = recording.recording();
+        let bridge = self.bridge_recordings.get(&number).copied();
+        let kept = bridge.and_then(|bridge| self.bridges.get_mut(&bridge));
+        let kept = kept.and_then(|bridge| bridge.recording.as_mut());
+        match (bridge, kept.filter(|kept| kept.number == number)) {
+            (Some(bridge), Some(kept)) if !kept.stop => {
+                kept.running = true;
+                self.command_bridge(bridge, |id| Command::RecordRoom(id, recording));
+            }
+            _ => self.bridge_recorded(&recording, None, now),
+        }
+    }
+
+    /// A bridge's recording has ended. Whether it is one.
+    pub(super) fn bridge_recorded(
+        &mut self,
+        recording: &RoomRecording,
+        reason: Option<TapStop>,
+        now: Instant,
+    ) {
+        let number = recording.recording();
+        let Some(bridge) = self.bridge_recordings.remove(&number) else {
+            return;
+        };
+        let samples = recording.end_position();
+        self.outputs.push_back(Output::CloseRecording {
+            recording: number,
+            samples,
+        });
+        let outcome = match reason {
+            Some(TapStop::Silence) => RecordOutcome::Silence,
+            Some(TapStop::MaxLength) => RecordOutcome::MaxLength,
+            None => RecordOutcome::Stopped,
+        };
+        let length = Duration::from_micros(samples * 125);
+        self.recording_over(bridge, number, outcome, length, now);
+    }
+
+    fn recording_over(
+        &mut self,
+        bridge: BridgeNumber,
+        number: u64,
+        outcome: RecordOutcome,
+        length: Duration,
+        now: Instant,
+    ) {
+        if let Some(kept) = self.bridges.get_mut(&bridge)
+            && kept.recording.is_some_and(|kept| kept.number == number)
+        {
+            kept.recording = None;
+            let ended = Happened::RecordEnded(outcome, length);
+            self.happened_in_bridge(bridge, RECORDER, &ended, now);
+        }
+    }
+
+    /// A recording could not start or go on. Whether it is a bridge's.
+    pub(super) fn bridge_recording_failed(
+        &mut self,
+        number: u64,
+        error: &str,
+        now: Instant,
+    ) -> bool {
+        let Some(&bridge) = self.bridge_recordings.get(&number) else {
+            return false;
+        };
+        let running = self.bridges.get(&bridge).and_then(|b| b.recording);
+        if running.is_some_and(|r| r.number == number && r.running) {
+            // Its own end closes the file.
+            self.command_bridge(bridge, Command::StopRecordRoom);
+        } else {
+            self.bridge_recordings.remove(&number);
+        }
+        let outcome = RecordOutcome::Failed(error.to_owned());
+        self.recording_over(bridge, number, outcome, Duration::ZERO, now);
+        true
+    }
+
+    /// What a bridge plays has ended.
+    pub(super) fn bridge_played(
+        &mut self,
+        (worker, id): (usize, BridgeId),
+        play: &RoomPlay,
+        end: PlayEnd,
+        now: Instant,
+    ) {
+        let Some(&number) = self.bridge_ids.get(&(worker, id)) else {
+            return;
+        };
+        let outcome = match end.reason {
+            PlayEndReason::Finished => PlayOutcome::Finished,
+            PlayEndReason::Failed => PlayOutcome::Failed("a file could not be read on".to_owned()),
+            PlayEndReason::Stopped | PlayEndReason::Replaced => PlayOutcome::Stopped,
+        };
+        let length = Duration::from_micros(end.samples * 125);
+        let ended = Happened::PlayEnded(PlayId(play.play.id as u32), outcome, length);
+        self.happened_in_bridge(number, play.place, &ended, now);
+    }
+}

@@ -1,0 +1,144 @@
+//! Programs that were written for Asterisk's REST interface, by clients that we have not written: npm's
+//! ari-client and PyPI's asyncari, against the real server, with calls that are listened to.
+//!
+//! `.ci/ari-clients` installs them, once, below the target directory.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod program;
+mod refused;
+
+use std::time::Duration;
+
+use program::{Program, SECRET};
+use support::line::Line;
+use support::media::{Timing, level, on_time, tone};
+use support::server::{Config, Server};
+use support::tone as wav;
+
+/// What the three callers say, and what is played into their bridge, Hz.
+const SAID: [u32; 3] = [500, 700, 900];
+const PLAYED: f64 = 1000.0;
+
+fn server() -> Server {
+    Config::new()
+        .set("http", "listen", "[\"127.0.0.1:0\"]")
+        .tables(&format!(
+            "[[http.key]]\nname = \"meeting\"\nscope = \"control\"\nsecret = \"{SECRET}\""
+        ))
+        .route("user = \"7(0+)1\"\napp = \"stasis\"\nprogram = \"meeting\"\nargs = [\"front\", \"$1\"]")
+        .route("user = \"7.*\"\napp = \"stasis\"\nprogram = \"meeting\"\nargs = [\"seat\"]")
+        .start()
+}
+
+#[test]
+fn a_meeting_by_ari_client_of_npm() {
+    on_time(|timing| meeting(timing, "js"));
+}
+
+#[test]
+fn a_meeting_by_asyncari_of_pypi() {
+    on_time(|timing| meeting(timing, "py"));
+}
+
+/// The whole program, whatever it is written in.
+fn meeting(timing: &Timing, language: &str) {
+    let server = server();
+    let mut program = Program::start(language, server.address("http", false));
+    program.expect("ready pong");
+
+    let mut a = Line::dial(&server, timing, "7001");
+    a.say(tone(SAID[0]));
+    program.expect("answered test 7001");
+    a.await_whole("welcome");
+    program.expect("welcomed");
+    a.press("42#");
+    program.expect("digits 42#");
+    a.say(tone(SAID[0]));
+    program.expect("recording");
+    a.phone.wait_for(60, Duration::from_secs(5));
+    a.press("#");
+    let recorded = program.expect("recorded done");
+    assert!(["1", "2", "3"].contains(&recorded.as_str()), "{recorded} s");
+    a.say(tone(SAID[0]));
+    program.expect("played-back");
+    program.expect("variable head of the table");
+    program.expect("seated 1");
+    // It has heard itself.
+    let heard = a.heard();
+    assert!(loudest(&heard, f64::from(SAID[0])) > -20.0);
+
+    let b = Line::dial(&server, timing, "7002");
+    program.expect("seated 2");
+    let mut c = Line::dial(&server, timing, "7003");
+    program.expect("seated 3");
+    b.say(tone(SAID[1]));
+    c.say(tone(SAID[2]));
+    program.expect("together 3");
+    program.expect("table-recording");
+    hears(&a, &[(1, true), (2, true), (0, false)]);
+    hears(&b, &[(0, true), (2, true), (1, false)]);
+    hears(&c, &[(0, true), (1, true), (2, false)]);
+    program.go();
+
+    program.expect("announcing");
+    for line in [&a, &b, &c] {
+        line.phone.await_tone(PLAYED, true);
+    }
+    program.expect("announced");
+    program.expect("moved");
+    hears(&c, &[(0, false), (1, false), (2, false)]);
+    hears(&a, &[(1, true), (2, false)]);
+    hears(&b, &[(0, true), (2, false)]);
+    program.go();
+
+    program.expect("muted");
+    hears(&a, &[(1, false)]);
+    hears(&b, &[(0, true)]);
+    program.go();
+
+    program.expect("table-stored done");
+    let stored = program.expect("stored");
+    assert!(stored.ends_with(" true"), "{stored}");
+    for name in ["table", "voice"] {
+        assert!(stored.contains(&format!("{name}-{language}")), "{stored}");
+    }
+    program.expect("channels 3 2");
+
+    program.expect("continued");
+    // In the route table: an echo.
+    hears(&c, &[(2, true), (0, false)]);
+    program.go();
+    for _ in 0..2 {
+        program.expect("hung-up 16 Normal Clearing");
+    }
+    program.expect("missing true");
+    program.expect("done");
+    program.wait_end();
+    c.hang_up();
+
+    let recordings = server.directory().join("recordings");
+    let voice = wav::read(&recordings.join(format!("voice-{language}.wav")));
+    assert!(level(&voice, f64::from(SAID[0])) > -20.0);
+    let table = wav::read(&recordings.join(format!("table-{language}.wav")));
+    for hz in [500.0, 700.0, 900.0, PLAYED] {
+        assert!(loudest(&table, hz) > -20.0, "{hz} Hz is in the recording");
+    }
+    assert!(!recordings.join(format!("table-{language}-2.wav")).exists());
+}
+
+/// Which of the callers a line hears now.
+fn hears(line: &Line, which: &[(usize, bool)]) {
+    for &(said, audible) in which {
+        line.phone.await_tone(f64::from(SAID[said]), audible);
+    }
+}
+
+/// The level of a frequency where it is loudest over a fifth of a second, dBm0.
+fn loudest(samples: &[i16], hz: f64) -> f64 {
+    let levels = samples.chunks_exact(1600).map(|part| level(part, hz));
+    levels.fold(f64::MIN, f64::max)
+}
