@@ -9,7 +9,6 @@
 mod support;
 
 mod program;
-mod refused;
 
 use std::time::Duration;
 

@@ -62,7 +62,10 @@ impl Program {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left).unwrap_or_else(|error| {
-                panic!("{error} while it should say {step:?}; so far: {:#?}", self.said)
+                panic!(
+                    "{error} while it should say {step:?}; so far: {:#?}",
+                    self.said
+                )
             });
             self.said.push(line.clone());
             // Libraries print what they like.
@@ -88,7 +91,11 @@ impl Program {
                 assert!(status.success(), "{status}; {:#?}", self.said);
                 return;
             }
-            assert!(Instant::now() < deadline, "it does not end: {:#?}", self.said);
+            assert!(
+                Instant::now() < deadline,
+                "it does not end: {:#?}",
+                self.said
+            );
             // Waiting for a child with a bound has no call in std.
             std::thread::sleep(Duration::from_millis(10));
         }
