@@ -182,9 +182,11 @@ fn words(action: &Action) -> String {
         ),
         Action::SaveMessage { mailbox, id } => format!("save {mailbox} {id}"),
         Action::DeleteMessage { mailbox, id } => format!("delete {mailbox} {id}"),
-        Action::RecordNamed { .. } | Action::DiscardRecord | Action::Report(_) => {
-            format!("{action:?}")
-        }
+        Action::RecordNamed { .. }
+        | Action::DiscardRecord
+        | Action::ControlPlay(_)
+        | Action::ControlRecord(_)
+        | Action::Report(_) => format!("{action:?}"),
         Action::HangUp => "hang-up".into(),
     }
 }

@@ -34,11 +34,6 @@ pub(super) struct Announcements {
 }
 
 impl Announcements {
-    /// The directories of files that may be played by name.
-    pub(super) fn library(&self) -> &Library {
-        &self.library
-    }
-
     /// As configured.
     pub fn new(config: &Config, tls: &Arc<Tls>) -> Self {
         let announcement = &config.announcement;

@@ -332,7 +332,10 @@ impl Switch {
             PlayEndReason::Stopped | PlayEndReason::Replaced => PlayOutcome::Stopped,
         };
         let length = Duration::from_micros(end.samples * 125);
-        let ended = Happened::PlayEnded(PlayId(play.play.id as u32), outcome, length);
+        let Some(id) = play.play.as_ref().map(|play| PlayId(play.id as u32)) else {
+            return;
+        };
+        let ended = Happened::PlayEnded(id, outcome, length);
         self.happened_in_bridge(number, play.place, &ended, now);
     }
 }
