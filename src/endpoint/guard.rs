@@ -245,7 +245,7 @@ impl Endpoint {
         let source = flow.remote.ip();
         let is_proxy = self.guard.trusts(source);
         let authenticator = self.guard.authenticator.as_mut()?;
-        if !is_proxy && !authenticator.is_meant(request) {
+        if !is_proxy && !authenticator.is_meant(request, source, now) {
             self.offend(flow, Offence::Malformed, now);
             if let Some(reply) = self.table.forget_server(id) {
                 self.refuse(request, reply, Refusal::new(400).phrase(OTHER_TARGET));

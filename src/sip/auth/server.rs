@@ -136,13 +136,15 @@ impl Authenticator {
     }
 
     /// Whether the credentials are for what is asked for (RFC 7616 §3.4.6), and not another request's,
-    /// read on the way; so it is where there are none. A proxy may have rewritten the Request-URI since
-    /// (RFC 3261 §22.4): who asks has to know.
-    pub fn is_meant(&self, request: &Request) -> bool {
-        match self.ours(request) {
-            Ok(Some(credentials)) => same_target(&credentials.uri, &request.uri),
-            _ => true,
-        }
+    /// read on the way; so it is where there are none, or none with a nonce for `source`, which are good
+    /// for nothing anyhow. A proxy may have rewritten the Request-URI since (RFC 3261 §22.4): who asks has
+    /// to know.
+    pub fn is_meant(&mut self, request: &Request, source: IpAddr, now: Instant) -> bool {
+        let Ok(Some(credentials)) = self.ours(request) else {
+            return true;
+        };
+        same_target(&credentials.uri, &request.uri)
+            || self.nonces.look(&credentials.nonce, source, now) == Nonce::Foreign
     }
 
     /// Whether the credentials have a nonce that is still good, was made for `source`, and with which

@@ -287,7 +287,10 @@ fn at_the_bound_old_nonces_count_as_expired() {
 
 #[test]
 fn credentials_are_meant_for_one_target() {
-    let server = server(Settings::default());
+    let mut server = server(Settings::default());
+    let now = Instant::now();
+    let challenge = server.challenge(false, ip(HERE), now).remove(0);
+    let nonce = Challenge::parse(&challenge).unwrap().nonce;
     for (uri, request_uri, meant) in [
         ("sip:500@a.example", "sip:500@a.example", true),
         ("sip:500@A.example", "sip:500@a.example;transport=tcp", true),
@@ -307,7 +310,7 @@ fn credentials_are_meant_for_one_target() {
         let credentials = Credentials {
             username: "alice".to_owned(),
             realm: "antiphon".to_owned(),
-            nonce: "n".to_owned(),
+            nonce: nonce.clone(),
             uri: uri.to_owned(),
             response: "0".to_owned(),
             algorithm: None,
@@ -316,7 +319,10 @@ fn credentials_are_meant_for_one_target() {
         };
         let mut request = with(&credentials);
         request_uri.clone_into(&mut request.uri);
-        assert_eq!(server.is_meant(&request), meant, "{uri} {request_uri}");
+        let is_meant = server.is_meant(&request, ip(HERE), now);
+        assert_eq!(is_meant, meant, "{uri} {request_uri}");
+        // Under a nonce that is not for this address nothing is tried at all.
+        assert!(server.is_meant(&request, ip("192.0.2.2"), now));
         // Another realm's are nobody's business here.
         let elsewhere = Credentials {
             realm: "elsewhere".to_owned(),
@@ -324,7 +330,7 @@ fn credentials_are_meant_for_one_target() {
         };
         let mut request = with(&elsewhere);
         request_uri.clone_into(&mut request.uri);
-        assert!(server.is_meant(&request));
+        assert!(server.is_meant(&request, ip(HERE), now));
     }
 }
 
