@@ -345,21 +345,6 @@ impl Call {
         self.stats.as_ref()
     }
 
-    /// The user part (or host) of who called: for names of recordings and for logs.
-    pub fn remote_name(&self) -> String {
-        let header = if self.is_outgoing {
-            self.invite.headers.to()
-        } else {
-            self.invite.headers.from()
-        };
-        let uri = header.ok().and_then(|f| f.uri.sip().cloned());
-        match uri {
-            Some(Uri { user: Some(u), .. }) => u,
-            Some(Uri { host, .. }) => host.to_string(),
-            None => "unknown".into(),
-        }
-    }
-
     /// The next thing to do.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         loop {

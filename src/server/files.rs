@@ -354,7 +354,7 @@ impl Core {
         let (RecorderEvent::Closed { id, .. }
         | RecorderEvent::RolledOver { id, .. }
         | RecorderEvent::Failed { id, .. }) = event;
-        log_recorder(event, self.recordings.get(id).map(|r| r.call_id.as_str()));
+        super::log::recorder(event, self.recordings.get(id).map(|r| r.call_id.as_str()));
         if matches!(event, RecorderEvent::RolledOver { .. }) {
             return;
         }
@@ -410,7 +410,7 @@ impl Core {
             let (RecorderEvent::Closed { id, .. }
             | RecorderEvent::RolledOver { id, .. }
             | RecorderEvent::Failed { id, .. }) = &event;
-            log_recorder(&event, self.recordings.get(id).map(|r| r.call_id.as_str()));
+            super::log::recorder(&event, self.recordings.get(id).map(|r| r.call_id.as_str()));
             if matches!(event, RecorderEvent::RolledOver { .. }) {
                 continue;
             }
@@ -514,42 +514,6 @@ fn finish(
             warn!(call_id = message.from.call_id, mailbox, %error, "message not stored");
             MessageOutcome::Failed(error.to_string())
         }
-    }
-}
-
-fn log_recorder(event: &RecorderEvent, call_id: Option<&str>) {
-    let call_id = call_id.unwrap_or("-");
-    match event {
-        RecorderEvent::Closed {
-            path,
-            samples,
-            overflow_filled,
-            ..
-        } => info!(
-            call_id,
-            path = %path.display(),
-            seconds = *samples as f64 / f64::from(NARROWBAND),
-            filled_samples = overflow_filled,
-            "recording closed"
-        ),
-        RecorderEvent::RolledOver { full, path, .. } => info!(
-            call_id,
-            full = %full.display(),
-            path = %path.display(),
-            "recording goes on in another file"
-        ),
-        RecorderEvent::Failed {
-            path,
-            error,
-            samples,
-            ..
-        } => warn!(
-            call_id,
-            path = %path.display(),
-            error,
-            samples,
-            "recording broke off; what is written is valid"
-        ),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::audio::NARROWBAND;
 use crate::audio::level::SILENCE_DBOV;
 use crate::call::EndReason;
 use crate::config::LogFormat;
@@ -13,6 +14,7 @@ use crate::endpoint::Ban;
 use crate::leg::LegStats;
 use crate::room::{RoomChange, RoomEvent};
 use crate::rtp::bursts;
+use crate::store::recorder::RecorderEvent;
 use crate::switch::{Event, Summary};
 
 /// Starts logging to standard error. `RUST_LOG` overrides the filter.
@@ -236,4 +238,41 @@ fn tenths(value: f64) -> f64 {
 
 fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+/// What became of a recording.
+pub(super) fn recorder(event: &RecorderEvent, call_id: Option<&str>) {
+    let call_id = call_id.unwrap_or("-");
+    match event {
+        RecorderEvent::Closed {
+            path,
+            samples,
+            overflow_filled,
+            ..
+        } => info!(
+            call_id,
+            path = %path.display(),
+            seconds = *samples as f64 / f64::from(NARROWBAND),
+            filled_samples = overflow_filled,
+            "recording closed"
+        ),
+        RecorderEvent::RolledOver { full, path, .. } => info!(
+            call_id,
+            full = %full.display(),
+            path = %path.display(),
+            "recording goes on in another file"
+        ),
+        RecorderEvent::Failed {
+            path,
+            error,
+            samples,
+            ..
+        } => warn!(
+            call_id,
+            path = %path.display(),
+            error,
+            samples,
+            "recording broke off; what is written is valid"
+        ),
+    }
 }
