@@ -12,8 +12,6 @@ use crate::support::sip::{Dialog, Response};
 const T1: Duration = Duration::from_millis(500);
 /// After so long without any progress it gives up.
 const STALLED: Duration = Duration::from_secs(40);
-/// RTP packets that each call sends, so that the server latches on to it.
-const RTP_PACKETS: u64 = 5;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +22,8 @@ pub struct Plan {
     pub interval: Duration,
     /// From the ACK to the BYE.
     pub hold: Duration,
+    /// RTP packets of each call.
+    pub rtp_packets: u64,
 }
 
 /// What happened.
@@ -194,7 +194,7 @@ impl Caller {
                     packet[6..8].copy_from_slice(&(n as u16 * 160).to_be_bytes());
                     // Loss is the network's normal state.
                     let _ = self.rtp.send_to(&packet, to);
-                    if n < RTP_PACKETS {
+                    if n < self.plan.rtp_packets {
                         let at = now + Duration::from_millis(20);
                         self.at(at, number, Timer::Rtp(n + 1));
                     }
@@ -236,7 +236,9 @@ impl Caller {
                 self.counts.answered += 1;
                 let ack = call.dialog.ack();
                 self.send(&ack);
-                self.at(now, number, Timer::Rtp(1));
+                if self.plan.rtp_packets > 0 {
+                    self.at(now, number, Timer::Rtp(1));
+                }
                 self.at(now + self.plan.hold, number, Timer::HangUp);
             }
             ("INVITE", State::Inviting) => {

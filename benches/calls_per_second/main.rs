@@ -2,24 +2,32 @@
 //!
 //! Starts the real server as a process of its own and dials its echo: INVITE, 200, ACK, a few RTP
 //! packets, BYE, 200. Counts what either side had to send again, and how the server's memory goes.
+//! With `--signalling` there is no media, and a thread of this process signals.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod caller;
+mod signalling;
 
 use std::time::Duration;
 
+use antiphon::net::sys;
 use clap::Parser;
 
 use caller::{Caller, Counts, Plan};
+use signalling::Signalling;
 use support::server::{Process, Server};
 use support::stats::Quantiles;
+
+/// RTP packets that each call sends, so that the server latches on to it.
+const RTP_PACKETS: u64 = 5;
 
 const EXAMPLES: &str = "\
 Examples:
   cargo bench --bench calls_per_second
-  cargo bench --bench calls_per_second -- --calls 50000 --rate 400";
+  cargo bench --bench calls_per_second -- --calls 50000 --rate 400
+  cargo bench --bench calls_per_second -- --signalling --calls 120000 --rate 2000 --hold 100";
 
 /// Calls per second: set-up time, retransmissions, CPU per call, memory.
 #[derive(Parser, Debug)]
@@ -37,6 +45,14 @@ struct Args {
     /// A line on the server's memory after every so many calls.
     #[arg(long, default_value_t = 5000)]
     every: usize,
+    /// Signalling alone: the transport, the transactions and the calls of the server, without RTP
+    /// sockets and media threads.
+    #[arg(long)]
+    signalling: bool,
+    /// With --signalling: its thread and the caller's have real-time priority, so that others who
+    /// want the cores hold nobody up.
+    #[arg(long, requires = "signalling")]
+    realtime: bool,
     /// What cargo passes.
     #[arg(long, hide = true)]
     bench: bool,
@@ -49,13 +65,51 @@ fn main() {
         "{} calls to the echo, {} per second, {} ms each\n",
         args.calls, args.rate, args.hold
     );
-    let server = Server::start();
-    let process = server.process();
     let plan = Plan {
         calls: args.calls,
         interval: Duration::from_secs_f64(1.0 / args.rate),
         hold: Duration::from_millis(args.hold),
+        rtp_packets: if args.signalling { 0 } else { RTP_PACKETS },
     };
+    let clean = if args.signalling {
+        signalling(&args, plan)
+    } else {
+        calls(&args, plan)
+    };
+    if !clean {
+        println!("NOT ALL CALLS WENT THROUGH");
+        std::process::exit(1);
+    }
+}
+
+/// Signalling alone. Whether all calls went through.
+fn signalling(args: &Args, plan: Plan) -> bool {
+    println!("{}\n", signalling::SCOPE);
+    let server = Signalling::start(args.realtime);
+    if args.realtime {
+        let told = match sys::set_fifo(support::GENERATOR_PRIORITY) {
+            Ok(()) => "both threads have real-time priority".to_owned(),
+            Err(error) => format!("no real-time priority here: {error}"),
+        };
+        println!("{told}\n");
+    }
+    let before = server.cpu();
+    let mut caller = Caller::new(server.sip, plan).expect("sockets on loopback");
+    let took = caller.run(|_| ());
+    report(&caller, took, server.cpu() - before);
+    let told = server.stop();
+    println!(
+        "\nthe server: {} calls ended, {} datagrams received, {} dropped, {} sent; {} transactions \
+         wait for their end, {} things of calls are left",
+        told.calls, told.received, told.dropped, told.sent, told.transactions, told.left
+    );
+    told.calls == args.calls as u64 && caller.counts.ended == told.calls && told.left == 0
+}
+
+/// Calls with media. Whether all went through.
+fn calls(args: &Args, plan: Plan) -> bool {
+    let server = Server::start();
+    let process = server.process();
     let before = process.cpu();
     let mut caller = Caller::new(server.sip, plan).expect("sockets on loopback");
     let with_memory = args.calls > args.every;
@@ -83,11 +137,7 @@ fn main() {
         "\nthe server: {} calls ended, {} RTP packets received, {} sent, {} ticks skipped",
         told.calls, told.rx_packets, told.tx_packets, told.skipped_ticks
     );
-    let clean = counts.ended == args.calls as u64 && told.calls == args.calls as u64;
-    if !clean {
-        println!("NOT ALL CALLS WENT THROUGH");
-        std::process::exit(1);
-    }
+    counts.ended == args.calls as u64 && told.calls == args.calls as u64
 }
 
 fn report(caller: &Caller, took: Duration, cpu: Duration) {

@@ -85,6 +85,7 @@ fn main() {
         format: Format::Pcmu,
         measured: 0,
         drift_ppm: 0,
+        srtp: None,
     };
     let settings = Settings {
         own_limits: true,

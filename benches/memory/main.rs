@@ -84,6 +84,7 @@ impl Args {
             format: self.codec,
             measured: 0,
             drift_ppm: 0,
+            srtp: None,
         }
     }
 }

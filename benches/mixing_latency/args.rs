@@ -1,7 +1,11 @@
 //! The command line.
 
+use std::fmt::Write as _;
+
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+
+use antiphon::srtp::Suite;
 
 use crate::support::generator::format::Format;
 use crate::support::generator::load::Shape;
@@ -21,6 +25,7 @@ Examples (each behind `cargo bench --bench mixing_latency --`):
   --legs 100 --drift 100                     clocks that are off
   --legs 100 --codec opus                    another codec, of talkers and listeners
   --legs 10,20,50,100,200,400,1000,2000      the curve of CPU per leg
+  --legs 400 --srtp --rounds 5               encrypted legs beside plain ones: ratios
   --legs 400 --busy                          ticks while others want both cores";
 
 /// Mouth-to-ear latency, CPU and loss of conferences over real sockets.
@@ -63,6 +68,11 @@ pub struct Args {
     #[arg(long, default_value_t = 0, value_name = "PPM",
           value_parser = clap::value_parser!(u32).range(..=1000))]
     pub drift: u32,
+    /// Each round has the conference twice: in the clear, then encrypted by a suite of `a=crypto`.
+    #[arg(long, value_name = "SUITE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "AES_CM_128_HMAC_SHA1_80", value_parser = suite,
+          conflicts_with_all = ["reflector", "reflector_only", "floor"])]
+    pub srtp: Option<Suite>,
     /// Measure a bare reflector with one socket per leg too, under the same load.
     #[arg(long)]
     pub reflector: bool,
@@ -109,7 +119,11 @@ impl Args {
     /// The load of so many legs.
     pub fn shape(&self, legs: usize) -> Shape {
         let measured = self.listeners_measured;
-        let most = if self.codec.is_costly() { 20 } else { legs };
+        let most = if self.codec.is_costly() || self.srtp.is_some() {
+            20
+        } else {
+            legs
+        };
         Shape {
             legs,
             rooms: self.rooms.min(legs),
@@ -122,6 +136,7 @@ impl Args {
             format: self.codec,
             measured: measured.unwrap_or(most),
             drift_ppm: self.drift,
+            srtp: None,
         }
     }
 
@@ -137,6 +152,9 @@ impl Args {
             },
             self.seconds
         );
+        if let Some(suite) = self.srtp {
+            let _ = write!(text, ", in the clear and by {}", suite.name());
+        }
         for (said, words) in [
             (self.all_talking, ", all talking".to_owned()),
             (self.silent_listeners, ", listeners silent".to_owned()),
@@ -149,6 +167,13 @@ impl Args {
         }
         text
     }
+}
+
+fn suite(text: &str) -> Result<Suite, String> {
+    Suite::from_name(text).ok_or_else(|| {
+        let names = Suite::ALL.map(Suite::name);
+        format!("one of {}", names.join(", "))
+    })
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -13,16 +13,19 @@ mod floor;
 mod reflector;
 mod run;
 
+use antiphon::srtp::Suite;
 use args::Args;
 use busy::Busy;
 use reflector::Kind;
 use run::Reflected;
+use support::generator::load::Shape;
 use support::stats::Spread;
 
 /// All rounds of one number of legs.
 struct Rounds {
     legs: usize,
     conference: Vec<f64>,
+    encrypted: Vec<f64>,
     reflector: Vec<Reflected>,
     floor: Vec<Reflected>,
 }
@@ -48,13 +51,15 @@ fn main() {
     if !args.reflector_only {
         println!("{}", run::HEAD);
     }
-    let with_reflector = args.reflector || args.reflector_only || args.rounds.is_some();
+    let yardstick = args.rounds.is_some() && args.srtp.is_none();
+    let with_reflector = args.reflector || args.reflector_only || yardstick;
     let mut all = Vec::new();
     for &legs in &args.legs {
         let shape = args.shape(legs);
         let mut rounds = Rounds {
             legs,
             conference: Vec::new(),
+            encrypted: Vec::new(),
             reflector: Vec::new(),
             floor: Vec::new(),
         };
@@ -62,6 +67,13 @@ fn main() {
         for _ in 0..args.rounds.unwrap_or(1) {
             if !args.reflector_only {
                 rounds.conference.push(run::conference(&args, &shape));
+            }
+            if args.srtp.is_some() {
+                let shape = Shape {
+                    srtp: args.srtp,
+                    ..shape
+                };
+                rounds.encrypted.push(run::conference(&args, &shape));
             }
             if with_reflector {
                 let reflected = run::reflected(Kind::AtOnce, &args, &shape);
@@ -76,6 +88,25 @@ fn main() {
     }
     if with_reflector || args.floor {
         compare(&all);
+    }
+    if let Some(suite) = args.srtp {
+        compare_encrypted(&all, suite);
+    }
+}
+
+fn compare_encrypted(all: &[Rounds], suite: Suite) {
+    println!("\nCPU us per leg and second, and ratios by round: median (least to most)\n");
+    println!("| legs | rounds | clear | {} | ratio |", suite.name());
+    println!("|---|---|---|---|---|");
+    for rounds in all {
+        println!(
+            "| {} | {} | {:.0} | {:.0} | {:.2} |",
+            rounds.legs,
+            rounds.encrypted.len(),
+            Spread(rounds.conference.clone()),
+            Spread(rounds.encrypted.clone()),
+            ratios(&rounds.encrypted, &rounds.conference),
+        );
     }
 }
 

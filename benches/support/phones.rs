@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use antiphon::net::sys::Batch;
 
 use super::generator::load::{Load, LoadLeg, Shape};
+use super::generator::secure::Secure;
 use super::server::Server;
 use super::sip::{Dialog, Response};
 
@@ -17,6 +18,9 @@ const AT_ONCE: usize = 32;
 /// After so long a request is sent again, and so often.
 const RETRANSMIT: Duration = Duration::from_secs(1);
 const TRIES: u32 = 20;
+
+/// A leg's socket, and its keys.
+type Media<'a> = (&'a UdpSocket, Option<&'a mut Secure>);
 
 /// One socket for the signalling of all of them.
 #[derive(Debug)]
@@ -39,10 +43,10 @@ impl Phones {
         }
     }
 
-    /// Calls the room as call number `number`, and connects the socket of the leg.
+    /// Calls the room as call number `number`, in the clear, and connects the socket of the leg.
     pub fn call(&self, number: usize, room: usize, socket: &UdpSocket, shape: &Shape) -> Dialog {
         let mut dialog = [self.dialog(number, room, shape)];
-        self.invite(&mut dialog, &[socket], shape);
+        self.invite(&mut dialog, [(socket, None)].into(), shape);
         let [dialog] = dialog;
         dialog
     }
@@ -64,8 +68,11 @@ impl Phones {
                 legs.push(LoadLeg::bind(number, shape).expect("a socket"));
                 dialogs.push(self.dialog(number, legs[number].room, shape));
             }
-            let sockets: Vec<&UdpSocket> = legs[first..].iter().map(|l| &l.socket).collect();
-            self.invite(&mut dialogs[first..], &sockets, shape);
+            let media = legs[first..].iter_mut();
+            let media = media
+                .map(|l| (&l.socket, l.secure.as_deref_mut()))
+                .collect();
+            self.invite(&mut dialogs[first..], media, shape);
             if read.elapsed() > READ_EVERY {
                 for leg in &mut legs {
                     leg.receive(&mut batch);
@@ -100,21 +107,25 @@ impl Phones {
     }
 
     /// Calls with each of them, and connects their sockets to where the server answers.
-    fn invite(&self, dialogs: &mut [Dialog], sockets: &[&UdpSocket], shape: &Shape) {
+    fn invite(&self, dialogs: &mut [Dialog], media: Vec<Media<'_>>, shape: &Shape) {
         let invites: Vec<_> = dialogs
             .iter()
-            .zip(sockets)
-            .map(|(dialog, socket)| {
-                let media = socket.local_addr().expect("it is bound");
-                (dialog.number, dialog.invite_in(shape.format, media))
+            .zip(&media)
+            .map(|(dialog, (socket, secure))| {
+                let at = socket.local_addr().expect("it is bound");
+                let crypto = secure.as_ref().map(|secure| secure.offer());
+                (dialog.number, dialog.invite_in(shape.format, at, crypto))
             })
             .collect();
         let answers = self.request(&invites, "INVITE");
-        for ((dialog, socket), answer) in dialogs.iter_mut().zip(sockets).zip(answers) {
+        for ((dialog, (socket, secure)), answer) in dialogs.iter_mut().zip(media).zip(answers) {
             let response = Response::parse(&answer).expect("it was parsed before");
             let line = response.first_line();
             assert_eq!(response.status, 200, "call {}: {line}", dialog.number);
             dialog.answered(&response);
+            if let Some(secure) = secure {
+                secure.answered(response.text());
+            }
             let port = response.media_port().expect("the answer has audio");
             self.sip
                 .send(dialog.ack().as_bytes())

@@ -54,17 +54,21 @@ impl Dialog {
 
     /// The INVITE, offering PCMU at `media`.
     pub fn invite(&self, media: SocketAddr) -> String {
-        self.invite_in(Format::Pcmu, media)
+        self.invite_in(Format::Pcmu, media, None)
     }
 
     /// The INVITE, offering one format at `media`, and telephone events as payload type 101, as phones
-    /// do.
-    pub fn invite_in(&self, format: Format, media: SocketAddr) -> String {
+    /// do; encrypted with the key in `crypto` (RFC 4568).
+    pub fn invite_in(&self, format: Format, media: SocketAddr, crypto: Option<&str>) -> String {
         let (ip, port) = (media.ip(), media.port());
+        let (profile, key) = match crypto {
+            Some(crypto) => ("RTP/SAVP", format!("a=crypto:{crypto}\r\n")),
+            None => ("RTP/AVP", String::new()),
+        };
         let sdp = format!(
             "v=0\r\no=- {} 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP {pt} 101\r\na=rtpmap:{pt} {}\r\na=rtpmap:101 telephone-event/{clock}\r\na=ptime:20\r\n\
-             a=rtcp-mux\r\n",
+             m=audio {port} {profile} {pt} 101\r\na=rtpmap:{pt} {}\r\na=rtpmap:101 telephone-event/{clock}\r\na=ptime:20\r\n\
+             a=rtcp-mux\r\n{key}",
             self.number,
             format.rtpmap(),
             pt = format.payload_type(),
@@ -139,6 +143,11 @@ impl<'a> Response<'a> {
             method: field(text, "CSeq")?.split(' ').nth(1)?,
             text,
         })
+    }
+
+    /// All of it.
+    pub fn text(&self) -> &'a str {
+        self.text
     }
 
     /// The status line.

@@ -174,7 +174,7 @@ impl Endpoint {
             call: self.keys.call(&request, &request.method),
             flow: reply,
             sent_by_port: via.sent_by_port.unwrap_or(5060),
-            trying: invite.then(|| Response::to(&request, 100)),
+            trying: invite.then(|| Response::bytes_to(&request, 100)),
             tag: request.to_tag(),
             cancelled: false,
             source: subscriber(flow.remote.ip()),
@@ -273,8 +273,7 @@ impl Endpoint {
                     bytes,
                 },
                 ServerOutput::Trying => {
-                    if let Some(trying) = server.trying.take() {
-                        let bytes = trying.to_bytes();
+                    if let Some(bytes) = server.trying.take() {
                         let event = ServerEvent::Respond { status: 100, bytes };
                         server.machine.handle(event, now);
                     }

@@ -2,7 +2,7 @@
 //! An entry is in each index exactly as long as it is in the table.
 
 use super::{ClientId, ServerId};
-use crate::sip::message::{Request, Response};
+use crate::sip::message::Request;
 use crate::sip::transaction::{
     ClientEvent, ClientInvite, ClientNonInvite, ClientOutput, Key, ServerEvent, ServerInvite,
     ServerNonInvite, ServerOutput, Timers, server_invite,
@@ -134,7 +134,7 @@ pub(super) struct Server {
     /// The port that the peer listens on, should its connection be lost (RFC 3261 §18.2.2).
     pub(super) sent_by_port: u16,
     /// The 100, until anything is answered.
-    pub(super) trying: Option<Response>,
+    pub(super) trying: Option<Vec<u8>>,
     /// The To tag: the request's own, or that of our responses.
     pub(super) tag: Option<String>,
     pub(super) cancelled: bool,

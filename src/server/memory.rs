@@ -38,6 +38,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::sys;
 
     #[test]
     fn it_is_time_when_a_peak_is_over() {
@@ -53,5 +54,29 @@ mod tests {
         assert!(!at(9, 300));
         assert!(!at(9, 0), "at most once a second");
         assert!(at(10, 0));
+    }
+
+    /// Resident memory, bytes.
+    fn resident() -> usize {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = text.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    }
+
+    #[test]
+    fn what_is_freed_between_what_is_kept_goes_back() {
+        const PIECES: usize = 40_000;
+        const BYTES: usize = 1024;
+        let mut pieces: Vec<Box<[u8]>> = (0..PIECES).map(|_| vec![1; BYTES].into()).collect();
+        let mut number = 0;
+        pieces.retain(|_| {
+            number += 1;
+            number % 100 == 0
+        });
+        let before = resident();
+        sys::trim_memory();
+        let given_back = before.saturating_sub(resident());
+        assert!(given_back > PIECES * BYTES / 2, "{given_back} bytes");
+        assert_eq!(pieces.len(), PIECES / 100);
     }
 }

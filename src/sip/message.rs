@@ -11,6 +11,10 @@ use super::uri::{Uri, UriError};
 /// Header lines in one message; a request with more is answered 400.
 pub const MAX_HEADERS: usize = 200;
 
+/// What a message has besides its headers, body, method, URI and phrase: version, status, line ends,
+/// Content-Length.
+const ENDS: usize = 48;
+
 /// Bytes in one message, head and body; more is answered 400 on a stream.
 pub const MAX_MESSAGE: usize = 65_535;
 
@@ -72,7 +76,8 @@ impl Request {
 
     /// The request on the wire; Content-Length is set to the body's length.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = buffer(&self.headers, &self.body);
+        let start = self.method.as_str().len() + self.uri.len();
+        let mut out = buffer(start, &self.headers, &self.body);
         // Writing to a Vec cannot fail.
         let _ = write!(out, "{} {} SIP/2.0\r\n", self.method, self.uri);
         finish(out, &self.headers, &self.body)
@@ -80,19 +85,29 @@ impl Request {
 
     /// The tag of From.
     pub fn from_tag(&self) -> Option<String> {
-        tag(self.headers.from().ok())
+        tag_of(&self.headers, &Name::From).map(str::to_owned)
     }
 
     /// The tag of To.
     pub fn to_tag(&self) -> Option<String> {
-        tag(self.headers.to().ok())
+        tag_of(&self.headers, &Name::To).map(str::to_owned)
     }
 
     /// Whether To has a tag: the request is, or means to be, within a dialog.
     pub fn has_to_tag(&self) -> bool {
-        self.to_tag().is_some()
+        tag_of(&self.headers, &Name::To).is_some()
     }
 }
+
+/// What a response has of its request (RFC 3261 §8.2.6.2).
+static COPIED: [Name; 6] = [
+    Name::Via,
+    Name::From,
+    Name::To,
+    Name::CallId,
+    Name::CSeq,
+    Name::Timestamp,
+];
 
 /// A response (RFC 3261 §7.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,17 +126,9 @@ impl Response {
     /// A response to `request` with the default phrase, and with what RFC 3261 §8.2.6.2 copies:
     /// every Via, From, To, Call-ID, CSeq (and Timestamp). The To tag is the caller's to add.
     pub fn to(request: &Request, status: u16) -> Response {
-        let copied = [
-            Name::Via,
-            Name::From,
-            Name::To,
-            Name::CallId,
-            Name::CSeq,
-            Name::Timestamp,
-        ];
         let mut headers = Headers::with_capacity(request.headers.len().min(16));
-        for name in copied {
-            for value in request.headers.get_all(&name) {
+        for name in &COPIED {
+            for value in request.headers.get_all(name) {
                 headers.push(name.clone(), value);
             }
         }
@@ -133,6 +140,25 @@ impl Response {
         }
     }
 
+    /// What [`Response::to`] makes, on the wire: the 100 of an INVITE, which most never need.
+    pub(crate) fn bytes_to(request: &Request, status: u16) -> Vec<u8> {
+        let lines = || {
+            COPIED.iter().flat_map(|name| {
+                let values = request.headers.get_all(name);
+                values.map(move |value| (name.as_str(), value))
+            })
+        };
+        let reason = status::reason(status);
+        let len = lines().map(|(name, value)| name.len() + value.len() + 4);
+        let mut out = Vec::with_capacity(ENDS + reason.len() + len.sum::<usize>());
+        let _ = write!(out, "SIP/2.0 {status:03} {reason}\r\n");
+        for (name, value) in lines() {
+            line(&mut out, name, value);
+        }
+        let _ = write!(out, "Content-Length: 0\r\n\r\n");
+        out
+    }
+
     /// Replaces the reason phrase.
     #[must_use]
     pub fn with_reason(mut self, phrase: &str) -> Response {
@@ -142,7 +168,7 @@ impl Response {
 
     /// Gives To this tag where it has none (RFC 3261 §8.2.6.2).
     pub fn add_to_tag(&mut self, tag: &str) {
-        if self.to_tag().is_none()
+        if tag_of(&self.headers, &Name::To).is_none()
             && let Some(to) = self.headers.get(&Name::To)
         {
             // Behind the text as it came: To is echoed, even one that cannot be read.
@@ -153,42 +179,51 @@ impl Response {
 
     /// The response on the wire; Content-Length is set to the body's length.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = buffer(&self.headers, &self.body);
+        let mut out = buffer(self.reason.len(), &self.headers, &self.body);
         let _ = write!(out, "SIP/2.0 {:03} {}\r\n", self.status, self.reason);
         finish(out, &self.headers, &self.body)
     }
 
     /// The tag of From.
     pub fn from_tag(&self) -> Option<String> {
-        tag(self.headers.from().ok())
+        tag_of(&self.headers, &Name::From).map(str::to_owned)
     }
 
     /// The tag of To.
     pub fn to_tag(&self) -> Option<String> {
-        tag(self.headers.to().ok())
+        tag_of(&self.headers, &Name::To).map(str::to_owned)
     }
 }
 
-fn tag(address: Option<NameAddr>) -> Option<String> {
-    address?.tag().map(str::to_owned)
+fn tag_of<'a>(headers: &'a Headers, name: &Name) -> Option<&'a str> {
+    NameAddr::tag_in(headers.single(name).ok()?)
 }
 
-fn buffer(headers: &Headers, body: &[u8]) -> Vec<u8> {
-    Vec::with_capacity(128 + headers.len() * 64 + body.len())
+/// Room for a message whose start line has so many bytes, and no more: responses are kept for 32 s.
+fn buffer(start: usize, headers: &Headers, body: &[u8]) -> Vec<u8> {
+    let lines = headers.iter().map(|(name, value)| {
+        let around = ": \r\n".len();
+        name.as_str().len() + value.len() + around
+    });
+    Vec::with_capacity(start + lines.sum::<usize>() + ENDS + body.len())
 }
 
 fn finish(mut out: Vec<u8>, headers: &Headers, body: &[u8]) -> Vec<u8> {
     for (name, value) in headers.iter() {
         if *name != Name::ContentLength {
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(b"\r\n");
+            line(&mut out, name.as_str(), value);
         }
     }
     let _ = write!(out, "Content-Length: {}\r\n\r\n", body.len());
     out.extend_from_slice(body);
     out
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A message that cannot be taken, and the answer that it gets.

@@ -40,33 +40,25 @@ impl Params {
     /// Reads header parameters (RFC 3261 §25.1 `generic-param`): white space around `;` and `=`
     /// is allowed, values may be quoted. `text` is empty or starts with `;`.
     pub fn parse_header(text: &str) -> Result<Params, ParamsError> {
-        let mut rest = syntax::trim(text);
-        let mut params = Vec::new();
-        while !rest.is_empty() {
-            rest = syntax::trim(rest.strip_prefix(';').ok_or(ParamsError::Value)?);
-            let end = rest.find(['=', ';', '"']).unwrap_or(rest.len());
-            let name = syntax::trim(&rest[..end]);
-            if name.is_empty() {
-                return Err(ParamsError::Empty);
-            }
-            if !syntax::is_token(name) {
-                return Err(ParamsError::Name);
-            }
-            rest = &rest[end..];
-            let value = match rest.strip_prefix('=') {
-                None => None,
-                Some(after) => {
-                    let (value, after) = header_value(syntax::trim(after))?;
-                    rest = after;
-                    Some(value.to_owned())
-                }
-            };
-            params.push(Param {
+        let params = header_params(text).map(|param| {
+            param.map(|(name, value)| Param {
                 name: name.to_owned(),
-                value,
-            });
+                value: value.map(str::to_owned),
+            })
+        });
+        params.collect::<Result<_, _>>().map(Params)
+    }
+
+    /// What [`Params::value`] of [`Params::parse_header`] has, without taking memory.
+    pub(crate) fn value_in_header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+        let mut found = None;
+        for param in header_params(text) {
+            let (is, value) = param.ok()?;
+            if found.is_none() && is.eq_ignore_ascii_case(name) {
+                found = Some(value);
+            }
         }
-        Ok(Params(params))
+        found.flatten().map(bare)
     }
 
     /// Reads URI parameters (RFC 3261 §25.1 `uri-parameters`): no white space, no quotes.
@@ -175,6 +167,46 @@ impl fmt::Display for Params {
             }
         }
         Ok(())
+    }
+}
+
+/// Names and values as they are written; nothing more behind what is wrong.
+fn header_params(text: &str) -> impl Iterator<Item = Result<Written<'_>, ParamsError>> {
+    let mut rest = syntax::trim(text);
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (param, after) = match header_param(rest) {
+            Ok((param, after)) => (Ok(param), after),
+            Err(error) => (Err(error), ""),
+        };
+        rest = after;
+        Some(param)
+    })
+}
+
+/// A name with its value.
+type Written<'a> = (&'a str, Option<&'a str>);
+
+/// The parameter at the start of `text`, and what follows it.
+fn header_param(text: &str) -> Result<(Written<'_>, &str), ParamsError> {
+    let text = syntax::trim(text.strip_prefix(';').ok_or(ParamsError::Value)?);
+    let end = text.find(['=', ';', '"']).unwrap_or(text.len());
+    let name = syntax::trim(&text[..end]);
+    if name.is_empty() {
+        return Err(ParamsError::Empty);
+    }
+    if !syntax::is_token(name) {
+        return Err(ParamsError::Name);
+    }
+    let rest = &text[end..];
+    match rest.strip_prefix('=') {
+        None => Ok(((name, None), rest)),
+        Some(after) => {
+            let (value, after) = header_value(syntax::trim(after))?;
+            Ok(((name, Some(value)), after))
+        }
     }
 }
 

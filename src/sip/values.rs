@@ -33,37 +33,15 @@ impl NameAddr {
 
     /// Reads one value, not a list.
     pub fn parse(text: &str) -> Result<NameAddr, &'static str> {
-        let text = syntax::trim(text);
-        let (display, rest) = if text.starts_with('"') {
-            let len = syntax::quoted_len(text).ok_or("unterminated quoted string")?;
-            let rest = syntax::trim(&text[len..]);
-            if !rest.starts_with('<') {
-                return Err("no URI after the display name");
-            }
-            (Some(syntax::unquote(&text[..len])), rest)
-        } else if let Some(open) = text.find('<') {
-            let display = syntax::trim(&text[..open]);
-            // By the book only tokens; more is met, and harmless where it is not ambiguous.
-            if display.contains([',', ';', ':', '"', '>']) {
-                return Err("display name needs quotes");
-            }
-            let display = (!display.is_empty()).then(|| display.to_owned());
-            (display, &text[open..])
-        } else {
-            (None, text)
-        };
-        let (uri, params) = if let Some(inner) = rest.strip_prefix('<') {
-            inner.split_once('>').ok_or("missing '>'")?
-        } else {
-            let end = rest.find([';', ' ', '\t']).unwrap_or(rest.len());
-            // RFC 3261 §20: such a URI must stand in brackets.
-            if rest[..end].contains(['?', ',']) {
-                return Err("URI needs angle brackets");
-            }
-            rest.split_at(end)
-        };
+        let (display, uri, params) = pieces(text)?;
         Ok(NameAddr {
-            display,
+            display: display.map(|display| {
+                if display.starts_with('"') {
+                    syntax::unquote(display)
+                } else {
+                    display.to_owned()
+                }
+            }),
             uri: uri.parse().map_err(|_| "bad URI")?,
             params: Params::parse_header(params).map_err(|_| "bad parameters")?,
         })
@@ -74,10 +52,49 @@ impl NameAddr {
         self.params.value("tag")
     }
 
+    /// The tag of a value of which nothing else is wanted: its URI is not looked at.
+    pub(crate) fn tag_in(text: &str) -> Option<&str> {
+        let (_, _, params) = pieces(text).ok()?;
+        Params::value_in_header(params, "tag")
+    }
+
     /// The SIP URI, where it is one.
     pub const fn sip_uri(&self) -> Option<&Uri> {
         self.uri.sip()
     }
+}
+
+/// Display name (with its quotes), URI and parameters of one value.
+fn pieces(text: &str) -> Result<(Option<&str>, &str, &str), &'static str> {
+    let text = syntax::trim(text);
+    let (display, rest) = if text.starts_with('"') {
+        let len = syntax::quoted_len(text).ok_or("unterminated quoted string")?;
+        let rest = syntax::trim(&text[len..]);
+        if !rest.starts_with('<') {
+            return Err("no URI after the display name");
+        }
+        (Some(&text[..len]), rest)
+    } else if let Some(open) = text.find('<') {
+        let display = syntax::trim(&text[..open]);
+        // By the book only tokens; more is met, and harmless where it is not ambiguous.
+        if display.contains([',', ';', ':', '"', '>']) {
+            return Err("display name needs quotes");
+        }
+        ((!display.is_empty()).then_some(display), &text[open..])
+    } else {
+        (None, text)
+    };
+    let (uri, params) = if let Some(inner) = rest.strip_prefix('<') {
+        inner.split_once('>').ok_or("missing '>'")?
+    } else {
+        let end = rest.find([';', ' ', '\t']).unwrap_or(rest.len());
+        // RFC 3261 §20: such a URI must stand in brackets.
+        if rest[..end].contains(['?', ',']) {
+            return Err("URI needs angle brackets");
+        }
+        rest.split_at(end)
+    };
+    Ok((display, uri, params))
 }
 
 impl fmt::Display for NameAddr {

@@ -30,7 +30,7 @@ impl Switch {
                 transaction,
                 request,
                 flow,
-            } => self.on_request(transaction, &request, flow, now),
+            } => self.on_request(transaction, request, flow, now),
             Out::Cancelled { transaction, .. } => {
                 if let Some(handle) = self.invites.get(transaction) {
                     self.with_call(handle, Call::on_cancel);
@@ -87,31 +87,31 @@ impl Switch {
         self.with_call(handle, |c| c.on_response(response, now));
     }
 
-    fn on_request(&mut self, transaction: ServerId, request: &Request, flow: Flow, now: Instant) {
+    fn on_request(&mut self, transaction: ServerId, request: Request, flow: Flow, now: Instant) {
         if request.has_to_tag() {
-            self.in_dialog(transaction, request, flow, now);
+            self.in_dialog(transaction, &request, flow, now);
             return;
         }
         let uri = request.parsed_uri().ok();
         let user = uri.as_ref().and_then(|u| u.user.clone());
         let user = user.unwrap_or_default();
-        if !self.lets_in(transaction, request, &user, &flow, now) {
+        if !self.lets_in(transaction, &request, &user, &flow, now) {
             return;
         }
         match request.method {
             Method::Invite => self.on_invite(transaction, request, (uri, user), flow, now),
             Method::Options => {
-                let response = self.options(request);
+                let response = self.options(&request);
                 self.endpoint.respond(transaction, response, now);
             }
             Method::Register => {
-                let response = self.registrar.handle(request, now);
+                let response = self.registrar.handle(&request, now);
                 self.endpoint.respond(transaction, response, now);
             }
             // BYE, UPDATE, INFO, PRACK make sense in a dialog only.
             _ => self
                 .endpoint
-                .respond(transaction, Response::to(request, 481), now),
+                .respond(transaction, Response::to(&request, 481), now),
         }
     }
 
@@ -137,7 +137,7 @@ impl Switch {
     fn on_invite(
         &mut self,
         transaction: ServerId,
-        request: &Request,
+        request: Request,
         (uri, user): (Option<Uri>, String),
         flow: Flow,
         now: Instant,
@@ -148,7 +148,7 @@ impl Switch {
         let (spec, srtp) = match spec {
             Ok(found) => found,
             Err((status, reason)) => {
-                let mut response = Response::to(request, status);
+                let mut response = Response::to(&request, status);
                 if status == 503 {
                     response.headers.set(Name::RetryAfter, RETRY_AFTER);
                 }
@@ -170,7 +170,7 @@ impl Switch {
             handle,
             self.call_settings.clone(),
             spec,
-            request.clone(),
+            request,
             transaction,
             flow,
             tag.clone(),

@@ -340,3 +340,21 @@ fn access_changes_with_sighup() {
     assert!(line.contains("scope=udp reason=\"scanner\""), "{line}");
     udp.assert_quiet();
 }
+
+/// Passwords are hashed with it, and who was asked with it answers with it.
+#[test]
+fn a_realm_changes_with_a_restart_alone() {
+    let server = guarded().start();
+    server.rewrite(&guarded().set("auth", "realm", "\"elsewhere\""));
+    server.hang_up();
+    server.wait_log("change with a restart alone");
+    server.wait_log("users, access lists and certificates read again");
+    let (_, refused) = knock(&mut Peer::udp(server.udp()), "500", "0");
+    let asked = refused.header("WWW-Authenticate");
+    assert!(asked.contains("realm=\"antiphon\""), "{asked}");
+    let here = tempfile::tempdir().unwrap();
+    let uri = format!("sip:500@{}", server.udp());
+    let call = ["call", &uri, "--seconds", "1", "--user", "alice"];
+    let output = antiphon(here.path(), &call, &[("ANTIPHON_PASSWORD", PASSWORD)]);
+    assert!(output.status.success(), "{}", text(&output));
+}

@@ -319,6 +319,7 @@ fn an_old_cseq_is_500_and_a_gap_is_fine() {
 fn a_wrong_dialog_is_481() {
     let (mut world, phone) = one();
     world.dial(phone, "500");
+    let before = world.switch.transactions();
     for method in [Method::Bye, Method::Invite, Method::Update, Method::Info] {
         let mut request = world.phones[phone].request(method);
         request
@@ -330,6 +331,8 @@ fn a_wrong_dialog_is_481() {
             .headers
             .set(Name::From, "<sip:x@10.1.0.0>;tag=other");
         world.ask(phone, &request, 481);
+        // Nothing is held for what belongs to nothing.
+        assert_eq!(world.switch.transactions(), before);
     }
     check_echo(&mut world, phone);
     world.hang_up(phone);

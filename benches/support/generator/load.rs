@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use antiphon::audio::MediaTime;
 use antiphon::net::sys::{self, Batch, SendCounters};
+use antiphon::srtp::{MAX_OVERHEAD, Suite};
 
 use super::format::{Ear, Format, Payloads};
 use super::listener::Listener;
+use super::secure::Secure;
 use super::speech::{Plan, Speech};
 
 /// A packet time, ns.
@@ -22,8 +24,8 @@ const BUCKETS: u64 = 128;
 /// A leg's socket is read once in so many packet times: what one call takes. More would keep the
 /// server's sends out of the caches; less costs a call for each packet.
 const READ_EVERY: u64 = 3;
-/// The longest packet: 20 ms of L16 at 16 kHz and its header.
-const MAX_PACKET: usize = 12 + 640;
+/// The longest packet: 20 ms of L16 at 16 kHz, its header, and what encryption adds.
+const MAX_PACKET: usize = 12 + 640 + MAX_OVERHEAD;
 
 /// What is to be generated.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,8 @@ pub struct Shape {
     pub measured: usize,
     /// Their clocks are off by up to so many millionths, both ways.
     pub drift_ppm: u32,
+    /// How what they send and receive is encrypted.
+    pub srtp: Option<Suite>,
 }
 
 /// One leg of the generator.
@@ -49,6 +53,8 @@ pub struct LoadLeg {
     pub socket: UdpSocket,
     /// What it hears.
     pub listener: Listener,
+    /// Its keys, where it is encrypted.
+    pub secure: Option<Box<Secure>>,
     /// Its room.
     pub room: usize,
     member: usize,
@@ -114,6 +120,7 @@ impl LoadLeg {
         Ok(LoadLeg {
             socket,
             listener: Listener::new(ear, shape.format.ticks()),
+            secure: shape.srtp.map(|suite| Box::new(Secure::new(suite, index))),
             room: index % shape.rooms,
             member: index / shape.rooms,
             seq: index as u16,
@@ -152,7 +159,14 @@ impl LoadLeg {
         sys::recv_batch(&self.socket, batch);
         for packet in batch.packets() {
             let arrival_ns = packet.stamp.map_or_else(wall_ns, |s| s.0);
-            self.listener.on_datagram(packet.bytes, arrival_ns);
+            // Who is deaf looks at headers alone, which are in the clear.
+            let clear = match &mut self.secure {
+                Some(secure) if self.listener.hears() => secure.open(packet.bytes),
+                _ => Some(packet.bytes),
+            };
+            if let Some(clear) = clear {
+                self.listener.on_datagram(clear, arrival_ns);
+            }
         }
     }
 }
@@ -276,6 +290,10 @@ impl Load {
         let mut packet = [0u8; MAX_PACKET];
         let marked = leg.sent == 0 || std::mem::take(&mut leg.left_out);
         let length = leg.packet(payload, self.payloads.format, marked, &mut packet);
+        let length = match &mut leg.secure {
+            Some(secure) => secure.seal(&mut packet, length),
+            None => length,
+        };
         if burst.is_some() && !leg.bursting && measure {
             self.onsets[leg.room].push(Onset {
                 sent_ns: wall_ns(),

@@ -3,4 +3,5 @@
 pub mod format;
 pub mod listener;
 pub mod load;
+pub mod secure;
 pub mod speech;
