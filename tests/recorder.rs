@@ -254,7 +254,7 @@ fn a_split_recording_goes_on_at_the_very_sample() {
                 files.push(path);
             }
             RecorderEvent::Closed { samples, .. } => break samples,
-            other => panic!("{other:?}"),
+            other @ RecorderEvent::Failed { .. } => panic!("{other:?}"),
         }
     };
     assert_eq!((whole, files.len()), (16_000, 4));

@@ -1,5 +1,7 @@
 //! The description of the API (OpenAPI 3.1), made of the table: it declares what is served.
 
+#![allow(clippy::unnecessary_wraps, reason = "the table wants one signature")]
+
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};

@@ -279,6 +279,16 @@ impl Counters {
             "antiphon_rtp_jitter_seconds",
             "Interarrival jitter at the end of each call (RFC 3550).",
         );
+        self.write_sums(out);
+        out.counts(
+            "antiphon_bans_total",
+            "Sources that were banned, by reason.",
+            "reason",
+            counts(&self.bans),
+        );
+    }
+
+    fn write_sums(&self, out: &mut Writer) {
         for (name, help, value) in [
             (
                 "calls_answered_total",
@@ -353,11 +363,5 @@ impl Counters {
         ] {
             out.single(&format!("antiphon_{name}"), Type::Counter, help, value);
         }
-        out.counts(
-            "antiphon_bans_total",
-            "Sources that were banned, by reason.",
-            "reason",
-            counts(&self.bans),
-        );
     }
 }

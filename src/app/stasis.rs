@@ -431,13 +431,13 @@ mod tests {
             Self(App::new(&spec), Instant::now())
         }
 
-        fn now(&mut self, happened: Happened) -> Vec<Action> {
-            self.0.handle(&happened, self.1);
+        fn now(&mut self, happened: &Happened) -> Vec<Action> {
+            self.0.handle(happened, self.1);
             std::iter::from_fn(|| self.0.poll_action()).collect()
         }
 
         fn order(&mut self, order: Order) -> Vec<Action> {
-            self.now(Happened::Ordered(Box::new(order)))
+            self.now(&Happened::Ordered(Box::new(order)))
         }
     }
 
@@ -482,13 +482,13 @@ mod tests {
         let mut call = Call::new();
         assert_eq!(call.order(Order::Play(1, items("a"), 1)), []);
         assert_eq!(call.order(Order::Record(2, record(StopOn::Any, true))), []);
-        let begun = call.now(Happened::Established);
+        let begun = call.now(&Happened::Established);
         assert_eq!(
             begun,
             [started(1), Action::play(PlayId(1), items("a"))],
             "one thing at a time"
         );
-        let next = call.now(finished(1, 3));
+        let next = call.now(&finished(1, 3));
         assert_eq!(
             next,
             [
@@ -496,7 +496,7 @@ mod tests {
                 Action::play(BEEP, vec![beep()])
             ]
         );
-        let next = call.now(Happened::PlayEnded(
+        let next = call.now(&Happened::PlayEnded(
             BEEP,
             PlayOutcome::Finished,
             Duration::ZERO,
@@ -504,11 +504,11 @@ mod tests {
         assert_eq!(next, [started(2), recorded()]);
         assert_eq!(call.order(Order::Play(3, items("c"), 1)), []);
         assert_eq!(
-            call.now(Happened::Digit(Digit::POUND)),
+            call.now(&Happened::Digit(Digit::POUND)),
             [Action::StopRecord]
         );
         let length = Duration::from_secs(9);
-        let next = call.now(Happened::RecordEnded(RecordOutcome::Stopped, length));
+        let next = call.now(&Happened::RecordEnded(RecordOutcome::Stopped, length));
         assert_eq!(
             next,
             [
@@ -522,7 +522,7 @@ mod tests {
     #[test]
     fn what_is_stopped_tells_so_whether_it_has_begun_or_not() {
         let mut call = Call::new();
-        call.now(Happened::Established);
+        call.now(&Happened::Established);
         call.order(Order::Play(1, items("a"), 1));
         call.order(Order::Play(2, items("b"), 1));
         assert_eq!(call.order(Order::Stop(2)), [ended(2, OrderEnd::Stopped, 0)]);
@@ -530,21 +530,21 @@ mod tests {
         assert_eq!(call.order(Order::Stop(7)), []);
         let length = Duration::from_secs(1);
         let end = Happened::PlayEnded(PlayId(1), PlayOutcome::Stopped, length);
-        assert_eq!(call.now(end), [ended(1, OrderEnd::Stopped, 1)]);
+        assert_eq!(call.now(&end), [ended(1, OrderEnd::Stopped, 1)]);
         call.order(Order::Record(3, record(StopOn::Nothing, false)));
-        assert_eq!(call.now(Happened::Digit(Digit::POUND)), []);
+        assert_eq!(call.now(&Happened::Digit(Digit::POUND)), []);
         assert_eq!(
             call.order(Order::Discard(3)),
             [Action::DiscardRecord, Action::StopRecord]
         );
         let end = Happened::RecordEnded(RecordOutcome::Stopped, length);
-        assert_eq!(call.now(end), [ended(3, OrderEnd::Discarded, 1)]);
+        assert_eq!(call.now(&end), [ended(3, OrderEnd::Discarded, 1)]);
     }
 
     #[test]
     fn music_makes_way_for_plays_and_comes_back() {
         let mut call = Call::new();
-        call.now(Happened::Established);
+        call.now(&Happened::Established);
         let music = Action::Play {
             id: MUSIC,
             items: items("m"),
@@ -552,15 +552,15 @@ mod tests {
             gap: Duration::ZERO,
         };
         let on = Order::Music(Some(items("m")));
-        assert_eq!(call.order(on), [music.clone()]);
+        assert_eq!(call.order(on), std::slice::from_ref(&music));
         assert_eq!(
             call.order(Order::Play(1, items("a"), 1)),
             [started(1), Action::play(PlayId(1), items("a"))]
         );
         let replaced = Happened::PlayEnded(MUSIC, PlayOutcome::Stopped, Duration::ZERO);
-        assert_eq!(call.now(replaced), []);
+        assert_eq!(call.now(&replaced), []);
         assert_eq!(
-            call.now(finished(1, 2)),
+            call.now(&finished(1, 2)),
             [ended(1, OrderEnd::Finished, 2), music]
         );
         assert_eq!(call.order(Order::Music(None)), [Action::StopPlay]);

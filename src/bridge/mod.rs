@@ -244,7 +244,7 @@ impl Bridge {
     pub fn relation(&self, port: usize) -> Relation {
         self.ports
             .get(port)
-            .map_or(Relation::OPEN, |p| p.relation())
+            .map_or(Relation::OPEN, |p| p.relation_asked_for())
     }
 
     /// The ear class that a party has followed until this tick: whose common frame it has heard.
@@ -255,8 +255,8 @@ impl Bridge {
     /// The class whose frame, and so whose encoding, is the one that a party hears as
     /// [`Tx::Common`]: its ear class, or class 0 where that hears the same in this tick.
     pub fn frame_class(&self, port: usize) -> u8 {
-        let heard = |p: &Box<Port>| self.sums.frame_of_class(p.relation.ears, p.band);
-        self.ports.get(port).map_or(0, heard)
+        let port = self.ports.get(port);
+        port.map_or(0, |p| self.sums.frame_of_class(p.relation.ears, p.band))
     }
 
     /// Mixes one tick: once around for the sums, once around for everybody's share of them.

@@ -112,7 +112,7 @@ impl Port {
     }
 
     /// Who hears it, and whom it hears; as it was asked for last.
-    pub fn relation(&self) -> Relation {
+    pub fn relation_asked_for(&self) -> Relation {
         self.next
     }
 

@@ -66,14 +66,12 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => {
-                match Connections::enter(&shared.connections, remote.ip()) {
-                    Some(place) => {
-                        tokio::spawn(live(stream, remote, place, Arc::clone(&shared)));
-                    }
-                    None => count(&shared.counters.refused),
-                };
-            }
+            Ok((stream, remote)) => match Connections::enter(&shared.connections, remote.ip()) {
+                Some(place) => {
+                    tokio::spawn(live(stream, remote, place, Arc::clone(&shared)));
+                }
+                None => count(&shared.counters.refused),
+            },
             Err(error) => {
                 warn!(%error, "cannot accept HTTP connections");
                 tokio::time::sleep(ERROR_PAUSE).await;

@@ -128,7 +128,7 @@ async fn respond(
             tokio::spawn(async move {
                 match upgrade.await {
                     Ok(upgraded) => {
-                        reader::live(upgraded, subscription, queue, shared, place).await
+                        reader::live(upgraded, subscription, queue, shared, place).await;
                     }
                     Err(_) => reader::leave(&queue, subscription, &shared),
                 }

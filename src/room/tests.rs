@@ -447,7 +447,6 @@ fn random_step(world: &mut World, rng: &mut StdRng, next: &mut u64) {
             let role = [Role::Member, Role::Moderator][usize::from(rng.random_bool(0.2))];
             return world.arrive(*next, role);
         }
-        0..4 => return world.leave(call.0),
         4 => Op::Mute(call, on),
         5 => Op::Deafen(call, on),
         6 => Op::Hold(call, on),
@@ -472,7 +471,7 @@ fn random_step(world: &mut World, rng: &mut StdRng, next: &mut u64) {
             out_db: None,
         },
         21 => return world.request(call.0, RoomRequest::Mute(Toggle::Flip)),
-        22 => return world.leave(call.0),
+        0..4 | 22 => return world.leave(call.0),
         _ => Op::Move {
             member: call,
             to: "601".into(),

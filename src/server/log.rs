@@ -45,10 +45,11 @@ pub(super) fn event(event: &Event) {
         } => info!(call_id, party, peer = %flow.remote, transport = %flow.transport, app, "call"),
         Event::Answered { call_id, .. } => info!(call_id, "answered"),
         Event::Ended(summary) => ended(summary),
-        // A digit may be part of a PIN; who watches the figures has them.
-        Event::Digit { .. } | Event::Stats { .. } => {}
-        // Programs say themselves what they do.
-        Event::Progress { .. }
+        // A digit may be part of a PIN; who watches the figures has them; programs say themselves
+        // what they do.
+        Event::Digit { .. }
+        | Event::Stats { .. }
+        | Event::Progress { .. }
         | Event::Entered { .. }
         | Event::Left { .. }
         | Event::Reported { .. }

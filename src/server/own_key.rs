@@ -1,6 +1,7 @@
 //! The key for the command line of the server's own user: made at each start, in a file beside the
 //! control socket that nobody else can read.
 
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -33,7 +34,11 @@ impl OwnKey {
     pub fn new() -> Self {
         let mut secret = [0; 32];
         StdRng::from_os_rng().fill_bytes(&mut secret);
-        Self(secret.iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut text = String::new();
+        for byte in secret {
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
     }
 
     pub fn key(&self) -> Key {

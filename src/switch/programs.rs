@@ -102,7 +102,7 @@ impl Switch {
     /// Tells the caller that somebody is alerted.
     pub fn ring(&mut self, handle: CallHandle, now: Instant) -> Result<(), ProgramError> {
         self.driven(handle)?;
-        let rung = self.with_call(handle, |call| call.ring());
+        let rung = self.with_call(handle, super::super::call::Call::ring);
         self.settle(now);
         rung.filter(|rung| *rung)
             .map(drop)
@@ -128,9 +128,10 @@ impl Switch {
         now: Instant,
     ) -> Result<(), ProgramError> {
         let is_up = self.calls.get(&handle).map(|e| e.call.is_answered());
-        let reason = match is_up.ok_or(ProgramError::NoCall)? {
-            true => EndReason::HungUp,
-            false => crate::call::rejected(status),
+        let reason = if is_up.ok_or(ProgramError::NoCall)? {
+            EndReason::HungUp
+        } else {
+            crate::call::rejected(status)
         };
         self.with_call(handle, |call| call.end(reason));
         self.settle(now);

@@ -253,15 +253,17 @@ impl Worker {
                 let old = self.seat(id).and_then(|s| s.leg.stop_dial());
                 self.tell_dialled(id, old);
             }
-            Command::WatchStats(id, room) => {
-                let old = match self.seat(id) {
-                    Some(seat) => seat.leg.watch(room),
-                    None => room,
-                };
-                if let Some(room) = old {
-                    self.outbox.tell(Event::Freed(Freed::Stats(room)));
-                }
-            }
+            Command::WatchStats(id, room) => self.watch_stats(id, room),
+        }
+    }
+
+    fn watch_stats(&mut self, id: LegId, room: Option<Box<crate::leg::LegStats>>) {
+        let old = match self.seat(id) {
+            Some(seat) => seat.leg.watch(room),
+            None => room,
+        };
+        if let Some(room) = old {
+            self.outbox.tell(Event::Freed(Freed::Stats(room)));
         }
     }
 

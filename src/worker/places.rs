@@ -251,7 +251,7 @@ impl Worker {
         let Entry { mut port, encoder } = entry;
         port.owner = id.index;
         let rate = self.seat(id).map(|seat| seat.leg.rate());
-        let class = port.relation().ears;
+        let class = port.relation_asked_for().ears;
         let room = match self.rooms.get_mut(bridge.index as usize) {
             Some(Some(room)) if room.id == bridge && !room.closing => room,
             _ => {

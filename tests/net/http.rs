@@ -2,6 +2,7 @@
 
 use crate::support::certificates;
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -281,7 +282,7 @@ async fn paths_methods_and_bodies_are_what_they_have_to_be() {
         "POST /api/v1/calls HTTP/1.1\r\nHost: x\r\n{json}Transfer-Encoding: chunked\r\n\r\n"
     );
     for _ in 0..17 {
-        chunked.push_str(&format!("1000\r\n{}\r\n", "x".repeat(4096)));
+        let _ = write!(chunked, "1000\r\n{}\r\n", "x".repeat(4096));
     }
     chunked.push_str("0\r\n\r\n");
     assert_eq!(server.ask(&chunked).await.status, 413);

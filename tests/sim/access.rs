@@ -296,7 +296,7 @@ fn wrong(door: &mut Door, seen: &Request, user: &str) -> Request {
     let mut words = Credentials::parse(words).unwrap();
     user.clone_into(&mut words.username);
     words.qop.as_mut().unwrap().nc = 500;
-    words.uri = forged.uri.clone();
+    words.uri.clone_from(&forged.uri);
     forged.headers.set(Name::Authorization, words.to_string());
     forged
 }

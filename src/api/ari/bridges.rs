@@ -1,6 +1,7 @@
 //! `/ari/bridges`: channels that hear each other, or wait together.
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 use super::channels::{LANG, MEDIA, RECORD};
 use super::declare::{Resource, failure, operation, text};
@@ -232,7 +233,7 @@ fn create(context: &mut Context<'_>) -> Result<Reply, Problem> {
         name: args.get("name").unwrap_or_default(),
         kind,
         created: context.now,
-        apps: Default::default(),
+        apps: BTreeSet::default(),
         music: false,
     };
     context.state.ari.numbers.insert(number, id.clone());
@@ -311,7 +312,7 @@ fn remove(context: &mut Context<'_>) -> Result<Reply, Problem> {
 
 fn music(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let class = Args::of(context.request)?.get("mohClass");
-    change_music(context, true, class)
+    change_music(context, true, class.as_deref())
 }
 
 fn no_music(context: &mut Context<'_>) -> Result<Reply, Problem> {
@@ -321,10 +322,10 @@ fn no_music(context: &mut Context<'_>) -> Result<Reply, Problem> {
 fn change_music(
     context: &mut Context<'_>,
     on: bool,
-    class: Option<String>,
+    class: Option<&str>,
 ) -> Result<Reply, Problem> {
     let bridge = bridge(context)?;
-    let items = on.then(|| media::music(context, class.as_deref()));
+    let items = on.then(|| media::music(context, class));
     if bridge.kind == "holding" {
         for call in context.switch.bridge_members(bridge.number) {
             context
@@ -353,7 +354,7 @@ fn mixing(context: &Context<'_>) -> Result<Target, Problem> {
 
 fn play(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let target = mixing(context)?;
-    media::play(context, target)
+    media::play(context, &target)
 }
 
 fn record(context: &mut Context<'_>) -> Result<Reply, Problem> {

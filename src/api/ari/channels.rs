@@ -485,7 +485,7 @@ fn music(context: &mut Context<'_>) -> Result<Reply, Problem> {
     change_music(
         context,
         |channel| channel.music = true,
-        args.get("mohClass"),
+        args.get("mohClass").as_deref(),
     )
 }
 
@@ -496,7 +496,7 @@ fn no_music(context: &mut Context<'_>) -> Result<Reply, Problem> {
 fn change_music(
     context: &mut Context<'_>,
     change: impl FnOnce(&mut super::state::Channel),
-    class: Option<String>,
+    class: Option<&str>,
 ) -> Result<Reply, Problem> {
     let call = call(context)?;
     let Some(mut channel) = context.state.ari.channels.get(&call).cloned() else {
@@ -504,7 +504,7 @@ fn change_music(
     };
     change(&mut channel);
     let on = channel.music || channel.held;
-    let items = on.then(|| media::music(context, class.as_deref()));
+    let items = on.then(|| media::music(context, class));
     context
         .switch
         .order(call, Order::Music(items), context.now)?;
@@ -514,7 +514,7 @@ fn change_music(
 
 fn play(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let call = call(context)?;
-    media::play(context, Target::Channel(call))
+    media::play(context, &Target::Channel(call))
 }
 
 fn record(context: &mut Context<'_>) -> Result<Reply, Problem> {

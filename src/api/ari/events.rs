@@ -1,5 +1,6 @@
 //! What programs are told, each of what it is concerned with.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -177,11 +178,9 @@ impl State {
     pub(in crate::api) fn ari_event(&mut self, event: &Event, switch: &mut Switch, now: Instant) {
         match event {
             Event::Started { call, .. } => self.channel_started(*call, switch, now),
-            Event::Progress { call, status } => {
-                if *status == 180 {
-                    self.set_state(*call, "Ringing", now);
-                    self.dialled(*call, "RINGING", now);
-                }
+            Event::Progress { call, status } if *status == 180 => {
+                self.set_state(*call, "Ringing", now);
+                self.dialled(*call, "RINGING", now);
             }
             Event::Answered { call, .. } => {
                 self.set_state(*call, "Up", now);
@@ -240,7 +239,7 @@ impl State {
             outgoing,
             app: None,
             placed_by: None,
-            variables: Default::default(),
+            variables: BTreeMap::default(),
             cause: None,
             music: false,
             held: false,

@@ -68,7 +68,7 @@ impl Context<'_> {
 }
 
 /// Plays what a request names; the playback is answered as it is before it begins.
-pub(super) fn play(context: &mut Context<'_>, target: Target) -> Result<Reply, Problem> {
+pub(super) fn play(context: &mut Context<'_>, target: &Target) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
     let media = args.list("media");
     if media.is_empty() {
@@ -94,9 +94,9 @@ pub(super) fn play(context: &mut Context<'_>, target: Target) -> Result<Reply, P
         media_uri: media.join(","),
         language: args.get("lang").unwrap_or_else(|| "en".to_owned()),
     };
-    let number = context.add_task(&target, kind)?;
+    let number = context.add_task(target, kind)?;
     let body = context.state.ari.tasks.get(&number).map(view::task);
-    if let Err(error) = context.order(&target, Order::Play(number, items, repeat)) {
+    if let Err(error) = context.order(target, Order::Play(number, items, repeat)) {
         context.state.ari.tasks.remove(&number);
         return Err(error.into());
     }

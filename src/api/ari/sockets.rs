@@ -75,7 +75,7 @@ fn connect(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let all = args.flag("subscribeAll");
     let mut topics = Vec::new();
     for name in names {
-        let state = &mut context.state;
+        let state = &mut *context.state;
         // Whoever read before is told so, and nothing more.
         if state.ari.is_read(&name) {
             let told = Concerns::App(&name);

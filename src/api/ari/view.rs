@@ -170,7 +170,7 @@ pub(super) const fn cause_text(cause: u16) -> &'static str {
 /// The status that refuses a call for a cause (RFC 3398 §7.2.4.1).
 pub(super) const fn status_of(cause: u16) -> u16 {
     match cause {
-        1 | 2 | 3 => 404,
+        1..=3 => 404,
         17 => 486,
         18 | 19 => 480,
         21 => 403,

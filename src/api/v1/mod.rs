@@ -1,5 +1,7 @@
 //! `/api/v1`, `/metrics`, `/health` and `/ready`: the operations of our own.
 
+#![allow(clippy::unnecessary_wraps, reason = "the table wants one signature")]
+
 mod bans;
 mod calls;
 mod events;
@@ -89,7 +91,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
         summary: "The calls that are not over, in the order in which they began.",
         query: CALLS,
         body: None,
-        answers: &[ok("The calls.", |g| g.subschema_for::<calls::Calls>())],
+        answers: &[ok(
+            "The calls.",
+            schemars::SchemaGenerator::subschema_for::<calls::Calls>,
+        )],
         run: calls::list,
     },
     Operation {
@@ -102,7 +107,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
         query: &[],
         body: None,
         answers: &[
-            ok("The call.", |g| g.subschema_for::<calls::CallBody>()),
+            ok(
+                "The call.",
+                schemars::SchemaGenerator::subschema_for::<calls::CallBody>,
+            ),
             problem(404, "There is no such call, or no longer."),
         ],
         run: calls::show,
@@ -130,12 +138,12 @@ pub(super) static OPERATIONS: &[Operation] = &[
         tag: "calls",
         summary: "Calls somebody, and connects who answers with an application.",
         query: &[],
-        body: Some(|g| g.subschema_for::<calls::NewCall>()),
+        body: Some(schemars::SchemaGenerator::subschema_for::<calls::NewCall>),
         answers: &[
             Answer {
                 status: 201,
                 about: "The call has begun; events tell how it goes on.",
-                body: Body::Json(|g| g.subschema_for::<calls::CallBody>()),
+                body: Body::Json(schemars::SchemaGenerator::subschema_for::<calls::CallBody>),
             },
             problem(400, "A field is wrong: `field` says which."),
             problem(502, "There is no way to whom is to be called."),
@@ -169,7 +177,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
         summary: "Whether the server lives: it answers.",
         query: &[],
         body: None,
-        answers: &[ok("It does.", |g| g.subschema_for::<server::StatusBody>())],
+        answers: &[ok(
+            "It does.",
+            schemars::SchemaGenerator::subschema_for::<server::StatusBody>,
+        )],
         run: server::health,
     },
     Operation {
@@ -182,7 +193,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
         query: &[],
         body: None,
         answers: &[
-            ok("It does.", |g| g.subschema_for::<server::StatusBody>()),
+            ok(
+                "It does.",
+                schemars::SchemaGenerator::subschema_for::<server::StatusBody>,
+            ),
             problem(503, "It is about to end, or a media thread has."),
         ],
         run: server::ready,
@@ -196,7 +210,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
         summary: "The rooms with anybody in them, by name.",
         query: PAGE,
         body: None,
-        answers: &[ok("The rooms.", |g| g.subschema_for::<rooms::Rooms>())],
+        answers: &[ok(
+            "The rooms.",
+            schemars::SchemaGenerator::subschema_for::<rooms::Rooms>,
+        )],
         run: rooms::list,
     },
     Operation {
@@ -209,7 +226,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
         query: &[],
         body: None,
         answers: &[
-            ok("The room.", |g| g.subschema_for::<rooms::RoomWithMembers>()),
+            ok(
+                "The room.",
+                schemars::SchemaGenerator::subschema_for::<rooms::RoomWithMembers>,
+            ),
             problem(404, "There is no such room."),
         ],
         run: rooms::show,
@@ -222,9 +242,12 @@ pub(super) static OPERATIONS: &[Operation] = &[
         tag: "rooms",
         summary: "Changes a room: the fields that are there.",
         query: &[],
-        body: Some(|g| g.subschema_for::<rooms::RoomChange>()),
+        body: Some(schemars::SchemaGenerator::subschema_for::<rooms::RoomChange>),
         answers: &[
-            ok("The room.", |g| g.subschema_for::<rooms::RoomWithMembers>()),
+            ok(
+                "The room.",
+                schemars::SchemaGenerator::subschema_for::<rooms::RoomWithMembers>,
+            ),
             NO_ROOM,
         ],
         run: rooms::change,
@@ -249,7 +272,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         tag: "rooms",
         summary: "Calls somebody from a room, and asks them to join.",
         query: &[],
-        body: Some(|g| g.subschema_for::<rooms::Invitation>()),
+        body: Some(schemars::SchemaGenerator::subschema_for::<rooms::Invitation>),
         answers: &[
             Answer {
                 status: 202,
@@ -269,9 +292,12 @@ pub(super) static OPERATIONS: &[Operation] = &[
         tag: "rooms",
         summary: "Changes a member of a room: the fields that are there.",
         query: &[],
-        body: Some(|g| g.subschema_for::<members::MemberChange>()),
+        body: Some(schemars::SchemaGenerator::subschema_for::<members::MemberChange>),
         answers: &[
-            ok("The member.", |g| g.subschema_for::<MemberBody>()),
+            ok(
+                "The member.",
+                schemars::SchemaGenerator::subschema_for::<MemberBody>,
+            ),
             NO_MEMBER,
             problem(
                 409,
@@ -288,7 +314,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         tag: "rooms",
         summary: "Moves a member to another room.",
         query: &[],
-        body: Some(|g| g.subschema_for::<members::MemberMove>()),
+        body: Some(schemars::SchemaGenerator::subschema_for::<members::MemberMove>),
         answers: &[
             done("It is on its way."),
             NO_MEMBER,
@@ -317,7 +343,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
         summary: "The bans that hold.",
         query: &[LIMIT],
         body: None,
-        answers: &[ok("The bans.", |g| g.subschema_for::<bans::Bans>())],
+        answers: &[ok(
+            "The bans.",
+            schemars::SchemaGenerator::subschema_for::<bans::Bans>,
+        )],
         run: bans::list,
     },
     Operation {
@@ -372,7 +401,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
                 about: "It begins. Messages are of this type. Who leaves more than 1024 events or 1 MiB \
                         unread is cut off with close code 4008; code 4009: events were lost; 1001: the \
                         server ends.",
-                body: Body::Json(|g| g.subschema_for::<ApiEvent<'_>>()),
+                body: Body::Json(schemars::SchemaGenerator::subschema_for::<ApiEvent<'_>>),
             },
             problem(426, "This is no handshake of a WebSocket."),
         ],

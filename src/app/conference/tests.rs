@@ -23,8 +23,8 @@ fn talk_as(rooms: RoomTable, invited: bool) -> Talk {
     }))
 }
 
-fn pin(digits: &str) -> Option<Pin> {
-    Some(Pin::new(digits.to_owned()))
+fn pin(digits: &str) -> Pin {
+    Pin::new(digits.to_owned())
 }
 
 fn entered(members: usize) -> Happened {
@@ -55,8 +55,8 @@ fn a_lone_member_is_told_until_company_comes() {
 #[test]
 fn three_wrong_pins_are_the_end_and_the_moderators_own_leads() {
     let settings = || RoomSettings {
-        pin: pin("1234"),
-        moderator_pin: pin("9876"),
+        pin: Some(pin("1234")),
+        moderator_pin: Some(pin("9876")),
         ..RoomSettings::default()
     };
     let mut call = talk(settings());
@@ -86,13 +86,13 @@ fn three_wrong_pins_are_the_end_and_the_moderators_own_leads() {
 #[test]
 fn without_a_pin_of_their_own_members_enter_with_none() {
     let mut call = talk(RoomSettings {
-        moderator_pin: pin("9876"),
+        moderator_pin: Some(pin("9876")),
         ..RoomSettings::default()
     });
     call.start().expect("play conf-pin");
     call.press("#").expect("stop | join 600");
     let mut call = talk(RoomSettings {
-        moderator_pin: pin("9876"),
+        moderator_pin: Some(pin("9876")),
         ..RoomSettings::default()
     });
     call.start();
@@ -201,7 +201,7 @@ fn keys_ask_leave_and_go_on_elsewhere() {
         keypad: keypad("leave"),
         moderator_keypad: keypad("leave-to=main"),
         collect: CollectSpec::default(),
-        moderator_pin: pin("1111"),
+        moderator_pin: Some(pin("1111")),
         ..RoomSettings::default()
     });
     call.start().press("1111#");
@@ -226,7 +226,7 @@ fn who_is_invited_joins_by_a_key_or_not_at_all() {
 #[test]
 fn who_is_moved_joins_the_other_room_without_questions() {
     let mut call = talk(RoomSettings {
-        pin: pin("1234"),
+        pin: Some(pin("1234")),
         ..RoomSettings::default()
     });
     call.start().press("1234#");

@@ -266,9 +266,8 @@ impl World {
                     self.command(worker, Command::Open(leg));
                 }
                 Output::Media { worker, command } => self.command(worker, command),
-                Output::DiscardRecording(_) => {}
+                Output::DiscardRecording(_) | Output::Unbanned(_) => {}
                 Output::Banned(ban) => self.bans.push(ban),
-                Output::Unbanned(_) => {}
                 Output::Event(event) => {
                     let ms = self.ms;
                     self.ledger.iter_mut().for_each(|l| l.event(ms, &event));
@@ -335,27 +334,7 @@ impl World {
                     .handle(Input::RecordReady { recording, tap }, now);
             }
             Output::CloseRecording { recording, samples } => {
-                self.closed.push((recording, samples));
-                let max_ms = 60_000;
-                self.ledger
-                    .iter_mut()
-                    .for_each(|l| l.closed(recording, samples, max_ms));
-                if let Some(call) = self.names.remove(&recording) {
-                    let input = Input::NameRecorded {
-                        call,
-                        recording,
-                        kept: samples >= 2_400,
-                    };
-                    self.switch.handle(input, now);
-                }
-                if let Some((call, outcome)) = self.mail.close(recording, samples) {
-                    let input = Input::MessageLeft {
-                        call,
-                        recording,
-                        outcome,
-                    };
-                    self.switch.handle(input, now);
-                }
+                self.closed_recording(recording, samples);
             }
             Output::Resolve { dial, .. } => {
                 let ways = self.ways.clone();
@@ -385,6 +364,31 @@ impl World {
                 self.switch.handle(Input::Located { call, items }, now);
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    fn closed_recording(&mut self, recording: u64, samples: u64) {
+        let now = self.now();
+        self.closed.push((recording, samples));
+        let max_ms = 60_000;
+        self.ledger
+            .iter_mut()
+            .for_each(|l| l.closed(recording, samples, max_ms));
+        if let Some(call) = self.names.remove(&recording) {
+            let input = Input::NameRecorded {
+                call,
+                recording,
+                kept: samples >= 2_400,
+            };
+            self.switch.handle(input, now);
+        }
+        if let Some((call, outcome)) = self.mail.close(recording, samples) {
+            let input = Input::MessageLeft {
+                call,
+                recording,
+                outcome,
+            };
+            self.switch.handle(input, now);
         }
     }
 
