@@ -96,7 +96,7 @@ fn signalling(args: &Args, plan: Plan) -> bool {
     let before = server.cpu();
     let mut caller = Caller::new(server.sip, plan).expect("sockets on loopback");
     let took = caller.run(|_| ());
-    report(&caller, took, server.cpu() - before);
+    report(&caller, took, server.cpu().saturating_sub(before));
     let told = server.stop();
     println!(
         "\nthe server: {} calls ended, {} datagrams received, {} dropped, {} sent; {} transactions \

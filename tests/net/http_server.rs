@@ -148,6 +148,53 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
     samples
 }
 
+/// Counts that are one.
+fn one_each(samples: &BTreeMap<String, f64>, names: &[&str]) {
+    for name in names {
+        assert!(
+            (samples[*name] - 1.0).abs() < 0.1,
+            "{name}: {}",
+            samples[*name]
+        );
+    }
+}
+
+fn lists_a_call_and_its_room(id: &str, run: &dyn Fn(&[&str]) -> caller::Ended) {
+    let listed = run(&["calls", "list"]);
+    assert!(
+        listed.out.starts_with("ID ") && listed.out.contains(id),
+        "{listed:?}"
+    );
+    assert_eq!(run(&["calls", "list", "--json"]).json()[0]["id"], id);
+    assert_eq!(
+        run(&["calls", "show", id, "--json"]).json()["app"],
+        "conference"
+    );
+    assert!(run(&["rooms", "list"]).out.contains("600"));
+    assert!(run(&["rooms", "show", "600"]).out.contains(id));
+    let unknown = run(&["rooms", "show", "601"]);
+    assert_eq!(unknown.status, Some(1));
+    assert!(
+        unknown.err.contains("there is no room \"601\""),
+        "{unknown:?}"
+    );
+}
+
+fn says_why_it_cannot_ask(
+    here: SocketAddr,
+    directory: &Path,
+    run: &dyn Fn(&[&str]) -> caller::Ended,
+) {
+    // Its own words where it cannot be reached.
+    let elsewhere = format!("http://{}", server::free_address(here.ip()));
+    let nobody = run(&["calls", "list", "--url", &elsewhere]);
+    assert!(nobody.err.contains("is it running"), "{nobody:?}");
+    let wrong = directory.join("wrong");
+    std::fs::write(&wrong, "nonsense\n").unwrap();
+    let wrong = run(&["calls", "list", "--key-file", &wrong.display().to_string()]);
+    assert!(wrong.err.contains("does not know this key"), "{wrong:?}");
+}
+
 #[test]
 fn a_call_is_seen_in_figures_events_and_lists_and_hung_up_by_the_command_line() {
     let sockets = tempfile::tempdir().unwrap();
@@ -181,13 +228,15 @@ fn a_call_is_seen_in_figures_events_and_lists_and_hung_up_by_the_command_line() 
     let room = json(here, "/api/v1/rooms/600");
     assert_eq!(room["members"][0]["id"], id.as_str());
     let samples = parse(&get(here, "/metrics").1);
-    assert_eq!(samples["antiphon_calls{state=\"up\"}"], 1.0);
-    assert_eq!(samples["antiphon_room_members"], 1.0);
-    assert_eq!(samples["antiphon_legs"], 1.0);
-    assert_eq!(samples["antiphon_event_readers"], 1.0);
-    assert_eq!(
-        samples["antiphon_sip_requests_received_total{method=\"INVITE\"}"],
-        1.0
+    one_each(
+        &samples,
+        &[
+            "antiphon_calls{state=\"up\"}",
+            "antiphon_room_members",
+            "antiphon_legs",
+            "antiphon_event_readers",
+            "antiphon_sip_requests_received_total{method=\"INVITE\"}",
+        ],
     );
     assert!(samples["antiphon_tick_length_seconds_count"] > 10.0);
     assert!(samples["antiphon_tick_length_seconds_sum"] > 0.0);
@@ -204,27 +253,7 @@ fn a_call_is_seen_in_figures_events_and_lists_and_hung_up_by_the_command_line() 
         .display()
         .to_string();
     let run = |words: &[&str]| caller::antiphon(&[words, &["--config", &config]].concat()).wait();
-    let listed = run(&["calls", "list"]);
-    assert!(
-        listed.out.starts_with("ID ") && listed.out.contains(&id),
-        "{listed:?}"
-    );
-    assert_eq!(
-        run(&["calls", "list", "--json"]).json()[0]["id"],
-        id.as_str()
-    );
-    assert_eq!(
-        run(&["calls", "show", &id, "--json"]).json()["app"],
-        "conference"
-    );
-    assert!(run(&["rooms", "list"]).out.contains("600"));
-    assert!(run(&["rooms", "show", "600"]).out.contains(&id));
-    let unknown = run(&["rooms", "show", "601"]);
-    assert_eq!(unknown.status, Some(1));
-    assert!(
-        unknown.err.contains("there is no room \"601\""),
-        "{unknown:?}"
-    );
+    lists_a_call_and_its_room(&id, &run);
     let gone = run(&["calls", "hang-up", &id]);
     assert_eq!(
         (gone.status, gone.out),
@@ -238,21 +267,11 @@ fn a_call_is_seen_in_figures_events_and_lists_and_hung_up_by_the_command_line() 
     );
     assert!(ended["call"]["media"]["rx_packets"].as_u64() > Some(10));
     let samples = parse(&get(here, "/metrics").1);
-    assert_eq!(
-        samples["antiphon_calls_ended_total{reason=\"hung-up\"}"],
-        1.0
-    );
-    assert_eq!(samples["antiphon_call_setup_seconds_count"], 1.0);
+    let ended = "antiphon_calls_ended_total{reason=\"hung-up\"}";
+    one_each(&samples, &[ended, "antiphon_call_setup_seconds_count"]);
     assert!(samples["antiphon_rtp_received_packets_total"] > 10.0);
 
-    // Its own words where it cannot be reached.
-    let elsewhere = format!("http://{}", server::free_address(here.ip()));
-    let nobody = run(&["calls", "list", "--url", &elsewhere]);
-    assert!(nobody.err.contains("is it running"), "{nobody:?}");
-    let wrong = sockets.path().join("wrong");
-    std::fs::write(&wrong, "nonsense\n").unwrap();
-    let wrong = run(&["calls", "list", "--key-file", &wrong.display().to_string()]);
-    assert!(wrong.err.contains("does not know this key"), "{wrong:?}");
+    says_why_it_cannot_ask(here, sockets.path(), &run);
 
     // Readers are told of the end, and the key goes with the server.
     server.terminate();

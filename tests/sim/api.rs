@@ -94,7 +94,7 @@ impl Desk {
             max_members: 10,
             lone_prompt: false,
         };
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_183_000);
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_millis(1_764_183_000_500);
         Self {
             api: Api::new(settings, Clock::new(now, wall), now),
             world,

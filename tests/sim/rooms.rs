@@ -60,8 +60,8 @@ pub fn settings() -> RoomSettings {
     }
 }
 
-fn pin(digits: &str) -> Option<Pin> {
-    Some(Pin::new(digits.to_owned()))
+fn pin(digits: &str) -> Pin {
+    Pin::new(digits.to_owned())
 }
 
 pub fn caller(world: &mut World) -> usize {
@@ -189,8 +189,8 @@ fn finish(world: &mut World, phones: &[usize]) {
 #[test]
 fn a_pin_lets_in_and_three_wrong_ones_do_not() {
     let mut world = world(RoomSettings {
-        pin: pin("1234"),
-        moderator_pin: pin("9876"),
+        pin: Some(pin("1234")),
+        moderator_pin: Some(pin("9876")),
         ..settings()
     });
     let one = caller(&mut world);
@@ -220,7 +220,7 @@ fn a_pin_lets_in_and_three_wrong_ones_do_not() {
 #[test]
 fn a_locked_room_turns_away_and_a_moderators_pin_passes() {
     let mut world = world(RoomSettings {
-        moderator_pin: pin("9876"),
+        moderator_pin: Some(pin("9876")),
         ..settings()
     });
     let lead = caller_with(&mut world, "9876");
@@ -241,7 +241,7 @@ fn a_locked_room_turns_away_and_a_moderators_pin_passes() {
 #[test]
 fn members_wait_for_the_moderator_or_for_a_program() {
     let mut world = world(RoomSettings {
-        moderator_pin: pin("9876"),
+        moderator_pin: Some(pin("9876")),
         wait_for_moderator: true,
         waiting_music: vec![PlayItem::Tone {
             hz: 1000.0,
@@ -272,7 +272,7 @@ fn members_wait_for_the_moderator_or_for_a_program() {
 #[test]
 fn muted_members_are_silent_until_they_or_the_moderator_say_otherwise() {
     let mut world = world(RoomSettings {
-        moderator_pin: pin("9876"),
+        moderator_pin: Some(pin("9876")),
         start_muted: true,
         ..settings()
     });
@@ -300,7 +300,7 @@ fn muted_members_are_silent_until_they_or_the_moderator_say_otherwise() {
 #[test]
 fn the_last_is_kicked_and_the_moderator_ends_it() {
     let mut world = world(RoomSettings {
-        moderator_pin: pin("9876"),
+        moderator_pin: Some(pin("9876")),
         ..settings()
     });
     let lead = caller_with(&mut world, "9876");
@@ -328,9 +328,9 @@ fn the_last_is_kicked_and_the_moderator_ends_it() {
 #[test]
 fn it_ends_after_its_last_moderator_and_after_its_time() {
     let mut world = world(RoomSettings {
-        moderator_pin: pin("9876"),
+        moderator_pin: Some(pin("9876")),
         end_without_moderator: Some(Duration::from_secs(10)),
-        max_length: Some(Duration::from_secs(60)),
+        max_length: Some(Duration::from_mins(1)),
         warning: Duration::from_secs(20),
         ..settings()
     });
