@@ -33,7 +33,7 @@ pub use play::PlaySpec;
 pub use record::RecordSpec;
 pub use script::{ScriptDigits, ScriptSpec};
 pub use stasis::{
-    Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report, StasisSpec, StopOn,
+    FIRST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report, StasisSpec, StopOn,
 };
 pub use voicemail::{VoicemailSpec, VoicemailTask};
 

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::dtmf::Digit;
 
+/// Orders are numbered from here: no application takes the end of a program's play, which it was
+/// handed the call with, for the end of its own.
+pub const FIRST_ORDER: u32 = 1 << 24;
 /// Plays and recordings of a call that wait for their turn; further ones fail.
 const MAX_QUEUED: usize = 32;
 /// Strings of digits that do.

@@ -360,6 +360,7 @@ impl Core {
         }
         let recorded = self.recordings.remove(id);
         self.remove_discarded(event);
+        self.switch.handle(Input::RecordingClosed(*id), now);
         if let Some(recorded) = recorded.as_ref().filter(|r| r.name.is_none()) {
             let (path, change) = match event {
                 RecorderEvent::RolledOver { .. } => return,

@@ -15,7 +15,7 @@ use crate::audio::player::{PlayControl, PlayEnd, PlayEndReason};
 use crate::audio::tap::{RecordControl, TapStop};
 use crate::bridge::{RoomPlay, RoomRecording};
 use crate::leg::player::Play;
-use crate::switch::programs::ProgramError;
+use crate::switch::programs::{Closing, ProgramError, Whose};
 use crate::worker::{BridgeId, Command};
 
 /// Places of plays in a bridge's mix: what programs play, and the beep before a recording.
@@ -87,7 +87,7 @@ impl Switch {
         order: Order,
         now: Instant,
     ) -> Result<(), ProgramError> {
-        let bridge = self.bridges.get_mut(&number);
+        let bridge = self.bridges.all.get_mut(&number);
         let bridge = bridge.ok_or(ProgramError::NoBridge)?;
         let plays = !matches!(order, Order::Record(..));
         let records = !matches!(order, Order::Play(..) | Order::Music(_));
@@ -111,7 +111,7 @@ impl Switch {
         happened: &Happened,
         now: Instant,
     ) {
-        if let Some(bridge) = self.bridges.get_mut(&number) {
+        if let Some(bridge) = self.bridges.all.get_mut(&number) {
             bridge.app(place).handle(happened, now);
             self.pump_bridge(number, now);
         }
@@ -121,6 +121,7 @@ impl Switch {
         for place in [PLAYER, RECORDER] {
             while let Some(action) = self
                 .bridges
+                .all
                 .get_mut(&number)
                 .and_then(|bridge| bridge.app(place).poll_action())
             {
@@ -130,7 +131,7 @@ impl Switch {
     }
 
     fn act_in_bridge(&mut self, number: BridgeNumber, place: u8, action: Action, now: Instant) {
-        let Some(bridge) = self.bridges.get_mut(&number) else {
+        let Some(bridge) = self.bridges.all.get_mut(&number) else {
             return;
         };
         let id = bridge.place.map(|(_, id)| id);
@@ -167,7 +168,7 @@ impl Switch {
                     running: false,
                     stop: id.is_none(),
                 });
-                self.bridge_recordings.insert(recording, number);
+                self.bridges.recordings.insert(recording, number);
                 self.outputs.push_back(Output::RecordBridge(BridgeRecord {
                     recording,
                     name,
@@ -198,7 +199,11 @@ impl Switch {
 
     /// A command for the worker of a bridge, where it is mixed.
     fn command_bridge(&mut self, number: BridgeNumber, command: impl FnOnce(BridgeId) -> Command) {
-        let place = self.bridges.get(&number).and_then(|bridge| bridge.place);
+        let place = self
+            .bridges
+            .all
+            .get(&number)
+            .and_then(|bridge| bridge.place);
         if let Some((worker, id)) = place {
             let command = command(id);
             self.outputs.push_back(Output::Media { worker, command });
@@ -212,7 +217,7 @@ impl Switch {
         play: Result<Box<Play>, String>,
         now: Instant,
     ) {
-        let Some(bridge) = self.bridges.get_mut(&number) else {
+        let Some(bridge) = self.bridges.all.get_mut(&number) else {
             return;
         };
         let loading = &mut bridge.loading[usize::from(place)];
@@ -237,29 +242,24 @@ impl Switch {
     }
 
     /// The file of a bridge's recording is open.
-    pub(super) fn bridge_record_ready(&mut self, recording: Box<RoomRecording>, now: Instant) {
+    pub(super) fn bridge_record_ready(&mut self, recording: Box<RoomRecording>) {
         let number = recording.recording();
-        let bridge = self.bridge_recordings.get(&number).copied();
-        let kept = bridge.and_then(|bridge| self.bridges.get_mut(&bridge));
+        let bridge = self.bridges.recordings.get(&number).copied();
+        let kept = bridge.and_then(|bridge| self.bridges.all.get_mut(&bridge));
         let kept = kept.and_then(|bridge| bridge.recording.as_mut());
         match (bridge, kept.filter(|kept| kept.number == number)) {
             (Some(bridge), Some(kept)) if !kept.stop => {
                 kept.running = true;
                 self.command_bridge(bridge, |id| Command::RecordRoom(id, recording));
             }
-            _ => self.bridge_recorded(&recording, None, now),
+            _ => self.bridge_recorded(&recording, None),
         }
     }
 
     /// A bridge's recording has ended. Whether it is one.
-    pub(super) fn bridge_recorded(
-        &mut self,
-        recording: &RoomRecording,
-        reason: Option<TapStop>,
-        now: Instant,
-    ) {
+    pub(super) fn bridge_recorded(&mut self, recording: &RoomRecording, reason: Option<TapStop>) {
         let number = recording.recording();
-        let Some(bridge) = self.bridge_recordings.remove(&number) else {
+        let Some(bridge) = self.bridges.recordings.remove(&number) else {
             return;
         };
         let samples = recording.end_position();
@@ -272,8 +272,25 @@ impl Switch {
             Some(TapStop::MaxLength) => RecordOutcome::MaxLength,
             None => RecordOutcome::Stopped,
         };
-        let length = Duration::from_micros(samples * 125);
-        self.recording_over(bridge, number, outcome, length, now);
+        if let Some(kept) = self.bridges.all.get_mut(&bridge) {
+            kept.recording = None;
+        }
+        let closing = Closing {
+            whose: Whose::Bridge(bridge),
+            outcome,
+            length: Duration::from_micros(samples * 125),
+        };
+        self.bridges.closing.insert(number, closing);
+    }
+
+    /// Something happened to what a bridge records.
+    pub(super) fn recorder_of_bridge(
+        &mut self,
+        bridge: BridgeNumber,
+        happened: &Happened,
+        now: Instant,
+    ) {
+        self.happened_in_bridge(bridge, RECORDER, happened, now);
     }
 
     fn recording_over(
@@ -284,7 +301,7 @@ impl Switch {
         length: Duration,
         now: Instant,
     ) {
-        if let Some(kept) = self.bridges.get_mut(&bridge)
+        if let Some(kept) = self.bridges.all.get_mut(&bridge)
             && kept.recording.is_some_and(|kept| kept.number == number)
         {
             kept.recording = None;
@@ -300,15 +317,13 @@ impl Switch {
         error: &str,
         now: Instant,
     ) -> bool {
-        let Some(&bridge) = self.bridge_recordings.get(&number) else {
+        // Its tap's own end, which may follow, is nobody's business any more.
+        let Some(bridge) = self.bridges.recordings.remove(&number) else {
             return false;
         };
-        let running = self.bridges.get(&bridge).and_then(|b| b.recording);
+        let running = self.bridges.all.get(&bridge).and_then(|b| b.recording);
         if running.is_some_and(|r| r.number == number && r.running) {
-            // Its own end closes the file.
             self.command_bridge(bridge, Command::StopRecordRoom);
-        } else {
-            self.bridge_recordings.remove(&number);
         }
         let outcome = RecordOutcome::Failed(error.to_owned());
         self.recording_over(bridge, number, outcome, Duration::ZERO, now);
@@ -323,7 +338,7 @@ impl Switch {
         end: PlayEnd,
         now: Instant,
     ) {
-        let Some(&number) = self.bridge_ids.get(&(worker, id)) else {
+        let Some(&number) = self.bridges.ids.get(&(worker, id)) else {
             return;
         };
         let outcome = match end.reason {

@@ -6,6 +6,7 @@
 //!     '-> on another: Detach --Detached--> Open over there, Join
 //! ```
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use super::{Event, Moving, Output, Recording, Switch};
@@ -13,7 +14,7 @@ use crate::app::{App, AppSpec, Happened, PlayId, Report, StasisSpec};
 use crate::bridge::{Bridge, Port};
 use crate::call::CallHandle;
 use crate::codec::Codec;
-use crate::switch::programs::ProgramError;
+use crate::switch::programs::{Closing, ProgramError};
 use crate::worker::{BridgeId, Command, SharedEncoder};
 
 /// The most bridges of programs at once.
@@ -34,6 +35,25 @@ pub enum BridgeEvent {
     Reported(Report),
     /// It is no more.
     Destroyed,
+}
+
+/// All bridges of programs.
+#[derive(Debug, Default)]
+pub(super) struct Bridges {
+    pub all: HashMap<BridgeNumber, ProgramBridge>,
+    next: u64,
+    /// By where they are mixed.
+    pub ids: HashMap<(usize, BridgeId), BridgeNumber>,
+    /// By their recordings.
+    pub recordings: HashMap<u64, BridgeNumber>,
+    /// Recordings, of calls too, whose files are being closed.
+    pub closing: HashMap<u64, Closing>,
+}
+
+impl Bridges {
+    pub fn leftovers(&self) -> usize {
+        self.all.len() + self.recordings.len() + self.closing.len()
+    }
 }
 
 /// A bridge.
@@ -80,7 +100,7 @@ impl Switch {
         max_members: usize,
         now: Instant,
     ) -> Result<BridgeNumber, ProgramError> {
-        if self.bridges.len() >= MAX_BRIDGES {
+        if self.bridges.all.len() >= MAX_BRIDGES {
             return Err(ProgramError::Full);
         }
         let capacity = max_members.min(self.settings.legs_per_worker);
@@ -98,11 +118,11 @@ impl Switch {
         } else {
             None
         };
-        self.next_bridge += 1;
-        let number = BridgeNumber(self.next_bridge);
+        self.bridges.next += 1;
+        let number = BridgeNumber(self.bridges.next);
         let bridge = ProgramBridge::new(place, capacity, now);
-        self.bridge_ids.extend(place.map(|place| (place, number)));
-        self.bridges.insert(number, bridge);
+        self.bridges.ids.extend(place.map(|place| (place, number)));
+        self.bridges.all.insert(number, bridge);
         Ok(number)
     }
 
@@ -112,14 +132,18 @@ impl Switch {
         number: BridgeNumber,
         now: Instant,
     ) -> Result<(), ProgramError> {
-        let bridge = self.bridges.get(&number).ok_or(ProgramError::NoBridge)?;
+        let bridge = self
+            .bridges
+            .all
+            .get(&number)
+            .ok_or(ProgramError::NoBridge)?;
         for member in bridge.members.clone() {
             self.leave_bridge(member, now);
         }
-        if let Some(bridge) = self.bridges.remove(&number)
+        if let Some(bridge) = self.bridges.all.remove(&number)
             && let Some((worker, id)) = bridge.place
         {
-            self.bridge_ids.remove(&(worker, id));
+            self.bridges.ids.remove(&(worker, id));
             self.outputs.push_back(Output::Media {
                 worker,
                 command: Command::CloseBridge(id),
@@ -132,7 +156,7 @@ impl Switch {
 
     /// Who is in a bridge.
     pub fn bridge_members(&self, number: BridgeNumber) -> Vec<CallHandle> {
-        let bridge = self.bridges.get(&number);
+        let bridge = self.bridges.all.get(&number);
         let members = bridge.map_or(&[][..], |bridge| &bridge.members);
         let arrived = |call: &&CallHandle| self.calls.get(*call).is_some_and(|e| e.driven.arrived);
         members.iter().filter(arrived).copied().collect()
@@ -150,7 +174,11 @@ impl Switch {
         handle: CallHandle,
         now: Instant,
     ) -> Result<(), ProgramError> {
-        let bridge = self.bridges.get(&number).ok_or(ProgramError::NoBridge)?;
+        let bridge = self
+            .bridges
+            .all
+            .get(&number)
+            .ok_or(ProgramError::NoBridge)?;
         let entry = self.calls.get(&handle).ok_or(ProgramError::NoCall)?;
         if self.program(handle).is_none() {
             return Err(ProgramError::NotDriven);
@@ -165,7 +193,7 @@ impl Switch {
             return Err(ProgramError::Full);
         }
         self.leave_bridge(handle, now);
-        if let Some(bridge) = self.bridges.get_mut(&number) {
+        if let Some(bridge) = self.bridges.all.get_mut(&number) {
             bridge.members.push(handle);
         }
         if let Some(entry) = self.calls.get_mut(&handle) {
@@ -183,7 +211,7 @@ impl Switch {
         handle: CallHandle,
         now: Instant,
     ) -> Result<(), ProgramError> {
-        if !self.bridges.contains_key(&number) {
+        if !self.bridges.all.contains_key(&number) {
             return Err(ProgramError::NoBridge);
         }
         let entry = self.calls.get(&handle).ok_or(ProgramError::NoCall)?;
@@ -204,7 +232,7 @@ impl Switch {
         let (Some(number), Some(leg)) = (entry.driven.bridge, entry.leg) else {
             return;
         };
-        let Some(bridge) = self.bridges.get(&number) else {
+        let Some(bridge) = self.bridges.all.get(&number) else {
             return;
         };
         if entry.driven.arrived || entry.moving.is_some() || !entry.call.is_established() {
@@ -252,7 +280,7 @@ impl Switch {
         let Some(number) = entry.driven.bridge.take() else {
             return;
         };
-        let bridge = self.bridges.get_mut(&number);
+        let bridge = self.bridges.all.get_mut(&number);
         let mixes = bridge.is_some_and(|bridge| {
             bridge.members.retain(|&member| member != handle);
             bridge.place.is_some()

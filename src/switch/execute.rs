@@ -304,6 +304,7 @@ impl Switch {
     fn ended(&mut self, handle: CallHandle, reason: EndReason, now: Instant) {
         self.leave_room(handle, now);
         self.leave_bridge(handle, now);
+        self.orphan_recordings(handle);
         let Some(mut entry) = self.calls.remove(&handle) else {
             return;
         };

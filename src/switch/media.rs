@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::programs::{Closing, Whose};
 use super::{Event, Output, Switch};
-use crate::app::{Happened, PlayId, PlayOutcome, RecordOutcome};
+use crate::app::{AppSpec, FIRST_ORDER, Happened, PlayId, PlayOutcome, RecordOutcome};
 use crate::call::{Call, CallHandle, Way};
 use crate::leg::player::PlayEndReason;
 use crate::leg::tap::TapStop;
@@ -33,7 +34,7 @@ impl Switch {
                 self.bridge_played((worker, id), &play, end, now);
             }
             worker::Event::RoomRecorded(_, recording, reason) => {
-                self.bridge_recorded(&recording, reason, now);
+                self.bridge_recorded(&recording, reason);
             }
             // What the rooms' policy makes of them is told there.
             worker::Event::Talkers(..)
@@ -57,6 +58,9 @@ impl Switch {
         }
         let Some(handle) = handle else { return };
         match event {
+            // Of the program that had the call before.
+            LegEvent::PlayEnded(play, _)
+                if play.id >= u64::from(FIRST_ORDER) && self.program(handle).is_none() => {}
             LegEvent::PlayEnded(play, end) if end.reason == PlayEndReason::Failed => {
                 self.play_broke_off(handle, PlayId(play.id as u32), length(end.samples), now);
             }
@@ -144,8 +148,15 @@ impl Switch {
             if entry.recording.is_some_and(|r| r.number == recording) {
                 entry.recording = None;
             }
-            // What is to be a name is told of when it is in its file.
-            if entry.naming != Some(recording) {
+            // What is to be a name is told of when it is in its file, and so are programs.
+            if matches!(entry.call.spec(), AppSpec::Stasis(_)) {
+                let closing = Closing {
+                    whose: Whose::Call(handle),
+                    outcome,
+                    length: length(samples),
+                };
+                self.bridges.closing.insert(recording, closing);
+            } else if entry.naming != Some(recording) {
                 let happened = Happened::RecordEnded(outcome, length(samples));
                 self.with_call(handle, |c| c.happened(&happened, now));
             }

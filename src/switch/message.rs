@@ -67,6 +67,8 @@ pub enum Input {
         /// What is played.
         play: Result<Box<Play>, String>,
     },
+    /// The file of a recording is closed: it can be read.
+    RecordingClosed(u64),
     /// The file of a bridge's recording is open.
     BridgeRecordReady(Box<RoomRecording>),
     /// The file of a recording is open.

@@ -43,7 +43,7 @@ use crate::app::PlayId;
 use crate::app::menu::Menus;
 use crate::app::room::{Entrant, RoomTable};
 use crate::audio::process::ProcessSettings;
-use crate::call::{self, Call, CallHandle, EndReason, Originate};
+use crate::call::{self, Call, CallHandle, EndReason};
 use crate::dtls::Identity;
 use crate::endpoint::{self, Endpoint};
 use crate::leg::LegId;
@@ -54,9 +54,8 @@ use crate::sip::dialog::DialogId;
 use crate::sip::method::Method;
 use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, ServerId};
-use crate::sip::transport::Flow;
-use crate::worker::{BridgeId, Command};
-use bridges::ProgramBridge;
+use crate::worker::Command;
+use bridges::Bridges;
 use dial::Dial;
 use invites::Invites;
 use mail::{Pins, RoomPins};
@@ -190,16 +189,12 @@ pub struct Switch {
     legs: HashMap<(usize, LegId), CallHandle>,
     recordings: HashMap<u64, CallHandle>,
     rooms: HashMap<String, Room>,
-    bridges: HashMap<BridgeNumber, ProgramBridge>,
-    next_bridge: u64,
+    bridges: Bridges,
     room_wakes: BTreeSet<(Instant, String)>,
     /// Whom rooms are to call, while it is being found out where.
     dials: HashMap<u64, Dial>,
     next_dial: u64,
     dial: DialSettings,
-    /// Bridges of programs by where they are mixed, and by their recordings.
-    bridge_ids: HashMap<(usize, BridgeId), BridgeNumber>,
-    bridge_recordings: HashMap<u64, BridgeNumber>,
     /// What was heard last on each RTP port: it may go on into the next call.
     heard: HashMap<u16, Stream>,
     pins: Pins,
@@ -241,16 +236,13 @@ impl Switch {
             legs: HashMap::new(),
             recordings: HashMap::new(),
             rooms: HashMap::new(),
-            bridges: HashMap::new(),
-            next_bridge: 0,
+            bridges: Bridges::default(),
             room_wakes: BTreeSet::new(),
             dials: HashMap::new(),
             next_dial: 1,
             dial: DialSettings::default(),
             menus: Menus::default(),
             room_table: Arc::default(),
-            bridge_ids: HashMap::new(),
-            bridge_recordings: HashMap::new(),
             heard: HashMap::new(),
             pins: Pins::default(),
             room_pins: RoomPins::default(),
@@ -346,8 +338,7 @@ impl Switch {
             + self.rooms.len()
             + self.room_wakes.len()
             + self.dials.len()
-            + self.bridges.len()
-            + self.bridge_recordings.len()
+            + self.bridges.leftovers()
             + self.wakes.len()
             + self.leg_places.iter().map(Places::in_use).sum::<usize>()
             + self.bridge_places.iter().map(Places::in_use).sum::<usize>()
@@ -368,45 +359,6 @@ impl Switch {
     pub fn hang_up(&mut self, handle: CallHandle, now: Instant) {
         self.with_call(handle, |call| call.end(EndReason::HungUp));
         self.settle(now);
-    }
-
-    /// Places a call to `uri` on `flow`, or where that fails on one of the alternatives.
-    pub fn originate(
-        &mut self,
-        uri: String,
-        from_user: String,
-        flow: Flow,
-        alternatives: Vec<Flow>,
-        spec: crate::app::AppSpec,
-        now: Instant,
-    ) -> CallHandle {
-        let handle = self.place(uri, from_user, flow, alternatives, spec, now);
-        self.settle(now);
-        handle
-    }
-
-    fn place(
-        &mut self,
-        uri: String,
-        from_user: String,
-        flow: Flow,
-        alternatives: Vec<Flow>,
-        spec: crate::app::AppSpec,
-        now: Instant,
-    ) -> CallHandle {
-        let handle = self.next_handle();
-        let originate = Originate {
-            uri,
-            from_user,
-            flow,
-            alternatives,
-            spec,
-            call_id: self.endpoint.new_call_id(),
-            local_tag: self.endpoint.new_tag(),
-        };
-        let call = Call::outgoing(handle, self.call_settings.clone(), originate, now);
-        self.add_call(call);
-        handle
     }
 
     /// Takes what the edge has seen.
@@ -436,7 +388,8 @@ impl Switch {
                 id,
                 play,
             } => self.bridge_play_ready((bridge, place, id), play, now),
-            Input::BridgeRecordReady(recording) => self.bridge_record_ready(recording, now),
+            Input::RecordingClosed(recording) => self.recording_closed(recording, now),
+            Input::BridgeRecordReady(recording) => self.bridge_record_ready(recording),
             Input::RecordReady { recording, tap } => self.record_ready(recording, tap, now),
             Input::Mailbox {
                 call,

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::bridges::BridgeNumber;
 use super::{Entry, Event, Output, Switch};
-use crate::app::{AppSpec, Order, Report, StasisSpec};
+use crate::app::{AppSpec, Happened, Order, RecordOutcome, Report, StasisSpec};
 use crate::audio::process::ProcessSettings;
-use crate::call::{CallHandle, EndReason};
+use crate::call::{Call, CallHandle, EndReason, Originate};
 use crate::sip::message::Request;
+use crate::sip::transport::Flow;
 use crate::worker::Command;
 
 /// A gain by which nothing is left of 16 bits.
@@ -60,6 +61,22 @@ pub(super) struct Driven {
     pub muted: Muted,
 }
 
+/// A recording of a program's that has ended: its program is told when the file is closed, and can be
+/// played.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub whose: Whose,
+    pub outcome: RecordOutcome,
+    pub length: Duration,
+}
+
+/// Who records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Call(CallHandle),
+    Bridge(BridgeNumber),
+}
+
 impl Entry {
     /// How its audio is processed: as it is to be, and silent where it is muted.
     pub(super) fn heard_and_said(&self) -> ProcessSettings {
@@ -78,6 +95,45 @@ impl Entry {
 }
 
 impl Switch {
+    /// Places a call to `uri` on `flow`, or where that fails on one of the alternatives.
+    pub fn originate(
+        &mut self,
+        uri: String,
+        from_user: String,
+        flow: Flow,
+        alternatives: Vec<Flow>,
+        spec: AppSpec,
+        now: Instant,
+    ) -> CallHandle {
+        let handle = self.place(uri, from_user, flow, alternatives, spec, now);
+        self.settle(now);
+        handle
+    }
+
+    pub(super) fn place(
+        &mut self,
+        uri: String,
+        from_user: String,
+        flow: Flow,
+        alternatives: Vec<Flow>,
+        spec: AppSpec,
+        now: Instant,
+    ) -> CallHandle {
+        let handle = self.next_handle();
+        let originate = Originate {
+            uri,
+            from_user,
+            flow,
+            alternatives,
+            spec,
+            call_id: self.endpoint.new_call_id(),
+            local_tag: self.endpoint.new_tag(),
+        };
+        let call = Call::outgoing(handle, self.call_settings.clone(), originate, now);
+        self.add_call(call);
+        handle
+    }
+
     /// The INVITE that a call began with.
     pub fn invite(&self, handle: CallHandle) -> Option<&Request> {
         self.calls.get(&handle).map(|entry| entry.call.invite())
@@ -286,6 +342,16 @@ impl Switch {
         let settings = entry.process;
         self.media(handle, Command::StopPlay);
         self.stop_record(handle);
+        // Whatever has the call next has asked for no recording.
+        self.orphan_recordings(handle);
+        if let Some(recording) = self.calls.get(&handle).and_then(|e| e.recording)
+            && recording.running
+        {
+            self.recordings.remove(&recording.number);
+            if let Some(entry) = self.calls.get_mut(&handle) {
+                entry.recording = None;
+            }
+        }
         if muted != Muted::default() {
             self.process(handle, settings);
         }
@@ -310,6 +376,27 @@ impl Switch {
             };
             self.outputs.push_back(Output::Event(event));
         }
+    }
+
+    /// The file of a recording is closed: its program is told.
+    pub(super) fn recording_closed(&mut self, recording: u64, now: Instant) {
+        let Some(closing) = self.bridges.closing.remove(&recording) else {
+            return;
+        };
+        let happened = Happened::RecordEnded(closing.outcome, closing.length);
+        match closing.whose {
+            Whose::Call(call) => {
+                self.with_call(call, |c| c.happened(&happened, now));
+            }
+            Whose::Bridge(bridge) => self.recorder_of_bridge(bridge, &happened, now),
+        }
+    }
+
+    /// What a call still records is nobody's business any more.
+    pub(super) fn orphan_recordings(&mut self, handle: CallHandle) {
+        self.bridges
+            .closing
+            .retain(|_, closing| closing.whose != Whose::Call(handle));
     }
 
     pub(super) fn reported(&mut self, handle: CallHandle, report: Report) {

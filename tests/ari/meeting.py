@@ -60,7 +60,6 @@ async def front(client, channel):
     assert (await up.wait()).channel.state == "Up"
     step("answered", channel.caller["number"], channel.dialplan["exten"])
     await play(client, channel, "sound:welcome")
-    step("welcomed")
     digits = []
 
     def fits(event):
@@ -68,6 +67,7 @@ async def front(client, channel):
         return event.digit == "#"
 
     pressed = await waiter(client, "ChannelDtmfReceived", fits)
+    step("welcomed")
     await pressed.wait()
     step("digits", "".join(digits))
     began = await waiter(client, "RecordingStarted")

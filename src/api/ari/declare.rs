@@ -1,6 +1,6 @@
 //! How the operations of ARI are written down: once, for routing and for the description.
 
-use crate::api::table::{Access, Answer, Body, Kind, Operation, Parameter};
+use crate::api::table::{Access, Answer, Body, Kind, Operation, Parameter, SchemaOf};
 use crate::api::{Context, Method, Problem, Reply, Scope};
 
 /// An operation, with what its description needs besides.
@@ -26,6 +26,9 @@ pub(super) struct Resource {
     pub operations: &'static [Declared],
 }
 
+/// Parameters may come in a body as well.
+const ANY: SchemaOf = |generator| generator.subschema_for::<serde_json::Value>();
+
 /// Does it.
 pub(super) type Run = fn(&mut Context<'_>) -> Result<Reply, Problem>;
 
@@ -37,9 +40,9 @@ pub(super) const fn operation(
     summary: &'static str,
     run: Run,
 ) -> Declared {
-    let scope = match method {
-        Method::Get => Scope::Read,
-        _ => Scope::Control,
+    let (scope, body) = match method {
+        Method::Get => (Scope::Read, None),
+        _ => (Scope::Control, Some(ANY)),
     };
     Declared {
         operation: Operation {
@@ -50,7 +53,7 @@ pub(super) const fn operation(
             tag: "ari",
             summary,
             query: &[],
-            body: None,
+            body,
             answers: &[],
             run,
         },

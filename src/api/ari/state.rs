@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
+use crate::app::FIRST_ORDER;
 use crate::call::CallHandle;
 use crate::switch::BridgeNumber;
 
@@ -150,8 +151,9 @@ impl Ari {
     /// A number for the next play or recording.
     pub(super) fn number(&mut self) -> u32 {
         // The machine keeps the highest for itself.
-        self.next_task = self.next_task % (u32::MAX - 16) + 1;
-        self.next_task
+        let range = u32::MAX - 16 - FIRST_ORDER;
+        self.next_task = (self.next_task + 1) % range;
+        FIRST_ORDER + self.next_task
     }
 
     pub(super) fn playback(&self, id: &str) -> Option<(u32, &Task)> {
