@@ -296,13 +296,15 @@ fn wrong_routes_are_refused() {
         (
             "user = \"5\"",
             "1: route[1].app: missing, expected one of \"echo\", \"play\", \"record\", \
-             \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\""
+             \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\", \
+             \"stasis\""
                 .to_owned(),
         ),
         (
             "user = \"5\"\napp = \"echoo\"",
             "3: route[1].app: found \"echoo\", expected one of \"echo\", \"play\", \"record\", \
-             \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\""
+             \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\", \
+             \"stasis\""
                 .to_owned(),
         ),
         (
@@ -424,7 +426,7 @@ fn the_example_is_the_default_configuration() {
         "examples/antiphon.toml does not contain what is printed for the defaults:\n{printed}"
     );
     let config = parse(&uncommented(&example));
-    assert_eq!(config.routes.len(), 7);
+    assert_eq!(config.routes.len(), 8);
     assert_eq!((config.menus.len(), config.mailboxes.len()), (2, 1));
     assert!(config.tls.ca.is_some() && config.prompts.directory.is_some());
     assert_eq!((config.certificates.len(), config.networks.len()), (1, 1));
@@ -468,6 +470,7 @@ fn the_documentation_tells_every_key_and_its_default() {
         [[route]]\nuser = \"1\"\napp = \"conference\"\n\
         [[route]]\nuser = \"1\"\napp = \"menu\"\nmenu = \"m\"\n\
         [[route]]\nuser = \"1\"\napp = \"voicemail\"\nmailbox = \"1\"\n\
+        [[route]]\nuser = \"1\"\napp = \"stasis\"\nprogram = \"p\"\nargs = [\"a\"]\notherwise = \"500\"\n\
         [[certificate]]\nchain = \"a\"\nkey = \"b\"\n\
         [[network]]\npeers = [\"10.0.0.0/8\"]\n\
         [[mailbox]]\nnumber = \"1\"\npin = \"1111\"\n\
@@ -942,7 +945,8 @@ fn wrong_mailboxes_and_what_leads_to_none_are_refused() {
         (
             "[[route]]\nuser = '1'\napp = 'hang-up'".to_owned(),
             "3: route[1].app: found \"hang-up\", expected one of \"echo\", \"play\", \"record\", \
-             \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\""
+             \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\", \
+             \"stasis\""
                 .to_owned(),
         ),
     ];

@@ -294,7 +294,7 @@ fn everybody_hears_exactly_whom_it_is_to_hear() {
     reference.set_classes(CLASSES);
     let mut owner = 0;
     for tick in 0..1200 {
-        for _ in 0..9 {
+        for _ in 0..6 {
             owner += 1;
             change(&mut random, &mut reference, &mut bridge, owner);
         }

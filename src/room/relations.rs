@@ -226,9 +226,11 @@ fn find<'a>(named: &[CallHandle], of: &[&'a Relations]) -> Result<Vec<Class>, To
         let without = Set::of(named.len(), pair);
         let with = without.with(n);
         let keys = [(unnamed, without), (unnamed, with)];
+        // Who fits into the common class stays there: one word less again.
         let found = keys
             .iter()
-            .find_map(|key| known.get(key).map(|&class| (class, key.1.clone())));
+            .filter_map(|key| known.get(key).map(|&class| (class, key.1.clone())))
+            .min_by_key(|(class, _)| *class);
         if let Some((class, set)) = found {
             let class_of = &mut classes[class];
             if let [first] = class_of.members[..]

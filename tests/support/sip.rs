@@ -490,7 +490,10 @@ impl Call {
         let mut dialog = Dialog::new(&peer, user);
         let invite = dialog.request(&peer, "INVITE", headers, body);
         peer.send(invite);
-        let ok = peer.answer();
+        let mut ok = peer.answer();
+        while ok.status() == 180 {
+            ok = peer.answer();
+        }
         assert_eq!(ok.status(), 200, "{ok:#?}");
         dialog.answered(&ok);
         let ack = dialog.request(&peer, "ACK", "", "");
