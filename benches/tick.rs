@@ -50,6 +50,8 @@ const PACKET: usize = HEADER_LEN + 160;
 const TICK: Duration = Duration::from_millis(20);
 const TICKS: u64 = 50;
 const SETTLE: u64 = 500;
+/// Ticks of a round of a comparison: the system counts a thread's time in steps of milliseconds.
+const COMPARED: u64 = 500;
 
 fn main() {
     let args = Args::parse();
@@ -108,8 +110,8 @@ fn compare(legs: u32, talkers: u32, rounds: usize) {
     busy.run(SETTLE);
     let round = |load: &mut Load| {
         let began = cpu_ns();
-        load.run(TICKS);
-        (cpu_ns() - began) as f64 / (TICKS * u64::from(legs)) as f64
+        load.run(COMPARED);
+        (cpu_ns() - began) as f64 / (COMPARED * u64::from(legs)) as f64
     };
     let mut pairs: Vec<[f64; 3]> = (0..rounds)
         .map(|n| {

@@ -147,7 +147,9 @@ impl Tap {
             return self.push(frame, now);
         };
         // What the party hears comes later in the tick.
-        let mut status = TapStatus::Recording;
+        let mut status = self
+            .stopped
+            .map_or(TapStatus::Recording, TapStatus::Stopped);
         if converter.waits {
             status = self.end_tick(&mut converter, None, rate);
         }

@@ -247,16 +247,17 @@ impl Bridge {
             .map_or(Relation::OPEN, |p| p.relation_asked_for())
     }
 
-    /// The ear class that a party has followed until this tick: whose common frame it has heard.
-    pub fn followed_class(&self, port: usize) -> u8 {
-        self.ports.get(port).map_or(0, |p| p.was.ears)
-    }
-
-    /// The class whose frame, and so whose encoding, is the one that a party hears as
-    /// [`Tx::Common`]: its ear class, or class 0 where that hears the same in this tick.
-    pub fn frame_class(&self, port: usize) -> u8 {
-        let port = self.ports.get(port);
-        port.map_or(0, |p| self.sums.frame_of_class(p.relation.ears, p.band))
+    /// The ear class that a party has followed until this tick, whose common frames it has heard; and
+    /// the class whose frame, and so whose encoding, is the one that it hears as [`Tx::Common`]: its
+    /// ear class, or class 0 where that hears the same in this tick.
+    pub fn classes_of(&self, port: usize) -> (u8, u8) {
+        match self.ports.get(port) {
+            Some(p) if p.was.ears | p.relation.ears != 0 => {
+                let frame = self.sums.frame_of_class(p.relation.ears, p.band);
+                (p.was.ears, frame)
+            }
+            _ => (0, 0),
+        }
     }
 
     /// Mixes one tick: once around for the sums, once around for everybody's share of them.

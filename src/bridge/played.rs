@@ -61,7 +61,7 @@ fn a_room_plays_to_all_or_to_those_of_a_class() {
     }
     assert_eq!(ended, [(1, 800), (2, 1600)]);
     assert_eq!(heard(&b, 2), [0; 160]);
-    assert_eq!(b.frame_class(2), 0, "the same as all hear");
+    assert_eq!(b.classes_of(2), (1, 0), "the same as all hear");
 }
 
 #[test]

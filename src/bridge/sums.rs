@@ -111,6 +111,7 @@ impl Sums {
 
     /// The class itself where there is memory for it; who is of another hears nothing, not even that
     /// it is without its own part.
+    #[inline]
     pub fn known(&self, class: u8) -> u8 {
         let has = |classes: &Classes| classes.has(class);
         if class == 0 || self.classes.as_deref().is_some_and(has) {
@@ -121,7 +122,27 @@ impl Sums {
     }
 
     /// What a class hears in a band, after [`Sums::finish`].
+    #[inline]
     pub fn heard(&self, class: u8, band: usize) -> Heard<'_> {
+        if class == 0 {
+            self.heard_by_all(band)
+        } else {
+            self.heard_apart(class, band)
+        }
+    }
+
+    fn heard_by_all(&self, band: usize) -> Heard<'_> {
+        let total = self.bands.total(band);
+        Heard {
+            total,
+            common: &self.common.frames[band][..total.len()],
+            before: self.common.before[band],
+            after: self.common.limiters[band],
+        }
+    }
+
+    #[cold]
+    fn heard_apart(&self, class: u8, band: usize) -> Heard<'_> {
         let further = self.classes.as_ref();
         if self.known(class) == Relation::DEAF {
             let frame = frame_of(band);
@@ -132,18 +153,8 @@ impl Sums {
                 after: Limiter::default(),
             };
         }
-        if class > 0
-            && let Some(heard) = further.and_then(|c| c.heard(class, band, &self.bands))
-        {
-            return heard;
-        }
-        let total = self.bands.total(band);
-        Heard {
-            total,
-            common: &self.common.frames[band][..total.len()],
-            before: self.common.before[band],
-            after: self.common.limiters[band],
-        }
+        let heard = further.and_then(|c| c.heard(class, band, &self.bands));
+        heard.unwrap_or_else(|| self.heard_by_all(band))
     }
 
     /// The class whose limited frame a class hears: its own, or class 0 where that is the same.

@@ -136,11 +136,13 @@ impl Leg {
         None
     }
 
-    /// Records what goes out in this tick, where that is wanted.
-    fn record_heard(&mut self, heard: Option<&[i16]>) -> Option<LegEvent> {
+    /// Records what goes out in this tick, where that is wanted. A recording that stops with it is told
+    /// with the next.
+    fn record_heard(&mut self, heard: Option<&[i16]>) {
         let rate = self.coding.rate();
-        let status = self.tap.as_mut()?.hear(heard, rate);
-        self.recorded(status)
+        if let Some(tap) = &mut self.tap {
+            tap.hear(heard, rate);
+        }
     }
 
     /// Ends a recording that has stopped.
@@ -168,21 +170,21 @@ impl Leg {
         self.last_tick = now;
         self.say(rx, Duration::ZERO, TickTime { now, ntp: 0 });
         let ended = self.tick_record(rx, now);
-        Some(ended.or_else(|| self.record_heard(None)))
+        self.record_heard(None);
+        Some(ended)
     }
 
     /// tx half of a tick: sends `base` (the bridge's or the echo's audio, silence where there is
     /// neither) with the player's on top, or the digit that is being dialled. Returns whether a
-    /// packet is held for ten slots later, the play that ended, the dial and the recording that did.
+    /// packet is held for ten slots later, the play that ended and the dial that ended.
     pub fn tick_tx<I: MediaIo>(
         &mut self,
         base: Outgoing<'_>,
         time: TickTime,
         io: &mut I,
-    ) -> (bool, [Option<LegEvent>; 3]) {
+    ) -> (bool, [Option<LegEvent>; 2]) {
         let mut ended = None;
         let mut dialled = None;
-        let mut recorded = None;
         let outgoing = base;
         let processed = self
             .coding
@@ -190,17 +192,15 @@ impl Leg {
             .as_ref()
             .is_some_and(|p| p.changes_output());
         let held = if processed || !self.player.is_idle() || self.dial.is_some() {
-            self.send_made(outgoing, &mut [&mut ended, &mut dialled, &mut recorded], io)
+            self.send_made(outgoing, &mut ended, &mut dialled, io)
         } else {
-            if self.tap.is_some() {
-                recorded = self.record_heard(Some(outgoing.samples));
-            }
+            self.record_heard(Some(outgoing.samples));
             self.send_audio(outgoing, io)
         };
         if self.report_due(time.now) {
             self.send_report(time, false, io);
         }
-        (held, [ended, dialled, recorded])
+        (held, [ended, dialled])
     }
 
     fn send_audio<I: MediaIo>(&mut self, outgoing: Outgoing<'_>, io: &mut I) -> bool {
@@ -224,10 +224,10 @@ impl Leg {
     fn send_made<I: MediaIo>(
         &mut self,
         base: Outgoing<'_>,
-        events: &mut [&mut Option<LegEvent>; 3],
+        ended: &mut Option<LegEvent>,
+        dialled: &mut Option<LegEvent>,
         io: &mut I,
     ) -> bool {
-        let [ended, dialled, recorded] = events;
         let tick = base.samples.len();
         let encoder = base.encoder;
         let mut made = [0i16; MAX_TICK];
@@ -242,7 +242,7 @@ impl Leg {
         }
         if !self.player.is_idle() {
             if let PlayStatus::Ended(play, end) = self.play_over(made) {
-                **ended = Some(LegEvent::PlayEnded(play, end));
+                *ended = Some(LegEvent::PlayEnded(play, end));
             }
             own = true;
         }
@@ -258,18 +258,16 @@ impl Leg {
             match dialling {
                 Dialled::Audio | Dialled::Reports { audio: true, .. } => {}
                 Dialled::Reports { audio: false, .. } => {
-                    **recorded = self.record_heard(None);
+                    self.record_heard(None);
                     return false;
                 }
                 Dialled::Tone => own = true,
                 Dialled::Over(end) => {
-                    **dialled = self.dial.take().map(|dial| LegEvent::Dialled(dial, end));
+                    *dialled = self.dial.take().map(|dial| LegEvent::Dialled(dial, end));
                 }
             }
         }
-        if self.tap.is_some() {
-            **recorded = self.record_heard(Some(if own { made } else { base.samples }));
-        }
+        self.record_heard(Some(if own { made } else { base.samples }));
         let outgoing = if own {
             Outgoing {
                 samples: made,

@@ -3,6 +3,7 @@
 pub mod feed;
 pub mod layout;
 pub mod library;
+pub mod meeting;
 pub mod prompts;
 pub mod recorder;
 pub mod shelf;

@@ -392,10 +392,8 @@ impl Worker {
         let leg = &mut seat.leg;
         let id = leg.id();
         let key = leg.encoding_key();
-        let class = Class {
-            followed: room.bridge.followed_class(port),
-            frame: room.bridge.frame_class(port),
-        };
+        let (followed, frame) = room.bridge.classes_of(port);
+        let class = Class { followed, frame };
         let outgoing = match tx {
             Tx::Own(samples) => SharedEncodings::own(&mut room.encoders, class, key, samples),
             Tx::Common(samples) => {
