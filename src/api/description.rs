@@ -215,7 +215,8 @@ mod tests {
     fn names_and_paths_are_there_once() {
         for tree in TREES {
             // Swagger names operations within their resource, OpenAPI within the whole.
-            let within = |o: &Operation| (tree.format == Format::Message).then_some(o.tag);
+            let resource = |o: &Operation| o.path.split('/').nth(2).map(str::to_owned);
+            let within = |o: &Operation| resource(o).filter(|_| tree.format == Format::Message);
             let ids: BTreeSet<_> = tree.operations.iter().map(|o| (within(o), o.id)).collect();
             assert_eq!(ids.len(), tree.operations.len());
             let paths: BTreeSet<_> = tree.operations.iter().map(|o| format!("{o:?}")).collect();

@@ -108,7 +108,7 @@ fn room(event: &RoomEvent) {
         } => {
             info!(room, member = call.0, party, reason = reason.word(), "left");
         }
-        RoomChange::Ended(cause) => info!(room, cause = cause.word(), "room ended"),
+        RoomChange::Ended(cause) => info!(room, cause = cause.word(), "room is gone"),
         RoomChange::NotJoined { uri, reason } => info!(room, uri, reason, "not joined"),
         RoomChange::Changed(_)
         | RoomChange::Locked(_)

@@ -94,7 +94,7 @@ fn a_bad_file_is_refused_with_every_line_that_is_wrong() {
                 "{name}:6: media.codecs: found \"speex\", expected \"pcmu\", \"pcma\", \"g722\", \"opus\", \"l16/8000\", \"l16/16000\" or \"l16/48000\""
             ),
             format!(
-                "{name}:9: route[1].app: found \"pley\", expected one of \"echo\", \"play\", \"record\", \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\""
+                "{name}:9: route[1].app: found \"pley\", expected one of \"echo\", \"play\", \"record\", \"conference\", \"digits\", \"announcement\", \"menu\", \"voicemail\", \"stasis\""
             ),
             format!(
                 "{name}:13: route[2].repeat: does not belong to app \"echo\", which takes no settings"
@@ -142,7 +142,7 @@ fn a_broken_wav_is_refused_at_the_start_with_its_reason() {
         (cut.display().to_string(), "cut.wav: "),
         (
             unknown.to_owned(),
-            "\"no-such-prompt\" is neither a prompt nor a readable WAV file; prompts are: beep, digit-0",
+            "\"no-such-prompt\" is neither a prompt nor a readable WAV file; prompts are: beep, conf-all-muted",
         ),
     ] {
         let route = format!("[[route]]\nuser = \"8\"\napp = \"play\"\nprompts = [{prompt:?}]\n");

@@ -62,6 +62,8 @@ fn name(line: &mut Line) {
     line.say(tone(440));
     line.await_whole("beep");
     std::thread::sleep(Duration::from_millis(900));
+    // What it says would be heard above all announcements.
+    line.hush();
     line.press("#");
     line.await_begin("conf-review");
     line.press("1");
@@ -100,6 +102,6 @@ fn a_pin_a_name_and_a_call_out_of_the_room() {
         member.await_whole("conf-ended");
         member.await_bye();
         lead.await_bye();
-        server.wait_log("room ended");
+        server.wait_log("room is gone");
     });
 }

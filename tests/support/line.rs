@@ -59,6 +59,11 @@ impl Line {
         self.phone.say(self.call.ok.rtp(), tone);
     }
 
+    /// And no longer.
+    pub fn hush(&self) {
+        self.phone.hush();
+    }
+
     /// What has been heard so far.
     pub fn heard(&self) -> Vec<i16> {
         self.phone.all().samples()
