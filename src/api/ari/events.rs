@@ -283,16 +283,19 @@ impl State {
     }
 
     fn left_program(&mut self, call: CallHandle, now: Instant) {
+        self.tell_left(call, now);
+        self.forget_program(call);
+    }
+
+    fn tell_left(&mut self, call: CallHandle, now: Instant) {
         self.finish_tasks(&Target::Channel(call), now);
-        let is_in = self
-            .ari
-            .channels
-            .get(&call)
-            .is_some_and(|c| c.app.is_some());
-        if !is_in {
-            return;
+        let channel = self.ari.channels.get(&call);
+        if channel.is_some_and(|c| c.app.is_some()) {
+            self.tell_of_channel(call, "StasisEnd", json!({}), now);
         }
-        self.tell_of_channel(call, "StasisEnd", json!({}), now);
+    }
+
+    fn forget_program(&mut self, call: CallHandle) {
         let channel = self.ari.channels.get_mut(&call);
         if let Some((app, _)) = channel.and_then(|channel| channel.app.take()) {
             self.ari.forget(&app);
@@ -363,9 +366,11 @@ impl State {
         if let Some(status) = status {
             self.dialled(call, status, now);
         }
-        self.left_program(call, now);
+        self.tell_left(call, now);
+        // Whose it was is told this too.
         let fields = json!({"cause": cause, "cause_txt": view::cause_text(cause)});
         self.tell_of_channel(call, "ChannelDestroyed", fields, now);
+        self.forget_program(call);
         if let Some(channel) = self.ari.channels.remove(&call) {
             self.ari.ids.remove(&channel.id);
             let source = format!("channel:{}", channel.id);
