@@ -1,7 +1,7 @@
 //! The control API: programs ask and are told.
 //!
 //! Without I/O: a request that has been read, has shown its key, and has found its operation in the
-//! [`table`] runs on the core's thread, on the switch itself; what takes longer comes back as a
+//! `table` runs on the core's thread, on the switch itself; what takes longer comes back as a
 //! [`Reply`] that the edge carries out. The table is also what the description is made of.
 //!
 //! ```text
