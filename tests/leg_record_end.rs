@@ -25,8 +25,9 @@ const ROOM: BridgeId = BridgeId {
     generation: 0,
 };
 
+/// Packets with the time at which they came, ms.
 #[derive(Default)]
-struct Io(VecDeque<[u8; 172]>);
+struct Io(VecDeque<([u8; 172], u64)>);
 
 impl MediaIo for Io {
     fn receive(
@@ -36,9 +37,9 @@ impl MediaIo for Io {
         sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
     ) {
         while channel == Channel::Rtp
-            && let Some(packet) = self.0.pop_front()
+            && let Some((packet, ms)) = self.0.pop_front()
         {
-            sink(&packet, peer(), MediaTime::from_millis(999));
+            sink(&packet, peer(), MediaTime::from_millis(ms));
         }
     }
     fn send(&mut self, _: u32, _: Channel, _: SocketAddr, _: &[u8]) {}
@@ -51,8 +52,9 @@ fn peer() -> SocketAddr {
     ([10, 1, 0, 1], 4000).into()
 }
 
-/// Packets, each of one loudness of its own, all there before the first tick.
-fn packets(words: &[u8]) -> Io {
+/// Packets, each of one loudness of its own, all there before the first tick; `apart` ms from one to
+/// the next.
+fn packets(words: &[u8], apart: u64) -> Io {
     let packet = |(n, word): (usize, &u8)| {
         let mut bytes = [*word; 172];
         let header = Header {
@@ -63,7 +65,8 @@ fn packets(words: &[u8]) -> Io {
             ssrc: Ssrc(7),
         };
         write_header(&mut bytes, &header);
-        bytes
+        let behind = words.len() - 1 - n;
+        (bytes, 999 - behind as u64 * apart)
     };
     Io(words.iter().enumerate().map(packet).collect())
 }
@@ -84,10 +87,10 @@ fn leg() -> Box<Leg> {
 }
 
 /// The loudness of the middle of each 20 ms that were recorded, and the end that was told.
-fn recorded(words: &[u8], bridged: bool) -> (Vec<i16>, u64) {
+fn recorded(words: &[u8], apart: u64, bridged: bool) -> (Vec<i16>, u64) {
     let (tx, events) = bounded(event_capacity(1));
     let mut worker = Worker::new(1, 1, tx);
-    let mut io = packets(words);
+    let mut io = packets(words, apart);
     let time = |ms| TickTime {
         now: MediaTime::from_millis(ms),
         ntp: 0,
@@ -133,7 +136,7 @@ fn what_waits_at_the_end_is_recorded_alone_and_in_a_room() {
     let mut expected = [0i16; 6];
     Codec::Pcmu.decode(&words, &mut expected);
     for bridged in [false, true] {
-        let (middles, end) = recorded(&words, bridged);
+        let (middles, end) = recorded(&words, 0, bridged);
         assert_eq!(middles, expected, "bridged: {bridged}");
         assert_eq!(end, 6 * 160, "bridged: {bridged}");
     }
@@ -143,6 +146,16 @@ fn what_waits_at_the_end_is_recorded_alone_and_in_a_room() {
 fn the_end_is_bounded() {
     // 500 ms of what waits, and the ticks before.
     let words: Vec<u8> = (0..60).map(|n| 0x90 | n).collect();
-    let (middles, _) = recorded(&words, false);
+    let (middles, _) = recorded(&words, 0, false);
     assert!(middles.len() <= 27, "{} frames", middles.len());
+}
+
+#[test]
+fn of_what_waits_for_the_leg_the_newest_is_heard() {
+    // 49 packets in the second before the first tick; the playout may delay by 200 ms.
+    let words: Vec<u8> = (0..49).map(|n| 0x90 | n).collect();
+    let mut expected = [0i16; 49];
+    Codec::Pcmu.decode(&words, &mut expected);
+    let (middles, _) = recorded(&words, 20, false);
+    assert_eq!(middles, expected[39..]);
 }

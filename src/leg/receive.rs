@@ -150,6 +150,17 @@ impl Leg {
     }
 
     fn on_audio(&mut self, packet: &Packet<'_>, codec: Codec, arrival: MediaTime) {
+        // A leg may begin long after its party does: where the ACK with the answer was lost, for one.
+        // Of what waited in the socket no more counts than the playout may delay; all of it would
+        // leave no room for the newest.
+        let longest = Duration::from_millis(self.settings.jitter_max_ms.into());
+        if self
+            .begun
+            .is_some_and(|begun| begun.since(arrival) > longest)
+        {
+            self.receiver.discarded(packet.seq);
+            return;
+        }
         if codec
             .samples(packet.payload)
             .is_multiple_of(codec.frame_samples(TICK_MS))
