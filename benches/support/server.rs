@@ -74,6 +74,8 @@ pub struct Server {
     child: Child,
     /// Where it takes SIP over UDP.
     pub sip: SocketAddr,
+    /// Where it takes requests by HTTP, if it does.
+    pub http: Option<SocketAddr>,
     /// What its banner said of the media threads.
     pub media: String,
     log: PathBuf,
@@ -175,12 +177,17 @@ impl Server {
             .stderr(File::create(&log).expect("the log is made"))
             .spawn()
             .expect("the server starts");
-        let mut sip = None;
+        let (mut sip, mut http) = (None, None);
         let mut media = String::new();
         let stdout = child.stdout.take().expect("it is piped");
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             if let Some(rest) = line.trim().strip_prefix("listening") {
-                sip = rest.split_whitespace().last().and_then(|a| a.parse().ok());
+                let address = rest.split_whitespace().last().and_then(|a| a.parse().ok());
+                if rest.trim().starts_with("HTTP") {
+                    http = address;
+                } else {
+                    sip = address;
+                }
             } else if let Some(rest) = line.trim().strip_prefix("media") {
                 rest.trim().clone_into(&mut media);
             } else if line == "ready" {
@@ -194,6 +201,7 @@ impl Server {
         Server {
             child,
             sip,
+            http,
             media,
             log,
             _directory: directory,

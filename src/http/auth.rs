@@ -58,6 +58,18 @@ fn hash(secret: &str) -> [u8; 32] {
 }
 
 impl Keys {
+    /// The names of those that are not the same, or not there, in `new`.
+    pub fn not_kept(&self, new: &Keys) -> Vec<Arc<str>> {
+        let is_kept = |key: &Key| {
+            let same = |other: &Key| {
+                (&other.name, other.scope, other.hash) == (&key.name, key.scope, key.hash)
+            };
+            new.0.iter().any(same)
+        };
+        let gone = self.0.iter().filter(|key| !is_kept(key));
+        gone.map(|key| Arc::clone(&key.name)).collect()
+    }
+
     /// The key that a header `Authorization` shows.
     pub fn of_header(&self, value: &str) -> Shown {
         let Some((scheme, rest)) = value.split_once(' ') else {

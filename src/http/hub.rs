@@ -25,6 +25,8 @@ pub(super) enum End {
     Overrun,
     /// It does not answer.
     Silent,
+    /// Its key is not what it was.
+    Key,
     /// The server ends.
     Stop,
 }
@@ -48,6 +50,7 @@ struct Readers {
 struct Reader {
     number: u64,
     topics: Vec<String>,
+    key: Option<String>,
     queue: mpsc::Sender<Utf8Bytes>,
     unread: Arc<AtomicUsize>,
     end: watch::Sender<End>,
@@ -95,6 +98,7 @@ impl Hub {
         readers.all.push(Reader {
             number,
             topics: subscription.topics.clone(),
+            key: subscription.key.clone(),
             queue,
             unread: Arc::clone(&unread),
             end,
@@ -139,6 +143,18 @@ impl Hub {
     /// Events were lost: whoever reads is to know.
     pub(super) fn overrun(&self) {
         self.end(End::Overrun);
+    }
+
+    /// Ends those who were let in by one of these keys.
+    pub(super) fn end_keys(&self, gone: &[Arc<str>]) {
+        self.lock().all.retain(|reader| {
+            let key = reader.key.as_deref();
+            let ends = key.is_some_and(|key| gone.iter().any(|name| **name == *key));
+            if ends {
+                let _ = reader.end.send(End::Key);
+            }
+            !ends
+        });
     }
 
     /// The server ends.

@@ -19,8 +19,8 @@ mod stream;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -176,6 +176,7 @@ struct Counters {
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
+    keys: RwLock<Keys>,
     asks: mpsc::Sender<Ask>,
     left: mpsc::UnboundedSender<Subscription>,
     hub: Hub,
@@ -219,6 +220,7 @@ impl Http {
             jobs: Arc::new(Semaphore::new(JOBS)),
             counters: Counters::default(),
             stop: stopping,
+            keys: RwLock::new(settings.keys.clone()),
             settings,
         });
         let of_thread = Arc::clone(&shared);
@@ -248,6 +250,15 @@ impl Http {
     /// Where it listens.
     pub fn listening(&self) -> &[SocketAddr] {
         &self.listening
+    }
+
+    /// These keys are good from now on. Who reads events by one that is not, or is good for something
+    /// else, is cut off.
+    pub fn set_keys(&self, keys: Keys) {
+        let known = self.shared.keys.write();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        self.shared.hub.end_keys(&known.not_kept(&keys));
+        *known = keys;
     }
 
     /// Whether it speaks TLS.

@@ -123,6 +123,7 @@ async fn serve(socket: WebSocketStream<TokioIo<Upgraded>>, queue: &mut Queue) {
         ),
         End::Overrun => (CloseCode::from(OVERRUN), "events were lost in the server"),
         End::Silent => (CloseCode::from(SILENT), "two pings were not answered"),
+        End::Key => (CloseCode::Policy, "the key is no longer good for this"),
         End::Stop => (CloseCode::Away, "the server ends"),
     };
     let frame = CloseFrame {

@@ -1,7 +1,7 @@
 //! One request: where it goes, who asks, what comes with it, and what is answered.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -171,13 +171,13 @@ async fn run(
 }
 
 fn shown(headers: &HeaderMap, query: &[(String, String)], tree: &Tree, shared: &Shared) -> Shown {
+    let keys = shared.keys.read().unwrap_or_else(PoisonError::into_inner);
     if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let keys = &shared.settings.keys;
         return value.to_str().map_or(Shown::Wrong, |v| keys.of_header(v));
     }
     let named = query.iter().find(|(name, _)| name == "api_key");
     match named {
-        Some((_, text)) if tree.key_in_query => shared.settings.keys.find(text),
+        Some((_, text)) if tree.key_in_query => keys.find(text),
         _ => Shown::Nothing,
     }
 }

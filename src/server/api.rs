@@ -117,6 +117,7 @@ impl Edge for Outside<'_> {
 pub(super) struct Programs {
     pub api: Api,
     http: Option<Http>,
+    own_key: Option<Key>,
     key_file: Option<KeyFile>,
     inbox: Option<Inbox>,
     waiting: Vec<Waiting>,
@@ -136,6 +137,7 @@ impl Programs {
         Self {
             api: Api::new(settings, Clock::new(now, SystemTime::now()), now),
             http: None,
+            own_key: None,
             key_file: None,
             inbox: None,
             waiting: Vec::new(),
@@ -173,9 +175,9 @@ impl Core {
         if config.listen.is_empty() {
             return Ok(());
         }
-        let mut settings = self.http_settings();
         let own = OwnKey::new();
-        settings.keys.0.push(own.key());
+        self.programs.own_key = Some(own.key());
+        let settings = self.http_settings();
         match Http::start(settings) {
             Ok((http, inbox)) => {
                 let scheme = if http.is_secure() { "HTTPS" } else { "HTTP" };
@@ -198,17 +200,29 @@ impl Core {
         }
     }
 
-    fn http_settings(&self) -> http::Settings {
-        let config = &self.config.http;
-        let keys = config.keys.iter().map(|key| Key {
+    /// The keys that are configured, and the command line's.
+    fn http_keys(&self) -> Keys {
+        let keys = self.config.http.keys.iter().map(|key| Key {
             name: key.name.as_str().into(),
             scope: key.scope,
             hash: key.hash(),
         });
+        Keys(keys.chain(self.programs.own_key.clone()).collect())
+    }
+
+    /// The keys of a new configuration are good from now on.
+    pub(super) fn adopt_http_keys(&self) {
+        if let Some(http) = &self.programs.http {
+            http.set_keys(self.http_keys());
+        }
+    }
+
+    fn http_settings(&self) -> http::Settings {
+        let config = &self.config.http;
         http::Settings {
             listen: config.listen.clone(),
             security: config.tls.then(|| self.security.clone()),
-            keys: Keys(keys.collect()),
+            keys: self.http_keys(),
             monitoring: config.monitoring,
             cors_origins: config.cors_origins.clone(),
             max_body: config.max_body,

@@ -117,9 +117,10 @@ impl Core {
                     .set_peers(access.trusted, access.drop_user_agents, now);
                 self.prompts = Arc::new(reloaded.prompts);
                 self.config = config;
+                self.adopt_http_keys();
                 info!(
                     file = %path.display(),
-                    "SIGHUP: routes, prompts, users, access lists and certificates read again"
+                    "SIGHUP: routes, prompts, keys, users, access lists and certificates read again"
                 );
             }
             Err(error) => error!(%error, "SIGHUP: the file is wrong; what was in force stays"),

@@ -10,6 +10,7 @@ mod http;
 mod http_server;
 mod media;
 mod ports;
+mod readers;
 mod resolve;
 mod speech;
 mod tcp;

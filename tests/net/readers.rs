@@ -1,0 +1,191 @@
+//! Readers of events of the real server: a thousand at once, some of which never read; and whose
+//! key is taken away.
+
+use crate::support::{caller, server};
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+
+const OLD: &str = "a-secret-that-is-known";
+const NEW: &str = "another-secret-of-it";
+const LONG: Duration = Duration::from_secs(20);
+/// Programs that read.
+const READING: usize = 900;
+/// Programs that have asked for events, and read nothing.
+const STALLED: usize = 100;
+/// Times that a hand is raised or lowered: each is an event for every reader.
+const EVENTS: usize = 300;
+
+fn key(name: &str, scope: &str, secret: &str) -> String {
+    format!("[[http.key]]\nname = \"{name}\"\nscope = \"{scope}\"\nsecret = \"{secret}\"\n")
+}
+
+fn config() -> server::Config {
+    server::Config::new()
+        .set("http", "listen", "[\"127.0.0.1:0\"]")
+        .set("http", "connections", 2000)
+        .set("http", "connections_per_address", 2000)
+        .set("http", "requests_per_second", 10_000)
+}
+
+fn subscribe(here: SocketAddr, secret: &str) -> WebSocket<TcpStream> {
+    let request = format!("ws://{here}/api/v1/events").into_client_request();
+    let mut request = request.unwrap();
+    let shown = format!("Bearer {secret}").parse().unwrap();
+    request.headers_mut().insert("Authorization", shown);
+    let stream = TcpStream::connect(here).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    tungstenite::client(request, stream).unwrap().0
+}
+
+/// Asks on a connection that goes on.
+fn ask(stream: &mut TcpStream, secret: &str, line: &str, body: &str) -> (u16, Value) {
+    write!(
+        stream,
+        "{line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16_384];
+    loop {
+        let length = stream.read(&mut buffer).unwrap();
+        assert!(length > 0, "the server hung up");
+        bytes.extend(&buffer[..length]);
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let head = head.to_lowercase();
+        let length = head.split_once("content-length: ").map_or("0", |(_, n)| n);
+        let length: usize = length.lines().next().unwrap().parse().unwrap();
+        if body.len() >= length {
+            return (status, serde_json::from_str(body).unwrap_or_default());
+        }
+    }
+}
+
+fn connect(here: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(here).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+/// The reader's events of raised hands, without waiting for more than there is.
+fn hands(socket: &mut WebSocket<TcpStream>) -> usize {
+    let mut heard = 0;
+    while let Ok(message) = socket.read() {
+        let Message::Text(text) = message else {
+            continue;
+        };
+        heard += usize::from(text.contains(r#""change":"changed""#));
+    }
+    heard
+}
+
+#[test]
+fn a_thousand_readers_some_of_which_never_read_cost_no_call_a_packet() {
+    let server = config().tables(&key("test", "control", OLD)).start();
+    let here = server.address("HTTP", false);
+    let mut reading: Vec<_> = (0..READING).map(|_| subscribe(here, OLD)).collect();
+    let stalled: Vec<_> = (0..STALLED).map(|_| subscribe(here, OLD)).collect();
+    for socket in &reading {
+        socket.get_ref().set_nonblocking(true).unwrap();
+    }
+    let calls = [0, 1].map(|_| caller::call("600", server.udp(), &["--seconds", "9", "--json"]));
+    let mut control = connect(here);
+    let member = loop {
+        let (_, room) = ask(&mut control, OLD, "GET /api/v1/rooms/600", "");
+        if room["members"][1]["id"].is_string() {
+            break room["members"][0]["id"].as_str().unwrap().to_owned();
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    let done = AtomicBool::new(false);
+    let heard = thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut heard = vec![0; READING];
+            loop {
+                let is_last = done.load(Ordering::Relaxed);
+                for (heard, socket) in heard.iter_mut().zip(&mut reading) {
+                    *heard += hands(socket);
+                }
+                if is_last && heard.iter().all(|&heard| heard >= EVENTS) {
+                    return heard;
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let line = format!("POST /api/v1/rooms/600/members/{member}");
+        for n in 0..EVENTS {
+            let body = json!({"hand_raised": n % 2 == 0}).to_string();
+            let (status, said) = ask(&mut control, OLD, &line, &body);
+            assert_eq!(status, 200, "{said}");
+            // Spread over some seconds, in which the calls talk.
+            thread::sleep(Duration::from_millis(10));
+        }
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap()
+    });
+    assert!(heard.iter().all(|&heard| heard == EVENTS), "{heard:?}");
+    for call in calls {
+        let ended = call.wait();
+        let said = ended.json();
+        let received = &said["received"];
+        assert!(received["packets"].as_u64() > Some(400), "{said}");
+        assert_eq!(
+            (&received["lost"], &said["sent"]["lost"]),
+            (&0.into(), &0.into())
+        );
+        assert_eq!(received["late"], 0, "{said}");
+    }
+    drop(stalled);
+}
+
+#[test]
+fn keys_are_read_again_and_who_reads_by_one_that_is_gone_is_cut_off() {
+    let server = config()
+        .tables(&key("kept", "read", NEW))
+        .tables(&key("lost", "control", OLD))
+        .start();
+    let here = server.address("HTTP", false);
+    let (mut kept, mut lost) = (subscribe(here, NEW), subscribe(here, OLD));
+    let mut control = connect(here);
+    assert_eq!(ask(&mut control, OLD, "GET /api/v1/calls", "").0, 200);
+    server.rewrite(&config().tables(&key("kept", "read", NEW)).tables(&key(
+        "lost",
+        "read",
+        "yet-another-secret-of-it",
+    )));
+    server.hang_up();
+    server.wait_log("keys, users, access lists and certificates read again");
+    // The same connection, and another one.
+    assert_eq!(ask(&mut control, OLD, "GET /api/v1/calls", "").0, 401);
+    assert_eq!(ask(&mut connect(here), OLD, "GET /api/v1/calls", "").0, 401);
+    assert_eq!(ask(&mut connect(here), NEW, "GET /api/v1/calls", "").0, 200);
+    let frame = loop {
+        if let Message::Close(frame) = lost.read().unwrap() {
+            break frame.unwrap();
+        }
+    };
+    assert_eq!(u16::from(frame.code), 1008, "{frame}");
+    // Who keeps its key is told of what happens on.
+    let call = caller::call("600", server.udp(), &["--seconds", "1"]);
+    let told = loop {
+        if let Message::Text(text) = kept.read().unwrap() {
+            break text;
+        }
+    };
+    assert!(told.contains("call.started"), "{told}");
+    assert_eq!(call.wait().status, Some(0));
+}
