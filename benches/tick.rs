@@ -10,7 +10,7 @@ use antiphon::audio::tap::RecordFrame;
 use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Classes, Port, Relation, RoomRecording, RoomRecordingSettings};
 use antiphon::codec::Codec;
-use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime};
 use antiphon::net::sys;
 use antiphon::rtp::packet::{HEADER_LEN, Header, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
@@ -151,12 +151,7 @@ struct Feed {
 }
 
 impl MediaIo for Feed {
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
         if channel != Channel::Rtp {
             return;
         }

@@ -10,7 +10,7 @@ use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::Codec;
 use antiphon::leg::tap::{Tap, TapSettings};
-use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime};
 use antiphon::rtp::packet::{Header, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use antiphon::worker::{BridgeId, Command, Event, Worker, event_capacity};
@@ -30,12 +30,7 @@ const ROOM: BridgeId = BridgeId {
 struct Io(VecDeque<([u8; 172], u64)>);
 
 impl MediaIo for Io {
-    fn receive(
-        &mut self,
-        _: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, _: u32, channel: Channel, sink: &mut Sink<'_>) {
         while channel == Channel::Rtp
             && let Some((packet, ms)) = self.0.pop_front()
         {

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use antiphon::audio::{MediaTime, TICK_SAMPLES};
 use antiphon::codec::Codec;
 use antiphon::leg::tap::{Tap, TapSettings};
-use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime};
 use crossbeam_channel::bounded;
 
 struct Nowhere;
 
 impl MediaIo for Nowhere {
-    fn receive(&mut self, _: u32, _: Channel, _: &mut dyn FnMut(&[u8], SocketAddr, MediaTime)) {}
+    fn receive(&mut self, _: u32, _: Channel, _: &mut Sink<'_>) {}
     fn send(&mut self, _: u32, _: Channel, _: SocketAddr, _: &[u8]) {}
     fn connect(&mut self, _: u32, _: Option<SocketAddr>) {}
     fn closed(&mut self, _: u32) {}

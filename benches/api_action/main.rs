@@ -98,6 +98,7 @@ fn main() {
         measured: args.listening,
         drift_ppm: 0,
         srtp: None,
+        toil: None,
     };
     let phones = Phones::new(&server);
     let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket");

@@ -86,6 +86,7 @@ fn main() {
         measured: 0,
         drift_ppm: 0,
         srtp: None,
+        toil: None,
     };
     let settings = Settings {
         own_limits: true,

@@ -85,6 +85,7 @@ impl Args {
             measured: 0,
             drift_ppm: 0,
             srtp: None,
+            toil: None,
         }
     }
 }

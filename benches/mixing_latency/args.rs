@@ -137,6 +137,7 @@ impl Args {
             measured: measured.unwrap_or(most),
             drift_ppm: self.drift,
             srtp: None,
+            toil: None,
         }
     }
 

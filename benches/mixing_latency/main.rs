@@ -66,6 +66,10 @@ fn main() {
         // One right after the other: what the machine does besides is nearly the same for all.
         for _ in 0..args.rounds.unwrap_or(1) {
             if !args.reflector_only {
+                let shape = Shape {
+                    toil: args.srtp,
+                    ..shape
+                };
                 rounds.conference.push(run::conference(&args, &shape));
             }
             if args.srtp.is_some() {

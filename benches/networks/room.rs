@@ -9,7 +9,9 @@ use antiphon::audio::process::ProcessSettings;
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::{Codec, CodecError, MAX_FRAME_SAMPLES};
 use antiphon::leg::playout::PlayoutStats;
-use antiphon::leg::{Channel, Leg, LegEvent, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::leg::{
+    Channel, Leg, LegEvent, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime,
+};
 use antiphon::rtp::packet::Packet;
 use antiphon::worker::{BridgeId, Command, Event, Worker, event_capacity};
 use crossbeam_channel::{Receiver, bounded};
@@ -132,12 +134,7 @@ impl Room {
 }
 
 impl MediaIo for Io {
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
         if (leg, channel) != (TALKER, Channel::Rtp) {
             return;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::drain::{Drain, sequence};
 use super::outbound::Outbound;
 use crate::audio::MediaTime;
-use crate::leg::{Channel, MediaIo};
+use crate::leg::{Channel, MediaIo, Sink};
 use crate::net::media::{self, Batch, ClockMap, SendCounters, SendRing, SocketPair};
 use crate::net::sys;
 
@@ -132,7 +132,7 @@ impl LegSockets {
         batch: &mut Batch,
         (gathered, gathering): (&Batch, u64),
         clock: &ClockMap,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
+        sink: &mut Sink<'_>,
     ) {
         let socket = &self.pair.rtp;
         let ahead = self.ahead.take().filter(|a| a.gathering == gathering);
@@ -151,9 +151,8 @@ impl LegSockets {
             };
             packets = 1;
             last = sequence(bytes);
-            let enough = self.drain.is_enough(bytes, arrival, began);
-            sink(bytes, from, arrival.unwrap_or(clock.now()));
-            if enough {
+            let heard = sink(bytes, from, arrival.unwrap_or(clock.now()));
+            if self.drain.is_enough(last, arrival, began, heard) {
                 self.drain.done(began, packets, last);
                 return;
             }
@@ -167,12 +166,7 @@ impl LegSockets {
 }
 
 impl MediaIo for Sockets {
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
         let Some(Some(sockets)) = self.legs.get_mut(leg as usize) else {
             return;
         };
@@ -182,7 +176,10 @@ impl MediaIo for Sockets {
                 sockets.receive_rtp(&mut self.batch, gathered, &self.clock, sink);
             }
             Channel::Rtcp => {
-                media::receive(&sockets.pair.rtcp, &mut self.batch, &self.clock, sink);
+                let (socket, batch) = (&sockets.pair.rtcp, &mut self.batch);
+                media::receive(socket, batch, &self.clock, |bytes, from, arrival| {
+                    sink(bytes, from, arrival);
+                });
             }
         }
     }

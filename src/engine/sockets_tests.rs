@@ -3,6 +3,7 @@ use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use super::*;
+use crate::leg::Content;
 use crate::net::media::PortPool;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -69,6 +70,7 @@ impl Line {
         let mut taken = Vec::new();
         self.sockets.receive(leg, Channel::Rtp, &mut |bytes, _, _| {
             taken.push(bytes[bytes.len() - 1]);
+            Content::Silence
         });
         taken
     }

@@ -36,15 +36,22 @@ impl TickTime {
 /// Nothing waits longer than this between arrival and tick; more is a clock gone wrong.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
+/// What a leg has found in a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The silence of G.711: nothing that stands right behind it belongs to the same moment.
+    Silence,
+    /// A sound, or anything else.
+    Other,
+}
+
+/// Takes a packet, where it came from, and when.
+pub type Sink<'a> = dyn FnMut(&[u8], SocketAddr, MediaTime) -> Content + 'a;
+
 /// Where a leg's packets go; the engine's sockets, or a simulated network.
 pub trait MediaIo {
     /// Drains what has arrived for a leg (at most 32 packets a call).
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    );
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>);
     /// Sends one packet; it may be held back until [`MediaIo::flush`].
     fn send(&mut self, leg: u32, channel: Channel, to: SocketAddr, packet: &[u8]);
     /// Lets only this peer in on the RTP socket (and makes sending cheaper), or everybody.

@@ -24,7 +24,7 @@ pub use coding::{Coding, CodingNeeds, EncodingKey, Reprocessing};
 pub use control::PeerReport;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
 pub use flight::{Flight, MAX_FLIGHTS};
-pub use io::{Channel, MediaIo, TickTime};
+pub use io::{Channel, Content, MediaIo, Sink, TickTime};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use stats::{LegCounts, LegStats};
 pub use transmit::{HELD_SLOTS, Outgoing};

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::control::MAX_RTCP;
 use super::transport::Protocol;
-use super::{Channel, Leg, MediaIo, TickTime};
+use super::{Channel, Content, Leg, MediaIo, TickTime};
 use crate::audio::{MediaTime, TICK_MS};
 use crate::codec::Codec;
 use crate::rtp::latch::Verdict;
-use crate::rtp::packet::{Kind, Packet};
+use crate::rtp::packet::{HEADER_LEN, Kind, Packet};
 use crate::rtp::redundancy;
 use crate::rtp::session::Accept;
 use crate::srtp::SrtpError;
@@ -37,23 +37,34 @@ impl Leg {
         from: SocketAddr,
         arrival: MediaTime,
         time: TickTime,
-    ) {
+    ) -> Content {
+        let mut heard = Content::Other;
         match Kind::of(data) {
             Kind::Rtp => {}
-            Kind::Rtcp => return self.on_rtcp_from(data, from, arrival, time),
-            Kind::Dtls => return self.on_dtls(data, from),
+            Kind::Rtcp => {
+                self.on_rtcp_from(data, from, arrival, time);
+                return heard;
+            }
+            Kind::Dtls => {
+                self.on_dtls(data, from);
+                return heard;
+            }
             Kind::Other => {
                 self.statistics.invalid += 1;
-                return;
+                return heard;
             }
         }
         // The transport lends its buffer for as long as the packet is looked at.
         let mut transport = std::mem::take(&mut self.transport);
         match transport.open(Protocol::Rtp, data, arrival) {
-            Ok(data) => self.on_rtp(data, from, arrival, time),
+            Ok(data) => {
+                heard = heard_in(data);
+                self.on_rtp(data, from, arrival, time);
+            }
             Err(error) => self.refused(error),
         }
         self.transport = transport;
+        heard
     }
 
     /// A packet that is not authentic moves nothing: neither latch nor jitter nor time-out.
@@ -231,5 +242,15 @@ impl Leg {
             .seal(Protocol::Rtcp, &buffer[..len], |packet| {
                 io.send(index, channel, to, packet);
             });
+    }
+}
+
+/// All octets of a payload are the same, as those of silence are in G.711.
+fn heard_in(packet: &[u8]) -> Content {
+    let payload = packet.get(HEADER_LEN..).unwrap_or_default();
+    if payload.get(1..).unwrap_or_default() == &payload[..payload.len().saturating_sub(1)] {
+        Content::Silence
+    } else {
+        Content::Other
     }
 }

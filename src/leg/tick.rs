@@ -7,7 +7,7 @@ use super::player::PlayStatus;
 use super::tap::TapStatus;
 use super::transmit::Format;
 use super::transport::Protocol;
-use super::{Channel, Leg, LegEvent, MAX_TICK, MediaIo, Outgoing, TickTime};
+use super::{Channel, Content, Leg, LegEvent, MAX_TICK, MediaIo, Outgoing, TickTime};
 use crate::audio::{MediaTime, TICK_MS, TICK_SAMPLES, gain};
 
 /// A fade takes this part of a tick: 5 ms.
@@ -42,6 +42,7 @@ impl Leg {
         if !self.params.rtcp_mux && self.ticks.is_multiple_of(25) {
             io.receive(self.id.index, Channel::Rtcp, &mut |data, from, arrival| {
                 self.on_rtcp_from(data, from, arrival, time);
+                Content::Other
             });
         }
     }
@@ -51,7 +52,7 @@ impl Leg {
         let mut read = false;
         io.receive(self.id.index, Channel::Rtp, &mut |data, from, arrival| {
             read = true;
-            self.on_datagram(data, from, arrival, time);
+            self.on_datagram(data, from, arrival, time)
         });
         read
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use antiphon::audio::MediaTime;
-use antiphon::leg::{Channel, MediaIo, TickTime};
+use antiphon::leg::{Channel, MediaIo, Sink, TickTime};
 use antiphon::srtp::{MAX_OVERHEAD, MasterKey, Outbound, SrtpError, Suite};
 use antiphon::worker::{Command, Worker, WorkerCounts};
 use crossbeam_channel::bounded;
@@ -54,12 +54,7 @@ pub fn peer(leg: u32) -> SocketAddr {
 }
 
 impl MediaIo for Net {
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
         let waiting = &mut self.rtcp[leg as usize];
         let from = peer(leg);
         if channel == Channel::Rtcp {

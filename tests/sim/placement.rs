@@ -10,7 +10,7 @@ use antiphon::audio::process::ProcessSettings;
 use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::Codec;
-use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime};
 use antiphon::rtp::packet::{Header, Packet, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use antiphon::worker::{BridgeId, Command, Event, Worker, event_capacity};
@@ -54,12 +54,7 @@ struct Io {
 }
 
 impl MediaIo for Io {
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
         let queue = self.queues.entry(leg).or_default();
         self.spent_us += self.read_us;
         let now = MediaTime::from_micros(self.now_us + self.spent_us);

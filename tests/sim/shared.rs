@@ -7,7 +7,7 @@ use antiphon::audio::MediaTime;
 use antiphon::audio::process::ProcessSettings;
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::{Codec, OpusSettings};
-use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime};
 use antiphon::rtp::packet::{HEADER_LEN, Header, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use antiphon::worker::{BridgeId, Command, SharedEncoder, Worker, event_capacity};
@@ -28,12 +28,7 @@ struct Io {
 }
 
 impl MediaIo for Io {
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
         if leg != TALKER || channel != Channel::Rtp {
             return;
         }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Classes, Port, Relation};
 use antiphon::codec::Codec;
-use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime};
 use antiphon::rtp::packet::{Header, Packet, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use antiphon::worker::{BridgeId, Command, Event, Freed, Worker, event_capacity};
@@ -34,12 +34,7 @@ fn peer(leg: u32) -> SocketAddr {
 }
 
 impl MediaIo for Io {
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
         if channel == Channel::Rtp
             && let Some(queue) = self.queues.get_mut(&leg)
         {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::Codec;
-use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, TickTime};
+use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime};
 use antiphon::rtp::packet::{Header, Packet, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use antiphon::worker::{BridgeId, Command, Event, Worker, event_capacity};
@@ -38,12 +38,7 @@ fn peer(party: usize) -> SocketAddr {
 }
 
 impl MediaIo for Io {
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
         let party = self.parties[&(self.worker, leg)];
         if channel == Channel::Rtp {
             for (bytes, at) in self.queues[party].drain(..) {

@@ -44,6 +44,9 @@ pub struct Shape {
     pub drift_ppm: u32,
     /// How what they send and receive is encrypted.
     pub srtp: Option<Suite>,
+    /// In the clear, they work as if it were encrypted by this: two loads cost their server the same
+    /// only if they work the same beside it.
+    pub toil: Option<Suite>,
 }
 
 /// One leg of the generator.
@@ -55,6 +58,7 @@ pub struct LoadLeg {
     pub listener: Listener,
     /// Its keys, where it is encrypted.
     pub secure: Option<Box<Secure>>,
+    toil: Option<Box<Secure>>,
     /// Its room.
     pub room: usize,
     member: usize,
@@ -121,6 +125,7 @@ impl LoadLeg {
             socket,
             listener: Listener::new(ear, shape.format.ticks()),
             secure: shape.srtp.map(|suite| Box::new(Secure::new(suite, index))),
+            toil: shape.toil.map(|suite| Box::new(Secure::new(suite, index))),
             room: index % shape.rooms,
             member: index / shape.rooms,
             seq: index as u16,
@@ -164,6 +169,9 @@ impl LoadLeg {
                 Some(secure) if self.listener.hears() => secure.open(packet.bytes),
                 _ => Some(packet.bytes),
             };
+            if let Some(toil) = self.toil.as_mut().filter(|_| self.listener.hears()) {
+                toil.work(packet.bytes);
+            }
             if let Some(clear) = clear {
                 self.listener.on_datagram(clear, arrival_ns);
             }
@@ -290,6 +298,9 @@ impl Load {
         let mut packet = [0u8; MAX_PACKET];
         let marked = leg.sent == 0 || std::mem::take(&mut leg.left_out);
         let length = leg.packet(payload, self.payloads.format, marked, &mut packet);
+        if let Some(toil) = &mut leg.toil {
+            toil.work(&packet[..length]);
+        }
         let length = match &mut leg.secure {
             Some(secure) => secure.seal(&mut packet, length),
             None => length,

@@ -1,7 +1,9 @@
 //! The keys of an encrypted leg: what it offers (RFC 4568), what it sends and hears with.
 
+use std::hint::black_box;
+
 use antiphon::sdp::crypto::Crypto;
-use antiphon::srtp::{Inbound, MasterKey, Outbound, Suite};
+use antiphon::srtp::{Inbound, MAX_OVERHEAD, MasterKey, Outbound, Suite};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -12,6 +14,7 @@ pub struct Secure {
     outbound: Outbound,
     inbound: Option<Inbound>,
     scratch: Vec<u8>,
+    worked: u16,
 }
 
 impl Secure {
@@ -23,6 +26,7 @@ impl Secure {
             offer: Crypto { tag: 1, key }.to_string(),
             inbound: None,
             scratch: Vec::with_capacity(2048),
+            worked: 0,
         }
     }
 
@@ -43,6 +47,19 @@ impl Secure {
     pub fn seal(&mut self, packet: &mut [u8], len: usize) -> usize {
         let sealed = self.outbound.protect_rtp(packet, len);
         sealed.expect("packets in their order, with room behind them")
+    }
+
+    /// As much as sealing or opening a packet costs, and nothing of it kept.
+    pub fn work(&mut self, packet: &[u8]) {
+        let len = packet.len();
+        self.scratch.clear();
+        self.scratch.extend_from_slice(packet);
+        self.scratch.resize(len + MAX_OVERHEAD, 0);
+        // One stream, whatever the packet is of.
+        self.worked = self.worked.wrapping_add(1);
+        self.scratch[2..4].copy_from_slice(&self.worked.to_be_bytes());
+        self.scratch[8..12].fill(0);
+        let _ = black_box(self.outbound.protect_rtp(&mut self.scratch, len));
     }
 
     /// The packet in the clear; none where it is not authentic.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use antiphon::audio::MediaTime;
-use antiphon::leg::{Channel, MediaIo};
+use antiphon::leg::{Channel, MediaIo, Sink};
 
 use super::SERVER_IP;
 
@@ -69,12 +69,7 @@ impl Sockets {
 }
 
 impl MediaIo for Sockets {
-    fn receive(
-        &mut self,
-        leg: u32,
-        channel: Channel,
-        sink: &mut dyn FnMut(&[u8], SocketAddr, MediaTime),
-    ) {
+    fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
         let port = self.legs[&(self.worker, leg)];
         let Some(pair) = self.pairs.get_mut(&port) else {
             panic!("a leg reads port {port}, which is released");
