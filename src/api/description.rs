@@ -13,6 +13,8 @@ use super::{Context, Problem, Reply, v1};
 
 /// The page that shows the description; it brings all that it needs.
 const PAGE: &str = include_str!("docs.html");
+/// A text without control characters.
+const NO_CONTROLS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// What a page of ours may do: show itself, and ask us.
 const PAGE_POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; \
     script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -94,7 +96,12 @@ fn one(operation: &Operation, schemas: &mut Schemas) -> Value {
     });
     let places = operation.path.split('/').filter_map(|part| {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
-        let schema = json!({ "type": "string", "minLength": 1 });
+        let schema = if name == "address" {
+            let kinds = [json!({ "format": "ipv4" }), json!({ "format": "ipv6" })];
+            json!({ "type": "string", "anyOf": kinds })
+        } else {
+            json!({ "type": "string", "minLength": 1 })
+        };
         Some(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
     });
     let parameters: Vec<Value> = places
@@ -123,7 +130,9 @@ fn one(operation: &Operation, schemas: &mut Schemas) -> Value {
 
 fn parameter(parameter: &Parameter) -> Value {
     let schema = match parameter.kind {
-        Kind::Text(most) => json!({ "type": "string", "maxLength": most }),
+        Kind::Text(most) => {
+            json!({ "type": "string", "maxLength": most, "pattern": NO_CONTROLS })
+        }
         Kind::CallId => json!({ "type": "string", "pattern": "^[0-9]{1,20}[.][0-9]{1,20}$" }),
         Kind::Number(min, max, default) => {
             json!({ "type": "integer", "minimum": min, "maximum": max, "default": default })

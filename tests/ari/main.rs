@@ -1,5 +1,6 @@
 //! Programs that were written for Asterisk's REST interface, by clients that we have not written: npm's
-//! ari-client and PyPI's asyncari, against the real server, with calls that are listened to.
+//! ari-client and PyPI's asyncari, against the real server, with calls that are listened to. And PyPI's
+//! schemathesis, which makes requests of the control API's description.
 //!
 //! `.ci/ari-clients` installs them, once, below the target directory.
 
@@ -8,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod fuzzed;
 mod program;
 
 use std::time::Duration;

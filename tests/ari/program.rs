@@ -111,7 +111,7 @@ impl Drop for Program {
 }
 
 /// Where the clients are installed; they are, from then on.
-fn clients() -> PathBuf {
+pub fn clients() -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ari-clients");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/ari-clients");
     let status = Command::new(script).arg(&directory).status().unwrap();

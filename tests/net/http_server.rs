@@ -1,9 +1,8 @@
 //! The control API of the real server, while a real call runs: figures, events, the command line.
 
-use crate::support::{caller, server};
+use crate::support::{caller, server, web};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -35,20 +34,7 @@ fn start(sockets: &Path) -> (server::Server, SocketAddr) {
 }
 
 fn get(here: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(here).unwrap();
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (
-        head.split(' ').nth(1).unwrap().parse().unwrap(),
-        body.to_owned(),
-    )
+    web::get(here, path, SECRET)
 }
 
 fn json(here: SocketAddr, path: &str) -> Value {

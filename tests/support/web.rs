@@ -1,6 +1,6 @@
 //! A web server with a script: what it answers, and what it was asked.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -107,4 +107,22 @@ pub fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     .into_bytes();
     bytes.extend(body);
     bytes
+}
+
+/// Asks a server, with a key: status and body.
+pub fn get(here: SocketAddr, path: &str, secret: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(here).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(15)))
+        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
 }

@@ -343,6 +343,9 @@ impl Application {
     }
 }
 
+/// The longest name of a host (RFC 1035 §2.3.4), as text.
+const MAX_HOST: usize = 253;
+
 fn within(field: &str, length: usize, min: usize, max: usize) -> Result<(), Problem> {
     if (min..=max).contains(&length) {
         return Ok(());
@@ -362,6 +365,11 @@ pub(super) fn place(context: &mut Context<'_>) -> Result<Reply, Problem> {
             format!("no SIP URI ({error}); it looks like sip:alice@192.0.2.1"),
         )
     })?;
+    let host = uri.host.to_string().len();
+    if host > MAX_HOST {
+        let why = format!("expected a host of at most {MAX_HOST} characters, found {host}");
+        return Err(Problem::invalid("uri", why));
+    }
     if uri.headers.is_some() || uri.password.is_some() {
         return Err(Problem::invalid(
             "uri",
