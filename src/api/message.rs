@@ -126,6 +126,10 @@ impl Request {
 
     /// The body; what is wrong with it names the field.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        // A list of a type's values would do for serde.
+        if self.body.trim_ascii_start().first() == Some(&b'[') {
+            return Err(Problem::invalid("body", "expected an object, found a list"));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&self.body);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();

@@ -243,7 +243,7 @@ pub(in crate::api) struct NewCall {
     /// Whom to call: `sip:alice@192.0.2.1:5060;transport=tcp`.
     #[schemars(
         length(min = 5, max = 500),
-        regex(pattern = "^[sS][iI][pP][sS]?:[!-~]+$")
+        regex(pattern = URI)
     )]
     uri: String,
     /// Who calls: the user of From.
@@ -343,6 +343,8 @@ impl Application {
     }
 }
 
+/// What a SIP URI looks like, for the description.
+pub(super) const URI: &str = r"^[sS][iI][pP][sS]?:([!-?A-~]+@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(:[0-9]{1,5})?(;[!-~]*)?$";
 /// The longest name of a host (RFC 1035 §2.3.4), as text.
 const MAX_HOST: usize = 253;
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::calls::URI;
 use super::members::{MemberBody, operate};
 use crate::api::{Context, Problem, Reply, Response, State};
 use crate::room::{RoomOperation, RoomState};
@@ -148,7 +149,7 @@ pub(super) fn end(context: &mut Context<'_>) -> Result<Reply, Problem> {
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Invitation {
     /// The SIP URI of who is called, and asked to join.
-    #[schemars(length(min = 5, max = 500))]
+    #[schemars(length(min = 5, max = 500), regex(pattern = URI))]
     uri: String,
 }
 
