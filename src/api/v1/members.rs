@@ -176,7 +176,10 @@ fn scope(context: &Context<'_>, field: &str, scope: Scope) -> Result<RoomScope, 
     let calls = |ids: Vec<String>| {
         let handle = |id: String| {
             let handle = context.state.call_of(&id);
-            handle.ok_or_else(|| Problem::invalid(field, format!("there is no call {id:?}")))
+            handle.ok_or_else(|| Problem {
+                field: Some(field.to_owned()),
+                ..Problem::not_found("call", &id)
+            })
         };
         if ids.len() > 1000 {
             return Err(Problem::invalid(field, "expected 1000 calls at most"));
