@@ -277,6 +277,7 @@ impl Load {
             recording: 1,
             rate: NARROWBAND,
             rest: None,
+            stereo: false,
             max_samples: None,
             silence_stop_samples: None,
         };

@@ -130,7 +130,9 @@ Examples:
   antiphon rooms show 600
   antiphon rooms mute 600 1764183000.17
   antiphon rooms kick 600 1764183000.17
-  antiphon rooms lock 600")]
+  antiphon rooms lock 600
+  antiphon rooms record 600 start --layout mix+tracks
+  antiphon rooms record 600 stop")]
 struct RoomsArgs {
     #[command(subcommand)]
     action: RoomsAction,
@@ -170,8 +172,30 @@ enum RoomsAction {
         /// Whom: a SIP URI.
         uri: String,
     },
+    /// Record a room: start, pause, resume or stop.
+    Record {
+        /// The room.
+        room: String,
+        /// What to do.
+        #[arg(value_enum)]
+        what: Recording,
+        /// At the start: mix, stereo, tracks or mix+tracks; otherwise as the room is configured.
+        #[arg(long, value_parser = ["mix", "stereo", "tracks", "mix+tracks"])]
+        layout: Option<String>,
+        /// At the start: wav or ogg-opus; otherwise as the room is configured.
+        #[arg(long, value_parser = ["wav", "ogg-opus"])]
+        format: Option<String>,
+    },
     /// End a room.
     End(RoomArgs),
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Recording {
+    Start,
+    Pause,
+    Resume,
+    Stop,
 }
 
 #[derive(Args)]
@@ -441,7 +465,7 @@ fn calls(args: CallsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn rooms(args: RoomsArgs) -> anyhow::Result<ExitCode> {
-    use client::rooms::{Action, Change, Operation, run};
+    use client::rooms::{Action, Change, Operation, Record, run};
     let member = |MemberArgs { room, call }, operation| Action::Member {
         room,
         call,
@@ -460,6 +484,20 @@ fn rooms(args: RoomsArgs) -> anyhow::Result<ExitCode> {
         RoomsAction::Lock(args) => change(args, Change::Lock),
         RoomsAction::Unlock(args) => change(args, Change::Unlock),
         RoomsAction::Call { room, uri } => Action::Call { room, uri },
+        RoomsAction::Record {
+            room,
+            what,
+            layout,
+            format,
+        } => {
+            let record = match what {
+                Recording::Start => Record::Start(layout, format),
+                Recording::Pause => Record::Pause,
+                Recording::Resume => Record::Resume,
+                Recording::Stop => Record::Stop,
+            };
+            Action::Record(room, record)
+        }
         RoomsAction::End(args) => change(args, Change::End),
     };
     let json = args.server.json;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use antiphon::app::room_record::{NamePattern, RecordFormat, RecordLayout, RoomRecordSettings};
 use antiphon::audio::process::ProcessSettings;
 use antiphon::codec::{Codec, OpusSettings};
 use antiphon::config::{AppConfig, Config, ConfigError, LogFormat, Route};
@@ -627,11 +628,20 @@ end_without_moderator = true
 moderator_grace_seconds = 5
 keypad = 'short'
 waiting_music = ['welcome']
+record = true
+record_layout = 'mix+tracks'
+record_format = 'ogg-opus'
+record_rate = 8000
+record_split_seconds = 600
+record_name = 'board/{date}-{time}'
+recording_prompts = []
 [[room]]
 name = '600'
 profile = 'board'
 moderator_pin = ''
 keypad = 'none'
+record_layout = 'stereo'
+record_split_seconds = 0
 [[room]]
 match = '7\\d{2}'
 tones = true
@@ -652,6 +662,20 @@ fn a_room_has_its_profiles_settings_and_its_own() {
     assert_eq!(options.end_without_moderator, Some(Duration::from_secs(5)));
     assert_eq!(options.keypad.name, "none");
     assert_eq!(options.moderator_keypad.name, "built-in");
+    let record = &options.record;
+    let wanted = RoomRecordSettings {
+        layout: RecordLayout::Stereo,
+        format: RecordFormat::OggOpus,
+        rate: 8000,
+        split: None,
+        name: NamePattern::parse("board/{date}-{time}").unwrap(),
+    };
+    assert!(record.from_start && record.prompts.names.is_empty());
+    assert_eq!(record.settings, wanted);
+    assert_eq!(
+        second.options.record.settings,
+        RoomRecordSettings::default()
+    );
     assert_eq!(
         (&second.options.pin, second.options.max_members),
         (&None, 3)
@@ -698,6 +722,31 @@ fn wrong_rooms_and_keypads_are_refused() {
         (
             "[[room]]\nname = '1'\nnames = 'yes'",
             "3: room[1].names: found \"yes\", expected \"off\", \"record\" or \"review\"",
+        ),
+        (
+            "[[room]]\nname = '1'\nrecord_layout = 'both'",
+            "3: room[1].record_layout: found \"both\", expected \"mix\", \"stereo\", \"tracks\" or \"mix+tracks\"",
+        ),
+        (
+            "[[room]]\nname = '1'\nrecord_format = 'mp3'",
+            "3: room[1].record_format: found \"mp3\", expected \"wav\" or \"ogg-opus\"",
+        ),
+        (
+            "[[room]]\nname = '1'\nrecord_rate = 44100",
+            "3: room[1].record_rate: found 44100, expected 8000, 16000 or 48000",
+        ),
+        (
+            "[[room]]\nname = '1'\nrecord_split_seconds = 9",
+            "3: room[1].record_split_seconds: found 9, expected a whole number from 10 to 86400, or 0 for one file",
+        ),
+        (
+            "[[room]]\nname = '1'\nrecord_name = '../{room}'",
+            "3: room[1].record_name: found \"../{room}\", expected letters, digits, -, _ and +, with {room}, \
+             {date} and {time} once each, and up to two folders before (FOLDER/NAME), 100 characters at most",
+        ),
+        (
+            "[[room]]\nname = '1'\nrecord = 'yes'",
+            "3: room[1].record: found \"yes\", expected true or false",
         ),
         (
             "[[keypad]]\nname = 'k'",

@@ -218,6 +218,7 @@ fn rolls_over_where_a_file_is_full() {
         id: 1,
         full: full.clone(),
         path: path.clone(),
+        from: 5000,
     };
     assert_eq!(event(&recorder), expected);
     assert!(matches!(

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::recordings::RoomRecordingBody;
 use super::rooms::RoomEventBody;
 use super::v1::{BanBody, CallBody, Figures};
 use super::{Api, State};
@@ -109,6 +110,15 @@ pub(super) enum ApiEvent<'a> {
         #[serde(flatten)]
         change: Box<RoomEventBody<'a>>,
     },
+    /// Something became of a recording of a conference room.
+    #[serde(rename = "room.recording")]
+    RoomRecording {
+        /// When.
+        time: &'a str,
+        /// The recording.
+        #[serde(flatten)]
+        change: Box<RoomRecordingBody<'a>>,
+    },
     /// A source is not heard for a while.
     #[serde(rename = "ban.added")]
     BanAdded {
@@ -139,6 +149,7 @@ pub(super) const TYPES: &[&str] = &[
     "recording.ended",
     "recording.failed",
     "room",
+    "room.recording",
     "ban.added",
     "ban.lifted",
 ];
@@ -218,6 +229,7 @@ impl ApiEvent<'_> {
             ApiEvent::RecordingEnded { .. } => "recording.ended",
             ApiEvent::RecordingFailed { .. } => "recording.failed",
             ApiEvent::Room { .. } => "room",
+            ApiEvent::RoomRecording { .. } => "room.recording",
             ApiEvent::BanAdded { .. } => "ban.added",
             ApiEvent::BanLifted { .. } => "ban.lifted",
         }
@@ -286,6 +298,10 @@ impl Api {
             Event::Room(event) => ApiEvent::Room {
                 time,
                 change: Box::new(RoomEventBody::of(event, state)),
+            },
+            Event::RoomRecording(event) => ApiEvent::RoomRecording {
+                time,
+                change: Box::new(RoomRecordingBody::of(event)),
             },
             Event::PlayFailed { call_id, error } => failed(call_id, "play", error),
             Event::RecordingFailed { call_id, error } => failed(call_id, "record", error),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::events::RecordingChange;
-use crate::switch::{Event, Summary};
+use crate::switch::{Event, RoomRecordingChange, Summary};
 
 /// The content type of what [`Writer::finish`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -203,6 +203,11 @@ impl Counters {
             Event::PinRefused { .. } | Event::RoomPinRefused { .. } => self.pins_refused += 1,
             Event::PlayFailed { .. } => self.plays_failed += 1,
             Event::Refused { status, .. } => *self.refused.entry(*status).or_default() += 1,
+            Event::RoomRecording(event) => match &event.change {
+                RoomRecordingChange::Began { .. } => self.recordings_started += 1,
+                RoomRecordingChange::Failed { .. } => self.recordings_failed += 1,
+                _ => {}
+            },
             Event::Ended(summary) => self.ended(summary),
             _ => {}
         }

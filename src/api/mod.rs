@@ -15,6 +15,7 @@ mod events;
 mod message;
 pub mod metrics;
 mod problem;
+mod recordings;
 mod rooms;
 mod table;
 mod time;

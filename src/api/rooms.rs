@@ -52,7 +52,7 @@ enum What<'a> {
         /// `empty`, `asked`, `no-moderator` or `time-limit`.
         cause: &'a str,
     },
-    /// A member wants a recording to begin or to end.
+    /// A member has pressed the keys for a recording to begin or to end.
     RecordingAsked {
         /// To begin.
         on: bool,

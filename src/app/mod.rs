@@ -18,6 +18,7 @@ mod message;
 mod play;
 mod record;
 pub mod room;
+pub mod room_record;
 mod script;
 pub mod speak;
 mod stasis;

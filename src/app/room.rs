@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::PlayItem;
 use super::collect::CollectSpec;
 use super::keypad::Keypad;
+use super::room_record::RoomRecordSettings;
 use super::voicemail::Pin;
+use super::{PlayItem, speak};
 
 /// What a member may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -82,6 +83,14 @@ pub struct RoomSettings {
     pub warning: Duration,
     /// All are told when a recording begins, and who comes while one runs.
     pub announce_recording: bool,
+    /// What they hear then.
+    pub recording_prompts: Vec<PlayItem>,
+    /// What they hear when it ends.
+    pub recording_ended_prompts: Vec<PlayItem>,
+    /// Whether it is recorded from its first member on.
+    pub record: bool,
+    /// How it is recorded where nobody says otherwise.
+    pub recording: RoomRecordSettings,
     /// What members' keys do.
     pub keypad: Arc<Keypad>,
     /// What moderators' keys do.
@@ -109,6 +118,10 @@ impl Default for RoomSettings {
             max_length: None,
             warning: Duration::from_mins(1),
             announce_recording: false,
+            recording_prompts: speak::prompts(&["conf-recording"]),
+            recording_ended_prompts: speak::prompts(&["conf-recording-ended"]),
+            record: false,
+            recording: RoomRecordSettings::default(),
             keypad: Arc::new(Keypad::of_members()),
             moderator_keypad: Arc::new(Keypad::of_moderators()),
             collect: CollectSpec::default(),

@@ -121,6 +121,13 @@ impl Tap {
         self
     }
 
+    /// The same for frames of two channels, whose samples alternate; all lengths are of one channel.
+    #[must_use]
+    pub fn in_stereo(mut self) -> Self {
+        self.channels = 2;
+        self
+    }
+
     /// A tap at `rate` Hz (8000, 16000 or 48000) of a leg of any of these rates; stereo: of what its
     /// party says on the left, and what it hears on the right. All lengths are of one channel.
     #[must_use]

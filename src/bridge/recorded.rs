@@ -21,6 +21,7 @@ fn recording(rate: u32, max_samples: Option<u64>) -> (Box<RoomRecording>, Receiv
         recording: MIX,
         rate,
         rest: Some(REST),
+        stereo: false,
         max_samples,
         silence_stop_samples: None,
     };
@@ -197,9 +198,57 @@ fn the_tracks_of_a_long_meeting_make_up_its_mix() {
 #[test]
 fn the_same_where_members_have_all_rates() {
     for (seed, rate) in [(5, 8000), (6, 16_000), (7, 48_000)] {
-        let (length, told) = meeting(seed, rate, &[8000, 16_000, 48_000], 2500);
-        assert_eq!(length, 2500 * u64::from(rate) / 50);
+        let ticks = 10 * 60 * 50;
+        let (length, told) = meeting(seed, rate, &[8000, 16_000, 48_000], ticks);
+        assert_eq!(length, ticks * u64::from(rate) / 50);
         assert!(told.len() >= 10);
+    }
+}
+
+#[test]
+fn in_stereo_who_has_a_track_is_left_and_the_rest_is_right() {
+    for rate in [8000, 16_000] {
+        let mut bridge = Bridge::new(3);
+        for (who, has_track) in [(0, true), (1, false), (2, false)] {
+            let mut port = Port::new(who, 8000);
+            if has_track {
+                port.set_track(Track::new(MIX, FIRST_TRACK, rate));
+            }
+            bridge.join(Box::new(port)).unwrap();
+        }
+        let (frames, taken) = bounded(1000);
+        let settings = RoomRecordingSettings {
+            recording: MIX,
+            rate,
+            rest: None,
+            stereo: true,
+            max_samples: None,
+            silence_stop_samples: None,
+        };
+        bridge.record(RoomRecording::new(settings, frames));
+        let frame = rate as usize / 50;
+        for tick in 0..10 {
+            for (who, level) in [(0, 1000), (1, 200), (2, 30)] {
+                bridge.say(who, &[level; 160]);
+            }
+            bridge.mix_at(MediaTime::from_millis(tick * 20));
+            let both: Vec<i16> = taken
+                .try_iter()
+                .inspect(|piece| assert_eq!(piece.recording, MIX, "there is one file"))
+                .flat_map(|piece| piece.samples[..usize::from(piece.len)].to_vec())
+                .collect();
+            assert_eq!(both.len(), 2 * frame);
+            // Behind the fades and the filters.
+            if tick > 2 {
+                let near = |level: i16, wanted: i16| level.abs_diff(wanted) <= wanted as u16 / 20;
+                let sides = |pair: &[i16]| near(pair[0], 1000) && near(pair[1], 230);
+                assert!(both.chunks(2).all(sides), "{rate}: {:?}", &both[..8]);
+            }
+        }
+        assert_eq!(
+            bridge.take_recording().unwrap().end_position(),
+            10 * frame as u64
+        );
     }
 }
 

@@ -6,6 +6,8 @@
 //! the room plays, and members without a track. So all tracks of a recording add up to its mix, to
 //! the bit, as long as the sum fits in 16 bits and is not limited. A track of another rate than the
 //! recording's is resampled as it would be for a listener of that rate.
+//!
+//! In stereo there is one file: on the left whoever has a track, on the right the rest.
 
 use crossbeam_channel::Sender;
 
@@ -25,12 +27,14 @@ const STILL_TICKS: u64 = 50;
 /// How a room is recorded.
 #[derive(Clone, Copy, Debug)]
 pub struct RoomRecordingSettings {
-    /// The recording's handle; the mix is written by it.
+    /// The recording's handle; the mix is written by it, if its file is open.
     pub recording: u64,
     /// The rate of the mix and of all tracks, Hz: 8000, 16000 or 48000.
     pub rate: u32,
     /// The handle of the room's own track: what it plays, and who has no track. None: not written.
     pub rest: Option<u64>,
+    /// In place of the mix and of tracks: who has a track on the left, the rest on the right.
+    pub stereo: bool,
     /// Stop at this length, samples.
     pub max_samples: Option<u64>,
     /// Stop after so much unbroken silence, samples.
@@ -52,10 +56,12 @@ pub struct RoomRecording {
     /// What of each band's sum is in tracks, and whether anything is.
     tracked: [[i32; MAX_FRAME]; BANDS],
     touched: [bool; BANDS],
-    /// The same, of all bands, at the recording's rate.
+    /// The same, of all bands, at the recording's rate: what the left is in stereo.
     sum: [i32; MAX_FRAME],
     paths: Vec<Path>,
     limiter: Limiter,
+    /// Of the right.
+    other: Limiter,
     overflowed: u64,
 }
 
@@ -70,10 +76,15 @@ impl RoomRecording {
             start: MediaTime::ZERO,
         };
         let paths = Path::all().into_iter().filter(|path| path.to == band);
+        let tap = Tap::new(tap, frames.clone()).at_rate(settings.rate);
         Box::new(Self {
             settings,
             band,
-            tap: Tap::new(tap, frames.clone()).at_rate(settings.rate),
+            tap: if settings.stereo {
+                tap.in_stereo()
+            } else {
+                tap
+            },
             frames,
             begun: false,
             ticks: 0,
@@ -83,6 +94,7 @@ impl RoomRecording {
             sum: [0; MAX_FRAME],
             paths: paths.collect(),
             limiter: Limiter::default(),
+            other: Limiter::default(),
             overflowed: 0,
         })
     }
@@ -151,7 +163,7 @@ impl RoomRecording {
             resampler.process(said, out);
             limiter::accumulate(&mut self.sum, out);
         }
-        if !self.writes {
+        if !self.writes || self.settings.stereo {
             return;
         }
         if !silent {
@@ -175,6 +187,19 @@ impl RoomRecording {
             path.add(&own, said, rest);
         }
         self.paths = paths;
+        let status = if self.settings.stereo {
+            self.push_both(rest, now)
+        } else {
+            self.push_mix(rest, now)
+        };
+        match status {
+            TapStatus::Recording => None,
+            TapStatus::Stopped(reason) => Some(reason),
+        }
+    }
+
+    fn push_mix(&mut self, rest: &mut [i32], now: MediaTime) -> TapStatus {
+        let frame = rest.len();
         if let Some(track) = self.settings.rest {
             self.take_rest(track, rest);
         }
@@ -184,10 +209,20 @@ impl RoomRecording {
             *sum += *rest;
         }
         self.limiter.limit(&self.sum[..frame], mix);
-        match self.tap.push(mix, now) {
-            TapStatus::Recording => None,
-            TapStatus::Stopped(reason) => Some(reason),
+        self.tap.push(mix, now)
+    }
+
+    fn push_both(&mut self, rest: &[i32], now: MediaTime) -> TapStatus {
+        let frame = rest.len();
+        let mut sides = [[0i16; MAX_FRAME]; 2];
+        let [left, right] = &mut sides;
+        self.limiter.limit(&self.sum[..frame], &mut left[..frame]);
+        self.other.limit(rest, &mut right[..frame]);
+        let mut both = [0i16; 2 * MAX_FRAME];
+        for (pair, (left, right)) in both.chunks_exact_mut(2).zip(left.iter().zip(&*right)) {
+            pair.copy_from_slice(&[*left, *right]);
         }
+        self.tap.push(&both[..2 * frame], now)
     }
 
     /// How much of a tick's frame is still within the longest length.

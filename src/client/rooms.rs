@@ -14,6 +14,8 @@ pub enum Action {
     Show(String),
     /// Do something with one.
     Change(String, Change),
+    /// Do something about its recording.
+    Record(String, Record),
     /// Call somebody from one, and ask them to join.
     Call {
         /// The room.
@@ -60,6 +62,20 @@ pub enum Change {
     End,
 }
 
+/// What can be done about the recording of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// It begins, in these files (`mix`, `stereo`, `tracks`, `mix+tracks`) of this kind (`wav`,
+    /// `ogg-opus`), if that is said.
+    Start(Option<String>, Option<String>),
+    /// Nothing is recorded for a while.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// It ends.
+    Stop,
+}
+
 /// Method, body, and the word for what was done.
 type What = (&'static str, Option<&'static str>, &'static str);
 
@@ -100,7 +116,7 @@ pub async fn run(target: &Target, action: Action, json: bool) -> Result<String, 
                     text(&room["name"]),
                     text(&room["members"]),
                     text(&room["max_members"]),
-                    if room["locked"] == true { "locked" } else { "" }.to_owned(),
+                    states(room),
                 ]
             };
             let rows: Vec<_> = rooms.iter().map(row).collect();
@@ -130,6 +146,24 @@ pub async fn run(target: &Target, action: Action, json: bool) -> Result<String, 
             let answer = target.send(method, &path(&room), body).await?;
             told(&answer, json, &format!("{word}: {room}"))
         }
+        Action::Record(room, record) => {
+            let path = format!("{}/recording", path(&room));
+            let (method, path, body, word) = match record {
+                Record::Start(layout, format) => {
+                    let given = [("layout", layout), ("format", format)];
+                    let given = given
+                        .into_iter()
+                        .filter_map(|(k, v)| Some((k.to_owned(), v?.into())));
+                    let body = Value::Object(given.collect()).to_string();
+                    ("POST", path, Some(body), "recording")
+                }
+                Record::Pause => ("POST", path + "/pause", Some("{}".to_owned()), "paused"),
+                Record::Resume => ("POST", path + "/resume", None, "resumed"),
+                Record::Stop => ("DELETE", path, None, "stopped"),
+            };
+            let answer = target.send(method, &path, body.as_deref()).await?;
+            told(&answer, json, &format!("{word}: {room}"))
+        }
         Action::Call { room, uri } => {
             let body = serde_json::json!({ "uri": uri }).to_string();
             let path = format!("{}/calls", path(&room));
@@ -137,6 +171,12 @@ pub async fn run(target: &Target, action: Action, json: bool) -> Result<String, 
             told(&answer, json, &format!("calling: {uri}"))
         }
     })
+}
+
+fn states(room: &Value) -> String {
+    let states = [("locked", "locked"), ("recording", "recorded")];
+    let states = states.iter().filter(|(key, _)| room[*key] == true);
+    states.map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 
 fn told(answer: &Value, json: bool, words: &str) -> String {

@@ -18,6 +18,7 @@ mod menus;
 mod print;
 mod processing;
 mod reader;
+mod room_recording;
 mod rooms;
 mod routes;
 mod signalling;

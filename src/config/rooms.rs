@@ -11,6 +11,7 @@ use super::media::{Conference, MEMBERS};
 use super::menus::{MenuConfig, check_reference};
 use super::print::{Printer, seconds};
 use super::reader::{Table, text};
+use super::room_recording::RecordOptions;
 use super::routes::anchored;
 use super::signalling::{positive, to_i64};
 use crate::app::keypad::KeypadAction;
@@ -84,6 +85,8 @@ pub struct RoomOptions {
     pub warning: Duration,
     /// Whether all are told of a recording.
     pub announce_recording: bool,
+    /// How it is recorded.
+    pub record: RecordOptions,
     /// The keys of members: a `[[keypad]]`, [`BUILT_IN`] or [`NO_KEYS`].
     pub keypad: Reference,
     /// The keys of moderators.
@@ -119,6 +122,7 @@ impl RoomOptions {
             max_length: None,
             warning: Duration::from_mins(1),
             announce_recording: true,
+            record: RecordOptions::default(),
             keypad: Reference::built_in(BUILT_IN),
             moderator_keypad: Reference::built_in(BUILT_IN),
         }
@@ -163,6 +167,7 @@ impl RoomOptions {
             max_length,
             warning: Duration::from_secs(warning),
             announce_recording: table.boolean("announce_recording", base.announce_recording),
+            record: RecordOptions::read(table, &base.record),
             keypad: read_keypad(table, "keypad", &base.keypad),
             moderator_keypad: read_keypad(table, "moderator_keypad", &base.moderator_keypad),
         };
@@ -222,6 +227,7 @@ impl RoomOptions {
         out.key("warning_seconds", seconds(self.warning), comment);
         let comment = "Whether all are told of a recording.";
         out.key("announce_recording", self.announce_recording, comment);
+        self.record.print(out);
         let comment = "What members' keys do.";
         out.key("keypad", self.keypad.name.as_str(), comment);
         let comment = "What moderators' keys do.";
@@ -454,7 +460,11 @@ fn print_pin(out: &mut Printer, key: &str, pin: Option<&str>, comment: &str) {
     }
 }
 
-fn read_music(table: &mut Table<'_, '_>, key: &'static str, base: &PromptList) -> PromptList {
+pub(super) fn read_music(
+    table: &mut Table<'_, '_>,
+    key: &'static str,
+    base: &PromptList,
+) -> PromptList {
     if table.find(key).is_none() {
         return base.clone();
     }

@@ -65,6 +65,7 @@ impl Room {
             RoomRequest::Record(toggle) => {
                 let on = toggle.of(self.recorded);
                 self.tell_event(RoomChange::RecordingAsked { on, by: call });
+                self.outputs.push_back(RoomOutput::Record(on));
             }
             RoomRequest::Dial(uri) => self.outputs.push_back(RoomOutput::Dial(uri, call)),
             RoomRequest::End => self.end(super::EndCause::Asked),
@@ -157,9 +158,8 @@ impl Room {
                 }
             }
             Op::Lock(on) => self.lock(on),
-            Op::Recording(on) => self.record(on),
-            // The switch's own affair.
-            Op::Dial { .. } => {}
+            // The switch's own affairs.
+            Op::Dial { .. } | Op::Record(_) => {}
             Op::End => self.end(super::EndCause::Asked),
         }
         Ok(())
@@ -264,13 +264,19 @@ impl Room {
         }
     }
 
-    fn record(&mut self, on: bool) {
+    /// A recording has begun, or has ended.
+    pub fn recording(&mut self, on: bool) {
         if std::mem::replace(&mut self.recorded, on) == on {
             return;
         }
         self.tell_event(RoomChange::Recording(on));
         if self.settings.announce_recording {
-            self.say_to_all(["conf-recording-ended", "conf-recording"][usize::from(on)]);
+            let settings = self.settings.clone();
+            let prompts = [
+                &settings.recording_ended_prompts,
+                &settings.recording_prompts,
+            ];
+            self.say_items_to_all(prompts[usize::from(on)].clone());
         }
     }
 

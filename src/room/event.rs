@@ -47,8 +47,7 @@ pub enum RoomChange {
         /// Why.
         cause: EndCause,
     },
-    /// A member wants a recording of the room to begin, or to end: whoever records says so by
-    /// `RoomOperation::Recording`.
+    /// A member has pressed the keys for a recording of the room to begin, or to end.
     RecordingAsked {
         /// To begin.
         on: bool,

@@ -16,7 +16,7 @@ mod relations;
 
 pub use event::{EndCause, LeaveReason, RoomChange, RoomEvent, Roster};
 pub use member::MemberState;
-pub use operation::{RoomError, RoomOperation};
+pub use operation::{RecordOrder, RoomError, RoomOperation};
 pub use relations::{MAX_CLASSES, Relations, Scope, hears};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -80,6 +80,8 @@ pub enum RoomOutput {
     Announce(Vec<PlayItem>, Option<CallHandle>),
     /// Somebody is to be called and asked to join, as this member wants it.
     Dial(String, CallHandle),
+    /// A recording is to begin, or to end.
+    Record(bool),
     /// For whoever wants to know.
     Event(RoomEvent),
 }
@@ -126,6 +128,8 @@ pub struct Room {
     next_number: u64,
     locked: bool,
     recorded: bool,
+    /// A recording is to begin with the first member.
+    records_first: bool,
     table: Table,
     classes: Classes,
     /// Those that the bridge has memory for.
@@ -168,6 +172,7 @@ impl Room {
             next_number: 0,
             locked: settings.locked,
             recorded: false,
+            records_first: settings.record,
             table: Table::default(),
             classes: Classes::default(),
             provided: 1,
@@ -392,6 +397,9 @@ impl Room {
         self.tell(call, news);
         self.announce(&JOIN_HZ, name, "conf-joined", Some(call));
         self.tell_who_is_alone();
+        if std::mem::take(&mut self.records_first) {
+            self.outputs.push_back(RoomOutput::Record(true));
+        }
     }
 
     fn moderator_came(&mut self, now: Instant) {
@@ -497,8 +505,11 @@ impl Room {
     }
 
     fn say_to_all(&mut self, prompt: &str) {
-        if self.inside > 0 {
-            let items = vec![PlayItem::Prompt(prompt.to_owned())];
+        self.say_items_to_all(vec![PlayItem::Prompt(prompt.to_owned())]);
+    }
+
+    fn say_items_to_all(&mut self, items: Vec<PlayItem>) {
+        if self.inside > 0 && !items.is_empty() {
             self.outputs.push_back(RoomOutput::Announce(items, None));
         }
     }

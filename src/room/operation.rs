@@ -2,6 +2,7 @@
 
 use super::relations::Scope;
 use crate::app::room::Role;
+use crate::app::room_record::RoomRecordSettings;
 use crate::call::CallHandle;
 
 /// Something to be done with a room.
@@ -60,8 +61,8 @@ pub enum RoomOperation {
     },
     /// Nobody else may come but moderators, or no longer.
     Lock(bool),
-    /// Whether a recording of the room runs, so that members are told.
-    Recording(bool),
+    /// Something about the recording of the room.
+    Record(RecordOrder),
     /// Somebody is called, and asked to join. The answer tells whether that is being tried.
     Dial {
         /// Whom.
@@ -69,6 +70,27 @@ pub enum RoomOperation {
     },
     /// The end of the room.
     End,
+}
+
+/// Something to be done about the recording of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordOrder {
+    /// It begins.
+    Start {
+        /// How; none: as the room has it.
+        settings: Option<RoomRecordSettings>,
+        /// In stereo, who is on the left; none: who came first.
+        left: Option<CallHandle>,
+    },
+    /// Nothing is recorded until it is resumed.
+    Pause {
+        /// Silence is written meanwhile, in place of leaving the time out.
+        silence: bool,
+    },
+    /// It goes on.
+    Resume,
+    /// It ends.
+    Stop,
 }
 
 /// Why an operation cannot be done.
@@ -98,6 +120,15 @@ pub enum RoomError {
     /// Whom to call.
     #[error("{0:?} is not a SIP URI such as sip:600@192.0.2.1")]
     Uri(String),
+    /// A recording of the room runs.
+    #[error("room {0:?} is being recorded already")]
+    Recorded(String),
+    /// No recording of the room runs.
+    #[error("room {0:?} is not being recorded")]
+    NotRecorded(String),
+    /// Files of the room's recordings before are still being closed.
+    #[error("the files of earlier recordings of this room are still being closed; try again later")]
+    TooManyRecordings,
     /// As many calls as may be are being placed.
     #[error("too many calls are being placed by rooms; try again later")]
     TooManyCalls,

@@ -88,6 +88,7 @@ impl Core {
                     recording,
                     rate: NARROWBAND,
                     rest: None,
+                    stereo: false,
                     max_samples: wanted.max.map(samples),
                     silence_stop_samples: wanted.silence.map(samples),
                 };

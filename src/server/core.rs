@@ -33,6 +33,7 @@ use crate::net::sys;
 use crate::net::tls::{Tls, TlsError};
 use crate::store::prompts::{PromptError, Prompts};
 use crate::store::recorder::{Recorder, RecorderSettings};
+use crate::store::room_files::RoomFileTable;
 use crate::store::voicemail::{MessageStore, StoreError};
 use crate::switch::{Event, Input, Output, Switch};
 
@@ -117,6 +118,8 @@ pub struct Core {
     pub(super) started: Started,
     events: Vec<Event>,
     pub(super) recordings: HashMap<u64, Recorded>,
+    /// The files of rooms' recordings.
+    pub(super) room_files: RoomFileTable,
     /// Those of which nothing is to be kept.
     pub(super) discarded: HashSet<u64>,
     /// Calls for which files are being read, and the play that waits for that.
@@ -192,6 +195,7 @@ impl Core {
             started,
             events: Vec::new(),
             recordings: HashMap::new(),
+            room_files: RoomFileTable::default(),
             discarded: HashSet::new(),
             loading: HashMap::new(),
         })
@@ -322,6 +326,7 @@ impl Core {
                 Output::ForgetNames(recordings) => self.forget_names(&recordings),
                 Output::PlayInBridge(wanted) => self.play_in_bridge(wanted, now),
                 Output::RecordBridge(wanted) => self.record_bridge(wanted),
+                Output::RoomFiles(wanted) => self.room_files(wanted),
                 Output::DiscardRecording(recording) => self.discard(recording),
                 Output::Banned(ban) => {
                     if ban.scope == Scope::All {

@@ -10,6 +10,7 @@ use super::api::{Looked, Placing};
 use super::core::Core;
 use super::names::{MIN_NAME, name_path, remove_names};
 use super::reload::{ReloadError, Reloaded};
+use super::room_files::RoomDone;
 use super::sources::{samples, sources};
 use crate::api::RecordingChange;
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem};
@@ -37,6 +38,7 @@ pub(super) enum Done {
     Looked(Box<Looked>),
     BridgeLoaded(Box<BridgePlay>, Result<Vec<Source>, String>),
     BridgeOpened(BridgeRecord, Result<PathBuf, String>),
+    Room(RoomDone),
     Callee(Box<Placing>, Result<Vec<Target>, String>),
     Resolved(u64, String, Result<Vec<Target>, String>),
 }
@@ -103,6 +105,7 @@ impl Core {
             Done::Looked(looked) => return self.looked(*looked, now),
             Done::BridgeLoaded(wanted, found) => return self.bridge_loaded(&wanted, found, now),
             Done::BridgeOpened(wanted, opened) => return self.bridge_opened(&wanted, opened, now),
+            Done::Room(done) => return self.room_done(done, now),
             Done::Callee(placing, targets) => {
                 self.place_call(*placing, targets, now);
                 return;
@@ -351,6 +354,9 @@ impl Core {
     }
 
     pub(super) fn on_recorder(&mut self, event: &RecorderEvent, now: Instant) {
+        if self.room_file_event(event, now) {
+            return;
+        }
         let (RecorderEvent::Closed { id, .. }
         | RecorderEvent::RolledOver { id, .. }
         | RecorderEvent::Failed { id, .. }) = event;
@@ -405,12 +411,16 @@ impl Core {
 
     /// Ends every recording properly; nothing is written after.
     pub fn close_recordings(&mut self) {
+        self.cut_room_recordings(Instant::now());
         self.recorder.stop();
         remove_names(&self.config.recording.directory);
         while let Ok(event) = self.recorder.events().try_recv() {
             let (RecorderEvent::Closed { id, .. }
             | RecorderEvent::RolledOver { id, .. }
             | RecorderEvent::Failed { id, .. }) = &event;
+            if self.room_file_closed(&event) {
+                continue;
+            }
             super::log::recorder(&event, self.recordings.get(id).map(|r| r.call_id.as_str()));
             if matches!(event, RecorderEvent::RolledOver { .. }) {
                 continue;

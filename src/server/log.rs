@@ -15,7 +15,7 @@ use crate::leg::LegStats;
 use crate::room::{RoomChange, RoomEvent};
 use crate::rtp::bursts;
 use crate::store::recorder::RecorderEvent;
-use crate::switch::{Event, Summary};
+use crate::switch::{Event, RoomRecordingChange, RoomRecordingEvent, Summary};
 
 /// Starts logging to standard error. `RUST_LOG` overrides the filter.
 pub fn init(filter: &str, format: LogFormat) {
@@ -71,6 +71,7 @@ pub(super) fn event(event: &Event) {
             warn!(call_id, peer = %flow.remote, room, failures, "PIN refused");
         }
         Event::Room(event) => room(event),
+        Event::RoomRecording(event) => room_recording(event),
         Event::DigitsNotSent { call_id, error } => warn!(call_id, error, "cannot send digits"),
         Event::MediaFailed { call_id, error } => {
             warn!(call_id, error, "cannot encode or decode what was agreed on");
@@ -116,6 +117,39 @@ fn room(event: &RoomEvent) {
         | RoomChange::Recording(_)
         | RoomChange::RecordingAsked { .. }
         | RoomChange::Dialling { .. } => {}
+    }
+}
+
+fn room_recording(event: &RoomRecordingEvent) {
+    use RoomRecordingChange as Change;
+    let (room, recording) = (event.room.as_str(), event.recording);
+    match &event.change {
+        Change::Began { files, sidecar } => {
+            let (files, sidecar) = (files.len(), sidecar.display());
+            info!(room, recording, files, %sidecar, "recording a room");
+        }
+        Change::Track { member, file } => {
+            info!(room, recording, member, path = %file.display(), "recording a member");
+        }
+        Change::Paused { silence } => info!(room, recording, silence, "recording paused"),
+        Change::Resumed => info!(room, recording, "recording resumed"),
+        Change::Split { full, file } => info!(
+            room,
+            recording,
+            full = %full.display(),
+            path = %file.display(),
+            "recording goes on in another file"
+        ),
+        Change::Ended {
+            files,
+            sidecar,
+            length,
+        } => {
+            let (files, sidecar) = (files.len(), sidecar.display());
+            let seconds = length.as_secs_f64();
+            info!(room, recording, files, %sidecar, seconds, "recording of a room closed");
+        }
+        Change::Failed { error } => warn!(room, recording, error, "cannot record a room"),
     }
 }
 

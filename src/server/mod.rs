@@ -21,6 +21,7 @@ mod metrics;
 mod names;
 pub mod own_key;
 mod reload;
+mod room_files;
 mod run;
 mod sources;
 mod statistics;

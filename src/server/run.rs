@@ -16,6 +16,7 @@ use crate::call::EndReason;
 use crate::config::Config;
 use crate::engine::Sending;
 use crate::net::sys;
+use crate::switch::Switch;
 
 /// How often a media thread that has no room for more commands is tried again.
 const RETRY: Duration = Duration::from_millis(2);
@@ -86,9 +87,12 @@ async fn next(questions: &mut Option<mpsc::Receiver<Asked>>) -> Option<Asked> {
 }
 
 impl Core {
-    /// Goes on until no call is left and each BYE is answered, at most until `deadline`.
+    /// Goes on until no call is left, each BYE is answered, and the recordings of rooms are closed, at most
+    /// until `deadline`.
     pub async fn finish(&mut self, deadline: Instant) {
-        while self.switch.calls() + self.switch.unanswered() > 0 && Instant::now() < deadline {
+        let left =
+            |switch: &Switch| switch.calls() + switch.unanswered() + switch.room_recordings();
+        while left(&self.switch) > 0 && Instant::now() < deadline {
             tokio::select! {
                 () = self.step() => {}
                 () = tokio::time::sleep_until(deadline.into()) => {}

@@ -25,6 +25,13 @@ pub struct Meeting {
     pub rate: u32,
     /// The length.
     pub samples: u64,
+    /// The recording goes on, or nobody could write how it ended: length, members and further files
+    /// are not told.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub incomplete: bool,
+    /// In stereo: the member on the left of `mix`, whose right has all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
     /// What the room heard.
     pub mix: Files,
     /// What the room played, and who has no track.
@@ -64,6 +71,9 @@ pub struct MemberTrack {
     pub files: Files,
     /// When it was in the room: what [`crate::bridge::Track::span`] told, each time.
     pub present: Vec<Span>,
+    /// When nobody heard it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub muted: Vec<Span>,
 }
 
 /// From one position to another.
@@ -93,6 +103,10 @@ pub enum Pause {
         /// The sample behind it.
         to: u64,
     },
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Meeting {
@@ -152,6 +166,8 @@ mod tests {
             started: String::new(),
             rate: 8000,
             samples: 0,
+            incomplete: false,
+            left: None,
             mix: Files::default(),
             rest: None,
             tracks: Vec::new(),

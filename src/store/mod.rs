@@ -6,6 +6,7 @@ pub mod library;
 pub mod meeting;
 pub mod prompts;
 pub mod recorder;
+pub mod room_files;
 pub mod shelf;
 pub mod sound;
 pub mod speech;

@@ -34,12 +34,13 @@ impl Switch {
                 self.bridge_played((worker, id), &play, end, now);
             }
             worker::Event::RoomRecorded(_, recording, reason) => {
-                self.bridge_recorded(&recording, reason);
+                if !self.room_recorded(&recording, now) {
+                    self.bridge_recorded(&recording, reason);
+                }
             }
+            worker::Event::TrackEnded(_, track) => self.track_ended(&track),
             // What the rooms' policy makes of them is told there.
-            worker::Event::Talkers(..)
-            | worker::Event::TrackEnded(..)
-            | worker::Event::Freed(_) => {}
+            worker::Event::Talkers(..) | worker::Event::Freed(_) => {}
         }
     }
 
@@ -237,7 +238,9 @@ impl Switch {
     }
 
     pub(super) fn recording_failed(&mut self, recording: u64, error: String, now: Instant) {
-        if self.bridge_recording_failed(recording, &error, now) {
+        if self.bridge_recording_failed(recording, &error, now)
+            || self.room_recording_failed(recording, &error, now)
+        {
             return;
         }
         let Some(handle) = self.recordings.remove(&recording) else {

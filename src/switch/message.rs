@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::bridge_media::{BridgePlay, BridgeRecord};
 use super::bridges::{BridgeEvent, BridgeNumber};
 use super::dial::Ways;
+use super::room_files::{RoomFiles, RoomFilesDone, RoomRecordingEvent};
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem, Report, Wanted};
 use crate::bridge::RoomRecording;
 use crate::call::{CallHandle, EndReason};
@@ -71,6 +72,8 @@ pub enum Input {
     RecordingClosed(u64),
     /// The file of a bridge's recording is open.
     BridgeRecordReady(Box<RoomRecording>),
+    /// What has become of the files of a room's recording.
+    RoomFiles(RoomFilesDone),
     /// The file of a recording is open.
     RecordReady {
         /// Which.
@@ -246,6 +249,8 @@ pub enum Output {
     /// The same as [`Output::Record`] for a bridge; [`Input::BridgeRecordReady`] or
     /// [`Input::RecordingFailed`] answers.
     RecordBridge(BridgeRecord),
+    /// What the recording of a room wants of files; [`Input::RoomFiles`] answers.
+    RoomFiles(RoomFiles),
     /// Nothing of a recording is to be kept: it goes when it is closed.
     DiscardRecording(u64),
     /// Do not hear a source any more.
@@ -395,6 +400,8 @@ pub enum Event {
     },
     /// Something happened in a conference room.
     Room(Box<RoomEvent>),
+    /// Something became of a recording of a room.
+    RoomRecording(Box<RoomRecordingEvent>),
     /// Digits could not be sent.
     DigitsNotSent {
         /// Its Call-ID.

@@ -18,7 +18,10 @@ mod media;
 mod message;
 mod places;
 mod programs;
+mod recording_log;
 mod requests;
+mod room_files;
+mod room_recordings;
 mod rooms;
 pub mod routes;
 
@@ -29,6 +32,11 @@ pub use inspect::CallView;
 pub use login::Demand;
 pub use message::{Event, Input, MailboxRequest, Output, RecordTarget, Summary};
 pub use programs::{Muted, ProgramError};
+pub use recording_log::{RecordedMember, RecordedPause, RecordingLog};
+pub use room_files::{
+    NewTrack, RecordingState, RoomFiles, RoomFilesDone, RoomRecord, RoomRecordingChange,
+    RoomRecordingEvent, RoomRecordingView,
+};
 pub use routes::Routes;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -189,6 +197,7 @@ pub struct Switch {
     legs: HashMap<(usize, LegId), CallHandle>,
     recordings: HashMap<u64, CallHandle>,
     rooms: HashMap<String, Room>,
+    room_recordings: room_recordings::RoomRecordings,
     bridges: Bridges,
     room_wakes: BTreeSet<(Instant, String)>,
     /// Whom rooms are to call, while it is being found out where.
@@ -236,6 +245,7 @@ impl Switch {
             legs: HashMap::new(),
             recordings: HashMap::new(),
             rooms: HashMap::new(),
+            room_recordings: Default::default(),
             bridges: Bridges::default(),
             room_wakes: BTreeSet::new(),
             dials: HashMap::new(),
@@ -338,6 +348,7 @@ impl Switch {
             + self.rooms.len()
             + self.room_wakes.len()
             + self.dials.len()
+            + self.room_recordings.leftovers()
             + self.bridges.leftovers()
             + self.wakes.len()
             + self.leg_places.iter().map(Places::in_use).sum::<usize>()
@@ -390,6 +401,7 @@ impl Switch {
             } => self.bridge_play_ready((bridge, place, id), play, now),
             Input::RecordingClosed(recording) => self.recording_closed(recording, now),
             Input::BridgeRecordReady(recording) => self.bridge_record_ready(recording),
+            Input::RoomFiles(done) => self.room_files_done(done, now),
             Input::RecordReady { recording, tap } => self.record_ready(recording, tap, now),
             Input::Mailbox {
                 call,

@@ -45,6 +45,11 @@ impl Switch {
             }
             return self.dial_from(room, uri, None, now);
         }
+        if let RoomOperation::Record(order) = operation {
+            let result = self.record_room(room, order, now);
+            self.settle(now);
+            return result;
+        }
         let known = self.rooms.get_mut(room);
         let known = known.ok_or_else(|| RoomError::NoRoom(room.to_owned()))?;
         let result = known.operate(operation, now);
@@ -219,6 +224,7 @@ impl Switch {
         if room.is_over()
             && let Some(room) = self.rooms.remove(name)
         {
+            self.recording_of_ended_room(name);
             self.outputs.push_back(Output::Media {
                 worker: room.worker,
                 command: Command::CloseBridge(room.bridge),
@@ -267,7 +273,9 @@ impl Switch {
                 }
             }
             RoomOutput::Dial(uri, by) => self.dial_by(name, &uri, by, now),
+            RoomOutput::Record(on) => self.toggle_recording(name, on, now),
             RoomOutput::Event(event) => {
+                self.note_recorded(name, &event.change, now);
                 self.outputs
                     .push_back(Output::Event(Event::Room(Box::new(event))));
             }

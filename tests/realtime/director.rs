@@ -232,6 +232,7 @@ impl Director {
                     recording: self.counter,
                     rate: self.random.pick(&[8000, 16_000, 48_000]),
                     rest: self.random.pick(&[None, Some(7)]),
+                    stereo: self.random.pick(&[false, false, true]),
                     max_samples: self.random.pick(&[None, Some(20_000)]),
                     silence_stop_samples: self.random.pick(&[None, Some(16_000)]),
                 };

@@ -78,8 +78,9 @@ impl Recordings for NoRecordings {
     }
 }
 
-struct Desk {
-    world: World,
+/// A world and its API.
+pub struct Desk {
+    pub world: World,
     api: Api,
     outside: Outside,
     /// Events of the world that the API has been told.
@@ -88,7 +89,10 @@ struct Desk {
 
 impl Desk {
     fn new(seed: u64) -> Self {
-        let world = World::new(seed);
+        Self::of(World::new(seed))
+    }
+
+    pub fn of(world: World) -> Self {
         let now = world.now();
         let settings = Settings {
             max_members: 10,
@@ -165,19 +169,19 @@ impl Desk {
     }
 
     /// The status and the body of what is answered.
-    fn get(&mut self, method: Method, url: &str, body: Option<&Value>) -> (u16, Value) {
+    pub fn get(&mut self, method: Method, url: &str, body: Option<&Value>) -> (u16, Value) {
         let response = self.ask(method, url, body).unwrap();
         let body = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
         (response.status, body)
     }
 
-    fn ok(&mut self, url: &str) -> Value {
+    pub fn ok(&mut self, url: &str) -> Value {
         let (status, body) = self.get(Method::Get, url, None);
         assert_eq!(status, 200, "{url}: {body}");
         body
     }
 
-    fn read(&mut self, url: &str) -> Subscription {
+    pub fn read(&mut self, url: &str) -> Subscription {
         match self.ask(Method::Get, url, None) {
             Err(Reply::Subscribe(subscription)) => subscription,
             other => panic!("{other:?}"),
@@ -185,7 +189,7 @@ impl Desk {
     }
 
     /// What readers have been told of what happened since the last look.
-    fn events(&mut self) -> Vec<Value> {
+    pub fn events(&mut self) -> Vec<Value> {
         let now = self.world.now();
         for event in &self.world.events[self.told..] {
             self.api.on_event(event, &mut self.world.switch, now);

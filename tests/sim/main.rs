@@ -25,6 +25,7 @@ mod reinvite;
 mod rooms;
 mod rooms_dial;
 mod rooms_random;
+mod rooms_recording;
 mod session_timer;
 mod shared;
 mod srtp;

@@ -148,7 +148,8 @@ pub(super) fn problem(error: &RoomError) -> Problem {
         RoomError::Gain(_) => Problem::invalid("gain", text),
         RoomError::Group => Problem::invalid("group", text),
         RoomError::Uri(_) => Problem::invalid("uri", text),
-        RoomError::TooManyCalls => Problem::later(503, text, 5),
+        RoomError::Recorded(_) | RoomError::NotRecorded(_) => Problem::conflict(text),
+        RoomError::TooManyCalls | RoomError::TooManyRecordings => Problem::later(503, text, 5),
     }
 }
 

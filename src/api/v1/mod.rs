@@ -6,6 +6,7 @@ mod bans;
 mod calls;
 mod events;
 mod members;
+mod recording;
 mod rooms;
 mod server;
 
@@ -284,6 +285,11 @@ pub(super) static OPERATIONS: &[Operation] = &[
         ],
         run: rooms::invite,
     },
+    recording::SHOW,
+    recording::START,
+    recording::PAUSE,
+    recording::RESUME,
+    recording::STOP,
     Operation {
         method: Method::Post,
         path: "/api/v1/rooms/{room}/members/{call}",

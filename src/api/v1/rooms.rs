@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::URI;
 use super::members::{MemberBody, operate};
+use super::recording::RecordingBody;
 use crate::api::{Context, Problem, Reply, Response, State};
 use crate::room::{RoomOperation, RoomState};
 
@@ -49,6 +50,9 @@ pub(in crate::api) struct RoomWithMembers {
     locked: bool,
     /// It is being recorded.
     recording: bool,
+    /// How it is being recorded, or is about to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording_details: Option<RecordingBody>,
     /// Since when there is somebody in it (RFC 3339).
     created: String,
     /// When it has had its time.
@@ -96,6 +100,7 @@ fn shown(context: &Context<'_>) -> Result<Reply, Problem> {
         max_members: room.max_members,
         locked: room.locked,
         recording: room.recorded,
+        recording_details: RecordingBody::find(&room.name, context),
         created: context.state.clock.text(room.created),
         ends: room.ends_at.map(|at| context.state.clock.text(at)),
         members: members

@@ -152,7 +152,7 @@ impl Member {
                     items.push(speak::prompt("conf-muted"));
                 }
                 if *recorded {
-                    items.push(speak::prompt("conf-recording"));
+                    items.extend(self.settings.recording_prompts.clone());
                 }
                 self.speech.interrupt(&mut self.asker, out);
                 self.say(items, out);

@@ -27,8 +27,8 @@ pub(super) struct Recording {
     /// Samples of a channel in the files that are complete.
     earlier: u64,
     filled: u64,
-    /// Files that are complete, with their followers, not yet told of.
-    pub(super) rolled_over: Vec<(PathBuf, PathBuf)>,
+    /// Files that are complete, their followers, and where those begin: not yet told of.
+    pub(super) rolled_over: Vec<(PathBuf, PathBuf, u64)>,
 }
 
 impl Recording {
@@ -149,8 +149,8 @@ impl Recording {
             create_unique(&self.wanted_path, &self.format, self.id, self.max_bytes)?;
         self.earlier += self.writer.samples();
         self.writer = writer;
-        self.rolled_over
-            .push((std::mem::replace(&mut self.path, path.clone()), path));
+        let full = std::mem::replace(&mut self.path, path.clone());
+        self.rolled_over.push((full, path, self.earlier));
         Ok(())
     }
 }

@@ -140,6 +140,8 @@ pub enum RecorderEvent {
         full: PathBuf,
         /// The file that follows.
         path: PathBuf,
+        /// Where that begins: samples since the start of the recording.
+        from: u64,
     },
     /// It could not be written on; what was written stays valid.
     Failed {

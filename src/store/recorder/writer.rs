@@ -138,10 +138,14 @@ impl<T: Fn()> WriterThread<T> {
         };
         entry.dirty = true;
         let result = entry.recording.write(frame);
-        for (full, path) in entry.recording.rolled_over.drain(..) {
+        for (full, path, from) in entry.recording.rolled_over.drain(..) {
             let id = frame.recording;
-            self.backlog
-                .push_back(RecorderEvent::RolledOver { id, full, path });
+            self.backlog.push_back(RecorderEvent::RolledOver {
+                id,
+                full,
+                path,
+                from,
+            });
         }
         if let Err(error) = result {
             self.fail(frame.recording, &error);
@@ -181,9 +185,13 @@ impl<T: Fn()> WriterThread<T> {
         let result = recording
             .fill_to(end_position)
             .and_then(|()| recording.finish());
-        for (full, path) in recording.rolled_over.drain(..) {
-            self.backlog
-                .push_back(RecorderEvent::RolledOver { id, full, path });
+        for (full, path, from) in recording.rolled_over.drain(..) {
+            self.backlog.push_back(RecorderEvent::RolledOver {
+                id,
+                full,
+                path,
+                from,
+            });
         }
         if let Err(error) = result {
             self.fail(id, &error);

@@ -15,7 +15,7 @@ use crate::leg::player::{Play, PlayEnd, PlayEndReason};
 use crate::leg::tap::{RecordFrame, Tap, TapSettings};
 use crate::leg::{Leg, LegEvent, LegId};
 use crate::sip::transport::Flow;
-use crate::switch::{Event, Input, Output, Switch};
+use crate::switch::{Event, Input, Output, RoomFiles, Switch};
 use crate::worker::{self, BridgeId, Command};
 
 /// The most outputs that one input may have: more is a loop.
@@ -172,6 +172,11 @@ impl Edge {
                 let tap = Tap::new(settings, self.frames.clone());
                 return Some(Input::RecordReady { recording, tap });
             }
+            Output::RoomFiles(RoomFiles::Open(wanted)) => {
+                let (recording, error) = (wanted.recording, "no files".to_owned());
+                return Some(Input::RecordingFailed { recording, error });
+            }
+            Output::RoomFiles(_) => {}
             Output::CloseRecording { .. } => self.recordings -= 1,
             Output::Resolve { dial, .. } => {
                 let ways = Err("nobody can be called".to_owned());

@@ -11,6 +11,7 @@ pub mod mail;
 pub mod media;
 pub mod net;
 pub mod phone;
+pub mod room_files;
 pub mod run;
 pub mod signal;
 pub mod talk;
@@ -279,6 +280,8 @@ pub struct World {
     pub ways: antiphon::switch::Ways,
     /// Prompts are as long as they are, and silent.
     pub silent_prompts: bool,
+    /// Where rooms are recorded, once one is.
+    pub room_edge: Option<room_files::RoomEdge>,
     /// Spoken names under way, by recording.
     pub names: HashMap<u64, CallHandle>,
     /// Recordings that were closed, with their length in samples.
@@ -335,6 +338,7 @@ impl World {
             names: HashMap::new(),
             ways: Err("nobody is anywhere".to_owned()),
             silent_prompts: false,
+            room_edge: None,
             closed: Vec::new(),
             events: Vec::new(),
             bans: Vec::new(),

@@ -104,6 +104,9 @@ impl World {
         }
         self.send_media();
         while let Ok(frame) = self.frames.1.try_recv() {
+            if let Some(edge) = &self.room_edge {
+                edge.take(frame);
+            }
             let audio = self.recorded.entry(frame.recording).or_default();
             audio.resize(frame.position as usize, 0);
             audio.extend_from_slice(&frame.samples[..usize::from(frame.len)]);
@@ -333,7 +336,9 @@ impl World {
                 self.switch
                     .handle(Input::RecordReady { recording, tap }, now);
             }
+            Output::RoomFiles(wanted) => self.room_files(wanted),
             Output::CloseRecording { recording, samples } => {
+                self.close_room_file(recording, samples);
                 self.closed_recording(recording, samples);
             }
             Output::Resolve { dial, .. } => {
