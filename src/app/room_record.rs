@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::audio::{FULLBAND, NARROWBAND, WIDEBAND};
-
 /// What files a recording has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecordLayout {
@@ -44,7 +42,7 @@ pub struct RoomRecordSettings {
 }
 
 /// The rates that rooms are recorded at, Hz.
-pub const RECORD_RATES: [u32; 3] = [NARROWBAND, WIDEBAND, FULLBAND];
+pub const RECORD_RATES: [u32; 3] = [8_000, 16_000, 48_000];
 /// How long the files of a split recording may be, s.
 pub const SPLIT_SECONDS: std::ops::RangeInclusive<u64> = 10..=86_400;
 
@@ -53,7 +51,7 @@ impl Default for RoomRecordSettings {
         Self {
             layout: RecordLayout::default(),
             format: RecordFormat::default(),
-            rate: WIDEBAND,
+            rate: 16_000,
             split: None,
             name: NamePattern::default(),
         }

@@ -264,22 +264,6 @@ impl Room {
         }
     }
 
-    /// A recording has begun, or has ended.
-    pub fn recording(&mut self, on: bool) {
-        if std::mem::replace(&mut self.recorded, on) == on {
-            return;
-        }
-        self.tell_event(RoomChange::Recording(on));
-        if self.settings.announce_recording {
-            let settings = self.settings.clone();
-            let prompts = [
-                &settings.recording_ended_prompts,
-                &settings.recording_prompts,
-            ];
-            self.say_items_to_all(prompts[usize::from(on)].clone());
-        }
-    }
-
     fn relate(&mut self, call: CallHandle, mut relations: Relations) -> Result<(), RoomError> {
         for scope in [&mut relations.hears, &mut relations.heard_by] {
             match scope {

@@ -12,6 +12,7 @@ mod control;
 mod event;
 mod member;
 mod operation;
+mod recording;
 mod relations;
 
 pub use event::{EndCause, LeaveReason, RoomChange, RoomEvent, Roster};
@@ -397,9 +398,7 @@ impl Room {
         self.tell(call, news);
         self.announce(&JOIN_HZ, name, "conf-joined", Some(call));
         self.tell_who_is_alone();
-        if std::mem::take(&mut self.records_first) {
-            self.outputs.push_back(RoomOutput::Record(true));
-        }
+        self.record_first();
     }
 
     fn moderator_came(&mut self, now: Instant) {
@@ -505,11 +504,8 @@ impl Room {
     }
 
     fn say_to_all(&mut self, prompt: &str) {
-        self.say_items_to_all(vec![PlayItem::Prompt(prompt.to_owned())]);
-    }
-
-    fn say_items_to_all(&mut self, items: Vec<PlayItem>) {
-        if self.inside > 0 && !items.is_empty() {
+        if self.inside > 0 {
+            let items = vec![PlayItem::Prompt(prompt.to_owned())];
             self.outputs.push_back(RoomOutput::Announce(items, None));
         }
     }

@@ -179,7 +179,7 @@ impl Switch {
             notes: Notes::new(settings.rate, now),
             log,
             files: BTreeMap::new(),
-            settings,
+            settings: settings.clone(),
         };
         let recordings = &mut self.room_recordings;
         recordings.all.insert(number, kept);
@@ -191,11 +191,10 @@ impl Switch {
             .iter()
             .filter_map(|&call| self.note_member(number, call, now));
         let tracks: Vec<NewTrack> = tracks.collect();
-        let kept = &self.room_recordings.all[&number];
         let open = RoomFiles::Open(Box::new(RoomRecord {
             recording: number,
             room: name.to_owned(),
-            settings: kept.settings.clone(),
+            settings,
             rest,
             tracks,
         }));
@@ -292,12 +291,13 @@ impl Switch {
 
     /// Notes a member that is in. The track that is to be opened for it, where it is to have one.
     fn note_member(&mut self, number: u64, call: CallHandle, now: Instant) -> Option<NewTrack> {
-        let may = self.room_recordings.has_room_for_track(number);
+        let kept = self.room_recordings.all.get(&number)?;
+        let wants =
+            kept.settings.layout.has_tracks() && self.room_recordings.has_room_for_track(number);
         let next = self.next_recording;
         let recordings = &mut self.room_recordings;
         let kept = recordings.all.get_mut(&number)?;
         let state = self.rooms.get(&kept.log.room)?.member(call)?;
-        let wants = may && kept.settings.layout.has_tracks();
         let is_left = kept.left == Some(call);
         let begun = kept.begun;
         if is_left {
@@ -400,7 +400,9 @@ impl Switch {
     pub fn cut_room_recordings(&mut self, now: Instant) {
         let numbers: Vec<u64> = self.room_recordings.all.keys().copied().collect();
         for number in numbers {
-            let kept = &self.room_recordings.all[&number];
+            let Some(kept) = self.room_recordings.all.get(&number) else {
+                continue;
+            };
             let samples = if kept.begun { kept.notes.at(now) } else { 0 };
             if !kept.files.is_empty() {
                 self.close_room_recording(number, samples, now);

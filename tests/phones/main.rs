@@ -18,6 +18,7 @@ mod playing;
 mod progress;
 mod recording;
 mod rooms;
+mod rooms_recording;
 mod srtp;
 mod tls;
 mod voicemail;

@@ -223,6 +223,9 @@ fn a_key_begins_a_recording_and_ends_it_and_all_are_told() {
     let three = caller(&mut desk.world);
     hears_prompt(&mut desk.world, three, "conf-recording");
     press(&mut desk.world, two, "5");
+    for phone in [one, two] {
+        desk.world.hush(phone);
+    }
     hears_prompt(&mut desk.world, three, "conf-recording-ended");
     let (words, events) = told(&mut desk);
     assert_eq!(words, ["began", "ended"]);
@@ -232,6 +235,7 @@ fn a_key_begins_a_recording_and_ends_it_and_all_are_told() {
     let members: Vec<_> = meeting.tracks.iter().map(|t| t.member.as_str()).collect();
     assert_eq!(members, ["phone0", "phone1", "phone2"]);
     // Once more: another file.
+    desk.world.speak(one);
     press(&mut desk.world, one, "5");
     desk.world.run(1_000);
     press(&mut desk.world, one, "5");
