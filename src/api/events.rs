@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::recordings::RoomRecordingBody;
-use super::rooms::RoomEventBody;
+use super::rooms::{RoomEventBody, TalkersBody};
 use super::v1::{BanBody, CallBody, Figures};
 use super::{Api, State};
 use crate::call::{CallHandle, EndReason};
@@ -119,6 +119,16 @@ pub(super) enum ApiEvent<'a> {
         #[serde(flatten)]
         change: Box<RoomRecordingBody<'a>>,
     },
+    /// Who talks in a room has changed, or how loud, by 1 dB: every 100 ms at most. Told only where
+    /// `talkers=true` or `types` asks for it.
+    #[serde(rename = "room.talkers")]
+    Talkers {
+        /// When.
+        time: &'a str,
+        /// Who talks.
+        #[serde(flatten)]
+        talk: Box<TalkersBody<'a>>,
+    },
     /// A source is not heard for a while.
     #[serde(rename = "ban.added")]
     BanAdded {
@@ -150,9 +160,13 @@ pub(super) const TYPES: &[&str] = &[
     "recording.failed",
     "room",
     "room.recording",
+    TALKERS,
     "ban.added",
     "ban.lifted",
 ];
+
+/// The one that rooms are watched for.
+pub(super) const TALKERS: &str = "room.talkers";
 
 /// The one that may tell a PIN.
 pub(super) const DIGIT: &str = "call.digit";
@@ -230,6 +244,7 @@ impl ApiEvent<'_> {
             ApiEvent::RecordingFailed { .. } => "recording.failed",
             ApiEvent::Room { .. } => "room",
             ApiEvent::RoomRecording { .. } => "room.recording",
+            ApiEvent::Talkers { .. } => TALKERS,
             ApiEvent::BanAdded { .. } => "ban.added",
             ApiEvent::BanLifted { .. } => "ban.lifted",
         }
@@ -303,6 +318,10 @@ impl Api {
                 time,
                 change: Box::new(RoomRecordingBody::of(event)),
             },
+            Event::Talkers(talk) if state.is_read(TALKERS) => ApiEvent::Talkers {
+                time,
+                talk: Box::new(TalkersBody::of(talk, state)),
+            },
             Event::PlayFailed { call_id, error } => failed(call_id, "play", error),
             Event::RecordingFailed { call_id, error } => failed(call_id, "record", error),
             Event::DigitsNotSent { call_id, error } => failed(call_id, "digits", error),
@@ -314,6 +333,7 @@ impl Api {
             | Event::Entered { .. }
             | Event::Left { .. }
             | Event::Reported { .. }
+            | Event::Talkers(_)
             | Event::Bridge { .. } => return,
         };
         state.tell(&event);

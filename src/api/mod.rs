@@ -267,6 +267,7 @@ impl Api {
         let reply = reply.unwrap_or_else(|problem| Reply::Now(problem.response(tree.format)));
         if let Reply::Subscribe(subscription) = &reply {
             self.joined(subscription);
+            switch.watch_talkers(self.state.is_read(events::TALKERS));
         }
         reply
     }
@@ -298,7 +299,7 @@ impl Api {
     }
 
     /// A reader is gone.
-    pub fn left(&mut self, subscription: &Subscription) {
+    pub fn left(&mut self, subscription: &Subscription, switch: &mut Switch) {
         self.state.ari.left(&subscription.topics);
         for topic in &subscription.topics {
             if let Some(readers) = self.state.topics.get_mut(topic) {
@@ -308,6 +309,7 @@ impl Api {
                 }
             }
         }
+        switch.watch_talkers(self.state.is_read(events::TALKERS));
     }
 
     /// What is to be told, in its order.

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::State;
-use super::v1::MemberBody;
-use crate::room::{LeaveReason, RoomChange, RoomEvent};
+use super::v1::{MemberBody, PlayBody, tenths};
+use crate::app::PlayOutcome;
+use crate::room::{LeaveReason, RoomChange, RoomEvent, RoomTalk};
 
 /// Something that happened in a room.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -42,6 +43,30 @@ enum What<'a> {
         /// The room that it was moved to.
         #[serde(skip_serializing_if = "Option::is_none")]
         to: Option<&'a str>,
+        /// For how many seconds it has talked, where that was followed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        talked_seconds: Option<f64>,
+    },
+    /// What a program wants played is heard from now on.
+    PlayBegan {
+        /// The play.
+        play: Box<PlayBody>,
+    },
+    /// A play is over.
+    PlayEnded {
+        /// Its number.
+        play: u32,
+        /// It was stopped, or had no time to be heard to its end.
+        stopped: bool,
+        /// So much of it was heard, s.
+        seconds: f64,
+    },
+    /// A play failed, or an announcement of the room's own.
+    PlayFailed {
+        /// Its number.
+        play: u32,
+        /// Why.
+        error: &'a str,
     },
     /// Whether only moderators may come.
     Locked { locked: bool },
@@ -94,6 +119,7 @@ impl<'a> RoomEventBody<'a> {
                 call,
                 party,
                 reason,
+                talked,
             } => What::Left {
                 id: state.call_id(*call),
                 party,
@@ -102,6 +128,20 @@ impl<'a> RoomEventBody<'a> {
                     LeaveReason::Moved(to) => Some(to),
                     _ => None,
                 },
+                talked_seconds: talked.map(tenths),
+            },
+            RoomChange::PlayBegan(play) => What::PlayBegan {
+                play: Box::new(PlayBody::of(play, state)),
+            },
+            RoomChange::PlayEnded {
+                id,
+                outcome: PlayOutcome::Failed(error),
+                ..
+            } => What::PlayFailed { play: id.0, error },
+            RoomChange::PlayEnded { id, outcome, heard } => What::PlayEnded {
+                play: id.0,
+                stopped: *outcome == PlayOutcome::Stopped,
+                seconds: tenths(*heard),
             },
             RoomChange::Locked(locked) => What::Locked { locked: *locked },
             RoomChange::Ending { after, cause } => What::Ending {
@@ -126,6 +166,49 @@ impl<'a> RoomEventBody<'a> {
             room: &event.room,
             number: event.number,
             what,
+        }
+    }
+}
+
+/// Who talks in a room.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct TalkersBody<'a> {
+    /// The room's name.
+    room: &'a str,
+    /// How many talk; more than are told of where they are very many.
+    talking: u32,
+    /// The call of who was clearly the loudest last. Absent: nobody has talked, or it has left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dominant: Option<String>,
+    /// Those who talk.
+    talkers: Vec<TalkerBody>,
+}
+
+/// One who talks.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TalkerBody {
+    /// The member's call.
+    id: String,
+    /// How loud, dBov.
+    level_dbov: i8,
+    /// For how many seconds it has talked since it came in, as far as that was followed.
+    seconds: f64,
+}
+
+impl<'a> TalkersBody<'a> {
+    pub fn of(talk: &'a RoomTalk, state: &State) -> Self {
+        let talkers = talk.members.iter().filter(|(_, member)| member.talking);
+        Self {
+            room: &talk.room,
+            talking: talk.talking,
+            dominant: talk.dominant.map(|call| state.call_id(call)),
+            talkers: talkers
+                .map(|(call, member)| TalkerBody {
+                    id: state.call_id(*call),
+                    level_dbov: member.level_dbov,
+                    seconds: tenths(member.talked),
+                })
+                .collect(),
         }
     }
 }

@@ -131,14 +131,14 @@ impl Asker {
         }
     }
 
-    /// Plays something over and over, until something else is to be heard.
-    pub fn repeat(&mut self, items: Vec<PlayItem>, out: &mut Actions) {
+    /// Plays something so many times; 0: until something else is to be heard.
+    pub fn repeat(&mut self, items: Vec<PlayItem>, repeat: u32, out: &mut Actions) {
         self.collector = None;
         let id = self.begin(false);
         out.push_back(Action::Play {
             id,
             items,
-            repeat: 0,
+            repeat,
             gap: Duration::ZERO,
         });
     }

@@ -14,7 +14,7 @@ use super::collect::CollectSpec;
 use super::keypad::Keypad;
 use super::room_record::RoomRecordSettings;
 use super::voicemail::Pin;
-use super::{PlayItem, speak};
+use super::{PlayChange, PlayId, PlayItem, PlayOutcome, speak};
 
 /// What a member may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -46,6 +46,21 @@ pub enum Names {
     Record,
     /// It is recorded, played back, and recorded again until its owner accepts it.
     Review,
+}
+
+/// By how much, unless something else is said.
+pub const DUCKING_DB: u8 = 12;
+
+/// Who makes way when a room plays something while somebody talks, and by how many dB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ducking {
+    /// Nobody.
+    #[default]
+    Off,
+    /// The play, while somebody talks.
+    Play(u8),
+    /// Who talks, while it plays.
+    Speech(u8),
 }
 
 /// What a room is like.
@@ -91,6 +106,12 @@ pub struct RoomSettings {
     pub record: bool,
     /// How it is recorded where nobody says otherwise.
     pub recording: RoomRecordSettings,
+    /// Who makes way for announcements, and for what programs play unless they say otherwise.
+    pub ducking: Ducking,
+    /// The same for what programs play in the background.
+    pub background_ducking: Ducking,
+    /// It is followed who talks all the time, and not only while a program listens to that.
+    pub watch_talkers: bool,
     /// What members' keys do.
     pub keypad: Arc<Keypad>,
     /// What moderators' keys do.
@@ -122,6 +143,9 @@ impl Default for RoomSettings {
             recording_ended_prompts: speak::prompts(&["conf-recording-ended"]),
             record: false,
             recording: RoomRecordSettings::default(),
+            ducking: Ducking::Speech(DUCKING_DB),
+            background_ducking: Ducking::Play(DUCKING_DB),
+            watch_talkers: false,
             keypad: Arc::new(Keypad::of_members()),
             moderator_keypad: Arc::new(Keypad::of_moderators()),
             collect: CollectSpec::default(),
@@ -267,6 +291,10 @@ pub enum RoomRequest {
     Dial(String),
     /// The end of the room.
     End,
+    /// Not asked but told: what the room has it play has begun.
+    PlayBegan(PlayId),
+    /// The same: it is over, having played for so long.
+    PlayEnded(PlayId, PlayOutcome, Duration),
 }
 
 /// Why somebody is not let in.
@@ -276,6 +304,17 @@ pub enum Refusal {
     Locked,
     /// It has all the members that it may have.
     Full,
+}
+
+/// Something that a program plays to one member.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberPlay {
+    /// The room's name for it.
+    pub id: PlayId,
+    /// What is heard.
+    pub items: Vec<PlayItem>,
+    /// How often; 0: until stopped.
+    pub repeat: u32,
 }
 
 /// What a room tells a member.
@@ -296,6 +335,12 @@ pub enum RoomNews {
     },
     /// It is to hear this.
     Say(Vec<PlayItem>),
+    /// It alone is to hear what a program plays, when nothing else is said to it.
+    Play(Box<MemberPlay>),
+    /// Such a play is paused, or goes on.
+    ControlPlay(PlayId, PlayChange),
+    /// One is to stop, or not to begin.
+    StopPlay(PlayId),
     /// It is on hold, or no longer.
     Held(bool),
     /// What it may do.

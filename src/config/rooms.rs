@@ -15,7 +15,7 @@ use super::room_recording::RecordOptions;
 use super::routes::anchored;
 use super::signalling::{positive, to_i64};
 use crate::app::keypad::KeypadAction;
-use crate::app::room::Names;
+use crate::app::room::{DUCKING_DB, Ducking, Names};
 
 /// A room, or a pattern for rooms.
 #[derive(Clone, Debug)]
@@ -87,10 +87,47 @@ pub struct RoomOptions {
     pub announce_recording: bool,
     /// How it is recorded.
     pub record: RecordOptions,
+    /// Who makes way for announcements.
+    pub ducking: DuckingConfig,
+    /// By how many dB.
+    pub ducking_db: u8,
+    /// Whether it is always followed who talks.
+    pub watch_talkers: bool,
     /// The keys of members: a `[[keypad]]`, [`BUILT_IN`] or [`NO_KEYS`].
     pub keypad: Reference,
     /// The keys of moderators.
     pub moderator_keypad: Reference,
+}
+
+/// Who makes way when a room plays something while somebody talks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DuckingConfig {
+    /// Who talks.
+    Speech,
+    /// What is played.
+    Plays,
+    /// Nobody.
+    Off,
+}
+
+impl DuckingConfig {
+    fn read(table: &mut Table<'_, '_>, base: Self) -> Self {
+        let words = "\"speech\", \"plays\" or \"off\"";
+        table.value("ducking", base, words, |value| match value.as_str()? {
+            "speech" => Some(Self::Speech),
+            "plays" => Some(Self::Plays),
+            "off" => Some(Self::Off),
+            _ => None,
+        })
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Speech => "speech",
+            Self::Plays => "plays",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// The keypad of who has chosen none.
@@ -123,6 +160,9 @@ impl RoomOptions {
             warning: Duration::from_mins(1),
             announce_recording: true,
             record: RecordOptions::default(),
+            ducking: DuckingConfig::Speech,
+            ducking_db: DUCKING_DB,
+            watch_talkers: false,
             keypad: Reference::built_in(BUILT_IN),
             moderator_keypad: Reference::built_in(BUILT_IN),
         }
@@ -168,11 +208,27 @@ impl RoomOptions {
             warning: Duration::from_secs(warning),
             announce_recording: table.boolean("announce_recording", base.announce_recording),
             record: RecordOptions::read(table, &base.record),
+            ducking: DuckingConfig::read(table, base.ducking),
+            ducking_db: table.number("ducking_db", base.ducking_db, 1..=60),
+            watch_talkers: table.boolean("watch_talkers", base.watch_talkers),
             keypad: read_keypad(table, "keypad", &base.keypad),
             moderator_keypad: read_keypad(table, "moderator_keypad", &base.moderator_keypad),
         };
         options.check(table);
         options
+    }
+
+    /// Who makes way for announcements, and for music in the background.
+    pub fn ducking(&self) -> (Ducking, Ducking) {
+        let (speech, play) = (
+            Ducking::Speech(self.ducking_db),
+            Ducking::Play(self.ducking_db),
+        );
+        match self.ducking {
+            DuckingConfig::Speech => (speech, play),
+            DuckingConfig::Plays => (play, play),
+            DuckingConfig::Off => (Ducking::Off, Ducking::Off),
+        }
     }
 
     /// Finds settings that exclude each other.
@@ -228,6 +284,12 @@ impl RoomOptions {
         let comment = "Whether all are told of a recording.";
         out.key("announce_recording", self.announce_recording, comment);
         self.record.print(out);
+        let comment = "Who makes way when it plays while somebody talks: speech, plays, off.";
+        out.key("ducking", self.ducking.word(), comment);
+        let comment = "By how many dB; music in the background makes way by as much.";
+        out.key("ducking_db", i64::from(self.ducking_db), comment);
+        let comment = "Whether it is always followed who talks, for the log and programs.";
+        out.key("watch_talkers", self.watch_talkers, comment);
         let comment = "What members' keys do.";
         out.key("keypad", self.keypad.name.as_str(), comment);
         let comment = "What moderators' keys do.";

@@ -14,6 +14,14 @@ use crate::call::CallHandle;
 impl Room {
     /// A member has pressed something. What it may ask for is its keypad's affair.
     pub fn request(&mut self, call: CallHandle, request: RoomRequest, now: Instant) {
+        // Also of who waits.
+        let request = match request {
+            RoomRequest::PlayBegan(id) => return self.member_plays(call, id),
+            RoomRequest::PlayEnded(id, outcome, length) => {
+                return self.member_played(call, id, outcome, length);
+            }
+            other => other,
+        };
         let Some(state) = self.member(call).filter(|state| !state.waiting) else {
             return;
         };
@@ -69,6 +77,7 @@ impl Room {
             }
             RoomRequest::Dial(uri) => self.outputs.push_back(RoomOutput::Dial(uri, call)),
             RoomRequest::End => self.end(super::EndCause::Asked),
+            RoomRequest::PlayBegan(_) | RoomRequest::PlayEnded(..) => {}
         }
     }
 
@@ -285,7 +294,8 @@ impl Room {
             return Ok(());
         }
         self.table.set(call, relations.clone());
-        if self.classify().is_err() {
+        // Who is to miss an announcement hears it rather than that a relation is refused for that.
+        if self.classify().is_err() && !(self.table.set_apart(None) && self.classify().is_ok()) {
             self.table.set(call, before);
             return Err(RoomError::TooManyRelations);
         }

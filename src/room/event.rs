@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::MemberState;
+use super::{MemberState, PlayState};
+use crate::app::{PlayId, PlayOutcome};
 use crate::call::CallHandle;
 
 /// Something happened in a room.
@@ -37,6 +38,8 @@ pub enum RoomChange {
         party: String,
         /// How it went.
         reason: LeaveReason,
+        /// For how long it has talked, where that was followed.
+        talked: Option<Duration>,
     },
     /// Nobody else may come, or no longer.
     Locked(bool),
@@ -56,6 +59,17 @@ pub enum RoomChange {
     },
     /// A recording of the room has begun, or has ended.
     Recording(bool),
+    /// What a program wants played is heard from now on.
+    PlayBegan(Box<PlayState>),
+    /// A play is over; one of the room's own, which are not told of otherwise, has failed.
+    PlayEnded {
+        /// Which.
+        id: PlayId,
+        /// How.
+        outcome: PlayOutcome,
+        /// So much of it was heard.
+        heard: Duration,
+    },
     /// Somebody is being called, and will be asked to join.
     Dialling {
         /// Whom.
@@ -129,9 +143,24 @@ impl Roster {
             | RoomChange::Ending { .. }
             | RoomChange::Recording(_)
             | RoomChange::RecordingAsked { .. }
+            | RoomChange::PlayBegan(_)
+            | RoomChange::PlayEnded { .. }
             | RoomChange::Dialling { .. }
             | RoomChange::NotJoined { .. } => {}
         }
+    }
+}
+
+impl RoomChange {
+    /// Whether something could not be played.
+    pub const fn is_failed_play(&self) -> bool {
+        matches!(
+            self,
+            RoomChange::PlayEnded {
+                outcome: PlayOutcome::Failed(_),
+                ..
+            }
+        )
     }
 }
 

@@ -10,27 +10,37 @@
 
 mod control;
 mod event;
+mod hearing;
 mod member;
 mod operation;
+mod plays;
 mod recording;
 mod relations;
+mod talk;
 
 pub use event::{EndCause, LeaveReason, RoomChange, RoomEvent, Roster};
 pub use member::MemberState;
 pub use operation::{RecordOrder, RoomError, RoomOperation};
+pub use plays::{
+    Audience, Heard, MAX_MEMBER_PLAYS, MAX_PLAYS, MAX_PLAYS_TO_MEMBERS, PlayOrder, PlayPhase,
+    PlayState, WantedPlay,
+};
 pub use relations::{MAX_CLASSES, Relations, Scope, hears};
+pub use talk::{MemberTalk, RoomTalk, Talking};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::app::PlayItem;
 use crate::app::room::{Entrant, Refusal, Role, RoomNews, RoomSettings};
+use crate::app::{PlayChange, PlayItem};
 use crate::call::CallHandle;
 use crate::worker::BridgeId;
+use hearing::hearing;
 use member::Member;
-use relations::{Classes, Table, TooMany};
+use plays::Plays;
+use relations::{Classes, Table};
 
 /// What a member's gains may be, dB.
 pub const GAIN_DB: RangeInclusive<i8> = -24..=24;
@@ -77,8 +87,12 @@ pub enum RoomOutput {
     Alone(CallHandle),
     /// This member was alone and has company now.
     Company(CallHandle),
-    /// Something for all in the mix to hear, but for one.
-    Announce(Vec<PlayItem>, Option<CallHandle>),
+    /// The bridge is to play this, as soon as it is found.
+    Play(WantedPlay),
+    /// What the bridge plays at this place is paused, or goes on.
+    ControlPlay(u8, PlayChange),
+    /// It stops.
+    StopPlay(u8),
     /// Somebody is to be called and asked to join, as this member wants it.
     Dial(String, CallHandle),
     /// A recording is to begin, or to end.
@@ -104,6 +118,10 @@ pub struct RoomState {
     pub ends_at: Option<Instant>,
     /// Who is in it or waits, in the order of calls.
     pub members: Vec<MemberState>,
+    /// What programs play in it, in the order in which they wanted it.
+    pub plays: Vec<PlayState>,
+    /// Who talks, where that is followed.
+    pub talk: Option<RoomTalk>,
 }
 
 /// A conference room. It exists from the moment in which its first member's media opens until the
@@ -142,6 +160,8 @@ pub struct Room {
     abandoned_at: Option<Instant>,
     /// Who was told that it is alone.
     lone: Option<CallHandle>,
+    plays: Plays,
+    talk: Option<RoomTalk>,
     over: bool,
     events: u64,
     outputs: VecDeque<RoomOutput>,
@@ -182,6 +202,8 @@ impl Room {
             ends_at,
             abandoned_at: None,
             lone: None,
+            plays: Plays::default(),
+            talk: None,
             over: false,
             events: 0,
             outputs: VecDeque::new(),
@@ -265,6 +287,8 @@ impl Room {
             max_members: self.max_members,
             ends_at: self.ends_at,
             members: self.members.values().map(|m| m.state.clone()).collect(),
+            plays: self.plays.states(),
+            talk: self.talk.clone(),
         }
     }
 
@@ -357,10 +381,13 @@ impl Room {
             return;
         };
         let state = member.state;
+        self.forget_plays(call);
+        let talked = self.forget_talk(call);
         self.tell_event(RoomChange::Left {
             call,
             party: state.party,
             reason,
+            talked,
         });
         if !state.waiting {
             self.inside -= 1;
@@ -443,13 +470,16 @@ impl Room {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
+        self.end_plays();
         let members = std::mem::take(&mut self.members);
         for (&call, member) in &members {
             self.withdraw(call);
+            let talked = self.forget_talk(call);
             self.tell_event(RoomChange::Left {
                 call,
                 party: member.state.party.clone(),
                 reason: LeaveReason::Ended,
+                talked,
             });
         }
         let coming = std::mem::take(&mut self.coming);
@@ -485,31 +515,6 @@ impl Room {
         }
     }
 
-    fn announce(&mut self, hz: &[f32], name: Option<u64>, said: &str, except: Option<CallHandle>) {
-        let mut items = Vec::new();
-        if self.settings.tones {
-            items.extend(hz.iter().map(|&hz| PlayItem::Tone {
-                hz,
-                level_dbm0: TONE_LEVEL,
-                length: TONE_LENGTH,
-            }));
-        }
-        if let Some(name) = name {
-            items.extend([PlayItem::Recording(name), PlayItem::Prompt(said.to_owned())]);
-        }
-        let others = self.inside > usize::from(except.is_some());
-        if !items.is_empty() && others {
-            self.outputs.push_back(RoomOutput::Announce(items, except));
-        }
-    }
-
-    fn say_to_all(&mut self, prompt: &str) {
-        if self.inside > 0 {
-            let items = vec![PlayItem::Prompt(prompt.to_owned())];
-            self.outputs.push_back(RoomOutput::Announce(items, None));
-        }
-    }
-
     fn say(&mut self, call: CallHandle, prompt: &str) {
         let items = vec![PlayItem::Prompt(prompt.to_owned())];
         self.tell(call, RoomNews::Say(items));
@@ -532,65 +537,6 @@ impl Room {
             number: self.events,
             change,
         }));
-    }
-
-    /// A member's relations go with it.
-    fn forget_relations(&mut self, call: CallHandle) {
-        let (changed, any) = self.table.forget(call);
-        for other in changed {
-            let relations = self.table.get(other);
-            self.change(other, |state| state.relations = relations);
-        }
-        if any {
-            // Without the member the old classes are right for all others, so none too many may stay.
-            let _ = self.classify();
-        }
-    }
-
-    /// Finds the classes anew, and tells the bridge in such an order that nobody hears in between
-    /// what was not allowed before or is not allowed after.
-    fn classify(&mut self) -> Result<(), TooMany> {
-        self.classes = Classes::compile(&self.table, &self.classes)?;
-        let needed = self.classes.count();
-        if needed > self.provided {
-            self.provided = needed;
-            self.outputs.push_back(RoomOutput::Classes(needed));
-        }
-        let mut changes = Vec::new();
-        for (&call, member) in &mut self.members {
-            let new = hearing(&member.state, self.classes.of(call));
-            if new != member.told && !member.state.waiting {
-                changes.push((call, std::mem::replace(&mut member.told, new), new));
-            }
-        }
-        let mut port = |call, voice, ears| {
-            let hearing = Hearing { voice, ears };
-            self.outputs.push_back(RoomOutput::Port(call, hearing));
-        };
-        for &(call, old, new) in &changes {
-            if old.voice & new.voice != old.voice {
-                port(call, old.voice & new.voice, old.ears);
-            }
-        }
-        for &(call, old, new) in &changes {
-            if old.ears != new.ears {
-                port(call, old.voice & new.voice, new.ears);
-            }
-        }
-        for &(call, old, new) in &changes {
-            if old.voice & new.voice != new.voice {
-                port(call, new.voice, new.ears);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// How the bridge is to have a member of this state and these classes.
-fn hearing(state: &MemberState, (class, voice): (u8, u32)) -> Hearing {
-    Hearing {
-        voice: if state.is_heard() { voice } else { 0 },
-        ears: state.listens().then_some(class),
     }
 }
 

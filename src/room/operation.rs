@@ -1,6 +1,8 @@
 //! What programs may do with a room and its members.
 
+use super::plays::{MAX_MEMBER_PLAYS, MAX_PLAYS, MAX_PLAYS_TO_MEMBERS};
 use super::relations::Scope;
+use crate::app::PlayId;
 use crate::app::room::Role;
 use crate::app::room_record::RoomRecordSettings;
 use crate::call::CallHandle;
@@ -132,4 +134,22 @@ pub enum RoomError {
     /// As many calls as may be are being placed.
     #[error("too many calls are being placed by rooms; try again later")]
     TooManyCalls,
+    /// There is no such play.
+    #[error("there is no play {} in this room, or no longer", .0.0)]
+    NoPlay(PlayId),
+    /// A play that is not heard yet.
+    #[error("play {} has not begun", .0.0)]
+    NotPlaying(PlayId),
+    /// The room has as many plays as it may.
+    #[error("the room has {MAX_PLAYS} plays already; stop one, or wait for the end of one")]
+    TooManyPlays,
+    /// So has the member, or all members of the room.
+    #[error(
+        "{MAX_MEMBER_PLAYS} plays wait for member {} already, or {MAX_PLAYS_TO_MEMBERS} for all members \
+         of the room; stop one, or wait for the end of one", .0.0
+    )]
+    TooManyPlaysTo(CallHandle),
+    /// Something plays in the background already.
+    #[error("something plays in the background already; stop it first")]
+    Background,
 }

@@ -16,8 +16,7 @@ impl Room {
             &settings.recording_ended_prompts
         };
         if settings.announce_recording && self.inside > 0 && !prompts.is_empty() {
-            let announce = RoomOutput::Announce(prompts.clone(), None);
-            self.outputs.push_back(announce);
+            self.say_once(prompts.clone(), None);
         }
     }
 

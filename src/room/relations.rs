@@ -97,33 +97,43 @@ pub fn hears(
 
 /// Members with relations that are not plain. Those that others name are found through them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table(BTreeMap<CallHandle, Relations>);
+pub(super) struct Table {
+    of: BTreeMap<CallHandle, Relations>,
+    /// Who has a class of its own, whatever it hears.
+    apart: Option<CallHandle>,
+}
 
 impl Table {
+    /// Has a member be in a class of its own, and no other. Whether that is new.
+    pub fn set_apart(&mut self, member: Option<CallHandle>) -> bool {
+        std::mem::replace(&mut self.apart, member) != member
+    }
+
     pub fn get(&self, member: CallHandle) -> Relations {
-        self.0.get(&member).cloned().unwrap_or_default()
+        self.of.get(&member).cloned().unwrap_or_default()
     }
 
     pub fn set(&mut self, member: CallHandle, relations: Relations) {
         if relations.is_plain() {
-            self.0.remove(&member);
+            self.of.remove(&member);
         } else {
-            self.0.insert(member, relations);
+            self.of.insert(member, relations);
         }
     }
 
     /// A member has gone. Whose relations have changed by that; whether anything has.
     pub fn forget(&mut self, member: CallHandle) -> (Vec<CallHandle>, bool) {
-        let was_named = self.0.remove(&member).is_some();
+        let was_apart = self.apart.take_if(|apart| *apart == member).is_some();
+        let was_named = self.of.remove(&member).is_some() || was_apart;
         let mut changed = Vec::new();
-        for (&other, relations) in &mut self.0 {
+        for (&other, relations) in &mut self.of {
             let a = relations.hears.forget(member);
             let b = relations.heard_by.forget(member);
             if a || b {
                 changed.push(other);
             }
         }
-        self.0.retain(|_, relations| !relations.is_plain());
+        self.of.retain(|_, relations| !relations.is_plain());
         let any = was_named || !changed.is_empty();
         (changed, any)
     }
@@ -177,24 +187,29 @@ impl Classes {
     /// The classes for these relations; members that stay alike keep their class where that is
     /// possible.
     pub fn compile(table: &Table, before: &Classes) -> Result<Classes, TooMany> {
-        let mut named: BTreeSet<CallHandle> = table.0.keys().copied().collect();
-        for relations in table.0.values() {
+        let mut named: BTreeSet<CallHandle> = table.of.keys().copied().collect();
+        for relations in table.of.values() {
             named.extend(relations.hears.named());
             named.extend(relations.heard_by.named());
         }
+        named.extend(table.apart);
         let named: Vec<CallHandle> = named.into_iter().collect();
         let plain = Relations::default();
         let of: Vec<&Relations> = named
             .iter()
-            .map(|member| table.0.get(member).unwrap_or(&plain))
+            .map(|member| table.of.get(member).unwrap_or(&plain))
             .collect();
-        let classes = find(&named, &of)?;
+        let classes = find(&named, &of, table.apart)?;
         Ok(number(&named, &classes, before))
     }
 }
 
 /// Puts members that hear the same into one class. The first is of those whom nothing names.
-fn find<'a>(named: &[CallHandle], of: &[&'a Relations]) -> Result<Vec<Class>, TooMany> {
+fn find<'a>(
+    named: &[CallHandle],
+    of: &[&'a Relations],
+    apart: Option<CallHandle>,
+) -> Result<Vec<Class>, TooMany> {
     let open = |r: &Relations| r.group.is_none() && r.heard_by.has_unnamed();
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut number_of = |group: &'a String| {
@@ -227,8 +242,10 @@ fn find<'a>(named: &[CallHandle], of: &[&'a Relations]) -> Result<Vec<Class>, To
         let with = without.with(n);
         let keys = [(unnamed, without), (unnamed, with)];
         // Who fits into the common class stays there: one word less again.
+        let is_apart = apart == Some(member);
         let found = keys
             .iter()
+            .filter(|_| !is_apart)
             .filter_map(|key| known.get(key).map(|&class| (class, key.1.clone())))
             .min_by_key(|(class, _)| *class);
         if let Some((class, set)) = found {
@@ -249,7 +266,9 @@ fn find<'a>(named: &[CallHandle], of: &[&'a Relations]) -> Result<Vec<Class>, To
         let class = classes.len();
         // Its own voice is what all others' are: one word less to the bridge.
         let [_, (_, set)] = keys.clone();
-        known.extend(keys.map(|key| (key, class)));
+        if !is_apart {
+            known.extend(keys.map(|key| (key, class)));
+        }
         classes.push(Class {
             unnamed,
             set,

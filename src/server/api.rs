@@ -267,7 +267,10 @@ impl Core {
     /// Something came by HTTP.
     pub(super) fn on_http(&mut self, coming: Coming, now: Instant) {
         match coming {
-            Coming::Left(subscription) => self.programs.api.left(&subscription),
+            Coming::Left(subscription) => {
+                self.programs.api.left(&subscription, &mut self.switch);
+                self.carry_out(now);
+            }
             Coming::Asked(ask) => {
                 let Ask {
                     operation,
@@ -295,7 +298,7 @@ impl Core {
                 let reader = Outcome::Reader(subscription);
                 // Who is gone before its answer never becomes a reader.
                 if let Err(Outcome::Reader(subscription)) = pending.answer.send(reader) {
-                    self.programs.api.left(&subscription);
+                    self.programs.api.left(&subscription, &mut self.switch);
                 }
                 return;
             }

@@ -283,6 +283,7 @@ fn rooms(config: &Config, prompts: &Prompts) -> Result<RoomTable, BuildError> {
             ..
         } = &room.options;
         let options = room.options.clone();
+        let (ducking, background_ducking) = options.ducking();
         let settings = RoomSettings {
             max_members: options.max_members,
             pin: options.pin.map(Pin::new),
@@ -304,6 +305,9 @@ fn rooms(config: &Config, prompts: &Prompts) -> Result<RoomTable, BuildError> {
             recording_ended_prompts: items(&options.record.ended_prompts, prompts)?,
             record: options.record.from_start,
             recording: options.record.settings,
+            ducking,
+            background_ducking,
+            watch_talkers: options.watch_talkers,
             keypad: find(&options.keypad.name, &built_in[0]),
             moderator_keypad: find(&options.moderator_keypad.name, &built_in[1]),
             collect: collect(config),

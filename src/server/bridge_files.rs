@@ -1,4 +1,4 @@
-//! What bridges of programs want of files, and recordings that nobody wants.
+//! What rooms and bridges of programs want of files, and recordings that nobody wants.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -137,7 +137,7 @@ fn ready(wanted: &BridgePlay, found: Result<Vec<Source>, String>) -> Input {
         })
     });
     Input::BridgePlayReady {
-        bridge: wanted.bridge,
+        player: wanted.player,
         place: wanted.place,
         id: wanted.id,
         play,

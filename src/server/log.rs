@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::app::PlayOutcome;
 use crate::audio::NARROWBAND;
 use crate::audio::level::SILENCE_DBOV;
 use crate::call::EndReason;
@@ -53,7 +54,8 @@ pub(super) fn event(event: &Event) {
         | Event::Entered { .. }
         | Event::Left { .. }
         | Event::Reported { .. }
-        | Event::Bridge { .. } => {}
+        | Event::Bridge { .. }
+        | Event::Talkers(_) => {}
         Event::PinRefused {
             call_id,
             flow,
@@ -106,9 +108,22 @@ fn room(event: &RoomEvent) {
             call,
             party,
             reason,
+            talked,
         } => {
-            info!(room, member = call.0, party, reason = reason.word(), "left");
+            let talked_s = talked.map(|talked| tenths(talked.as_secs_f64()));
+            info!(
+                room,
+                member = call.0,
+                party,
+                reason = reason.word(),
+                talked_s,
+                "left"
+            );
         }
+        RoomChange::PlayEnded {
+            outcome: PlayOutcome::Failed(error),
+            ..
+        } => warn!(room, error, "cannot play"),
         RoomChange::Ended(cause) => info!(room, cause = cause.word(), "room is gone"),
         RoomChange::NotJoined { uri, reason } => info!(room, uri, reason, "not joined"),
         RoomChange::Changed(_)
@@ -116,6 +131,8 @@ fn room(event: &RoomEvent) {
         | RoomChange::Ending { .. }
         | RoomChange::Recording(_)
         | RoomChange::RecordingAsked { .. }
+        | RoomChange::PlayBegan(_)
+        | RoomChange::PlayEnded { .. }
         | RoomChange::Dialling { .. } => {}
     }
 }

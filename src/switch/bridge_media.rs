@@ -8,10 +8,11 @@
 use std::time::{Duration, Instant};
 
 use super::bridges::{BridgeEvent, BridgeNumber, ProgramBridge};
+use super::room_plays::outcome;
 use super::{Output, Recording, Switch};
 use crate::app::{Action, App, Happened, Order, PlayChange, PlayId, PlayItem, PlayOutcome};
 use crate::app::{RecordChange, RecordOutcome};
-use crate::audio::player::{PlayControl, PlayEnd, PlayEndReason};
+use crate::audio::player::{PlayControl, PlayEnd};
 use crate::audio::tap::{RecordControl, TapStop};
 use crate::bridge::{RoomPlay, RoomRecording};
 use crate::leg::player::Play;
@@ -22,11 +23,20 @@ use crate::worker::{BridgeId, Command};
 const PLAYER: u8 = 0;
 const RECORDER: u8 = 1;
 
+/// Who plays something to all who are in a mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Player {
+    /// A bridge of a program's.
+    Bridge(BridgeNumber),
+    /// The room that is mixed by this worker, in this bridge.
+    Room(usize, BridgeId),
+}
+
 /// A play for a bridge, to be made of files.
 #[derive(Clone, Debug)]
 pub struct BridgePlay {
     /// Whose.
-    pub bridge: BridgeNumber,
+    pub player: Player,
     /// Its place in the mix.
     pub place: u8,
     /// Which.
@@ -141,7 +151,7 @@ impl Switch {
             } => {
                 bridge.loading[usize::from(place)] = Some(id);
                 self.outputs.push_back(Output::PlayInBridge(BridgePlay {
-                    bridge: number,
+                    player: Player::Bridge(number),
                     place,
                     id,
                     items,
@@ -213,10 +223,16 @@ impl Switch {
     /// What a bridge is to play is there, or why it is not.
     pub(super) fn bridge_play_ready(
         &mut self,
-        (number, place, id): (BridgeNumber, u8, PlayId),
+        (player, place, id): (Player, u8, PlayId),
         play: Result<Box<Play>, String>,
         now: Instant,
     ) {
+        let number = match player {
+            Player::Bridge(number) => number,
+            Player::Room(worker, mixer) => {
+                return self.room_play_ready((worker, mixer), (place, id), play, now);
+            }
+        };
         let Some(bridge) = self.bridges.all.get_mut(&number) else {
             return;
         };
@@ -330,7 +346,7 @@ impl Switch {
         true
     }
 
-    /// What a bridge plays has ended.
+    /// What a bridge or a room plays has ended.
     pub(super) fn bridge_played(
         &mut self,
         (worker, id): (usize, BridgeId),
@@ -338,13 +354,12 @@ impl Switch {
         end: PlayEnd,
         now: Instant,
     ) {
+        let outcome = outcome(end.reason);
+        if self.room_played((worker, id), play, outcome.clone(), end, now) {
+            return;
+        }
         let Some(&number) = self.bridges.ids.get(&(worker, id)) else {
             return;
-        };
-        let outcome = match end.reason {
-            PlayEndReason::Finished => PlayOutcome::Finished,
-            PlayEndReason::Failed => PlayOutcome::Failed("a file could not be read on".to_owned()),
-            PlayEndReason::Stopped | PlayEndReason::Replaced => PlayOutcome::Stopped,
         };
         let length = Duration::from_micros(end.samples * 125);
         let Some(id) = play.play.as_ref().map(|play| PlayId(play.id as u32)) else {

@@ -39,8 +39,8 @@ impl Switch {
                 }
             }
             worker::Event::TrackEnded(_, track) => self.track_ended(&track),
-            // What the rooms' policy makes of them is told there.
-            worker::Event::Talkers(..) | worker::Event::Freed(_) => {}
+            worker::Event::Talkers(id, told) => self.talkers((worker, id), told),
+            worker::Event::Freed(_) => {}
         }
     }
 

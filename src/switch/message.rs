@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bridge_media::{BridgePlay, BridgeRecord};
+use super::bridge_media::{BridgePlay, BridgeRecord, Player};
 use super::bridges::{BridgeEvent, BridgeNumber};
 use super::dial::Ways;
 use super::room_files::{RoomFiles, RoomFilesDone, RoomRecordingEvent};
@@ -16,7 +16,7 @@ use crate::endpoint::{self, Ban};
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
 use crate::leg::{Leg, LegStats};
-use crate::room::RoomEvent;
+use crate::room::{RoomEvent, RoomTalk};
 use crate::sip::transport::Flow;
 use crate::worker;
 
@@ -57,10 +57,10 @@ pub enum Input {
         /// What is played.
         play: Box<Play>,
     },
-    /// A play that a bridge has asked for, or what was to be played and why it cannot be.
+    /// A play that a bridge or room has asked for, or what was to be played and why it cannot be.
     BridgePlayReady {
         /// Whose.
-        bridge: BridgeNumber,
+        player: Player,
         /// Its place in the mix.
         place: u8,
         /// Which.
@@ -244,7 +244,7 @@ pub enum Output {
     },
     /// Spoken names that will not be asked for much longer.
     ForgetNames(Vec<u64>),
-    /// The same as [`Output::Play`] for a bridge; [`Input::BridgePlayReady`] answers.
+    /// The same as [`Output::Play`] for a bridge or room; [`Input::BridgePlayReady`] answers.
     PlayInBridge(BridgePlay),
     /// The same as [`Output::Record`] for a bridge; [`Input::BridgeRecordReady`] or
     /// [`Input::RecordingFailed`] answers.
@@ -402,6 +402,8 @@ pub enum Event {
     Room(Box<RoomEvent>),
     /// Something became of a recording of a room.
     RoomRecording(Box<RoomRecordingEvent>),
+    /// Who talks in a room has changed, or how loud; every 100 ms at most.
+    Talkers(Box<RoomTalk>),
     /// Digits could not be sent.
     DigitsNotSent {
         /// Its Call-ID.

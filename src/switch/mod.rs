@@ -21,11 +21,12 @@ mod programs;
 mod recording_log;
 mod requests;
 mod room_files;
+mod room_plays;
 mod room_recordings;
 mod rooms;
 pub mod routes;
 
-pub use bridge_media::{BridgePlay, BridgeRecord};
+pub use bridge_media::{BridgePlay, BridgeRecord, Player};
 pub use bridges::{BridgeEvent, BridgeNumber};
 pub use dial::{DialSettings, Ways};
 pub use inspect::CallView;
@@ -62,7 +63,7 @@ use crate::sip::dialog::DialogId;
 use crate::sip::method::Method;
 use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, ServerId};
-use crate::worker::Command;
+use crate::worker::{BridgeId, Command};
 use bridges::Bridges;
 use dial::Dial;
 use invites::Invites;
@@ -198,6 +199,10 @@ pub struct Switch {
     recordings: HashMap<u64, CallHandle>,
     rooms: HashMap<String, Room>,
     room_recordings: room_recordings::RoomRecordings,
+    /// By where they are mixed.
+    mixers: HashMap<(usize, BridgeId), String>,
+    /// Somebody wants to know who talks.
+    talkers_wanted: bool,
     bridges: Bridges,
     room_wakes: BTreeSet<(Instant, String)>,
     /// Whom rooms are to call, while it is being found out where.
@@ -246,6 +251,8 @@ impl Switch {
             recordings: HashMap::new(),
             rooms: HashMap::new(),
             room_recordings: Default::default(),
+            mixers: HashMap::new(),
+            talkers_wanted: false,
             bridges: Bridges::default(),
             room_wakes: BTreeSet::new(),
             dials: HashMap::new(),
@@ -346,6 +353,7 @@ impl Switch {
             + self.legs.len()
             + self.recordings.len()
             + self.rooms.len()
+            + self.mixers.len()
             + self.room_wakes.len()
             + self.dials.len()
             + self.room_recordings.leftovers()
@@ -394,11 +402,11 @@ impl Switch {
             Input::Media { worker, event } => self.on_media(worker, event, now),
             Input::PlayReady { call, id, play } => self.play_ready(call, id, play),
             Input::BridgePlayReady {
-                bridge,
+                player,
                 place,
                 id,
                 play,
-            } => self.bridge_play_ready((bridge, place, id), play, now),
+            } => self.bridge_play_ready((player, place, id), play, now),
             Input::RecordingClosed(recording) => self.recording_closed(recording, now),
             Input::BridgeRecordReady(recording) => self.bridge_record_ready(recording),
             Input::RoomFiles(done) => self.room_files_done(done, now),

@@ -94,6 +94,7 @@ impl Switch {
             });
             let room = Room::new(name.to_owned(), (near, id), settings.clone(), capacity, now);
             self.rooms.insert(name.to_owned(), room);
+            self.mixer_begins(name, (near, id));
         }
         let room = self.rooms.get_mut(name)?;
         if !room.expect(handle) {
@@ -225,6 +226,7 @@ impl Switch {
             && let Some(room) = self.rooms.remove(name)
         {
             self.recording_of_ended_room(name);
+            self.mixers.remove(&(room.worker, room.bridge));
             self.outputs.push_back(Output::Media {
                 worker: room.worker,
                 command: Command::CloseBridge(room.bridge),
@@ -264,14 +266,9 @@ impl Switch {
             RoomOutput::Company(call) => {
                 self.with_call(call, |c| c.happened(&Happened::Company, now));
             }
-            RoomOutput::Announce(items, except) => {
-                let inside = self.rooms.get(name).map(|room| room.inside().collect());
-                let inside: Vec<CallHandle> = inside.unwrap_or_default();
-                for call in inside.into_iter().filter(|&call| Some(call) != except) {
-                    let happened = Happened::Room(RoomNews::Say(items.clone()));
-                    self.with_call(call, |c| c.happened(&happened, now));
-                }
-            }
+            output @ (RoomOutput::Play(_)
+            | RoomOutput::ControlPlay(..)
+            | RoomOutput::StopPlay(_)) => self.play_output(name, output),
             RoomOutput::Dial(uri, by) => self.dial_by(name, &uri, by, now),
             RoomOutput::Record(on) => self.toggle_recording(name, on, now),
             RoomOutput::Event(event) => {

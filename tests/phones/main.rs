@@ -17,6 +17,7 @@ mod menu;
 mod playing;
 mod progress;
 mod recording;
+mod room_plays;
 mod rooms;
 mod rooms_recording;
 mod srtp;

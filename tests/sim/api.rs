@@ -18,7 +18,7 @@ use antiphon::switch::Event;
 use serde_json::{Value, json};
 use sim::{World, flow};
 
-struct Outside {
+pub struct Outside {
     draining: bool,
 }
 
@@ -81,14 +81,14 @@ impl Recordings for NoRecordings {
 /// A world and its API.
 pub struct Desk {
     pub world: World,
-    api: Api,
-    outside: Outside,
+    pub api: Api,
+    pub outside: Outside,
     /// Events of the world that the API has been told.
     told: usize,
 }
 
 impl Desk {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self::of(World::new(seed))
     }
 
@@ -108,7 +108,12 @@ impl Desk {
     }
 
     /// Asks, and lets the world go on until there is an answer.
-    fn ask(&mut self, method: Method, url: &str, body: Option<&Value>) -> Result<Response, Reply> {
+    pub fn ask(
+        &mut self,
+        method: Method,
+        url: &str,
+        body: Option<&Value>,
+    ) -> Result<Response, Reply> {
         let (path, rest) = url.split_once('?').unwrap_or((url, ""));
         let routed = route(Some(method), path).unwrap_or_else(|e| panic!("{url}: {e:?}"));
         let request = Request {
@@ -186,6 +191,12 @@ impl Desk {
             Err(Reply::Subscribe(subscription)) => subscription,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A reader goes.
+    pub fn left(&mut self, reader: &Subscription) {
+        self.api.left(reader, &mut self.world.switch);
+        self.world.carry_out();
     }
 
     /// What readers have been told of what happened since the last look.
@@ -410,7 +421,7 @@ fn readers_are_told_what_they_asked_for() {
     let told = desk.events();
     assert_eq!(types(&told), ["call.digit"]);
     assert_eq!(told[0]["digit"], "8");
-    desk.api.left(&digits);
+    desk.left(&digits);
     desk.world.phones[phone].voice.keys.press("9", 100, 100);
     desk.world.run(500);
     assert!(desk.events().is_empty());
@@ -428,7 +439,7 @@ fn readers_are_told_what_they_asked_for() {
         "{ended}"
     );
     assert!(ended["talked_ms"].as_u64().unwrap() > 1_900, "{ended}");
-    desk.api.left(&all);
+    desk.left(&all);
     desk.world.dial(phone, "500");
     assert!(desk.events().is_empty(), "nobody reads");
 }
@@ -551,5 +562,5 @@ fn rooms_and_their_members_are_changed_and_tell_of_it() {
         (&moved["id"], &moved["to"]),
         (&json!(ids[1]), &json!("702"))
     );
-    desk.api.left(&all);
+    desk.left(&all);
 }

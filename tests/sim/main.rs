@@ -7,6 +7,7 @@ mod support;
 
 mod access;
 mod api;
+mod api_plays;
 mod auth;
 mod call_setup;
 mod conference;
@@ -22,6 +23,8 @@ mod outgoing_auth;
 mod placement;
 mod playout;
 mod reinvite;
+mod room_plays;
+mod room_talkers;
 mod rooms;
 mod rooms_dial;
 mod rooms_random;

@@ -60,7 +60,7 @@ pub fn settings() -> RoomSettings {
     }
 }
 
-fn pin(digits: &str) -> Pin {
+pub fn pin(digits: &str) -> Pin {
     Pin::new(digits.to_owned())
 }
 
@@ -77,7 +77,7 @@ fn caller_of(world: &mut World, user: &str) -> usize {
 }
 
 /// With a PIN.
-fn caller_with(world: &mut World, pin: &str) -> usize {
+pub fn caller_with(world: &mut World, pin: &str) -> usize {
     let phone = caller(world);
     press(world, phone, &format!("{pin}#"));
     phone
@@ -99,7 +99,7 @@ pub fn hears_prompt(world: &mut World, phone: usize, name: &str) {
 }
 
 /// By its end, or by 300 ms of a long one: many begin alike.
-fn heard(world: &World, phone: usize, name: &str, from: u64) -> bool {
+pub fn heard(world: &World, phone: usize, name: &str, from: u64) -> bool {
     let prompts = Prompts::load(None, "").unwrap();
     let prompt = prompts
         .get(name)
@@ -150,7 +150,7 @@ pub fn operate(world: &mut World, room: &str, operation: RoomOperation) -> Resul
     result
 }
 
-fn changes(world: &World) -> impl Iterator<Item = &RoomChange> {
+pub fn changes(world: &World) -> impl Iterator<Item = &RoomChange> {
     world.events.iter().filter_map(|event| match event {
         Event::Room(event) => Some(&event.change),
         _ => None,
@@ -174,7 +174,7 @@ pub fn check_roster(world: &World) {
 }
 
 #[track_caller]
-fn finish(world: &mut World, phones: &[usize]) {
+pub fn finish(world: &mut World, phones: &[usize]) {
     check_roster(world);
     for &phone in phones {
         if world.ended(phone).is_none() {

@@ -285,15 +285,18 @@ fn tone(text: &str) -> Option<(Vec<PlayItem>, u32)> {
 pub(super) fn music(context: &Context<'_>, class: Option<&str>) -> Vec<PlayItem> {
     match class {
         Some(name) if name != "default" => vec![sound(context, name)],
-        _ => {
-            let notes = MELODY.iter().map(|&hz| PlayItem::Tone {
-                hz,
-                level_dbm0: MELODY_LEVEL,
-                length: NOTE,
-            });
-            notes.collect()
-        }
+        _ => melody(),
     }
+}
+
+/// Music of our own.
+pub(in crate::api) fn melody() -> Vec<PlayItem> {
+    let notes = MELODY.iter().map(|&hz| PlayItem::Tone {
+        hz,
+        level_dbm0: MELODY_LEVEL,
+        length: NOTE,
+    });
+    notes.collect()
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod swagger;
 mod variables;
 mod view;
 
+pub(super) use media::melody;
 pub use recordings::Recordings;
 pub use state::Ari;
 

@@ -348,7 +348,7 @@ pub(super) const URI: &str = r"^[sS][iI][pP][sS]?:([!-?A-~]+@)?(\[[0-9A-Fa-f:.]+
 /// The longest name of a host (RFC 1035 §2.3.4), as text.
 const MAX_HOST: usize = 253;
 
-fn within(field: &str, length: usize, min: usize, max: usize) -> Result<(), Problem> {
+pub(super) fn within(field: &str, length: usize, min: usize, max: usize) -> Result<(), Problem> {
     if (min..=max).contains(&length) {
         return Ok(());
     }

@@ -1,12 +1,14 @@
 //! Events, by WebSocket.
 
-use crate::api::events::{DIGIT, TYPES};
+use crate::api::events::{DIGIT, TALKERS, TYPES};
 use crate::api::{Context, Problem, Reply, Scope, Subscription};
 
 pub(super) fn subscribe(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let request = context.request;
     let named = request.query("types");
     let digits = request.flag("digits") || named.is_some_and(|t| t.split(',').any(|t| t == DIGIT));
+    let talkers =
+        request.flag("talkers") || named.is_some_and(|t| t.split(',').any(|t| t == TALKERS));
     if digits && request.scope < Some(Scope::Control) {
         let why = "digits may be part of a PIN: they need a key of scope control";
         return Err(Problem::new(403, why));
@@ -24,10 +26,12 @@ pub(super) fn subscribe(context: &mut Context<'_>) -> Result<Reply, Problem> {
     };
     topics.sort_unstable();
     topics.dedup();
-    if !digits {
-        topics.retain(|topic| topic != DIGIT);
-    } else if !topics.iter().any(|topic| topic == DIGIT) {
-        topics.push(DIGIT.to_owned());
+    // Those that cost something are told to who asks for them by name.
+    for (topic, on) in [(DIGIT, digits), (TALKERS, talkers)] {
+        topics.retain(|known| known != topic);
+        if on {
+            topics.push(topic.to_owned());
+        }
     }
     Ok(Reply::Subscribe(Subscription {
         topics,

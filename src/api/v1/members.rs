@@ -1,6 +1,7 @@
 //! Members of conference rooms: what programs see of them, and do with them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use super::calls::named_by;
 use crate::api::{Context, Problem, Reply, Response, State};
 use crate::app::room::Role as RoomRole;
 use crate::call::CallHandle;
-use crate::room::{MemberState, RoomError, RoomOperation, Scope as RoomScope};
+use crate::room::{MemberState, RoomError, RoomOperation, RoomTalk, Scope as RoomScope};
 
 /// A member of a room.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -45,6 +46,23 @@ pub(in crate::api) struct MemberBody {
     group: Option<String>,
     /// Since when it is in, or waits (RFC 3339).
     since: String,
+    /// How it talks. Absent where that is not followed, and in events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    talk: Option<TalkBody>,
+}
+
+/// How a member talks.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct TalkBody {
+    /// It does so now.
+    talking: bool,
+    /// It was clearly the loudest last.
+    dominant: bool,
+    /// How loud it was when it talked last, dBov. Absent: it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level_dbov: Option<i8>,
+    /// For how many seconds it has talked since it came in, as far as that was followed.
+    seconds: f64,
 }
 
 /// What a member may do.
@@ -96,8 +114,28 @@ impl MemberBody {
             heard_by: scope(&member.relations.heard_by),
             group: member.relations.group.clone(),
             since: state.clock.text(member.since),
+            talk: None,
         }
     }
+
+    /// The same with how it talks, where that is followed.
+    pub(super) fn talking(mut self, call: CallHandle, talk: Option<&RoomTalk>) -> Self {
+        self.talk = talk.map(|talk| {
+            let member = talk.members.get(&call);
+            TalkBody {
+                talking: member.is_some_and(|m| m.talking),
+                dominant: talk.dominant == Some(call),
+                level_dbov: member.map(|m| m.level_dbov),
+                seconds: member.map_or(0.0, |m| tenths(m.talked)),
+            }
+        });
+        self
+    }
+}
+
+/// Seconds, to a tenth.
+pub(in crate::api) fn tenths(length: Duration) -> f64 {
+    (length.as_secs_f64() * 10.0).round() / 10.0
 }
 
 /// What is to be different about a member: the fields that are there.
@@ -143,8 +181,15 @@ pub(in crate::api) struct MemberMove {
 pub(super) fn problem(error: &RoomError) -> Problem {
     let text = error.to_string();
     match error {
-        RoomError::NoRoom(_) | RoomError::NoMember(_) => Problem::new(404, text),
-        RoomError::TooManyRelations | RoomError::Full(_) => Problem::conflict(text),
+        RoomError::NoRoom(_) | RoomError::NoMember(_) | RoomError::NoPlay(_) => {
+            Problem::new(404, text)
+        }
+        RoomError::TooManyRelations
+        | RoomError::Full(_)
+        | RoomError::NotPlaying(_)
+        | RoomError::TooManyPlays
+        | RoomError::TooManyPlaysTo(_)
+        | RoomError::Background => Problem::conflict(text),
         RoomError::Gain(_) => Problem::invalid("gain", text),
         RoomError::Group => Problem::invalid("group", text),
         RoomError::Uri(_) => Problem::invalid("uri", text),
@@ -253,11 +298,12 @@ pub(super) fn change(context: &mut Context<'_>) -> Result<Reply, Problem> {
         operate(context, operation)?;
     }
     let name = context.request.path("room");
-    let state = context.switch.room_state(name);
-    let state = state.and_then(|room| room.members.into_iter().find(|m| m.call == call));
-    let state = state.ok_or_else(|| Problem::not_found("member", context.request.path("call")))?;
-    Ok(Reply::Now(Response::json(&MemberBody::of(
-        &state,
-        context.state,
-    ))))
+    let room = context.switch.room_state(name);
+    let talk = room.as_ref().and_then(|room| room.talk.as_ref());
+    let members = room.iter().flat_map(|room| &room.members);
+    let member = members.filter(|m| m.call == call).last();
+    let member = member.map(|m| MemberBody::of(m, context.state).talking(call, talk));
+    let member =
+        member.ok_or_else(|| Problem::not_found("member", context.request.path("call")))?;
+    Ok(Reply::Now(Response::json(&member)))
 }

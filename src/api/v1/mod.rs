@@ -6,13 +6,15 @@ mod bans;
 mod calls;
 mod events;
 mod members;
+mod plays;
 mod recording;
 mod rooms;
 mod server;
 
 pub(super) use bans::BanBody;
 pub(super) use calls::{CallBody, Figures};
-pub(super) use members::MemberBody;
+pub(super) use members::{MemberBody, tenths};
+pub(super) use plays::PlayBody;
 
 use super::description;
 use super::events::{ApiEvent, TYPES};
@@ -340,6 +342,11 @@ pub(super) static OPERATIONS: &[Operation] = &[
         answers: &[done("It goes."), NO_MEMBER],
         run: members::kick,
     },
+    plays::LIST,
+    plays::START,
+    plays::SHOW,
+    plays::CHANGE,
+    plays::STOP,
     Operation {
         method: Method::Get,
         path: "/api/v1/bans",
@@ -393,6 +400,11 @@ pub(super) static OPERATIONS: &[Operation] = &[
                 name: "types",
                 kind: Kind::Some(TYPES),
                 about: "Tell these alone.",
+            },
+            Parameter {
+                name: "talkers",
+                kind: Kind::Flag,
+                about: "Tell who talks in rooms too (`room.talkers`): every 100 ms while anybody does.",
             },
             Parameter {
                 name: "digits",

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::URI;
 use super::members::{MemberBody, operate};
+use super::plays::PlayBody;
 use super::recording::RecordingBody;
 use crate::api::{Context, Problem, Reply, Response, State};
 use crate::room::{RoomOperation, RoomState};
@@ -60,6 +61,8 @@ pub(in crate::api) struct RoomWithMembers {
     ends: Option<String>,
     /// Who is in it or waits, in the order of their calls.
     members: Vec<MemberBody>,
+    /// What programs play in it.
+    plays: Vec<PlayBody>,
 }
 
 impl RoomBody {
@@ -95,7 +98,8 @@ fn shown(context: &Context<'_>) -> Result<Reply, Problem> {
     let name = context.request.path("room");
     let room = context.switch.room_state(name);
     let room = room.ok_or_else(|| Problem::not_found("room", name))?;
-    let members = room.members.iter();
+    let (members, talk) = (room.members.iter(), room.talk.as_ref());
+    let plays = room.plays.iter();
     Ok(Reply::Now(Response::json(&RoomWithMembers {
         max_members: room.max_members,
         locked: room.locked,
@@ -104,7 +108,10 @@ fn shown(context: &Context<'_>) -> Result<Reply, Problem> {
         created: context.state.clock.text(room.created),
         ends: room.ends_at.map(|at| context.state.clock.text(at)),
         members: members
-            .map(|member| MemberBody::of(member, context.state))
+            .map(|member| MemberBody::of(member, context.state).talking(member.call, talk))
+            .collect(),
+        plays: plays
+            .map(|play| PlayBody::of(play, context.state))
             .collect(),
         name: room.name,
     })))

@@ -16,7 +16,7 @@ use std::time::Instant;
 use super::ask::{Asker, Heard};
 use super::collect::Collector;
 use super::keypad::KeypadAction;
-use super::room::{Entrant, Refusal, Role, RoomNews, RoomSettings, RoomTable};
+use super::room::{Entrant, MemberPlay, Refusal, Role, RoomNews, RoomSettings, RoomTable};
 use super::{Action, Actions, Happened, Machine, speak};
 use crate::dtmf::Digit;
 use speech::Speech;
@@ -158,6 +158,13 @@ impl Member {
                 self.say(items, out);
             }
             RoomNews::Say(items) => self.say(items.clone(), out),
+            RoomNews::Play(play) if self.is_inside() => {
+                let play = MemberPlay::clone(play);
+                self.speech.play(play, &mut self.asker, out);
+            }
+            RoomNews::Play(_) => {}
+            RoomNews::ControlPlay(id, change) => self.speech.control(*id, *change, out),
+            RoomNews::StopPlay(id) => self.speech.stop(*id, &mut self.asker, out),
             RoomNews::Held(held) => {
                 let music = held.then(|| self.settings.hold_music.clone());
                 self.speech.set_music(music.unwrap_or_default());
@@ -215,6 +222,9 @@ impl Member {
 
 impl Machine for Member {
     fn handle(&mut self, happened: &Happened, now: Instant, out: &mut Actions) {
+        if let Happened::PlayEnded(_, outcome, length) = happened {
+            self.speech.note(outcome, *length);
+        }
         let heard = match (self.state, happened) {
             (State::Over, _) => return,
             (_, Happened::Established) => self.begin(now, out),

@@ -2,9 +2,11 @@
 //! there is nothing to say.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::app::ask::Asker;
-use crate::app::{Actions, PlayItem, speak};
+use crate::app::room::{MemberPlay, RoomRequest};
+use crate::app::{Action, Actions, PlayChange, PlayId, PlayItem, PlayOutcome, speak};
 
 /// Things that wait to be said; the oldest makes room.
 const MAX_WAITING: usize = 8;
@@ -16,6 +18,8 @@ enum Now {
     Saying,
     /// That the member is alone: it is cut short when company comes.
     Lone,
+    /// What a program plays.
+    Playing(PlayId),
     Music,
 }
 
@@ -25,7 +29,11 @@ pub(super) struct Speech {
     waiting: VecDeque<Vec<PlayItem>>,
     /// The member is to be told that it is alone.
     lone: bool,
+    /// What programs play: as many as the room lets them.
+    plays: VecDeque<MemberPlay>,
     music: Vec<PlayItem>,
+    /// How what played last has ended.
+    outcome: Option<(PlayOutcome, Duration)>,
 }
 
 impl Speech {
@@ -45,6 +53,40 @@ impl Speech {
         if matches!(self.now, Now::Nothing | Now::Music) {
             self.next(asker, out);
         }
+    }
+
+    /// Plays something of a program's when its turn comes.
+    pub fn play(&mut self, play: MemberPlay, asker: &mut Asker, out: &mut Actions) {
+        self.plays.push_back(play);
+        if matches!(self.now, Now::Nothing | Now::Music) {
+            self.next(asker, out);
+        }
+    }
+
+    /// A program's play is paused, or goes on.
+    pub fn control(&self, id: PlayId, change: PlayChange, out: &mut Actions) {
+        if self.now == Now::Playing(id) {
+            out.push_back(Action::ControlPlay(change));
+        }
+    }
+
+    /// It stops, or does not begin.
+    pub fn stop(&mut self, id: PlayId, asker: &mut Asker, out: &mut Actions) {
+        let over = RoomRequest::PlayEnded(id, PlayOutcome::Stopped, Duration::ZERO);
+        if self.now == Now::Playing(id) {
+            self.now = Now::Nothing;
+            asker.hush(out);
+            out.push_back(Action::Room(over));
+            self.next(asker, out);
+        } else if self.plays.iter().any(|play| play.id == id) {
+            self.plays.retain(|play| play.id != id);
+            out.push_back(Action::Room(over));
+        }
+    }
+
+    /// Something that was played has ended so.
+    pub fn note(&mut self, outcome: &PlayOutcome, length: Duration) {
+        self.outcome = Some((outcome.clone(), length));
     }
 
     /// The member is alone.
@@ -84,6 +126,9 @@ impl Speech {
             // It goes on for ever, unless it cannot be played.
             self.music.clear();
         }
+        if let (Now::Playing(id), Some((outcome, length))) = (self.now, self.outcome.take()) {
+            out.push_back(Action::Room(RoomRequest::PlayEnded(id, outcome, length)));
+        }
         self.now = Now::Nothing;
         self.next(asker, out);
     }
@@ -95,9 +140,13 @@ impl Speech {
         } else if std::mem::take(&mut self.lone) {
             self.now = Now::Lone;
             asker.say(speak::prompts(&["only-one"]), false, out);
+        } else if let Some(play) = self.plays.pop_front() {
+            self.now = Now::Playing(play.id);
+            out.push_back(Action::Room(RoomRequest::PlayBegan(play.id)));
+            asker.repeat(play.items, play.repeat, out);
         } else if !self.music.is_empty() && self.now != Now::Music {
             self.now = Now::Music;
-            asker.repeat(self.music.clone(), out);
+            asker.repeat(self.music.clone(), 0, out);
         }
     }
 }

@@ -282,6 +282,8 @@ pub struct World {
     pub silent_prompts: bool,
     /// Where rooms are recorded, once one is.
     pub room_edge: Option<room_files::RoomEdge>,
+    /// How often something was played in a mix, and to one call alone.
+    pub plays: (usize, usize),
     /// Spoken names under way, by recording.
     pub names: HashMap<u64, CallHandle>,
     /// Recordings that were closed, with their length in samples.
@@ -339,6 +341,7 @@ impl World {
             ways: Err("nobody is anywhere".to_owned()),
             silent_prompts: false,
             room_edge: None,
+            plays: (0, 0),
             closed: Vec::new(),
             events: Vec::new(),
             bans: Vec::new(),

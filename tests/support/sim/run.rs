@@ -292,6 +292,7 @@ impl World {
                 repeat,
                 gap,
             } => {
+                self.plays.1 += 1;
                 let input = match items.iter().map(|i| self.source(i)).collect() {
                     Ok(items) => Input::PlayReady {
                         call,
@@ -304,6 +305,26 @@ impl World {
                         }),
                     },
                     Err(error) => Input::PlayFailed { call, id, error },
+                };
+                self.switch.handle(input, now);
+            }
+            Output::PlayInBridge(wanted) => {
+                self.plays.0 += 1;
+                let sources: Result<_, _> = wanted.items.iter().map(|i| self.source(i)).collect();
+                let play = sources.map(|items| {
+                    Box::new(Play {
+                        id: u64::from(wanted.id.0),
+                        items,
+                        repeat: wanted.repeat,
+                        gap_samples: 0,
+                    })
+                });
+                let (player, place, id) = (wanted.player, wanted.place, wanted.id);
+                let input = Input::BridgePlayReady {
+                    player,
+                    place,
+                    id,
+                    play,
                 };
                 self.switch.handle(input, now);
             }
