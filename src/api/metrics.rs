@@ -141,7 +141,7 @@ impl<const N: usize> Buckets<N> {
     }
 }
 
-/// What is counted of calls. Media counts when its call is over.
+/// What is counted of calls. What is counted of their media is the media threads' own.
 #[derive(Clone, Debug)]
 pub struct Counters {
     started: BTreeMap<&'static str, u64>,
@@ -151,13 +151,6 @@ pub struct Counters {
     talked: Duration,
     set_up: Buckets<11>,
     jitter: Buckets<9>,
-    rx_packets: u64,
-    rx_lost: u64,
-    rx_discarded: u64,
-    rx_unauthenticated: u64,
-    tx_packets: u64,
-    concealed: f64,
-    concealed_samples: u64,
     digits: u64,
     recordings_started: u64,
     recordings_failed: u64,
@@ -176,13 +169,6 @@ impl Default for Counters {
             talked: Duration::ZERO,
             set_up: Buckets::new(SET_UP),
             jitter: Buckets::new(JITTER),
-            rx_packets: 0,
-            rx_lost: 0,
-            rx_discarded: 0,
-            rx_unauthenticated: 0,
-            tx_packets: 0,
-            concealed: 0.0,
-            concealed_samples: 0,
             digits: 0,
             recordings_started: 0,
             recordings_failed: 0,
@@ -238,13 +224,6 @@ impl Counters {
         if stats.receive.packets > 0 {
             self.jitter.record(f64::from(stats.receive.jitter_us) / 1e6);
         }
-        self.rx_packets += stats.receive.packets;
-        self.rx_lost += stats.receive.lost.max(0).unsigned_abs();
-        self.rx_discarded += stats.loss.discarded;
-        self.rx_unauthenticated += stats.counts.unauthenticated;
-        self.tx_packets += stats.send.packets;
-        self.concealed_samples += stats.playout.concealed_samples;
-        self.concealed += stats.playout.concealed_samples as f64 / f64::from(stats.rate.max(1));
     }
 
     /// Writes all of it.
@@ -305,41 +284,6 @@ impl Counters {
                 "calls_talked_seconds_total",
                 "Time from answer to end of the calls that are over.",
                 self.talked.as_secs_f64(),
-            ),
-            (
-                "rtp_received_packets_total",
-                "RTP packets that came, of the calls that are over.",
-                self.rx_packets as f64,
-            ),
-            (
-                "rtp_lost_packets_total",
-                "RTP packets that did not come, of the calls that are over.",
-                self.rx_lost as f64,
-            ),
-            (
-                "rtp_discarded_packets_total",
-                "RTP packets that came too late to be heard, of the calls that are over.",
-                self.rx_discarded as f64,
-            ),
-            (
-                "rtp_unauthenticated_packets_total",
-                "SRTP packets that failed their authentication, of the calls that are over.",
-                self.rx_unauthenticated as f64,
-            ),
-            (
-                "rtp_sent_packets_total",
-                "RTP packets that went, of the calls that are over.",
-                self.tx_packets as f64,
-            ),
-            (
-                "rtp_concealed_samples_total",
-                "Samples that were made up for missing ones, of the calls that are over.",
-                self.concealed_samples as f64,
-            ),
-            (
-                "rtp_concealed_seconds_total",
-                "Time that was made up for missing audio, of the calls that are over.",
-                self.concealed,
             ),
             (
                 "digits_received_total",

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::audio::MediaTime;
+use crate::leg::MediaTotals;
 
 /// Four buckets to each power of two of microseconds, from 1 us to over 16 s: a figure is exact to a
 /// quarter of itself.
@@ -167,6 +168,66 @@ pub(super) struct ThreadStats {
     pub lost_events: AtomicU64,
     pub send_failures: AtomicU64,
     pub cpu_us: AtomicU64,
+    pub media: MediaCounts,
+}
+
+/// [`MediaTotals`] that one thread writes and others read.
+#[derive(Debug, Default)]
+pub(super) struct MediaCounts([AtomicU64; 9]);
+
+impl MediaCounts {
+    pub fn set(&self, totals: &MediaTotals) {
+        let MediaTotals {
+            received,
+            lost,
+            discarded,
+            unauthenticated,
+            sent,
+            concealed_samples,
+            concealed_us,
+            jitter_us,
+            receiving,
+        } = *totals;
+        let values = [
+            received,
+            lost,
+            discarded,
+            unauthenticated,
+            sent,
+            concealed_samples,
+            concealed_us,
+            jitter_us,
+            receiving,
+        ];
+        for (to, value) in self.0.iter().zip(values) {
+            to.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> MediaTotals {
+        let [
+            received,
+            lost,
+            discarded,
+            unauthenticated,
+            sent,
+            concealed_samples,
+            concealed_us,
+            jitter_us,
+            receiving,
+        ] = std::array::from_fn(|n| self.0[n].load(Ordering::Relaxed));
+        MediaTotals {
+            received,
+            lost,
+            discarded,
+            unauthenticated,
+            sent,
+            concealed_samples,
+            concealed_us,
+            jitter_us,
+            receiving,
+        }
+    }
 }
 
 impl ThreadStats {
@@ -202,6 +263,8 @@ pub struct EngineStats {
     pub send_failures: u64,
     /// CPU time of the threads.
     pub cpu: Duration,
+    /// The media of all calls so far, up to a second ago.
+    pub media: MediaTotals,
 }
 
 impl EngineStats {
@@ -219,11 +282,12 @@ impl EngineStats {
             all.lost_events += load(&t.lost_events);
             all.send_failures += load(&t.send_failures);
             all.cpu += Duration::from_micros(load(&t.cpu_us));
+            all.media.replace(&MediaTotals::default(), &t.media.get());
         }
         all
     }
 
-    /// The figures of the time since `before`; legs and bridges are those of now.
+    /// The figures of the time since `before`; legs, bridges and the sums of media are those of now.
     pub fn since(&self, before: &EngineStats) -> EngineStats {
         EngineStats {
             lateness: self.lateness.since(&before.lateness),
@@ -236,6 +300,7 @@ impl EngineStats {
             lost_events: self.lost_events.saturating_sub(before.lost_events),
             send_failures: self.send_failures.saturating_sub(before.send_failures),
             cpu: self.cpu.saturating_sub(before.cpu),
+            media: self.media,
         }
     }
 }

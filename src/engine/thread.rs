@@ -154,6 +154,7 @@ impl MediaThread {
         set(&stats.bridges, u64::from(counts.bridges));
         set(&stats.stale_commands, counts.stale_commands);
         set(&stats.lost_events, counts.lost_events);
+        stats.media.set(&counts.media);
         let sends = self.sockets.sends;
         set(&stats.send_failures, sends.would_block + sends.failed);
         if ms >= self.next_cpu_time {

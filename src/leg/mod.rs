@@ -16,6 +16,7 @@ pub mod playout;
 mod receive;
 mod stats;
 mod tick;
+mod totals;
 mod transmit;
 mod transport;
 
@@ -27,6 +28,7 @@ pub use flight::{Flight, MAX_FLIGHTS};
 pub use io::{Channel, Content, MediaIo, Sink, TickTime};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use stats::{LegCounts, LegStats};
+pub use totals::MediaTotals;
 pub use transmit::{HELD_SLOTS, Outgoing};
 pub use transport::Keying;
 
@@ -123,6 +125,9 @@ pub struct Leg {
     statistics: LegCounts,
     /// Where the statistics are to be told: that place.
     watched: Option<Box<LegStats>>,
+    /// What of it is in the sums over all legs, and when that is looked at next.
+    counted: MediaTotals,
+    next_count: MediaTime,
     next_stats: MediaTime,
 }
 
@@ -168,6 +173,8 @@ impl Leg {
             level: LevelMeter::new(),
             statistics: LegCounts::default(),
             watched: None,
+            counted: MediaTotals::default(),
+            next_count: MediaTime::ZERO,
             next_stats: MediaTime::ZERO,
             params,
             settings,

@@ -105,7 +105,9 @@ impl Edge for Outside<'_> {
     }
 
     fn metrics(&self, out: &mut Writer) {
-        metrics::media(&self.engine.stats(), out);
+        let stats = self.engine.stats();
+        metrics::media(&stats, out);
+        metrics::rtp(&stats.media, out);
         metrics::signalling(&self.net.stats(), self.sip, out);
         if let Some(http) = self.http {
             metrics::http(&http.stats(), out);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::metrics::{Type, Writer};
 use crate::engine::{EngineStats, HistogramSnapshot};
 use crate::http::HttpStats;
+use crate::leg::MediaTotals;
 use crate::net::sip::NetStats;
 use crate::sip::message::Message;
 
@@ -136,6 +137,57 @@ pub(super) fn media(stats: &EngineStats, out: &mut Writer) {
     ] {
         out.single(&format!("antiphon_{name}"), Type::Counter, help, value);
     }
+}
+
+/// RTP of all calls, those that run included.
+pub(super) fn rtp(totals: &MediaTotals, out: &mut Writer) {
+    for (name, help, value) in [
+        (
+            "received_packets_total",
+            "RTP packets that came.",
+            totals.received as f64,
+        ),
+        (
+            "lost_packets_total",
+            "RTP packets that did not come.",
+            totals.lost as f64,
+        ),
+        (
+            "discarded_packets_total",
+            "RTP packets that came too late or too early to be heard.",
+            totals.discarded as f64,
+        ),
+        (
+            "unauthenticated_packets_total",
+            "Packets that were not protected with their call's key.",
+            totals.unauthenticated as f64,
+        ),
+        (
+            "sent_packets_total",
+            "RTP packets that went.",
+            totals.sent as f64,
+        ),
+        (
+            "concealed_samples_total",
+            "Samples that were made up for missing ones.",
+            totals.concealed_samples as f64,
+        ),
+        (
+            "concealed_seconds_total",
+            "Time that was made up for missing audio.",
+            totals.concealed_us as f64 / 1e6,
+        ),
+    ] {
+        let name = format!("antiphon_rtp_{name}");
+        out.single(&name, Type::Counter, help, value);
+    }
+    let mean = totals.jitter_us as f64 / totals.receiving.max(1) as f64;
+    out.single(
+        "antiphon_rtp_running_jitter_seconds",
+        Type::Gauge,
+        "Interarrival jitter (RFC 3550) of the calls that run, their mean.",
+        mean / 1e6,
+    );
 }
 
 fn slots(out: &mut Writer, name: &str, help: &str, histogram: &HistogramSnapshot) {

@@ -156,6 +156,7 @@ impl Worker {
         self.outbox.tell_digit(&mut seat.leg, time.now);
         self.outbox.tell_flights(&mut seat.leg);
         self.outbox.tell_stats(&mut seat.leg, time.now);
+        seat.leg.count(time.now, &mut self.counts.media);
         if let Some(event) = recorded {
             self.outbox.tell(Event::Leg(id, event));
         }

@@ -27,7 +27,8 @@ use crossbeam_channel::Sender;
 use crate::audio::MediaTime;
 use crate::bridge::{Bridge, Port, Tx};
 use crate::leg::{
-    Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MAX_TICK, MediaIo, Outgoing, TickTime,
+    Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MAX_TICK, MediaIo, MediaTotals, Outgoing,
+    TickTime,
 };
 use fetch::{Deferred, LONGEST_WAIT, NEAR};
 use outbox::Outbox;
@@ -97,6 +98,8 @@ pub struct WorkerCounts {
     pub lost_events: u64,
     /// Steps that bridges took towards their talkers.
     pub moves: u64,
+    /// Of the media of all legs so far.
+    pub media: MediaTotals,
 }
 
 /// All legs and bridges of one media thread.
@@ -333,6 +336,7 @@ impl Worker {
         self.outbox.tell_digit(leg, time.now);
         self.outbox.tell_flights(leg);
         self.outbox.tell_stats(leg, time.now);
+        leg.count(time.now, &mut self.counts.media);
         for event in recorded.into_iter().chain(ended.into_iter().flatten()) {
             self.outbox.tell(Event::Leg(id, event));
         }

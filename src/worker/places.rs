@@ -95,9 +95,10 @@ impl Worker {
     }
 
     fn take_out<I: MediaIo>(&mut self, index: u32, io: &mut I) {
-        let Some(seat) = self.seats.get_mut(index as usize).and_then(Option::take) else {
+        let Some(mut seat) = self.seats.get_mut(index as usize).and_then(Option::take) else {
             return;
         };
+        seat.leg.count_now(false, &mut self.counts.media);
         // The leg takes up its peer anew over there, which may be another by then.
         io.connect(index, None);
         io.closed(index);
@@ -135,6 +136,7 @@ impl Worker {
             }
         }
         seat.leg.close(time, io);
+        seat.leg.count_now(false, &mut self.counts.media);
         io.closed(index);
         self.counts.legs -= 1;
         if let Some((_, entry)) = seat.next {

@@ -21,6 +21,7 @@ fn desk(seed: u64) -> (Desk, [usize; 2], [String; 2]) {
     let room = desk.ok("/api/v1/rooms/700");
     let id = |n: usize| room["members"][n]["id"].as_str().unwrap().to_owned();
     let ids = [id(0), id(1)];
+    desk.events();
     (desk, phones, ids)
 }
 

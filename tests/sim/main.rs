@@ -33,6 +33,7 @@ mod session_timer;
 mod shared;
 mod srtp;
 mod statistics;
+mod totals;
 mod transactions;
 mod transactions_hostile;
 mod worker;
