@@ -1003,6 +1003,37 @@ fn wrong_mailboxes_and_what_leads_to_none_are_refused() {
 }
 
 #[test]
+fn what_is_wrong_with_a_route_to_a_program_is_named() {
+    const NAME: &str = "a name of 1 to 128 bytes, without \"/\" and \",\"";
+    const TEXT: &str = "a text, with $1 or ${1} for what the first group of user captured";
+    let stasis = |rest: &str| format!("[[route]]\nuser = '1(.)'\napp = 'stasis'\n{rest}");
+    let cases = [
+        (
+            stasis(""),
+            format!("1: route[1].program: missing, expected {NAME}"),
+        ),
+        (
+            stasis("program = 'a/b'"),
+            format!("4: route[1].program: found \"a/b\", expected {NAME}"),
+        ),
+        (
+            stasis("program = 'a'\nargs = ['$2']"),
+            format!("5: route[1].args: found \"$2\", expected {TEXT}"),
+        ),
+        (
+            stasis("program = 'a'\notherwise = 5"),
+            format!("5: route[1].otherwise: found 5, expected {TEXT}"),
+        ),
+        (
+            stasis("program = 'a'\nroom = 'r'"),
+            "5: route[1].room: does not belong to app \"stasis\", which takes program, args, otherwise"
+                .to_owned(),
+        ),
+    ];
+    check_without_demo(&cases);
+}
+
+#[test]
 fn a_pin_is_in_no_message() {
     for line in [
         "pin = 0723",

@@ -334,6 +334,9 @@ impl Api {
             | Event::Left { .. }
             | Event::Reported { .. }
             | Event::Talkers(_)
+            | Event::Talking { .. }
+            | Event::Held { .. }
+            | Event::Text(..)
             | Event::Bridge { .. } => return,
         };
         state.tell(&event);

@@ -5,7 +5,7 @@
 //! [`Reply`] that the edge carries out. The table is also what the description is made of.
 //!
 //! ```text
-//! http: bytes, keys, limits --> route() --> Api::handle --> Reply::Now | Job | Place | Figures | Subscribe
+//! http: bytes, keys, limits --> route() --> Api::handle --> Reply::Now | Job | Place | Locate | Figures | ...
 //! switch: Event --> Api::on_event --> Published (serialised once) --> http: readers of its topic
 //! ```
 
@@ -42,6 +42,7 @@ use crate::app::AppSpec;
 use crate::call::CallHandle;
 use crate::leg::LegStats;
 use crate::sip::auth::Login;
+use crate::sip::transport::Flow;
 use crate::sip::uri::Uri;
 use crate::switch::Switch;
 
@@ -96,6 +97,10 @@ pub enum Reply {
     Look(Box<dyn FnOnce() -> Result<(), Problem> + Send>, LookThen),
     /// What follows from a call's placing, which asks name servers first.
     Place(Box<Place>),
+    /// What follows from where a URI leads, which asks name servers.
+    Locate(Box<Uri>, LocateThen),
+    /// What follows once all that the switch wants so far is carried out: ports are bound.
+    Settled(SettledThen),
     /// What is made of a call's figures, which its media thread tells; none: it does not.
     Figures(CallHandle, FiguresThen),
     /// The connection becomes a WebSocket on which events of these topics go out.
@@ -114,6 +119,13 @@ pub type LookThen =
 pub type PlaceThen = Box<
     dyn FnOnce(Result<CallHandle, Problem>, &mut Context<'_>) -> Result<Response, Problem> + Send,
 >;
+
+/// Goes on with the path to where a URI leads, or why there is none.
+pub type LocateThen =
+    Box<dyn FnOnce(Result<Flow, Problem>, &mut Context<'_>) -> Result<Reply, Problem> + Send>;
+
+/// Makes an answer of how things are by then.
+pub type SettledThen = Box<dyn FnOnce(&mut Context<'_>) -> Result<Response, Problem> + Send>;
 
 /// A call to be placed.
 pub struct Place {
@@ -154,6 +166,8 @@ impl fmt::Debug for Reply {
             Reply::Job(_) => f.write_str("Job"),
             Reply::Look(..) => f.write_str("Look"),
             Reply::Place(place) => write!(f, "Place({})", place.uri),
+            Reply::Locate(uri, _) => write!(f, "Locate({uri})"),
+            Reply::Settled(_) => f.write_str("Settled"),
             Reply::Figures(call, _) => write!(f, "Figures({})", call.0),
             Reply::Subscribe(subscription) => subscription.fmt(f),
         }
@@ -292,6 +306,26 @@ impl Api {
         then(&mut context).unwrap_or_else(|problem| problem.response(format))
     }
 
+    /// Goes on with a request of which more is to be done.
+    pub fn go_on(
+        &mut self,
+        operation: &'static Operation,
+        request: &Request,
+        (switch, edge): (&mut Switch, &dyn Edge),
+        now: Instant,
+        then: impl FnOnce(&mut Context<'_>) -> Result<Reply, Problem>,
+    ) -> Reply {
+        let mut context = Context {
+            switch,
+            state: &mut self.state,
+            edge,
+            request,
+            now,
+        };
+        let format = tree(operation.path).format;
+        then(&mut context).unwrap_or_else(|problem| Reply::Now(problem.response(format)))
+    }
+
     fn joined(&mut self, subscription: &Subscription) {
         for topic in &subscription.topics {
             *self.state.topics.entry(topic.clone()).or_default() += 1;
@@ -299,8 +333,11 @@ impl Api {
     }
 
     /// A reader is gone.
-    pub fn left(&mut self, subscription: &Subscription, switch: &mut Switch) {
-        self.state.ari.left(&subscription.topics);
+    pub fn left(&mut self, subscription: &Subscription, switch: &mut Switch, now: Instant) {
+        for program in self.state.ari.left(&subscription.topics) {
+            switch.program_lost(&program, now);
+        }
+        switch.take_texts(self.state.ari.hears_texts());
         for topic in &subscription.topics {
             if let Some(readers) = self.state.topics.get_mut(topic) {
                 *readers -= 1;

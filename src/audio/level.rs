@@ -115,6 +115,11 @@ impl TalkSpurt {
         self.talking
     }
 
+    /// Whether the last frame was loud itself, and no pause within a talk spurt.
+    pub fn is_loud(&self) -> bool {
+        self.talking && self.quiet_samples == 0
+    }
+
     /// Forgets the past: silent again.
     pub fn reset(&mut self) {
         self.talking = false;

@@ -140,6 +140,7 @@ impl Call {
                     self.accept(invite, now);
                 }
             }
+            State::Calling { .. } if self.is_unsignalled() => self.begin_unsignalled(now),
             State::Calling { .. } => self.send_invite(now),
             _ => {}
         }

@@ -26,6 +26,7 @@ mod media;
 mod modify;
 mod outgoing;
 mod phase;
+mod unsignalled;
 
 use digits::{InfoDial, Unmatched};
 use driven::Waiting;
@@ -35,6 +36,7 @@ pub use driven::rejected;
 pub use end::EndReason;
 pub use outgoing::Originate;
 pub use phase::Phase;
+pub use unsignalled::{Unsignalled, UnsignalledMedia};
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -141,9 +143,7 @@ pub enum Output {
     Ended(EndReason),
 }
 
-/// ```text
-/// see the module's diagram
-/// ```
+/// See the module's diagram.
 #[derive(Debug)]
 enum State {
     /// INVITE taken, ports asked for.
@@ -228,6 +228,8 @@ pub struct Call {
     give_up_at: Option<Instant>,
     /// Why we have cancelled it.
     cancelled_for: Option<EndReason>,
+    /// Nobody signals: what its media is.
+    unsignalled: Option<Box<LegParams>>,
     outputs: VecDeque<Output>,
 }
 
@@ -281,6 +283,7 @@ impl Call {
             waiting: Waiting::default(),
             give_up_at: None,
             cancelled_for: None,
+            unsignalled: None,
             outputs: VecDeque::new(),
         }
     }

@@ -6,6 +6,7 @@
 mod access;
 mod announcement;
 mod apps;
+mod ari;
 mod auth;
 mod codecs;
 mod digits;
@@ -34,6 +35,7 @@ use toml::de::DeTable;
 pub use access::{Access, AccessList};
 pub use announcement::{Announcement, Sequence, SequenceItem};
 pub use apps::{AppConfig, PromptList, Reference};
+pub use ari::Ari;
 pub use auth::{Auth, Secret, UserConfig};
 pub use digits::Digits;
 pub use error::{ConfigError, Fault, Place, Problem};
@@ -74,6 +76,8 @@ pub struct Config {
     pub auth: Auth,
     /// `[http]`: the control API.
     pub http: Http,
+    /// `[ari]`: programs.
+    pub ari: Ari,
     /// `[media]`: RTP and the media threads.
     pub media: Media,
     /// `[recording]`: where recordings go and how long they get.
@@ -166,6 +170,7 @@ impl Config {
         self.access.print(&mut out);
         self.auth.print(&mut out);
         self.http.print(&mut out);
+        self.ari.print(&mut out);
         self.media.print(&mut out);
         self.recording.print(&mut out);
         self.prompts.print(&mut out);
@@ -288,6 +293,7 @@ impl Config {
         let access = Access::read(root.section("access"));
         let auth = Auth::read(root.section("auth"), &users);
         let http = Http::read(root.section("http"));
+        let ari = Ari::read(root.section("ari"));
         let media = Media::read(root.section("media"));
         let recording = Recording::read(root.section("recording"));
         let prompts = Prompts::read(root.section("prompts"));
@@ -320,6 +326,7 @@ impl Config {
             access,
             auth,
             http,
+            ari,
             media,
             recording,
             prompts,

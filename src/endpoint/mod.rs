@@ -311,6 +311,13 @@ impl Endpoint {
         format!("{:016x}", self.rng.random::<u64>())
     }
 
+    /// Whether MESSAGE is served.
+    pub fn take_texts(&mut self, taken: bool) {
+        let allow = &mut self.settings.allow;
+        allow.retain(|method| *method != Method::Message);
+        allow.extend(taken.then_some(Method::Message));
+    }
+
     /// A Call-ID.
     pub fn new_call_id(&mut self) -> String {
         format!("{:032x}", self.rng.random::<u128>())

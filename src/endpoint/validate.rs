@@ -100,6 +100,14 @@ pub(super) fn check_content(request: &Request, settings: &Settings) -> Result<()
     }
     match headers.content_type() {
         None => Err(Refusal::new(400).phrase("Missing Content-Type header")),
+        // RFC 3428 §8: a text is what every receiver takes.
+        Some(media) if request.method == Method::Message => {
+            if media.eq_ignore_ascii_case("text/plain") {
+                Ok(())
+            } else {
+                Err(Refusal::new(415).with(Name::Accept, "text/plain"))
+            }
+        }
         Some(media)
             if settings
                 .accept

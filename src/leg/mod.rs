@@ -14,7 +14,9 @@ mod params;
 mod phase;
 pub mod playout;
 mod receive;
+mod snoop;
 mod stats;
+mod talk;
 mod tick;
 mod totals;
 mod transmit;
@@ -27,7 +29,9 @@ pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_M
 pub use flight::{Flight, MAX_FLIGHTS};
 pub use io::{Channel, Content, MediaIo, Sink, TickTime};
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
+pub use snoop::{Feed, MAX_SNOOPS, Sides, Snoop, listen_in};
 pub use stats::{LegCounts, LegStats};
+pub use talk::TalkWatch;
 pub use totals::MediaTotals;
 pub use transmit::{HELD_SLOTS, Outgoing};
 pub use transport::Keying;
@@ -46,6 +50,7 @@ use digits::Digits;
 use flight::Flights;
 use phase::ArrivalPhase;
 use player::{Play, PlayControl, PlayEnd, Player};
+use talk::Talk;
 use tap::{Converter, RecordControl, Tap, TapStop};
 use transmit::Transmit;
 use transport::Transport;
@@ -79,6 +84,14 @@ pub enum LegEvent {
     Dtls(Box<Flight>),
     /// What [`Leg::watch`] asked for.
     Stats(Box<LegStats>),
+    /// The party begins to talk, or has ceased to and has talked for so many ticks; for who has asked
+    /// by [`Leg::watch_talk`].
+    Talk {
+        /// It begins.
+        talking: bool,
+        /// How long it was, ticks.
+        ticks: u32,
+    },
 }
 
 /// One party's media.
@@ -122,6 +135,11 @@ pub struct Leg {
     /// The peer's reference time that waits for its answer (RFC 3611 §4.5), and when it came.
     reference: Option<(Ssrc, u32, MediaTime)>,
     level: LevelMeter,
+    talk: Option<Talk>,
+    /// Who listens in on it.
+    snoops: [Option<Box<Snoop>>; MAX_SNOOPS],
+    /// What it hears and says in place of a peer.
+    feed: Option<Box<Feed>>,
     statistics: LegCounts,
     /// Where the statistics are to be told: that place.
     watched: Option<Box<LegStats>>,
@@ -171,6 +189,9 @@ impl Leg {
             peer: PeerReport::default(),
             reference: None,
             level: LevelMeter::new(),
+            talk: None,
+            snoops: Default::default(),
+            feed: None,
             statistics: LegCounts::default(),
             watched: None,
             counted: MediaTotals::default(),
@@ -382,7 +403,7 @@ impl Leg {
 
     /// Whether the packet behind the last one is due by then.
     pub fn expects_more(&self, by: MediaTime) -> bool {
-        by >= self.heard + Duration::from_millis(u64::from(TICK_MS))
+        self.feed.is_none() && by >= self.heard + Duration::from_millis(u64::from(TICK_MS))
     }
 
     /// Until when in each 20 ms the party's packets are there, us; see the worker's placing of
@@ -401,6 +422,7 @@ impl Leg {
             && u32::from(self.params.codec.ptime_ms(self.params.ptime_ms)) == TICK_MS
             && self.player.is_idle()
             && self.dial.is_none()
+            && !self.hears_whispers()
             && !processed.is_some_and(|p| p.changes_output())
     }
 

@@ -49,6 +49,9 @@ impl Leg {
 
     /// Drains the RTP socket; whether anything was in it.
     pub fn read_again<I: MediaIo>(&mut self, time: TickTime, io: &mut I) -> bool {
+        if self.feed.is_some() {
+            return true;
+        }
         let mut read = false;
         io.receive(self.id.index, Channel::Rtp, &mut |data, from, arrival| {
             read = true;
@@ -60,12 +63,20 @@ impl Leg {
     /// Writes what the party says in this tick. `after` is how far into the tick its packets were
     /// read: those that were there by then are in time.
     pub fn say(&mut self, rx: &mut [i16], after: Duration, time: TickTime) {
-        self.coding.playout.pull(rx, time.now + after);
-        self.mute(rx, time.now);
+        if let Some(feed) = &mut self.feed {
+            feed.pull(rx);
+        } else {
+            self.coding.playout.pull(rx, time.now + after);
+            self.mute(rx, time.now);
+        }
         if let Some(processing) = &mut self.coding.processing {
             processing.input(rx);
         }
         self.level.update(rx);
+        if let Some(talk) = &mut self.talk {
+            talk.follow(rx);
+        }
+        self.say_to_snoops(rx);
     }
 
     /// Lets nothing in from a party that has put us on hold (its music would be heard by a whole
@@ -144,6 +155,7 @@ impl Leg {
         if let Some(tap) = &mut self.tap {
             tap.hear(heard, rate);
         }
+        self.end_snooping(heard);
     }
 
     /// Ends a recording that has stopped.
@@ -192,7 +204,8 @@ impl Leg {
             .processing
             .as_ref()
             .is_some_and(|p| p.changes_output());
-        let held = if processed || !self.player.is_idle() || self.dial.is_some() {
+        let made = processed || !self.player.is_idle() || self.hears_whispers();
+        let held = if made || self.dial.is_some() {
             self.send_made(outgoing, &mut ended, &mut dialled, io)
         } else {
             self.record_heard(Some(outgoing.samples));
@@ -247,6 +260,7 @@ impl Leg {
             }
             own = true;
         }
+        own |= self.whisper(made);
         if self.params.send
             && let Some(to) = self.latch.remote()
         {
@@ -337,7 +351,7 @@ impl Leg {
     }
 }
 
-fn add(out: &mut [i16], more: &[i16]) {
+pub(super) fn add(out: &mut [i16], more: &[i16]) {
     for (out, &more) in out.iter_mut().zip(more) {
         *out = out.saturating_add(more);
     }

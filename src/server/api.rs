@@ -16,8 +16,8 @@ use super::metrics::{self, SipCounts};
 use super::own_key::{self, KeyFile, OwnKey};
 use crate::api::metrics::Writer;
 use crate::api::{
-    self, Api, Clock, Edge, FiguresThen, LookThen, Operation, Place, Problem, Recordings, Reply,
-    Request,
+    self, Api, Clock, Edge, FiguresThen, LocateThen, LookThen, Operation, Place, Problem,
+    Recordings, Reply, Request,
 };
 use crate::call::CallHandle;
 use crate::config::Config;
@@ -60,9 +60,16 @@ pub(super) struct Looked {
     pending: Pending,
 }
 
-/// A call to be placed, once it is known where.
+/// What is to be done once it is known where a URI leads.
+enum Wants {
+    Place(Box<Place>),
+    Path(LocateThen),
+}
+
+/// A request that waits for that.
 pub(super) struct Placing {
-    place: Place,
+    uri: Uri,
+    wants: Wants,
     pending: Pending,
 }
 
@@ -270,7 +277,7 @@ impl Core {
     pub(super) fn on_http(&mut self, coming: Coming, now: Instant) {
         match coming {
             Coming::Left(subscription) => {
-                self.programs.api.left(&subscription, &mut self.switch);
+                self.programs.api.left(&subscription, &mut self.switch, now);
                 self.carry_out(now);
             }
             Coming::Asked(ask) => {
@@ -300,7 +307,7 @@ impl Core {
                 let reader = Outcome::Reader(subscription);
                 // Who is gone before its answer never becomes a reader.
                 if let Err(Outcome::Reader(subscription)) = pending.answer.send(reader) {
-                    self.programs.api.left(&subscription, &mut self.switch);
+                    self.programs.api.left(&subscription, &mut self.switch, now);
                 }
                 return;
             }
@@ -319,8 +326,20 @@ impl Core {
                 return;
             }
             Reply::Place(place) => {
-                self.locate_callee(*place, pending);
+                let uri = place.uri.clone();
+                self.locate_uri(uri, Wants::Place(place), pending);
                 return;
+            }
+            Reply::Locate(uri, then) => {
+                self.locate_uri(*uri, Wants::Path(then), pending);
+                return;
+            }
+            Reply::Settled(then) => {
+                self.carry_out(now);
+                let (api, switch, outside) = self.parts();
+                let (operation, request) = (pending.operation, &pending.request);
+                let parts = (switch, &outside as &dyn Edge);
+                Outcome::Response(api.resume(operation, request, parts, now, then))
             }
             Reply::Figures(call, then) => {
                 let is_full = self.programs.waiting.len() >= MAX_WAITING;
@@ -388,8 +407,8 @@ impl Core {
         }
     }
 
-    /// Finds out where the called party is, which asks name servers.
-    fn locate_callee(&mut self, place: Place, pending: Pending) {
+    /// Finds out where a URI leads, which asks name servers.
+    fn locate_uri(&mut self, uri: Uri, wants: Wants, pending: Pending) {
         let resolver = self
             .programs
             .resolver
@@ -397,27 +416,58 @@ impl Core {
         let (resolver, done) = (resolver.clone(), self.done.clone());
         tokio::spawn(async move {
             let mut rng = StdRng::from_os_rng();
-            let targets = resolver.targets(&place.uri, &mut rng).await;
+            let targets = resolver.targets(&uri, &mut rng).await;
             let targets = targets.map_err(|error| error.to_string());
-            let placing = Box::new(Placing { place, pending });
+            let placing = Box::new(Placing {
+                uri,
+                wants,
+                pending,
+            });
             // Refused only when the core is gone.
             let _ = done.send(Done::Callee(placing, targets));
         });
     }
 
-    /// It is known where the called party is, or why not.
-    pub(super) fn place_call(
+    /// It is known where it leads, or why not.
+    pub(super) fn located_callee(
         &mut self,
         placing: Placing,
         targets: Result<Vec<Target>, String>,
         now: Instant,
     ) {
-        let Placing { place, pending } = placing;
-        let is_full = self.switch.is_full();
+        let Placing {
+            uri,
+            wants,
+            pending,
+        } = placing;
         let flows = targets.and_then(|targets| {
-            let flows = flows(&self.net, &place.uri, &targets);
+            let flows = flows(&self.net, &uri, &targets);
             flows.map_err(|(address, error)| format!("no route to {address}: {error}"))
         });
+        match wants {
+            Wants::Place(place) => self.place_call(*place, flows, pending, now),
+            Wants::Path(then) => {
+                let path = flows.map(|(first, _)| first);
+                let path = path.map_err(|why| Problem::new(502, why));
+                let (api, switch, outside) = self.parts();
+                let (operation, request) = (pending.operation, &pending.request);
+                let parts = (switch, &outside as &dyn Edge);
+                let go_on = |context: &mut api::Context<'_>| then(path, context);
+                let reply = api.go_on(operation, request, parts, now, go_on);
+                self.reply(reply, pending, now);
+                self.carry_out(now);
+            }
+        }
+    }
+
+    fn place_call(
+        &mut self,
+        place: Place,
+        flows: Result<(Flow, Vec<Flow>), String>,
+        pending: Pending,
+        now: Instant,
+    ) {
+        let is_full = self.switch.is_full();
         let placed = match flows {
             _ if is_full => Err(Problem::later(503, "as many calls as there may be", 5)),
             Err(why) => Err(Problem::new(502, why)),

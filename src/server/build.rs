@@ -64,6 +64,15 @@ pub(super) fn dial(config: &Config) -> switch::DialSettings {
     }
 }
 
+/// What programs may, and what becomes of their calls without them.
+pub(super) fn programs(config: &Config, switch: &mut switch::Switch) {
+    switch.set_absence(switch::Absence {
+        wait: config.ari.reconnect,
+        then: config.ari.lost_calls,
+    });
+    switch.set_external_media(config.ari.external_media.clone());
+}
+
 /// The most calls: what was configured, and what descriptors and ports allow.
 pub(super) fn max_calls(config: &Config, descriptors: u64, port_pairs: usize) -> usize {
     let connections = config.limits.tcp_connections + config.http.connections;

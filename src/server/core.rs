@@ -36,6 +36,7 @@ use crate::store::recorder::{Recorder, RecorderSettings};
 use crate::store::room_files::RoomFileTable;
 use crate::store::voicemail::{MessageStore, StoreError};
 use crate::switch::{Event, Input, Output, Switch};
+use crate::worker::Command;
 
 /// Datagrams that may wait for the core.
 const DATAGRAMS: usize = 4096;
@@ -170,6 +171,7 @@ impl Core {
         switch.set_menus(tables.menus);
         switch.set_room_table(tables.rooms);
         switch.set_dial(build::dial(&config));
+        build::programs(&config, &mut switch);
         switch.set_key_source(StdRng::from_os_rng());
         switch.set_identity(build::identity()?);
         Ok(Core {
@@ -381,10 +383,12 @@ impl Core {
     }
 
     fn open(&mut self, worker: usize, call: CallHandle, leg: Box<Leg>) {
-        if let Some(pair) = self.sockets.get(&call) {
-            self.engine
-                .send(worker, engine::Input::Open(leg, pair.clone()));
-        }
+        let input = match self.sockets.get(&call) {
+            Some(pair) => engine::Input::Open(leg, pair.clone()),
+            // One that has no peer.
+            None => engine::Input::Command(Command::Open(leg)),
+        };
+        self.engine.send(worker, input);
     }
 }
 

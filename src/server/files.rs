@@ -107,7 +107,7 @@ impl Core {
             Done::BridgeOpened(wanted, opened) => return self.bridge_opened(&wanted, opened, now),
             Done::Room(done) => return self.room_done(done, now),
             Done::Callee(placing, targets) => {
-                self.place_call(*placing, targets, now);
+                self.located_callee(*placing, targets, now);
                 return;
             }
             Done::Resolved(dial, uri, targets) => {

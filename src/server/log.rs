@@ -54,8 +54,11 @@ pub(super) fn event(event: &Event) {
         | Event::Entered { .. }
         | Event::Left { .. }
         | Event::Reported { .. }
-        | Event::Bridge { .. }
-        | Event::Talkers(_) => {}
+        | Event::Talking { .. }
+        | Event::Held { .. }
+        | Event::Text(..)
+        | Event::Talkers(_)
+        | Event::Bridge { .. } => {}
         Event::PinRefused {
             call_id,
             flow,

@@ -97,6 +97,7 @@ impl Core {
                 self.switch.set_menus(reloaded.tables.menus);
                 self.switch.set_room_table(reloaded.tables.rooms);
                 self.switch.set_dial(build::dial(&reloaded.config));
+                build::programs(&reloaded.config, &mut self.switch);
                 self.security.replace(&reloaded.security);
                 let mut config = reloaded.config;
                 // What is asked with stays until a restart: the secrets have to be made for that.

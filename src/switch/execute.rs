@@ -184,6 +184,12 @@ impl Switch {
             return;
         };
         let process = entry.heard_and_said();
+        // What a program has made ends when the program wants it to: it may only listen.
+        let timeout = if entry.call.is_unsignalled() {
+            0
+        } else {
+            self.settings.media_timeout_ms
+        };
         let room = match entry.call.spec() {
             AppSpec::Conference(c) if c.is_direct() => Some((c.room.clone(), Some(c.settings()))),
             // It is not in before it has answered: a room does not begin, nor a place get taken.
@@ -213,7 +219,7 @@ impl Switch {
             first_timestamp: self.rng.random(),
             cname: format!("{:016x}", self.rng.random::<u64>()),
             jitter_max_ms: self.settings.jitter_max_ms,
-            media_timeout_ms: self.settings.media_timeout_ms,
+            media_timeout_ms: timeout,
             inband_digits: self.settings.inband_digits,
             process,
         };
@@ -237,6 +243,10 @@ impl Switch {
             entry.leg = Some(LegPlace { worker, leg: id });
             entry.params = Some(params);
             leg.watch(entry.watched.then(Box::default));
+            leg.watch_talk(entry.driven.talk);
+            if let Some(feed) = entry.driven.feed.take() {
+                leg.set_feed(feed);
+            }
         }
         self.outputs.push_back(Output::Open {
             worker,
@@ -254,7 +264,14 @@ impl Switch {
         let same = entry
             .params
             .is_some_and(|old| CodingNeeds::of(&old).serve(&needs));
-        entry.params = Some(params);
+        let held = entry.params.replace(params).is_some_and(|old| old.held);
+        if held != params.held {
+            let event = Event::Held {
+                call: handle,
+                held: params.held,
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
         let process = entry.heard_and_said();
         let recoding =
             (!same).then(|| Recoding::new(&params, self.settings.jitter_max_ms, process));
@@ -305,9 +322,13 @@ impl Switch {
         self.leave_room(handle, now);
         self.leave_bridge(handle, now);
         self.orphan_recordings(handle);
+        self.end_snooping(handle);
         let Some(mut entry) = self.calls.remove(&handle) else {
             return;
         };
+        if let AppSpec::Stasis(spec) = entry.call.spec() {
+            self.forget_absent(&spec.app);
+        }
         if let Some(dial) = entry.dial.take() {
             self.dial_ended(&dial, &reason, now);
         }

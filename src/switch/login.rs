@@ -58,7 +58,7 @@ impl Switch {
             || demand.transports.contains(&flow.transport)
             || match request.method {
                 Method::Register => demand.register,
-                Method::Invite => self.routes.wants_auth(user, source),
+                Method::Invite | Method::Message => self.routes.wants_auth(user, source),
                 _ => false,
             }
     }

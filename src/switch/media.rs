@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::programs::{Closing, Whose};
 use super::{Event, Output, Switch};
 use crate::app::{AppSpec, FIRST_ORDER, Happened, PlayId, PlayOutcome, RecordOutcome};
+use crate::audio::TICK_MS;
 use crate::call::{Call, CallHandle, Way};
 use crate::leg::player::PlayEndReason;
 use crate::leg::tap::TapStop;
@@ -96,6 +97,14 @@ impl Switch {
             LegEvent::Dialled(_, end) => self.dialled(handle, end, now),
             LegEvent::Dtls(flight) => self.on_dtls(handle, flight, now),
             LegEvent::Stats(stats) => self.stats_told(handle, stats),
+            LegEvent::Talk { talking, ticks } => {
+                let event = Event::Talking {
+                    call: handle,
+                    talking,
+                    lasted: Duration::from_millis(u64::from(TICK_MS) * u64::from(ticks)),
+                };
+                self.outputs.push_back(Output::Event(event));
+            }
         }
     }
 

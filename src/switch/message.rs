@@ -8,6 +8,7 @@ use super::bridge_media::{BridgePlay, BridgeRecord, Player};
 use super::bridges::{BridgeEvent, BridgeNumber};
 use super::dial::Ways;
 use super::room_files::{RoomFiles, RoomFilesDone, RoomRecordingEvent};
+use super::texts::TextMessage;
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem, Report, Wanted};
 use crate::bridge::RoomRecording;
 use crate::call::{CallHandle, EndReason};
@@ -376,6 +377,24 @@ pub enum Event {
         /// Which.
         digit: Digit,
     },
+    /// The party of a program's call begins to talk, or has ceased to.
+    Talking {
+        /// Our handle.
+        call: CallHandle,
+        /// It begins.
+        talking: bool,
+        /// How long it has talked, where it has ceased to.
+        lasted: Duration,
+    },
+    /// The other side has put the call on hold, or takes it up again.
+    Held {
+        /// Our handle.
+        call: CallHandle,
+        /// It is on hold.
+        held: bool,
+    },
+    /// A text has come from this user, outside of calls.
+    Text(String, Box<TextMessage>),
     /// A PIN was refused.
     PinRefused {
         /// Its Call-ID.

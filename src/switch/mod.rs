@@ -3,6 +3,7 @@
 //! Sans-IO: [`Switch::handle`] takes what the edge has seen, [`Switch::poll_output`] says what it
 //! is to do, [`Switch::poll_timeout`] when to wake. One seed gives one run, byte for byte.
 
+mod absent;
 mod act;
 mod bridge_media;
 mod bridges;
@@ -25,7 +26,10 @@ mod room_plays;
 mod room_recordings;
 mod rooms;
 pub mod routes;
+mod snoop;
+mod texts;
 
+pub use absent::{Abandoned, Absence};
 pub use bridge_media::{BridgePlay, BridgeRecord, Player};
 pub use bridges::{BridgeEvent, BridgeNumber};
 pub use dial::{DialSettings, Ways};
@@ -39,6 +43,8 @@ pub use room_files::{
     RoomRecordingEvent, RoomRecordingView,
 };
 pub use routes::Routes;
+pub use snoop::ExternalMedia;
+pub use texts::{MAX_TEXT, TextMessage};
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -204,6 +210,9 @@ pub struct Switch {
     /// Somebody wants to know who talks.
     talkers_wanted: bool,
     bridges: Bridges,
+    absent: absent::Absent,
+    /// Where media of programs may go, besides loopback.
+    external_media: Vec<ipnet::IpNet>,
     room_wakes: BTreeSet<(Instant, String)>,
     /// Whom rooms are to call, while it is being found out where.
     dials: HashMap<u64, Dial>,
@@ -254,6 +263,8 @@ impl Switch {
             mixers: HashMap::new(),
             talkers_wanted: false,
             bridges: Bridges::default(),
+            absent: absent::Absent::default(),
+            external_media: Vec::new(),
             room_wakes: BTreeSet::new(),
             dials: HashMap::new(),
             next_dial: 1,
@@ -358,6 +369,7 @@ impl Switch {
             + self.dials.len()
             + self.room_recordings.leftovers()
             + self.bridges.leftovers()
+            + self.absent.leftovers()
             + self.wakes.len()
             + self.leg_places.iter().map(Places::in_use).sum::<usize>()
             + self.bridge_places.iter().map(Places::in_use).sum::<usize>()
@@ -442,7 +454,8 @@ impl Switch {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let call = self.wakes.first().map(|&(at, _)| at);
         let room = self.room_wakes.first().map(|&(at, _)| at);
-        [self.endpoint.poll_timeout(), call, room]
+        let absent = self.absent.due();
+        [self.endpoint.poll_timeout(), call, room, absent]
             .into_iter()
             .flatten()
             .min()
@@ -464,6 +477,7 @@ impl Switch {
             self.dial_timeout(handle, now);
         }
         self.room_timeouts(now);
+        self.absence_timeout(now);
         self.settle(now);
     }
 

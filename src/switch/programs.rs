@@ -7,6 +7,7 @@ use super::{Entry, Event, Output, Switch};
 use crate::app::{AppSpec, Happened, Order, RecordOutcome, Report, StasisSpec};
 use crate::audio::process::ProcessSettings;
 use crate::call::{Call, CallHandle, EndReason, Originate};
+use crate::leg::{Feed, TalkWatch};
 use crate::sip::message::Request;
 use crate::sip::transport::Flow;
 use crate::worker::Command;
@@ -38,6 +39,9 @@ pub enum ProgramError {
     /// No route has such an extension, or one that takes running calls.
     #[error("no route leads to this extension")]
     NoRoute,
+    /// The configuration does not let media go there.
+    #[error("ari.external_media does not allow this address")]
+    Forbidden,
 }
 
 /// What of a call is silent.
@@ -59,6 +63,13 @@ pub(super) struct Driven {
     /// It has arrived there.
     pub arrived: bool,
     pub muted: Muted,
+    /// It is told when its party begins and ceases to talk.
+    pub talk: Option<TalkWatch>,
+    /// Who listens in on it, and on whom it does.
+    pub snoops: Vec<CallHandle>,
+    pub snoops_on: Option<CallHandle>,
+    /// Its leg's end of that, until the leg opens.
+    pub feed: Option<Box<Feed>>,
 }
 
 /// A recording of a program's that has ended: its program is told when the file is closed, and can be
@@ -147,7 +158,7 @@ impl Switch {
         }
     }
 
-    fn driven(&self, handle: CallHandle) -> Result<(), ProgramError> {
+    pub(super) fn driven(&self, handle: CallHandle) -> Result<(), ProgramError> {
         if !self.calls.contains_key(&handle) {
             return Err(ProgramError::NoCall);
         }
@@ -243,6 +254,20 @@ impl Switch {
         Ok(())
     }
 
+    /// Tells when a call's party begins and ceases to talk, or no longer.
+    pub fn watch_talk(
+        &mut self,
+        handle: CallHandle,
+        watch: Option<TalkWatch>,
+    ) -> Result<(), ProgramError> {
+        self.driven(handle)?;
+        if let Some(entry) = self.calls.get_mut(&handle) {
+            entry.driven.talk = watch;
+        }
+        self.media(handle, |leg| Command::WatchTalk(leg, watch));
+        Ok(())
+    }
+
     /// Sends the other side elsewhere: by 302 before the answer, by REFER after it.
     pub fn redirect(
         &mut self,
@@ -295,17 +320,12 @@ impl Switch {
 
     /// A call's program is not there: the call goes on at this extension, or ends.
     pub fn fall_back(&mut self, handle: CallHandle, extension: Option<&str>, now: Instant) {
-        let source = self.calls.get(&handle).map(|e| e.call.flow().remote.ip());
-        let spec = extension
-            .zip(source)
-            .and_then(|(extension, source)| self.routes.resolve(extension, source));
-        match spec {
-            // Another program may not be there either, and so on.
-            Some(spec) if !matches!(spec, AppSpec::Announcement(_) | AppSpec::Stasis(_)) => {
+        match self.otherwise(handle, extension) {
+            Some(spec) => {
                 self.with_call(handle, |call| call.hand_on(spec, now));
                 self.settle(now);
             }
-            _ => {
+            None => {
                 // It is there: its program was to be told of it.
                 let _ = self.hang_up_with(handle, 503, now);
             }
@@ -322,7 +342,7 @@ impl Switch {
         self.registrar.users(now)
     }
 
-    fn hand_on(&mut self, handle: CallHandle, spec: AppSpec, now: Instant) {
+    pub(super) fn hand_on(&mut self, handle: CallHandle, spec: AppSpec, now: Instant) {
         self.leave_program(handle, now);
         self.with_call(handle, |call| call.hand_on(spec, now));
         self.enter_program(handle);
@@ -330,13 +350,14 @@ impl Switch {
     }
 
     /// A call is out of its program's hands: nothing is played to it or recorded any more.
-    fn leave_program(&mut self, handle: CallHandle, now: Instant) {
+    pub(super) fn leave_program(&mut self, handle: CallHandle, now: Instant) {
         self.leave_bridge(handle, now);
         let app = self.program(handle).map(|spec| spec.app.clone());
         let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };
         entry.loading = None;
+        let watched = entry.driven.talk.take().is_some();
         let muted = std::mem::take(&mut entry.driven.muted);
         let entered = std::mem::take(&mut entry.driven.entered);
         let settings = entry.process;
@@ -354,6 +375,9 @@ impl Switch {
         }
         if muted != Muted::default() {
             self.process(handle, settings);
+        }
+        if watched {
+            self.media(handle, |leg| Command::WatchTalk(leg, None));
         }
         if let Some(app) = app.filter(|_| entered) {
             let event = Event::Left { call: handle, app };

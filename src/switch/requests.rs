@@ -108,6 +108,7 @@ impl Switch {
                 let response = self.registrar.handle(&request, now);
                 self.endpoint.respond(transaction, response, now);
             }
+            Method::Message => self.on_text(transaction, &request, now),
             // BYE, UPDATE, INFO, PRACK make sense in a dialog only.
             _ => self
                 .endpoint

@@ -154,6 +154,7 @@ impl Worker {
         let id = seat.leg.id();
         let recorded = seat.leg.tick_record(rx, time.now);
         self.outbox.tell_digit(&mut seat.leg, time.now);
+        self.outbox.tell_talk(&mut seat.leg);
         self.outbox.tell_flights(&mut seat.leg);
         self.outbox.tell_stats(&mut seat.leg, time.now);
         seat.leg.count(time.now, &mut self.counts.media);

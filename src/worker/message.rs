@@ -8,7 +8,8 @@ use crate::codec::CodecError;
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
 use crate::leg::{
-    Coding, Dial, Flight, Keying, Leg, LegEvent, LegId, LegParams, LegStats, Reprocessing,
+    Coding, Dial, Flight, Keying, Leg, LegEvent, LegId, LegParams, LegStats, Reprocessing, Snoop,
+    TalkWatch,
 };
 
 use super::shared::SharedEncoder;
@@ -130,6 +131,12 @@ pub enum Command {
     /// Tells the leg's statistics once, with the next tick but not within a second of the last time;
     /// they come back in the box, as [`LegEvent::Stats`]. Without a box: no longer.
     WatchStats(LegId, Option<Box<LegStats>>),
+    /// Tells when a leg's party begins and ceases to talk, as [`LegEvent::Talk`], or no longer.
+    WatchTalk(LegId, Option<TalkWatch>),
+    /// Has somebody listen in on a leg; without room for one more, the box comes back.
+    Snoop(LegId, Box<Snoop>),
+    /// Who has this number listens in no longer; its box comes back.
+    Unsnoop(LegId, u64),
 }
 
 impl Command {
@@ -166,6 +173,9 @@ impl Command {
             Command::Dial(_, dial) => Command::Dial(id, dial),
             Command::StopDial(_) => Command::StopDial(id),
             Command::WatchStats(_, room) => Command::WatchStats(id, room),
+            Command::WatchTalk(_, watch) => Command::WatchTalk(id, watch),
+            Command::Snoop(_, snoop) => Command::Snoop(id, snoop),
+            Command::Unsnoop(_, number) => Command::Unsnoop(id, number),
             other @ (Command::Open(_)
             | Command::CreateBridge(..)
             | Command::CloseBridge(_)
@@ -232,6 +242,8 @@ pub enum Freed {
     Talkers(Box<Talkers>),
     /// Room for statistics that nobody wants any more.
     Stats(Box<LegStats>),
+    /// The end of somebody who listens in no longer.
+    Snoop(Box<Snoop>),
     /// A leg that found its place taken: a bug of the control side, never of a peer.
     Leg(Box<Leg>),
     /// A bridge that found its place taken.

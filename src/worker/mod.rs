@@ -257,6 +257,22 @@ impl Worker {
                 self.tell_dialled(id, old);
             }
             Command::WatchStats(id, room) => self.watch_stats(id, room),
+            Command::WatchTalk(id, watch) => {
+                if let Some(seat) = self.seat(id) {
+                    seat.leg.watch_talk(watch);
+                }
+            }
+            Command::Snoop(id, snoop) => {
+                let unused = match self.seat(id) {
+                    Some(seat) => seat.leg.snoop(snoop),
+                    None => Some(snoop),
+                };
+                self.free_snoop(unused);
+            }
+            Command::Unsnoop(id, number) => {
+                let ended = self.seat(id).and_then(|seat| seat.leg.unsnoop(number));
+                self.free_snoop(ended);
+            }
         }
     }
 
@@ -267,6 +283,12 @@ impl Worker {
         };
         if let Some(room) = old {
             self.outbox.tell(Event::Freed(Freed::Stats(room)));
+        }
+    }
+
+    fn free_snoop(&mut self, snoop: Option<Box<crate::leg::Snoop>>) {
+        if let Some(snoop) = snoop {
+            self.outbox.tell(Event::Freed(Freed::Snoop(snoop)));
         }
     }
 
@@ -334,6 +356,7 @@ impl Worker {
             self.slots.hold(slot, HELD_SLOTS as usize, index);
         }
         self.outbox.tell_digit(leg, time.now);
+        self.outbox.tell_talk(leg);
         self.outbox.tell_flights(leg);
         self.outbox.tell_stats(leg, time.now);
         leg.count(time.now, &mut self.counts.media);

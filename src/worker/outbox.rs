@@ -75,6 +75,17 @@ impl Outbox {
         }
     }
 
+    /// Tells that the leg's party has begun or ceased to talk, where that is wanted and there is room: it
+    /// too changes as often as a peer likes.
+    pub fn tell_talk(&mut self, leg: &mut Leg) {
+        if self.digits > 0
+            && let Some(talk) = leg.take_talk()
+        {
+            self.digits -= 1;
+            self.tell(Event::Leg(leg.id(), talk));
+        }
+    }
+
     /// Tells the DTLS that has come to the leg, as far as there is room: it too comes as often as a peer
     /// likes.
     pub fn tell_flights(&mut self, leg: &mut Leg) {

@@ -195,7 +195,8 @@ impl Desk {
 
     /// A reader goes.
     pub fn left(&mut self, reader: &Subscription) {
-        self.api.left(reader, &mut self.world.switch);
+        let now = self.world.now();
+        self.api.left(reader, &mut self.world.switch, now);
         self.world.carry_out();
     }
 

@@ -8,6 +8,7 @@ mod support;
 mod access;
 mod api;
 mod api_plays;
+mod ari;
 mod auth;
 mod call_setup;
 mod conference;

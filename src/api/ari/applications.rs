@@ -68,6 +68,7 @@ pub(super) const RESOURCE: Resource = Resource {
             failure(400, "That is no source."),
             NO_APP,
             failure(409, "It is not subscribed to that."),
+            failure(422, "There is no such source."),
         ]),
         operation(
             Method::Put,
@@ -154,11 +155,10 @@ fn sources(context: &Context<'_>) -> Result<Vec<String>, Problem> {
     Ok(sources)
 }
 
-fn subscribe(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    let name = name(context)?;
-    let sources = sources(context)?;
-    let ari = &mut context.state.ari;
-    for source in &sources {
+/// Channels and bridges that are named have to be there.
+fn are_there(context: &Context<'_>, sources: &[String]) -> Result<(), Problem> {
+    let ari = &context.state.ari;
+    for source in sources {
         let there = match source.split_once(':') {
             Some(("channel", id)) => ari.ids.contains_key(id),
             Some(("bridge", id)) => ari.bridges.contains_key(id),
@@ -168,18 +168,28 @@ fn subscribe(context: &mut Context<'_>) -> Result<Reply, Problem> {
             return Err(Problem::new(422, format!("there is no {source:?}")));
         }
     }
+    Ok(())
+}
+
+fn subscribe(context: &mut Context<'_>) -> Result<Reply, Problem> {
+    let name = name(context)?;
+    let sources = sources(context)?;
+    are_there(context, &sources)?;
+    let ari = &mut context.state.ari;
     if let Some(app) = ari.apps.get_mut(&name) {
         if app.subscriptions.len() + sources.len() > MAX_SUBSCRIPTIONS {
             return Err(Problem::new(422, "eventSource: too many"));
         }
         app.subscriptions.extend(sources);
     }
+    context.switch.take_texts(context.state.ari.hears_texts());
     told(&shown(context, &name))
 }
 
 fn unsubscribe(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let name = name(context)?;
     let sources = sources(context)?;
+    are_there(context, &sources)?;
     if let Some(app) = context.state.ari.apps.get_mut(&name) {
         for source in &sources {
             if !app.subscriptions.remove(source) {
@@ -188,6 +198,7 @@ fn unsubscribe(context: &mut Context<'_>) -> Result<Reply, Problem> {
             }
         }
     }
+    context.switch.take_texts(context.state.ari.hears_texts());
     told(&shown(context, &name))
 }
 

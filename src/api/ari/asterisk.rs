@@ -34,7 +34,7 @@ pub(super) const RESOURCE: Resource = Resource {
         .returns("Variable")
         .takes(&[VARIABLE])
         .needs(&["variable"])
-        .fails(&[failure(404, "There is no such variable.")]),
+        .fails(&[failure(400, "No variable is named.")]),
         operation(
             Method::Post,
             "/ari/asterisk/variable",
@@ -80,9 +80,9 @@ fn ping(context: &mut Context<'_>) -> Result<Reply, Problem> {
 
 fn get(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let name = Args::of(context.request)?.need("variable")?;
+    // One that nobody has set is empty.
     let value = context.state.ari.globals.get(&name);
-    let value = value.ok_or_else(|| Problem::not_found("variable", &name))?;
-    told(&json!({"value": value}))
+    told(&json!({"value": value.map_or("", String::as_str)}))
 }
 
 fn set(context: &mut Context<'_>) -> Result<Reply, Problem> {

@@ -16,15 +16,17 @@ const NO_BRIDGE: Answer = failure(404, "There is no such bridge.");
 const TYPE: Parameter = text("type", "mixing: all hear each other; holding: nobody does.");
 const NAME: Parameter = text("name", "A name for people.");
 const CHANNEL: Parameter = text("channel", "Names of channels, with commas.");
-const MEMBER_FAILS: &[Answer] = &[
+const ADD_FAILS: &[Answer] = &[
     failure(400, "There is no such channel."),
     NO_BRIDGE,
     failure(409, "The bridge is full."),
     failure(412, "The channel is not answered."),
-    failure(
-        422,
-        "The channel is in no Stasis application, or not in this bridge.",
-    ),
+    failure(422, "The channel is in no Stasis application."),
+];
+const REMOVE_FAILS: &[Answer] = &[
+    failure(400, "There is no such channel."),
+    NO_BRIDGE,
+    failure(422, "The channel is not in this bridge."),
 ];
 
 pub(super) const RESOURCE: Resource = Resource {
@@ -90,7 +92,7 @@ pub(super) const RESOURCE: Resource = Resource {
         .takes(&[CHANNEL])
         .needs(&["channel"])
         .lists(&["channel"])
-        .fails(MEMBER_FAILS),
+        .fails(ADD_FAILS),
         operation(
             Method::Post,
             "/ari/bridges/{bridgeId}/removeChannel",
@@ -101,7 +103,7 @@ pub(super) const RESOURCE: Resource = Resource {
         .takes(&[CHANNEL])
         .needs(&["channel"])
         .lists(&["channel"])
-        .fails(MEMBER_FAILS),
+        .fails(REMOVE_FAILS),
         operation(
             Method::Post,
             "/ari/bridges/{bridgeId}/moh",

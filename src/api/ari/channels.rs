@@ -1,24 +1,37 @@
 //! `/ari/channels`: calls.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::declare::{Declared, Resource, failure, number, operation, text};
 use super::state::Target;
-use super::{Args, call, done, media, originate, told, variables, view};
+use super::{Args, call, done, external, hearing, media, originate, snoop, told, variables, view};
 use crate::api::table::{Answer, Parameter};
 use crate::api::{Context, Method, Problem, Reply, Response};
-use crate::app::{Order, StasisSpec};
-use crate::dtmf::Digit;
+use crate::app::StasisSpec;
 use crate::leg::LegStats;
 use crate::sip::uri::Uri;
-use crate::switch::Muted;
 
 pub(super) const NO_CHANNEL: Answer = failure(404, "There is no such channel.");
-const NOT_DRIVEN: Answer = failure(409, "The channel is in no Stasis application.");
-const WRONG_STATE: Answer = failure(412, "The channel's state does not allow it.");
+pub(super) const NOT_DRIVEN: Answer = failure(409, "The channel is in no Stasis application.");
+pub(super) const WRONG_STATE: Answer = failure(412, "The channel's state does not allow it.");
 const DRIVEN: &[Answer] = &[NO_CHANNEL, NOT_DRIVEN, WRONG_STATE];
+/// Those that any state allows.
+const IN_ANY_STATE: &[Answer] = &[NO_CHANNEL, NOT_DRIVEN];
+const MOVE_FAILS: &[Answer] = &[
+    failure(400, "No application is named."),
+    failure(
+        404,
+        "There is no such channel, or nobody reads for the application.",
+    ),
+    NOT_DRIVEN,
+];
+const REDIRECT_FAILS: &[Answer] = &[
+    failure(400, "No endpoint is named."),
+    failure(404, "There is no such channel, or no such endpoint."),
+    NOT_DRIVEN,
+    WRONG_STATE,
+    failure(422, "The endpoint is none of SIP."),
+];
 const ORIGINATE_FAILS: &[Answer] = &[
     failure(400, "A parameter is wrong or missing."),
     failure(409, "There is a channel of this name."),
@@ -135,7 +148,8 @@ pub(super) const RESOURCE: Resource = Resource {
             text("extension", "What is dialled."),
             text("priority", "Not used."),
             text("label", "Not used."),
-        ]),
+        ])
+        .fails(IN_ANY_STATE),
         post(
             "/ari/channels/{channelId}/move",
             "move",
@@ -146,7 +160,8 @@ pub(super) const RESOURCE: Resource = Resource {
             text("app", "Which."),
             text("appArgs", "What it is told, with commas."),
         ])
-        .needs(&["app"]),
+        .needs(&["app"])
+        .fails(MOVE_FAILS),
         post(
             "/ari/channels/{channelId}/redirect",
             "redirect",
@@ -154,7 +169,8 @@ pub(super) const RESOURCE: Resource = Resource {
             redirect,
         )
         .takes(&[text("endpoint", "Where.")])
-        .needs(&["endpoint"]),
+        .needs(&["endpoint"])
+        .fails(REDIRECT_FAILS),
         post(
             "/ari/channels/{channelId}/answer",
             "answer",
@@ -172,12 +188,13 @@ pub(super) const RESOURCE: Resource = Resource {
             "ringStop",
             "Ends that, as far as SIP can.",
             quiet,
-        ),
+        )
+        .fails(IN_ANY_STATE),
         post(
             "/ari/channels/{channelId}/dtmf",
             "sendDTMF",
             "Sends digits.",
-            dtmf,
+            hearing::dtmf,
         )
         .takes(&[
             text("dtmf", "Which: 0 to 9, *, #, A to D."),
@@ -194,51 +211,61 @@ pub(super) const RESOURCE: Resource = Resource {
                 "Waits so long after, ms; 0 is the only one that is served.",
             ),
         ]),
-        post("/ari/channels/{channelId}/mute", "mute", "Mutes.", mute).takes(&[DIRECTION]),
+        post(
+            "/ari/channels/{channelId}/mute",
+            "mute",
+            "Mutes.",
+            hearing::mute,
+        )
+        .takes(&[DIRECTION])
+        .fails(IN_ANY_STATE),
         delete(
             "/ari/channels/{channelId}/mute",
             "unmute",
             "Ends that.",
-            unmute,
+            hearing::unmute,
         )
-        .takes(&[DIRECTION]),
+        .takes(&[DIRECTION])
+        .fails(IN_ANY_STATE),
         post(
             "/ari/channels/{channelId}/hold",
             "hold",
             "Holds: music is heard.",
-            hold,
+            hearing::hold,
         ),
         delete(
             "/ari/channels/{channelId}/hold",
             "unhold",
             "Ends that.",
-            unhold,
+            hearing::unhold,
         ),
         post(
             "/ari/channels/{channelId}/moh",
             "startMoh",
             "Music while nothing is played.",
-            music,
+            hearing::music,
         )
         .takes(&[text("mohClass", "A sound; default: our own melody.")]),
         delete(
             "/ari/channels/{channelId}/moh",
             "stopMoh",
             "Ends that.",
-            no_music,
+            hearing::no_music,
         ),
         post(
             "/ari/channels/{channelId}/silence",
             "startSilence",
             "Silence, as is sent anyway.",
             quiet,
-        ),
+        )
+        .fails(IN_ANY_STATE),
         delete(
             "/ari/channels/{channelId}/silence",
             "stopSilence",
             "Ends that.",
             quiet,
-        ),
+        )
+        .fails(IN_ANY_STATE),
         post(
             "/ari/channels/{channelId}/play",
             "play",
@@ -278,6 +305,38 @@ pub(super) const RESOURCE: Resource = Resource {
             WRONG_STATE,
             failure(422, "The format is not wav."),
         ]),
+        operation(
+            Method::Post,
+            "/ari/channels/externalMedia",
+            "externalMedia",
+            "A channel whose other side is an address: RTP goes there and comes from there.",
+            external::run,
+        )
+        .returns("Channel")
+        .takes(external::PARAMETERS)
+        .needs(&["app", "external_host", "format"])
+        .body("variables")
+        .fails(external::FAILS),
+        post(
+            "/ari/channels/{channelId}/snoop",
+            "snoopChannel",
+            "A channel that listens in on this one.",
+            snoop::run,
+        )
+        .returns("Channel")
+        .takes(snoop::PARAMETERS)
+        .needs(&["app"])
+        .fails(snoop::FAILS),
+        post(
+            "/ari/channels/{channelId}/snoop/{snoopId}",
+            "snoopChannelWithId",
+            "The same; the channel gets this name.",
+            snoop::run,
+        )
+        .returns("Channel")
+        .takes(snoop::PARAMETERS_WITH_ID)
+        .needs(&["app"])
+        .fails(snoop::FAILS),
         get(
             "/ari/channels/{channelId}/variable",
             "getChannelVar",
@@ -287,10 +346,11 @@ pub(super) const RESOURCE: Resource = Resource {
         .returns("Variable")
         .takes(&[VARIABLE])
         .needs(&["variable"])
-        .fails(&[failure(
-            404,
-            "There is no such channel, or no such variable.",
-        )]),
+        .fails(&[
+            failure(400, "No variable is named."),
+            failure(404, "There is no such channel, or no such variable."),
+            NOT_DRIVEN,
+        ]),
         operation(
             Method::Post,
             "/ari/channels/{channelId}/variable",
@@ -303,6 +363,7 @@ pub(super) const RESOURCE: Resource = Resource {
         .fails(&[
             failure(400, "There are too many, or it is too long."),
             NO_CHANNEL,
+            NOT_DRIVEN,
         ]),
         get(
             "/ari/channels/{channelId}/rtp_statistics",
@@ -391,8 +452,11 @@ fn redirect(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
     let call = call(context)?;
     let endpoint = args.need("endpoint")?;
-    let uri = originate::callee(context, &endpoint)?;
-    let uri: Uri = uri;
+    let ours = endpoint.starts_with("PJSIP/") || endpoint.starts_with("sip");
+    let uri: Uri = originate::callee(context, &endpoint).map_err(|problem| {
+        let status = if ours { 404 } else { 422 };
+        Problem::new(status, problem.detail)
+    })?;
     context
         .switch
         .redirect(call, &uri.to_string(), context.now)?;
@@ -419,96 +483,6 @@ fn quiet(context: &mut Context<'_>) -> Result<Reply, Problem> {
     driven
         .then_some(())
         .ok_or(crate::switch::ProgramError::NotDriven)?;
-    done()
-}
-
-fn dtmf(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    let args = Args::of(context.request)?;
-    let call = call(context)?;
-    let digits: Option<Vec<Digit>> = args.need("dtmf")?.chars().map(Digit::from_char).collect();
-    let digits = digits.filter(|digits| digits.len() <= 64);
-    let digits =
-        digits.ok_or_else(|| Problem::new(400, "dtmf: at most 64 of 0 to 9, *, #, A to D"))?;
-    let ms = |name, default| Ok::<_, Problem>(Duration::from_millis(args.number(name, default)?));
-    let (tone, pause) = (ms("duration", 100)?, ms("between", 100)?);
-    let bound = Duration::from_secs(10);
-    let order = Order::SendDigits {
-        digits,
-        tone: tone.clamp(Duration::from_millis(40), bound),
-        pause: pause.clamp(Duration::from_millis(40), bound),
-    };
-    context.switch.order(call, order, context.now)?;
-    done()
-}
-
-/// What is meant by a direction: what the channel says, what it hears.
-fn direction(args: &Args<'_>) -> Result<(bool, bool), Problem> {
-    match args.get("direction").as_deref() {
-        None | Some("both") => Ok((true, true)),
-        Some("in") => Ok((true, false)),
-        Some("out") => Ok((false, true)),
-        Some(_) => Err(Problem::new(400, "direction: in, out or both")),
-    }
-}
-
-fn mute(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    change_mute(context, true)
-}
-
-fn unmute(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    change_mute(context, false)
-}
-
-fn change_mute(context: &mut Context<'_>, on: bool) -> Result<Reply, Problem> {
-    let args = Args::of(context.request)?;
-    let call = call(context)?;
-    let (said, heard) = direction(&args)?;
-    let before = context.switch.muted(call);
-    let muted = Muted {
-        said: if said { on } else { before.said },
-        heard: if heard { on } else { before.heard },
-    };
-    context.switch.mute(call, muted, context.now)?;
-    done()
-}
-
-fn hold(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    change_music(context, |channel| channel.held = true, None)
-}
-
-fn unhold(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    change_music(context, |channel| channel.held = false, None)
-}
-
-fn music(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    let args = Args::of(context.request)?;
-    change_music(
-        context,
-        |channel| channel.music = true,
-        args.get("mohClass").as_deref(),
-    )
-}
-
-fn no_music(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    change_music(context, |channel| channel.music = false, None)
-}
-
-fn change_music(
-    context: &mut Context<'_>,
-    change: impl FnOnce(&mut super::state::Channel),
-    class: Option<&str>,
-) -> Result<Reply, Problem> {
-    let call = call(context)?;
-    let Some(mut channel) = context.state.ari.channels.get(&call).cloned() else {
-        return done();
-    };
-    change(&mut channel);
-    let on = channel.music || channel.held;
-    let items = on.then(|| media::music(context, class));
-    context
-        .switch
-        .order(call, Order::Music(items), context.now)?;
-    context.state.ari.channels.insert(call, channel);
     done()
 }
 

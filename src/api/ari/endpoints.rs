@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::declare::{Resource, failure, operation};
-use super::told;
+use super::{texts, told};
 use crate::api::{Context, Method, Problem, Reply};
 
 /// The one technology that there is.
@@ -33,6 +33,28 @@ pub(super) const RESOURCE: Resource = Resource {
         )
         .returns("Endpoint")
         .fails(&[failure(404, "There is no such endpoint.")]),
+        operation(
+            Method::Put,
+            "/ari/endpoints/sendMessage",
+            "sendMessage",
+            "Sends a text.",
+            texts::run,
+        )
+        .takes(texts::PARAMETERS)
+        .needs(&["to", "from"])
+        .body("variables")
+        .fails(texts::FAILS),
+        operation(
+            Method::Put,
+            "/ari/endpoints/{tech}/{resource}/sendMessage",
+            "sendMessageToEndpoint",
+            "Sends a text to one of them.",
+            texts::run,
+        )
+        .takes(texts::OF_ENDPOINT)
+        .needs(&["from"])
+        .body("variables")
+        .fails(texts::FAILS),
     ],
 };
 
@@ -52,7 +74,7 @@ fn body(context: &Context<'_>, user: &str) -> Value {
     })
 }
 
-fn check(context: &Context<'_>) -> Result<(), Problem> {
+pub(super) fn check(context: &Context<'_>) -> Result<(), Problem> {
     match context.request.path("tech") {
         "" | TECHNOLOGY => Ok(()),
         tech => Err(Problem::not_found("technology", tech)),

@@ -190,6 +190,45 @@ impl State {
             Event::Left { call, .. } => self.left_program(*call, now),
             Event::Reported { report, .. } => self.reported(report, now),
             Event::Digit { call, digit } => self.digit(*call, *digit, now),
+            Event::Talking {
+                call,
+                talking,
+                lasted,
+            } => {
+                let (kind, fields) = if *talking {
+                    ("ChannelTalkingStarted", json!({}))
+                } else {
+                    let fields = json!({"duration": lasted.as_millis() as u64});
+                    ("ChannelTalkingFinished", fields)
+                };
+                self.tell_of_channel(*call, kind, fields, now);
+            }
+            Event::Text(user, text) => {
+                let message = json!({
+                    "from": text.from,
+                    "to": text.to,
+                    "body": text.body,
+                    "variables": {},
+                });
+                let endpoint = json!({
+                    "technology": "PJSIP",
+                    "resource": user,
+                    "state": "unknown",
+                    "channel_ids": [],
+                });
+                let fields = json!({"message": message, "endpoint": endpoint});
+                let source = format!("endpoint:PJSIP/{user}");
+                let concerns = Concerns::Source(&source);
+                self.tell_programs(concerns, "TextMessageReceived", fields, now);
+            }
+            Event::Held { call, held } => {
+                let kind = if *held {
+                    "ChannelHold"
+                } else {
+                    "ChannelUnhold"
+                };
+                self.tell_of_channel(*call, kind, json!({}), now);
+            }
             Event::Bridge { bridge, event } => self.bridged(*bridge, event, switch, now),
             Event::Ended(summary) => self.channel_ended(summary, now),
             _ => {}
@@ -297,7 +336,12 @@ impl State {
 
     fn forget_program(&mut self, call: CallHandle) {
         let channel = self.ari.channels.get_mut(&call);
-        if let Some((app, _)) = channel.and_then(|channel| channel.app.take()) {
+        let app = channel.and_then(|channel| {
+            // Whatever has it next has asked for no music.
+            (channel.music, channel.held) = (false, false);
+            channel.app.take()
+        });
+        if let Some((app, _)) = app {
             self.ari.forget(&app);
         }
     }

@@ -20,15 +20,19 @@ mod declare;
 mod devices;
 mod endpoints;
 mod events;
+mod external;
+mod hearing;
 mod media;
 mod models;
 mod originate;
 mod playbacks;
 mod recordings;
+mod snoop;
 mod sockets;
 mod sounds;
 mod state;
 mod swagger;
+mod texts;
 mod variables;
 mod view;
 
@@ -92,6 +96,7 @@ impl From<ProgramError> for Problem {
     fn from(error: ProgramError) -> Self {
         let status = match error {
             ProgramError::NoCall | ProgramError::NoBridge | ProgramError::NoRoute => 404,
+            ProgramError::Forbidden => 403,
             ProgramError::NotDriven => 409,
             ProgramError::WrongState => 412,
             ProgramError::NotInBridge => 422,
@@ -119,6 +124,17 @@ fn check_name(what: &str, name: &str) -> Result<(), Problem> {
         && !name.contains(|c: char| c.is_control() || c == '/' || c == ',');
     let why = || format!("{what}: 1 to 128 bytes, without \"/\", \",\" and control characters");
     good.then_some(()).ok_or_else(|| Problem::new(400, why()))
+}
+
+/// Reserves a name for a channel that is about to be.
+fn reserve_channel(context: &mut Context<'_>, id: &str) -> Result<(), Problem> {
+    check_name("channelId", id)?;
+    let ari = &mut context.state.ari;
+    let taken = ari.ids.contains_key(id) || !ari.reserved.insert(id.to_owned());
+    if taken {
+        return Err(Problem::conflict(format!("there is a channel {id:?}")));
+    }
+    Ok(())
 }
 
 fn done() -> Result<Reply, Problem> {

@@ -106,6 +106,7 @@ pub(super) const THINGS: &[Model] = &[
             ("dialplan", "DialplanCEP"),
             ("creationtime", "Date"),
             ("language", "string"),
+            ("channelvars", "?object"),
         ],
     ),
     model(
@@ -176,6 +177,16 @@ pub(super) const THINGS: &[Model] = &[
         &[("name", "string"), ("format", "string")],
     ),
     model(
+        "TextMessage",
+        "A text outside of calls.",
+        &[
+            ("from", "string"),
+            ("to", "string"),
+            ("body", "string"),
+            ("variables", "?object"),
+        ],
+    ),
+    model(
         "Variable",
         "The value of a variable.",
         &[("value", "string")],
@@ -237,6 +248,11 @@ pub(super) const EVENTS: &[Model] = &[
         ],
     ),
     model(
+        "ChannelHold",
+        "The other side has put the call on hold.",
+        &[("musicclass", "?string"), ("channel", "Channel")],
+    ),
+    model(
         "ChannelLeftBridge",
         "A channel is in a bridge no more.",
         &[("bridge", "Bridge"), ("channel", "Channel")],
@@ -244,6 +260,21 @@ pub(super) const EVENTS: &[Model] = &[
     model(
         "ChannelStateChange",
         "A call is answered, or rings.",
+        &[("channel", "Channel")],
+    ),
+    model(
+        "ChannelTalkingFinished",
+        "The other side has ceased to talk.",
+        &[("duration", "int"), ("channel", "Channel")],
+    ),
+    model(
+        "ChannelTalkingStarted",
+        "The other side begins to talk.",
+        &[("channel", "Channel")],
+    ),
+    model(
+        "ChannelUnhold",
+        "The other side has taken the call up again.",
         &[("channel", "Channel")],
     ),
     model(
@@ -315,5 +346,10 @@ pub(super) const EVENTS: &[Model] = &[
         "StasisStart",
         "A channel is the application's.",
         &[("args", "List[string]"), ("channel", "Channel")],
+    ),
+    model(
+        "TextMessageReceived",
+        "A text has come.",
+        &[("message", "TextMessage"), ("endpoint", "?Endpoint")],
     ),
 ];

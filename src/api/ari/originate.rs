@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::declare::{number, text};
-use super::{Args, channels, check_name};
+use super::{Args, channels, check_name, reserve_channel};
 use crate::api::table::Parameter;
 use crate::api::{Context, Place, Problem, Reply, Response};
 use crate::app::{AppSpec, StasisSpec};
@@ -83,12 +83,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
         id => Some(id.to_owned()),
     };
     if let Some(id) = &named {
-        check_name("channelId", id)?;
-        let ari = &mut context.state.ari;
-        let taken = ari.ids.contains_key(id) || !ari.reserved.insert(id.clone());
-        if taken {
-            return Err(Problem::conflict(format!("there is a channel {id:?}")));
-        }
+        reserve_channel(context, id)?;
     }
     let place = Place {
         uri,

@@ -49,10 +49,11 @@ pub(super) const RESOURCE: Resource = Resource {
         .needs(&["application"])
         .lists(&["source"])
         .body("variables")
-        .fails(&[failure(
-            404,
-            "Nobody reads events for the application, or there is no such source.",
-        )]),
+        .fails(&[
+            failure(400, "That is no source, or the variables are no texts."),
+            failure(404, "Nobody reads events for the application."),
+            failure(422, "There is no such source."),
+        ]),
     ],
 };
 
@@ -83,12 +84,14 @@ fn connect(context: &mut Context<'_>) -> Result<Reply, Problem> {
         }
         state.ari.readers += 1;
         let topic = format!("ari/{}/{name}", state.ari.readers);
+        context.switch.program_back(&name);
         let app = state.ari.app(&name);
         let app = app.ok_or_else(|| Problem::later(503, "too many applications", 5))?;
         app.topic = Some(topic.clone());
         app.all |= all;
         topics.push(topic);
     }
+    context.switch.take_texts(context.state.ari.hears_texts());
     Ok(Reply::Subscribe(Subscription {
         topics,
         key: context.request.key.as_deref().map(str::to_owned),
@@ -119,8 +122,12 @@ fn user_event(context: &mut Context<'_>) -> Result<Reply, Problem> {
     });
     let clock = &context.state.clock;
     for source in args.list("source") {
-        let unknown = || Problem::new(404, format!("there is no {source:?}"));
-        let (kind, id) = source.split_once(':').ok_or_else(unknown)?;
+        let unknown = || Problem::new(422, format!("there is no {source:?}"));
+        let wrong = || {
+            let why = "channel:ID, bridge:ID or endpoint:TECH/NAME";
+            Problem::new(400, format!("source: {source:?}: {why}"))
+        };
+        let (kind, id) = source.split_once(':').ok_or_else(wrong)?;
         let body = match kind {
             "channel" => ari.channel_of(id).map(|(_, channel)| view::channel(channel, clock)),
             "bridge" => {
@@ -130,7 +137,7 @@ fn user_event(context: &mut Context<'_>) -> Result<Reply, Problem> {
             "endpoint" => id.split_once('/').map(|(technology, resource)| {
                 json!({"technology": technology, "resource": resource, "state": "unknown", "channel_ids": []})
             }),
-            _ => None,
+            _ => return Err(wrong()),
         };
         fields[kind] = body.ok_or_else(unknown)?;
     }

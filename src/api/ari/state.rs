@@ -63,7 +63,6 @@ pub(super) struct Channel {
     /// Music and hold are on.
     pub music: bool,
     pub held: bool,
-    /// A key is held down: since when is not known.
     pub language: String,
 }
 
@@ -148,6 +147,15 @@ impl Ari {
         self.apps.get(app).is_some_and(|app| app.topic.is_some())
     }
 
+    /// Whether a program is told of texts, wherever they come from.
+    pub(in crate::api) fn hears_texts(&self) -> bool {
+        let hears = |app: &App| {
+            let mut its = app.subscriptions.iter();
+            app.topic.is_some() && (app.all || its.any(|source| source.starts_with("endpoint:")))
+        };
+        self.apps.values().any(hears)
+    }
+
     /// A number for the next play or recording.
     pub(super) fn number(&mut self) -> u32 {
         // The machine keeps the highest for itself.
@@ -194,8 +202,8 @@ impl Ari {
         }
     }
 
-    /// A reader is gone; its topics are given back.
-    pub(in crate::api) fn left(&mut self, topics: &[String]) {
+    /// A reader is gone; its topics are given back. The programs that nobody reads for any more.
+    pub(in crate::api) fn left(&mut self, topics: &[String]) -> Vec<String> {
         let whose = self.apps.iter_mut().filter_map(|(name, app)| {
             let its = app.topic.as_ref().is_some_and(|t| topics.contains(t));
             its.then(|| {
@@ -203,8 +211,10 @@ impl Ari {
                 name.clone()
             })
         });
-        for name in whose.collect::<Vec<_>>() {
-            self.forget(&name);
+        let whose: Vec<String> = whose.collect();
+        for name in &whose {
+            self.forget(name);
         }
+        whose
     }
 }

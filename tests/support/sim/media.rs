@@ -1,6 +1,6 @@
 //! The workers' sockets in the simulation.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
 use antiphon::audio::MediaTime;
@@ -25,6 +25,8 @@ struct Pair {
 pub struct Sockets {
     pairs: HashMap<u16, Pair>,
     legs: HashMap<(usize, u32), u16>,
+    /// Legs that have no peer, and so no sockets.
+    without: HashSet<(usize, u32)>,
     /// The worker that runs.
     pub worker: usize,
     /// What was sent: from, to, bytes.
@@ -57,6 +59,15 @@ impl Sockets {
         self.pairs.get(&port).map_or(0, |pair| pair.rtp.len())
     }
 
+    /// A leg without a peer runs there.
+    pub fn open_without(&mut self, worker: usize, leg: u32) {
+        self.without.insert((worker, leg));
+    }
+
+    fn has_none(&self, leg: u32) -> bool {
+        self.without.contains(&(self.worker, leg))
+    }
+
     pub fn deliver(&mut self, to: u16, bytes: Vec<u8>, from: SocketAddr, at: MediaTime) {
         if let Some(pair) = self.pairs.get_mut(&(to & !1)) {
             if to & 1 == 1 {
@@ -70,6 +81,9 @@ impl Sockets {
 
 impl MediaIo for Sockets {
     fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
+        if self.has_none(leg) {
+            return;
+        }
         let port = self.legs[&(self.worker, leg)];
         let Some(pair) = self.pairs.get_mut(&port) else {
             panic!("a leg reads port {port}, which is released");
@@ -98,6 +112,9 @@ impl MediaIo for Sockets {
     }
 
     fn connect(&mut self, leg: u32, peer: Option<SocketAddr>) {
+        if self.has_none(leg) {
+            return;
+        }
         let port = self.legs[&(self.worker, leg)];
         if let Some(pair) = self.pairs.get_mut(&port) {
             pair.connected = peer;
@@ -106,6 +123,7 @@ impl MediaIo for Sockets {
 
     fn closed(&mut self, leg: u32) {
         self.legs.remove(&(self.worker, leg));
+        self.without.remove(&(self.worker, leg));
     }
 
     fn flush(&mut self) {}

@@ -286,6 +286,8 @@ pub struct World {
     pub plays: (usize, usize),
     /// Spoken names under way, by recording.
     pub names: HashMap<u64, CallHandle>,
+    /// Recordings of programs, by their names.
+    pub named: HashMap<String, u64>,
     /// Recordings that were closed, with their length in samples.
     pub closed: Vec<(u64, u64)>,
     pub events: Vec<Event>,
@@ -338,6 +340,7 @@ impl World {
             recorded: HashMap::new(),
             mail: Mail::default(),
             names: HashMap::new(),
+            named: HashMap::new(),
             ways: Err("nobody is anywhere".to_owned()),
             silent_prompts: false,
             room_edge: None,

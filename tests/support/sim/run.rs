@@ -4,9 +4,10 @@ use std::hash::Hasher;
 use std::net::SocketAddr;
 
 use antiphon::app::PlayItem;
-use antiphon::audio::MediaTime;
 use antiphon::audio::source::Source;
 use antiphon::audio::tone::Tone;
+use antiphon::audio::{MediaTime, NARROWBAND};
+use antiphon::bridge::{RoomRecording, RoomRecordingSettings};
 use antiphon::endpoint;
 use antiphon::leg::TickTime;
 use antiphon::leg::player::Play;
@@ -260,6 +261,10 @@ impl World {
                         self.free_ports.push_back(port);
                     }
                 }
+                Output::Open { worker, call, leg } if !self.ports.contains_key(&call) => {
+                    self.sockets.open_without(worker, leg.id().index);
+                    self.command(worker, Command::Open(leg));
+                }
                 Output::Open { worker, call, leg } => {
                     let port = self.ports[&call];
                     let waiting = self.sockets.open(worker, leg.id().index, port);
@@ -344,7 +349,10 @@ impl World {
                     RecordTarget::Name => {
                         self.names.insert(recording, call);
                     }
-                    RecordTarget::File { .. } | RecordTarget::Named(_) => {}
+                    RecordTarget::Named(name) => {
+                        self.named.insert(name, recording);
+                    }
+                    RecordTarget::File { .. } => {}
                 }
                 let samples = |d: std::time::Duration| d.as_millis() as u64 * 8;
                 let settings = TapSettings {
@@ -389,6 +397,38 @@ impl World {
                 let items = known.then(|| vec![PlayItem::Prompt(wanted.play)]);
                 self.switch.handle(Input::Located { call, items }, now);
             }
+            Output::PlayInBridge(wanted) => {
+                let items: Result<Vec<Source>, String> =
+                    wanted.items.iter().map(|item| self.source(item)).collect();
+                let play = items.map(|items| {
+                    Box::new(Play {
+                        id: u64::from(wanted.id.0),
+                        items,
+                        repeat: wanted.repeat,
+                        gap_samples: 0,
+                    })
+                });
+                let input = Input::BridgePlayReady {
+                    bridge: wanted.bridge,
+                    place: wanted.place,
+                    id: wanted.id,
+                    play,
+                };
+                self.switch.handle(input, now);
+            }
+            Output::RecordBridge(wanted) => {
+                let samples = |d: std::time::Duration| d.as_millis() as u64 * 8;
+                let settings = RoomRecordingSettings {
+                    recording: wanted.recording,
+                    rate: NARROWBAND,
+                    rest: None,
+                    max_samples: wanted.max.map(samples),
+                    silence_stop_samples: wanted.silence.map(samples),
+                };
+                self.named.insert(wanted.name, wanted.recording);
+                let recording = RoomRecording::new(settings, self.frames.0.clone());
+                self.switch.handle(Input::BridgeRecordReady(recording), now);
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -408,6 +448,7 @@ impl World {
             };
             self.switch.handle(input, now);
         }
+        self.switch.handle(Input::RecordingClosed(recording), now);
         if let Some((call, outcome)) = self.mail.close(recording, samples) {
             let input = Input::MessageLeft {
                 call,
@@ -448,6 +489,12 @@ impl World {
             PlayItem::Recording(number) => {
                 let audio = self.recorded.get(number);
                 let audio = audio.ok_or_else(|| format!("recording {number} is gone"))?;
+                Ok(Source::Samples(audio.as_slice().into()))
+            }
+            PlayItem::File(path) if self.named.contains_key(&*path.to_string_lossy()) => {
+                let number = self.named[&*path.to_string_lossy()];
+                let audio = self.recorded.get(&number);
+                let audio = audio.ok_or_else(|| format!("{} is gone", path.display()))?;
                 Ok(Source::Samples(audio.as_slice().into()))
             }
             PlayItem::File(path) => self.prompts.load_file(path).map_err(|e| e.to_string()),

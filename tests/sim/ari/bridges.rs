@@ -1,0 +1,141 @@
+//! What bridges play to all who are in them, and what is recorded of them.
+
+use antiphon::api::Method;
+
+use super::Desk;
+use crate::support::sim::signal::amplitude;
+
+/// Two calls in a bridge of a program, which is told.
+fn table(seed: u64) -> (Desk, Vec<usize>, Vec<String>) {
+    let mut desk = Desk::new(seed);
+    desk.connect("hello");
+    let phones = desk.world.phones(2);
+    let ids: Vec<String> = phones.iter().map(|&p| desk.answered(p, "400")).collect();
+    desk.post("/ari/bridges/b");
+    desk.post(&format!(
+        "/ari/bridges/b/addChannel?channel={}",
+        ids.join(",")
+    ));
+    desk.run(100);
+    desk.types();
+    (desk, phones, ids)
+}
+
+#[test]
+fn all_hear_what_a_bridge_plays_until_it_is_stopped() {
+    let (mut desk, phones, _) = table(431);
+    let play = desk.post("/ari/bridges/b/play/p?media=tone:!1000/2000");
+    assert_eq!(play["state"], "queued");
+    desk.post("/ari/bridges/b/play/q?media=tone:2000/60000");
+    desk.run(100);
+    for &phone in &phones {
+        let from = desk.world.ms;
+        let heard = desk.heard(phone, 400);
+        assert!(amplitude(&heard, 1000.0) > 1_000.0, "from {from}");
+    }
+    assert_eq!(desk.types(), ["PlaybackStarted"]);
+    // The second one begins by itself; it can be paused, and stopped.
+    desk.run(2_000);
+    assert_eq!(desk.types(), ["PlaybackFinished", "PlaybackStarted"]);
+    let heard = desk.heard(phones[0], 400);
+    assert!(amplitude(&heard, 2000.0) > 1_000.0);
+    desk.post("/ari/playbacks/q/control?operation=pause");
+    desk.run(100);
+    let heard = desk.heard(phones[0], 400);
+    assert!(amplitude(&heard, 2000.0) < 60.0);
+    desk.post("/ari/playbacks/q/control?operation=unpause");
+    desk.run(100);
+    let heard = desk.heard(phones[1], 400);
+    assert!(amplitude(&heard, 2000.0) > 1_000.0);
+    desk.ok(Method::Delete, "/ari/playbacks/q");
+    desk.run(200);
+    assert_eq!(desk.types(), ["PlaybackFinished"]);
+    let heard = desk.heard(phones[0], 400);
+    assert!(amplitude(&heard, 2000.0) < 60.0);
+    // What cannot be played fails, and what waits behind it is played all the same.
+    desk.post("/ari/bridges/b/play/x?media=sound:nowhere");
+    desk.post("/ari/bridges/b/play/y?media=sound:welcome");
+    desk.run(200);
+    let told = desk.events(&["PlaybackStarted", "PlaybackFinished"]);
+    let of = |n: usize| {
+        let event = &told[n];
+        let playback = &event["playback"];
+        (
+            event["type"].as_str().unwrap(),
+            playback["id"].as_str().unwrap(),
+            playback["state"].as_str().unwrap(),
+        )
+    };
+    assert_eq!(of(0), ("PlaybackStarted", "x", "playing"));
+    assert_eq!(of(1), ("PlaybackFinished", "x", "failed"));
+    assert_eq!(of(2), ("PlaybackStarted", "y", "playing"));
+}
+
+#[test]
+fn a_bridge_is_recorded_with_all_that_is_heard_in_it() {
+    let (mut desk, phones, ids) = table(432);
+    let live = desk.post("/ari/bridges/b/record?name=meeting&format=wav&maxDurationSeconds=4");
+    assert_eq!(live["state"], "queued");
+    desk.run(1_000);
+    desk.post("/ari/bridges/b/play?media=tone:!2000/1000");
+    desk.run(1_000);
+    desk.post(&format!("/ari/bridges/b/removeChannel?channel={}", ids[0]));
+    desk.run(1_000);
+    desk.post("/ari/recordings/live/meeting/mute");
+    desk.run(1_200);
+    let told = desk.events(&["RecordingStarted", "RecordingFinished"]);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[1]["recording"]["state"], "done");
+    assert_eq!(told[1]["recording"]["duration"], 4);
+    let number = desk.world.named["meeting"];
+    let audio = desk.world.recorded[&number].clone();
+    assert_eq!(audio.len(), 32_000);
+    let hz = |n: usize| desk.world.phones[phones[n]].voice.hz;
+    let part = |second: usize| &audio[second * 8_000 + 1_600..(second + 1) * 8_000 - 800];
+    let loud = |second: usize, hz: f64| amplitude(part(second), hz) > 1_000.0;
+    assert!(loud(0, hz(0)) && loud(0, hz(1)) && !loud(0, 2000.0));
+    assert!(loud(1, hz(0)) && loud(1, hz(1)) && loud(1, 2000.0));
+    assert!(!loud(2, hz(0)) && loud(2, hz(1)));
+    assert!(part(3).iter().all(|sample| *sample == 0), "it is muted");
+    // What is recorded can be played, to all.
+    desk.files
+        .0
+        .lock()
+        .unwrap()
+        .insert("meeting".to_owned(), Vec::new());
+    desk.post("/ari/bridges/b/play?media=recording:meeting");
+    desk.run(1_400);
+    let heard = desk.heard(phones[1], 500);
+    assert!(amplitude(&heard, 2000.0) > 1_000.0);
+}
+
+#[test]
+fn a_bridge_that_ends_tells_what_it_played_and_recorded() {
+    let (mut desk, phones, ids) = table(433);
+    desk.post("/ari/bridges/b/record?name=r&format=wav");
+    desk.post("/ari/bridges/b/play/p?media=tone:1000/60000");
+    desk.run(500);
+    desk.types();
+    desk.ok(Method::Delete, "/ari/bridges/b");
+    desk.run(200);
+    let mut types = desk.types();
+    types.sort();
+    let expected = [
+        "BridgeDestroyed",
+        "ChannelLeftBridge",
+        "ChannelLeftBridge",
+        "PlaybackFinished",
+        "RecordingFinished",
+    ];
+    assert_eq!(types, expected);
+    let heard = desk.heard(phones[0], 400);
+    assert!(amplitude(&heard, 1000.0) < 60.0);
+    for id in ids {
+        desk.ok(Method::Delete, &format!("/ari/channels/{id}"));
+    }
+    for phone in phones {
+        desk.expect_bye(phone);
+    }
+    desk.run(40_000);
+    desk.world.check_empty();
+}
