@@ -84,6 +84,10 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let name = context.state.ari.channels.get(&on).map(|on| &*on.id);
     let name = format!("Snoop/{}-{:08x}", name.unwrap_or_default(), made.0);
     adopt(context, made, named, name, app);
+    // There is nobody to answer.
+    if let Some(channel) = context.state.ari.channels.get_mut(&made) {
+        channel.state = "Up";
+    }
     told(&channels::shown(context, made))
 }
 

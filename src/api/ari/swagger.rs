@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::declare::{Declared, Resource, operation};
+use super::declare::{Declared, Resource, failure, operation};
 use super::models::{EVENT, EVENTS, Model, THINGS};
 use super::{RESOURCES, told};
 use crate::api::table::Kind;
@@ -30,7 +30,8 @@ pub(super) const RESOURCE: Resource = Resource {
             "declaration",
             "What can be asked.",
             declaration,
-        ),
+        )
+        .fails(&[failure(404, "There is no such description.")]),
     ],
 };
 

@@ -19,12 +19,12 @@ fn absence(desk: &mut Desk, seconds: u64, then: Abandoned) {
 #[test]
 fn calls_wait_for_their_program_and_it_finds_them() {
     let mut desk = Desk::new(421);
-    absence(&mut desk, 10, Abandoned::Otherwise);
+    absence(&mut desk, 20, Abandoned::Otherwise);
     let reader = desk.connect("hello");
     let phones = desk.world.phones(2);
     let id = desk.answered(phones[0], "300");
     desk.disconnect(&reader);
-    desk.run(9_000);
+    desk.run(18_000);
     // Who calls now goes on at once, in an echo.
     desk.dial(phones[1], "301");
     desk.take_answer(phones[1]);
