@@ -12,8 +12,11 @@ mod support;
 mod fuzzed;
 mod program;
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
+use antiphon::codec::Codec;
+use antiphon::rtp::packet::Packet;
 use program::{Program, SECRET};
 use support::line::Line;
 use support::media::{Timing, level, on_time, tone};
@@ -48,7 +51,9 @@ fn a_meeting_by_asyncari_of_pypi() {
 /// The whole program, whatever it is written in.
 fn meeting(timing: &Timing, language: &str) {
     let server = server();
-    let mut program = Program::start(language, server.address("http", false));
+    let media = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let there = media.local_addr().unwrap();
+    let mut program = Program::start(language, server.address("http", false), there);
     program.expect("ready pong");
 
     let mut a = Line::dial(&server, timing, "7001");
@@ -80,9 +85,15 @@ fn meeting(timing: &Timing, language: &str) {
     c.say(tone(SAID[2]));
     program.expect("together 3");
     program.expect("table-recording");
+    let port = program.expect("aside");
+    let heard = by_rtp(&media, port.parse().unwrap());
+    for hz in SAID {
+        assert!(loudest(&heard, f64::from(hz)) > -20.0, "{hz} Hz by RTP");
+    }
     hears(&a, &[(1, true), (2, true), (0, false)]);
     hears(&b, &[(0, true), (2, true), (1, false)]);
     hears(&c, &[(0, true), (1, true), (2, false)]);
+    program.expect("heard");
     program.go();
 
     program.expect("announcing");
@@ -124,11 +135,38 @@ fn meeting(timing: &Timing, language: &str) {
     let recordings = server.directory().join("recordings");
     let voice = wav::read(&recordings.join(format!("voice-{language}.wav")));
     assert!(loudest(&voice, f64::from(SAID[0])) > -20.0);
+    // The first caller, and what it has heard.
+    let ear = wav::read(&recordings.join(format!("ear-{language}.wav")));
+    for hz in SAID {
+        assert!(loudest(&ear, f64::from(hz)) > -20.0, "{hz} Hz is spied on");
+    }
     let table = wav::read(&recordings.join(format!("table-{language}.wav")));
     for hz in [500.0, 700.0, 900.0, PLAYED] {
         assert!(loudest(&table, hz) > -20.0, "{hz} Hz is in the recording");
     }
     assert!(!recordings.join(format!("table-{language}-2.wav")).exists());
+}
+
+/// What comes by RTP in a second, from this port.
+fn by_rtp(socket: &UdpSocket, port: u16) -> Vec<i16> {
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    let mut audio = Vec::new();
+    let mut datagram = [0; 2_048];
+    while audio.len() < 8_000 {
+        let (length, from) = socket.recv_from(&mut datagram).unwrap();
+        assert_eq!(from.port(), port);
+        let packet = Packet::parse(&datagram[..length]);
+        if let Ok(packet) = packet
+            && packet.payload_type.0 == 0
+        {
+            let mut samples = vec![0; packet.payload.len()];
+            Codec::Pcmu.decode(packet.payload, &mut samples);
+            audio.extend(samples);
+        }
+    }
+    audio
 }
 
 /// Which of the callers a line hears now.

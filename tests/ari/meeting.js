@@ -6,7 +6,7 @@
 const ari = require('ari-client');
 const readline = require('readline');
 
-const [url, user, secret] = process.argv.slice(2);
+const [url, user, secret, media] = process.argv.slice(2);
 const input = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const step = (...words) => process.stdout.write(`step ${words.join(' ')}\n`);
 const go = () => input.next();
@@ -74,6 +74,25 @@ async function front(client, channel) {
   step('variable', value);
 }
 
+// Somebody listens in on the first caller and records it, and a program of its own gets what is said in the
+// bridge by RTP.
+async function listen(client, first, bridge) {
+  const aside = { app: 'meeting', appArgs: 'aside' };
+  const heard = nextThat(client, 'RecordingFinished', (event) => event.recording.name === 'ear-js');
+  const ear = await client.channels.snoopChannel({ channelId: first.id, spy: 'both', ...aside });
+  await ear.record({ name: 'ear-js', format: 'wav', maxDurationSeconds: 1 });
+  const other = await client.channels.externalMedia({
+    external_host: media, format: 'ulaw', ...aside,
+  });
+  await bridge.addChannel({ channel: other.id });
+  step('aside', other.channelvars.UNICASTRTP_LOCAL_PORT);
+  await heard;
+  step('heard');
+  await go();
+  await ear.hangup();
+  await other.hangup();
+}
+
 async function together(client, channels) {
   const bridge = client.Bridge();
   await bridge.create({ type: 'mixing', name: 'table' });
@@ -90,7 +109,7 @@ async function together(client, channels) {
   await bridge.record({ name: 'table-js', format: 'wav' }, recording);
   await began;
   step('table-recording');
-  await go();
+  await listen(client, channels[0], bridge);
   const announced = play(client, bridge, 'tone:!1000/3000');
   step('announcing');
   await announced;
@@ -143,6 +162,7 @@ async function main() {
   const seats = [];
   const seated = new Promise((resolve, reject) => {
     client.on('StasisStart', (event, channel) => {
+      if (event.args[0] === 'aside') return;
       const arrive = event.args[0] === 'front' ? front(client, channel) : channel.answer();
       arrive.then(() => {
         seats.push(channel);

@@ -5,7 +5,7 @@ import sys
 import anyio
 import asyncari
 
-url, user, secret = sys.argv[1:4]
+url, user, secret, media = sys.argv[1:5]
 
 
 def step(*words):
@@ -92,6 +92,23 @@ async def front(client, channel):
     step("variable", value["value"])
 
 
+async def listen(client, first, bridge):
+    aside = {"app": "meeting", "appArgs": "aside"}
+    heard = await waiter(
+        client, "RecordingFinished", lambda event: event["recording"]["name"] == "ear-py"
+    )
+    ear = await client.channels.snoopChannel(channelId=first.id, spy="both", **aside)
+    await ear.record(name="ear-py", format="wav", maxDurationSeconds=1)
+    other = await client.channels.externalMedia(external_host=media, format="ulaw", **aside)
+    await bridge.addChannel(channel=other.id)
+    step("aside", other.json["channelvars"]["UNICASTRTP_LOCAL_PORT"])
+    await heard.wait()
+    step("heard")
+    await go()
+    await ear.hangup()
+    await other.hangup()
+
+
 async def together(client, channels):
     bridge = await client.bridges.create(type="mixing", name="table")
     bridge.remember()
@@ -109,7 +126,7 @@ async def together(client, channels):
     recording = await bridge.record(name="table-py", format="wav")
     await began.wait()
     step("table-recording")
-    await go()
+    await listen(client, channels[0], bridge)
     playback = await bridge.play(media="tone:!1000/3000")
     step("announcing")
     await playback.wait_done()
@@ -171,6 +188,8 @@ async def main():
         seated = anyio.Event()
 
         async def arrive(channel, event):
+            if event["args"][0] == "aside":
+                return
             if event["args"][0] == "front":
                 await front(client, channel)
             else:

@@ -22,8 +22,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// `meeting.js` or `meeting.py`, as a client of this server.
-    pub fn start(language: &str, server: SocketAddr) -> Self {
+    /// `meeting.js` or `meeting.py`, as a client of this server; `media` is where RTP of its own goes.
+    pub fn start(language: &str, server: SocketAddr, media: SocketAddr) -> Self {
         let clients = clients();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ari");
         let interpreter = match language {
@@ -33,6 +33,7 @@ impl Program {
         let mut child = Command::new(interpreter)
             .arg(source.join(format!("meeting.{language}")))
             .args([&format!("http://{server}/"), "meeting", SECRET])
+            .arg(media.to_string())
             .env("NODE_PATH", clients.join("node_modules"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

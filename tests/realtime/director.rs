@@ -16,8 +16,8 @@ use antiphon::dtmf::Digit;
 use antiphon::leg::player::{Play, PlayControl, PlayEndReason};
 use antiphon::leg::tap::{RecordControl, RecordFrame, Tap, TapSettings, TapStop};
 use antiphon::leg::{
-    Dial, DialEnd, DialMethod, DigitString, EventFormat, Flight, Keying, Leg, LegEvent, LegId,
-    LegParams, LegSettings, Reprocessing,
+    Dial, DialEnd, DialMethod, DigitString, EventFormat, Feed, Flight, Keying, Leg, LegEvent,
+    LegId, LegParams, LegSettings, Reprocessing, Sides, TalkWatch, listen_in,
 };
 use antiphon::srtp::MasterKey;
 use antiphon::worker::{BridgeId, Command, Event, Freed, Recoding, SharedEncoder, Talkers};
@@ -54,6 +54,9 @@ pub struct Tellings {
     pub dialled: u64,
     pub dials_stopped: u64,
     pub figures: u64,
+    pub talks: u64,
+    pub listeners: u64,
+    pub snoops_freed: u64,
     pub room_plays: u64,
     pub talkers: u64,
     pub rooms_recorded: u64,
@@ -77,6 +80,10 @@ pub struct Director {
     moving: Vec<Box<Leg>>,
     prompt: Arc<[i16]>,
     counter: u64,
+    /// Who listens in, and their ends until a leg opens.
+    snoops: Vec<(LegId, u64)>,
+    #[expect(clippy::vec_box, reason = "they come boxed and go on so")]
+    feeds: Vec<Box<Feed>>,
     /// The recording of a room that was begun last.
     recording: u64,
     /// What everybody encrypts with who does.
@@ -95,6 +102,8 @@ impl Director {
             moving: Vec::new(),
             prompt: (0..3000).map(|i| (i * 7 % 9000) as i16).collect(),
             counter: 0,
+            snoops: Vec::new(),
+            feeds: Vec::new(),
             recording: 0,
             key: None,
             told: Tellings::default(),
@@ -205,7 +214,7 @@ impl Director {
             RecordControl::Resume,
             RecordControl::Resume,
         ]);
-        match self.random.below(40) {
+        match self.random.below(46) {
             0..9 => Command::Relate(leg, self.relation(), self.shared_encoder()),
             9..12 => Command::Classes(bridge, Classes::new(self.random.below(6) as usize)),
             12..17 => {
@@ -242,7 +251,30 @@ impl Director {
             31..32 => Command::StopRecordRoom(bridge),
             32..34 => Command::ControlRecordRoom(bridge, record_control),
             34..36 => Command::ControlRecord(leg, record_control),
-            _ => Command::RecordTrack(leg, self.track()),
+            36..40 => Command::RecordTrack(leg, self.track()),
+            40..42 => {
+                let watch = TalkWatch {
+                    threshold: 256,
+                    silence_ms: 100,
+                };
+                Command::WatchTalk(leg, (self.random.below(4) > 0).then_some(watch))
+            }
+            42..45 => {
+                self.counter += 1;
+                let side = |of: u64| Sides {
+                    said: of & 1 > 0,
+                    heard: of & 2 > 0,
+                };
+                let (spy, whisper) = (self.random.below(4), self.random.below(4));
+                let (snoop, feed) = listen_in(self.counter, side(spy), side(whisper));
+                self.snoops.push((leg, self.counter));
+                self.feeds.push(feed);
+                Command::Snoop(leg, snoop)
+            }
+            _ => {
+                let (on, number) = self.snoops.pop().unwrap_or((leg, 0));
+                Command::Unsnoop(on, number)
+            }
         }
     }
 
@@ -316,6 +348,7 @@ impl Director {
             Event::Leg(_, LegEvent::Dialled(_, DialEnd::Stopped)) => told.dials_stopped += 1,
             Event::Leg(_, LegEvent::Dialled(..)) => told.dialled += 1,
             Event::Leg(_, LegEvent::Stats(_)) => told.figures += 1,
+            Event::Leg(_, LegEvent::Talk { .. }) => told.talks += 1,
             Event::Leg(_, LegEvent::Dtls(_)) => told.dtls += 1,
             Event::BridgeClosed(id, _) => {
                 told.bridges_closed += 1;
@@ -331,6 +364,7 @@ impl Director {
             Event::Talkers(..) => told.talkers += 1,
             Event::RoomRecorded(..) => told.rooms_recorded += 1,
             Event::TrackEnded(_, track) => told.tracks += u64::from(track.span.is_some()),
+            Event::Freed(Freed::Snoop(_)) => told.snoops_freed += 1,
             Event::Freed(Freed::Classes(_)) => told.classes_freed += 1,
             Event::Freed(_) => told.others_freed += 1,
             Event::Leg(_, LegEvent::MediaTimeout) => told.media_timeouts += 1,
@@ -392,6 +426,12 @@ impl Director {
         let mut leg = Box::new(Leg::new(id, params, settings).unwrap());
         if let Some(mut keying) = self.keying(id.index) {
             leg.rekey(&mut keying, MediaTime::ZERO);
+        }
+        if self.random.below(3) == 0
+            && let Some(feed) = self.feeds.pop()
+        {
+            leg.set_feed(feed);
+            self.told.listeners += 1;
         }
         Command::Open(leg)
     }
