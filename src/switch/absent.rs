@@ -110,14 +110,13 @@ impl Switch {
         for handle in self.calls_of(app) {
             let extension = self.program(handle).and_then(|spec| spec.otherwise.clone());
             let extension = extension.filter(|_| self.absent.settings.then == Abandoned::Otherwise);
-            match self.otherwise(handle, extension.as_deref()) {
-                Some(spec) => self.hand_on(handle, spec, now),
-                None => {
-                    self.leave_program(handle, now);
-                    // It is there: it has just been found.
-                    let _ = self.hang_up_with(handle, 503, now);
-                }
+            if let Some(spec) = self.otherwise(handle, extension.as_deref()) {
+                self.hand_on(handle, spec, now);
+                continue;
             }
+            self.leave_program(handle, now);
+            // It is there: it has just been found.
+            let _ = self.hang_up_with(handle, 503, now);
         }
     }
 

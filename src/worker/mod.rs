@@ -257,22 +257,9 @@ impl Worker {
                 self.tell_dialled(id, old);
             }
             Command::WatchStats(id, room) => self.watch_stats(id, room),
-            Command::WatchTalk(id, watch) => {
-                if let Some(seat) = self.seat(id) {
-                    seat.leg.watch_talk(watch);
-                }
-            }
-            Command::Snoop(id, snoop) => {
-                let unused = match self.seat(id) {
-                    Some(seat) => seat.leg.snoop(snoop),
-                    None => Some(snoop),
-                };
-                self.free_snoop(unused);
-            }
-            Command::Unsnoop(id, number) => {
-                let ended = self.seat(id).and_then(|seat| seat.leg.unsnoop(number));
-                self.free_snoop(ended);
-            }
+            Command::WatchTalk(id, watch) => self.watch_talk(id, watch),
+            Command::Snoop(id, snoop) => self.snoop(id, snoop),
+            Command::Unsnoop(id, number) => self.unsnoop(id, number),
         }
     }
 
@@ -284,6 +271,25 @@ impl Worker {
         if let Some(room) = old {
             self.outbox.tell(Event::Freed(Freed::Stats(room)));
         }
+    }
+
+    fn watch_talk(&mut self, id: LegId, watch: Option<crate::leg::TalkWatch>) {
+        if let Some(seat) = self.seat(id) {
+            seat.leg.watch_talk(watch);
+        }
+    }
+
+    fn snoop(&mut self, id: LegId, snoop: Box<crate::leg::Snoop>) {
+        let unused = match self.seat(id) {
+            Some(seat) => seat.leg.snoop(snoop),
+            None => Some(snoop),
+        };
+        self.free_snoop(unused);
+    }
+
+    fn unsnoop(&mut self, id: LegId, number: u64) {
+        let ended = self.seat(id).and_then(|seat| seat.leg.unsnoop(number));
+        self.free_snoop(ended);
     }
 
     fn free_snoop(&mut self, snoop: Option<Box<crate::leg::Snoop>>) {

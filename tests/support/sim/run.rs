@@ -397,6 +397,14 @@ impl World {
                 let items = known.then(|| vec![PlayItem::Prompt(wanted.play)]);
                 self.switch.handle(Input::Located { call, items }, now);
             }
+            other => self.carry_out_in_bridge(other),
+        }
+    }
+
+    /// The same for bridges of programs.
+    fn carry_out_in_bridge(&mut self, output: Output) {
+        let now = self.now();
+        match output {
             Output::PlayInBridge(wanted) => {
                 let items: Result<Vec<Source>, String> =
                     wanted.items.iter().map(|item| self.source(item)).collect();
