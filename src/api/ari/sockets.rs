@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::declare::{Resource, failure, flag, operation, text};
 use super::events::Concerns;
 use super::{Args, check_name, done, view};
-use crate::api::{Context, Method, Problem, Reply, Subscription};
+use crate::api::events::TYPES;
+use crate::api::{Context, Method, Problem, Reply, Subscription, v1};
 
 /// Applications of one connection.
 const MAX_APPS: usize = 64;
@@ -28,9 +29,13 @@ pub(super) const RESOURCE: Resource = Resource {
                 "subscribeAll",
                 "Tells of everything, not only of what is the application's.",
             ),
+            text(
+                "apiEvents",
+                "Types of events of /api/v1 that are told here too, with commas.",
+            ),
         ])
         .needs(&["app"])
-        .lists(&["app"])
+        .lists(&["app", "apiEvents"])
         .upgrades(),
         operation(
             Method::Post,
@@ -74,7 +79,7 @@ fn connect(context: &mut Context<'_>) -> Result<Reply, Problem> {
         return Err(problem.header("Upgrade", "websocket"));
     }
     let all = args.flag("subscribeAll");
-    let mut topics = Vec::new();
+    let mut topics = own_events(context, &args.list("apiEvents"))?;
     for name in names {
         let state = &mut *context.state;
         // Whoever read before is told so, and nothing more.
@@ -96,6 +101,19 @@ fn connect(context: &mut Context<'_>) -> Result<Reply, Problem> {
         topics,
         key: context.request.key.as_deref().map(str::to_owned),
     }))
+}
+
+/// What ARI has no word for, by the same connection.
+fn own_events(context: &Context<'_>, types: &[String]) -> Result<Vec<String>, Problem> {
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    if let Some(unknown) = types.iter().find(|&one| !TYPES.contains(one)) {
+        let why = format!("apiEvents: {unknown:?}; there are: {}", TYPES.join(", "));
+        return Err(Problem::new(400, why));
+    }
+    if types.is_empty() {
+        return Ok(Vec::new());
+    }
+    v1::topics(context, Some(&types))
 }
 
 fn user_event(context: &mut Context<'_>) -> Result<Reply, Problem> {

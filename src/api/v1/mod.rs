@@ -13,6 +13,7 @@ mod server;
 
 pub(super) use bans::BanBody;
 pub(super) use calls::{CallBody, Figures};
+pub(super) use events::topics;
 pub(super) use members::{MemberBody, tenths};
 pub(super) use plays::PlayBody;
 
