@@ -90,5 +90,9 @@ impl Leg {
         };
         sums.replace(&before, &now);
         self.counted = now;
+        if !stays {
+            // With its first tick elsewhere.
+            self.next_count = MediaTime::ZERO;
+        }
     }
 }

@@ -105,7 +105,7 @@ fn something_is_played_to_all_listed_paused_and_stopped() {
     let ended = |n| ("play-ended", n);
     assert_eq!(
         told,
-        [began(1), began(3), ended(1), began(2), ended(3), ended(2)]
+        [began(1), began(3), ended(1), ended(3), began(2), ended(2)]
     );
     let of = |n: u64| events.iter().find(|e| e["play"] == n).unwrap();
     assert_eq!(

@@ -15,7 +15,7 @@ use antiphon::leg::tap::{Tap, TapSettings};
 use antiphon::rtp::packet::{Packet, is_rtcp};
 use antiphon::sip::message::parse_datagram;
 use antiphon::sip::transport::Transport;
-use antiphon::switch::{Input, Output, RecordTarget};
+use antiphon::switch::{BridgePlay, Input, Output, RecordTarget};
 use antiphon::worker::Command;
 
 use super::mail::MAIL;
@@ -313,26 +313,7 @@ impl World {
                 };
                 self.switch.handle(input, now);
             }
-            Output::PlayInBridge(wanted) => {
-                self.plays.0 += 1;
-                let sources: Result<_, _> = wanted.items.iter().map(|i| self.source(i)).collect();
-                let play = sources.map(|items| {
-                    Box::new(Play {
-                        id: u64::from(wanted.id.0),
-                        items,
-                        repeat: wanted.repeat,
-                        gap_samples: 0,
-                    })
-                });
-                let (player, place, id) = (wanted.player, wanted.place, wanted.id);
-                let input = Input::BridgePlayReady {
-                    player,
-                    place,
-                    id,
-                    play,
-                };
-                self.switch.handle(input, now);
-            }
+            Output::PlayInBridge(wanted) => self.play_in_bridge(wanted),
             Output::Record {
                 call,
                 recording,
@@ -439,6 +420,28 @@ impl World {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    fn play_in_bridge(&mut self, wanted: BridgePlay) {
+        self.plays.0 += 1;
+        let sources: Result<_, _> = wanted.items.iter().map(|i| self.source(i)).collect();
+        let play = sources.map(|items| {
+            Box::new(Play {
+                id: u64::from(wanted.id.0),
+                items,
+                repeat: wanted.repeat,
+                gap_samples: 0,
+            })
+        });
+        let (player, place, id) = (wanted.player, wanted.place, wanted.id);
+        let input = Input::BridgePlayReady {
+            player,
+            place,
+            id,
+            play,
+        };
+        let now = self.now();
+        self.switch.handle(input, now);
     }
 
     fn closed_recording(&mut self, recording: u64, samples: u64) {
