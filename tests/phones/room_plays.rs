@@ -5,6 +5,7 @@ use crate::support::line;
 use crate::support::media;
 use crate::support::server;
 use crate::support::tone;
+use crate::support::web;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -96,7 +97,15 @@ fn a_file_a_tone_and_who_talks() {
         let secret = sounds.path().join("secret.wav");
         write_tone(&secret, 2000.0);
         std::os::unix::fs::symlink(&secret, library.join("link.wav")).unwrap();
+        let spoken = sounds.path().join("spoken.wav");
+        write_tone(&spoken, 1500.0);
+        let fetched = sounds.path().join("fetched.wav");
+        write_tone(&fetched, 1700.0);
+        let fetched = std::fs::read(fetched).unwrap();
+        let host = web::WebServer::new(move |_| web::response("200 OK", "", &fetched));
         let server = Config::new()
+            .set("announcement", "web_hosts", "[\"127.0.0.1\"]")
+            .set("speech", "command", format!("[\"cat\", {spoken:?}]"))
             .set("http", "listen", "[\"127.0.0.1:0\"]")
             .set("announcement", "directories", format!("[{library:?}]"))
             .tables(KEYS)
@@ -138,6 +147,21 @@ fn a_file_a_tone_and_who_talks() {
             assert_eq!(status, 201, "{name}: {play}");
             let failed = next(&mut told, |e| e["play"] == play["id"]);
             assert_eq!(failed["change"], "play-failed", "{name}: {failed}");
+        }
+        let elsewhere = host.url("/a.wav").replace("127.0.0.1", "localhost");
+        let elsewhere = json!({"items": [{"url": elsewhere}]});
+        let (_, play) = ask(here, &format!("POST {PLAYS}"), &elsewhere);
+        let failed = next(&mut told, |e| e["play"] == play["id"]);
+        assert_eq!(failed["change"], "play-failed", "{failed}");
+        for (item, hz) in [
+            (json!({"text": {"text": "Hello"}}), 1500.0),
+            (json!({"url": host.url("/a.wav")}), 1700.0),
+        ] {
+            let (status, play) = ask(here, &format!("POST {PLAYS}"), &json!({"items": [item]}));
+            assert_eq!(status, 201, "{play}");
+            two.phone.await_tone(hz, true);
+            let at = format!("{PLAYS}/{}", play["id"]);
+            assert_eq!(ask(here, &format!("DELETE {at}"), &Value::Null).0, 204);
         }
         let (_, play) = ask(here, &format!("POST {PLAYS}"), &file("note.wav"));
         next(&mut told, |e| {

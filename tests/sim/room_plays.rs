@@ -11,7 +11,7 @@ use super::rooms::{
 
 use antiphon::app::room::{Ducking, RoomSettings};
 use antiphon::app::{PlayId, PlayItem, PlayOutcome};
-use antiphon::room::{Audience, PlayOrder, RoomChange, RoomError, RoomOperation};
+use antiphon::room::{Audience, PlayOrder, RecordOrder, RoomChange, RoomError, RoomOperation};
 use sim::World;
 use sim::signal::amplitude;
 
@@ -66,6 +66,16 @@ fn silent(world: &mut World, count: usize) -> Vec<usize> {
     }
     world.run(1_500);
     phones
+}
+
+/// Has the room be recorded, which it announces, or no longer.
+fn record(world: &mut World, on: bool) {
+    let start = RecordOrder::Start {
+        settings: None,
+        left: None,
+    };
+    let order = if on { start } else { RecordOrder::Stop };
+    operate(world, "600", RoomOperation::Record(order)).unwrap();
 }
 
 fn told(world: &World) -> Vec<String> {
@@ -130,7 +140,8 @@ fn announcements_are_heard_one_after_the_other() {
     let phones = silent(&mut world, 2);
     let from = world.ms;
     for on in [true, false, true] {
-        operate(&mut world, "600", RoomOperation::Recording(on)).unwrap();
+        record(&mut world, on);
+        world.run(100);
     }
     world.run(8_000);
     for &phone in &phones {
@@ -151,7 +162,7 @@ fn speech_makes_way_for_an_announcement_as_configured() {
     let (one, two) = (caller(&mut world), caller(&mut world));
     world.run(1_000);
     let before = level(&mut world, two, 311.0);
-    operate(&mut world, "600", RoomOperation::Recording(true)).unwrap();
+    record(&mut world, true);
     world.run(300);
     let during = level(&mut world, two, 311.0);
     world.run(4_000);

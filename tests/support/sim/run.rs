@@ -313,7 +313,6 @@ impl World {
                 };
                 self.switch.handle(input, now);
             }
-            Output::PlayInBridge(wanted) => self.play_in_bridge(wanted),
             Output::Record {
                 call,
                 recording,
@@ -382,35 +381,18 @@ impl World {
         }
     }
 
-    /// The same for bridges of programs.
+    /// The same for rooms and bridges of programs.
     fn carry_out_in_bridge(&mut self, output: Output) {
         let now = self.now();
         match output {
-            Output::PlayInBridge(wanted) => {
-                let items: Result<Vec<Source>, String> =
-                    wanted.items.iter().map(|item| self.source(item)).collect();
-                let play = items.map(|items| {
-                    Box::new(Play {
-                        id: u64::from(wanted.id.0),
-                        items,
-                        repeat: wanted.repeat,
-                        gap_samples: 0,
-                    })
-                });
-                let input = Input::BridgePlayReady {
-                    bridge: wanted.bridge,
-                    place: wanted.place,
-                    id: wanted.id,
-                    play,
-                };
-                self.switch.handle(input, now);
-            }
+            Output::PlayInBridge(wanted) => self.play_in_bridge(wanted),
             Output::RecordBridge(wanted) => {
                 let samples = |d: std::time::Duration| d.as_millis() as u64 * 8;
                 let settings = RoomRecordingSettings {
                     recording: wanted.recording,
                     rate: NARROWBAND,
                     rest: None,
+                    stereo: false,
                     max_samples: wanted.max.map(samples),
                     silence_stop_samples: wanted.silence.map(samples),
                 };
