@@ -138,6 +138,8 @@ pub struct Leg {
     talk: Option<Talk>,
     /// Who listens in on it.
     snoops: [Option<Box<Snoop>>; MAX_SNOOPS],
+    /// Whether anybody does: few legs are ever listened in on.
+    snooped: bool,
     /// What it hears and says in place of a peer.
     feed: Option<Box<Feed>>,
     statistics: LegCounts,
@@ -191,6 +193,7 @@ impl Leg {
             level: LevelMeter::new(),
             talk: None,
             snoops: Default::default(),
+            snooped: false,
             feed: None,
             statistics: LegCounts::default(),
             watched: None,

@@ -185,7 +185,10 @@ impl Leg {
     /// Has somebody listen in. Without room for one more, the box comes back.
     pub fn snoop(&mut self, snoop: Box<Snoop>) -> Option<Box<Snoop>> {
         match self.snoops.iter_mut().find(|place| place.is_none()) {
-            Some(place) => place.replace(snoop),
+            Some(place) => {
+                self.snooped = true;
+                place.replace(snoop)
+            }
             None => Some(snoop),
         }
     }
@@ -196,7 +199,9 @@ impl Leg {
         let its = |place: &&mut Option<Box<Snoop>>| {
             place.as_ref().is_some_and(|snoop| snoop.number == number)
         };
-        places.find(its)?.take()
+        let ended = places.find(its)?.take();
+        self.snooped = self.snoops.iter().any(Option::is_some);
+        ended
     }
 
     /// Makes it one that listens in: it has no peer. Before it is opened.
@@ -205,6 +210,9 @@ impl Leg {
     }
 
     pub(super) fn say_to_snoops(&mut self, rx: &mut [i16]) {
+        if !self.snooped {
+            return;
+        }
         for snoop in self.snoops.iter_mut().flatten() {
             snoop.say(rx);
         }
@@ -213,11 +221,14 @@ impl Leg {
     /// Whether somebody whispers to the party in this tick.
     pub(super) fn hears_whispers(&self) -> bool {
         let mut all = self.snoops.iter().flatten();
-        all.any(|snoop| snoop.whisper.heard && snoop.whispers.is_some())
+        self.snooped && all.any(|snoop| snoop.whisper.heard && snoop.whispers.is_some())
     }
 
     pub(super) fn whisper(&mut self, made: &mut [i16]) -> bool {
         let mut any = false;
+        if !self.snooped {
+            return any;
+        }
         for snoop in self.snoops.iter_mut().flatten() {
             any |= snoop.whisper(made);
         }
@@ -226,8 +237,10 @@ impl Leg {
 
     /// The tick is complete, with what the party hears.
     pub(super) fn end_snooping(&mut self, heard: Option<&[i16]>) {
-        for snoop in self.snoops.iter_mut().flatten() {
-            snoop.end(heard);
+        if self.snooped {
+            for snoop in self.snoops.iter_mut().flatten() {
+                snoop.end(heard);
+            }
         }
         if let Some(feed) = &mut self.feed {
             feed.push(heard);

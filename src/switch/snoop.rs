@@ -95,12 +95,9 @@ impl Switch {
             tx_payload_type: media.payload_type,
             rx_types,
             opus: self.settings.call.capabilities.opus,
-            rtcp_mux: true,
+            // On the next port: who expects audio alone is not to find reports in it.
+            remote_rtcp: to.port().checked_add(1).map(|port| (to.ip(), port).into()),
             ..LegParams::g711(Codec::Pcmu, Some(to))
-        };
-        let params = LegParams {
-            remote_rtcp: Some(to),
-            ..params
         };
         let handle = self.next_handle();
         let media = UnsignalledMedia::Address(params);

@@ -157,14 +157,11 @@ fn by_rtp(socket: &UdpSocket, port: u16) -> Vec<i16> {
     while audio.len() < 8_000 {
         let (length, from) = socket.recv_from(&mut datagram).unwrap();
         assert_eq!(from.port(), port);
-        let packet = Packet::parse(&datagram[..length]);
-        if let Ok(packet) = packet
-            && packet.payload_type.0 == 0
-        {
-            let mut samples = vec![0; packet.payload.len()];
-            Codec::Pcmu.decode(packet.payload, &mut samples);
-            audio.extend(samples);
-        }
+        let packet = Packet::parse(&datagram[..length]).unwrap();
+        assert_eq!(packet.payload_type.0, 0);
+        let mut samples = vec![0; packet.payload.len()];
+        Codec::Pcmu.decode(packet.payload, &mut samples);
+        audio.extend(samples);
     }
     audio
 }
