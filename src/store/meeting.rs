@@ -27,7 +27,7 @@ pub struct Meeting {
     pub samples: u64,
     /// The recording goes on, or nobody could write how it ended: length, members and further files
     /// are not told.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
     /// In stereo: the member on the left of `mix`, whose right has all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,10 +103,6 @@ pub enum Pause {
         /// The sample behind it.
         to: u64,
     },
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 impl Meeting {

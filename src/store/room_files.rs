@@ -432,3 +432,91 @@ impl Finished {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::app::room_record::NamePattern;
+    use crate::store::recorder::RecorderSettings;
+
+    fn wanted(recording: u64) -> RoomRecord {
+        RoomRecord {
+            recording,
+            room: "../600".to_owned(),
+            settings: RoomRecordSettings {
+                layout: RecordLayout::MixAndTracks,
+                name: NamePattern::parse("{date}/{room}").unwrap(),
+                ..RoomRecordSettings::default()
+            },
+            rest: Some(recording + 1),
+            tracks: vec![NewTrack {
+                recording,
+                track: recording + 2,
+                party: "../alice".to_owned(),
+            }],
+        }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory.join("2009-02-13")).unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> = entries.map(name).collect();
+        names.sort();
+        let names = names.into_iter().map(|name| name.into_string().unwrap());
+        names.collect()
+    }
+
+    #[test]
+    fn what_is_there_from_the_start_is_told_and_an_empty_recording_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let recorder = Recorder::start(RecorderSettings::default()).unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(1_234_567_890);
+        let first = open(&recorder, directory.path(), &wanted(10), now).unwrap();
+        let told: Meeting = serde_json::from_slice(&fs::read(&first.sidecar).unwrap()).unwrap();
+        assert!(told.incomplete);
+        assert_eq!(told.mix.files[0].file, "___600.wav");
+        assert_eq!(told.tracks[0].files.files[0].file, "___600-___alice.wav");
+        let kept = [
+            "___600-___alice.wav",
+            "___600-room.wav",
+            "___600.json",
+            "___600.wav",
+        ];
+        assert_eq!(names(directory.path()), kept);
+        // A second one of that name does not touch it, and goes when nothing comes.
+        let second = open(&recorder, directory.path(), &wanted(20), now).unwrap();
+        assert_eq!(names(directory.path()).len(), 8);
+        let mut table = RoomFileTable::default();
+        table.opened(&wanted(20), &second);
+        let log = RecordingLog {
+            recording: 20,
+            ..RecordingLog::default()
+        };
+        assert!(table.ended(Box::new(log)).is_none(), "nothing is closed");
+        let mut finished = None;
+        for (handle, _) in &second.files {
+            assert!(finished.is_none());
+            recorder.close(*handle, 0);
+            let event = recorder.events().recv_timeout(Duration::from_secs(10));
+            finished = table.heard(&event.unwrap()).unwrap().1;
+        }
+        let mut finished = finished.unwrap();
+        finished.write().unwrap();
+        assert!(finished.files.is_empty());
+        assert_eq!(names(directory.path()), kept);
+    }
+
+    #[test]
+    fn where_one_file_cannot_be_opened_none_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let recorder = Recorder::start(RecorderSettings::default()).unwrap();
+        recorder.stop();
+        let now = UNIX_EPOCH + Duration::from_secs(1_234_567_890);
+        let error = open(&recorder, directory.path(), &wanted(10), now).unwrap_err();
+        assert!(error.contains("stopped"), "{error}");
+        let left = names(directory.path());
+        assert!(!left.contains(&"___600.json".to_owned()), "{left:?}");
+    }
+}

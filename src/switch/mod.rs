@@ -259,7 +259,7 @@ impl Switch {
             legs: HashMap::new(),
             recordings: HashMap::new(),
             rooms: HashMap::new(),
-            room_recordings: Default::default(),
+            room_recordings: room_recordings::RoomRecordings::default(),
             mixers: HashMap::new(),
             talkers_wanted: false,
             bridges: Bridges::default(),

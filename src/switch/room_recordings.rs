@@ -100,6 +100,9 @@ impl Switch {
         order: RecordOrder,
         now: Instant,
     ) -> Result<(), RoomError> {
+        if !self.rooms.contains_key(room) {
+            return Err(RoomError::NoRoom(room.to_owned()));
+        }
         match order {
             RecordOrder::Start { settings, left } => {
                 self.start_recording(room, settings, left, now)

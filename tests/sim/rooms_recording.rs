@@ -430,6 +430,7 @@ fn wrong_requests_are_refused_with_what_is_wrong() {
     let mut desk = desk(settings());
     let nowhere = "/api/v1/rooms/601/recording";
     assert_eq!(desk.get(Method::Post, nowhere, Some(&json!({}))).0, 404);
+    assert_eq!(desk.get(Method::Delete, nowhere, None).0, 404);
     caller(&mut desk.world);
     for (wrong, field) in [
         (json!({"layout": "both"}), "layout"),

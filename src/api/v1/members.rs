@@ -189,11 +189,12 @@ pub(super) fn problem(error: &RoomError) -> Problem {
         | RoomError::NotPlaying(_)
         | RoomError::TooManyPlays
         | RoomError::TooManyPlaysTo(_)
-        | RoomError::Background => Problem::conflict(text),
+        | RoomError::Background
+        | RoomError::Recorded(_)
+        | RoomError::NotRecorded(_) => Problem::conflict(text),
         RoomError::Gain(_) => Problem::invalid("gain", text),
         RoomError::Group => Problem::invalid("group", text),
         RoomError::Uri(_) => Problem::invalid("uri", text),
-        RoomError::Recorded(_) | RoomError::NotRecorded(_) => Problem::conflict(text),
         RoomError::TooManyCalls | RoomError::TooManyRecordings => Problem::later(503, text, 5),
     }
 }

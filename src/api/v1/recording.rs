@@ -136,7 +136,7 @@ pub(in crate::api) struct NewRecording {
     split_seconds: Option<u64>,
     /// What they are called, below the directory of recordings: letters, digits, `-`, `_` and `+`,
     /// `{room}`, `{date}` and `{time}` once each, up to two folders before.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 100), extend("pattern" = "^[A-Za-z0-9_+{}/-]+$"))]
     name: Option<String>,
     /// In stereo, the call of the member on the left. Absent: who came first.
     left: Option<String>,

@@ -141,7 +141,12 @@ impl Edge {
             Output::Transmit { flow, bytes } => self.sent.push_back((flow, bytes)),
             Output::Reserve { call, .. } if self.hold_ports => self.waiting.push_back(call),
             Output::Reserve { call, .. } => return Some(self.reserve(call)),
+            Output::RoomFiles(RoomFiles::Open(wanted)) => {
+                let (recording, error) = (wanted.recording, "no files".to_owned());
+                return Some(Input::RecordingFailed { recording, error });
+            }
             Output::Banned(_)
+            | Output::RoomFiles(_)
             | Output::Unbanned(_)
             | Output::DiscardRecording(_)
             | Output::ForgetNames(_)
@@ -172,11 +177,6 @@ impl Edge {
                 let tap = Tap::new(settings, self.frames.clone());
                 return Some(Input::RecordReady { recording, tap });
             }
-            Output::RoomFiles(RoomFiles::Open(wanted)) => {
-                let (recording, error) = (wanted.recording, "no files".to_owned());
-                return Some(Input::RecordingFailed { recording, error });
-            }
-            Output::RoomFiles(_) => {}
             Output::CloseRecording { .. } => self.recordings -= 1,
             Output::Resolve { dial, .. } => {
                 let ways = Err("nobody can be called".to_owned());
