@@ -22,6 +22,7 @@ pub struct RoomEdge {
     table: RoomFileTable,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as the system is asked")]
 fn free_bytes(_: &Path) -> std::io::Result<u64> {
     let full = DISK_IS_FULL.load(Ordering::Relaxed);
     Ok(if full { 0 } else { u64::MAX })
@@ -45,8 +46,8 @@ impl RoomEdge {
     }
 
     /// In place of what a media thread does where the queue is full, it waits.
-    pub fn take(&self, frame: RecordFrame) {
-        self.recorder.sender().send(frame).unwrap();
+    pub fn take(&self, frame: &RecordFrame) {
+        self.recorder.sender().send(*frame).unwrap();
     }
 }
 

@@ -106,7 +106,7 @@ impl World {
         self.send_media();
         while let Ok(frame) = self.frames.1.try_recv() {
             if let Some(edge) = &self.room_edge {
-                edge.take(frame);
+                edge.take(&frame);
             }
             let audio = self.recorded.entry(frame.recording).or_default();
             audio.resize(frame.position as usize, 0);
