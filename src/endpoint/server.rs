@@ -368,19 +368,13 @@ impl Endpoint {
 fn stamp(request: &mut Request, flow: Flow) -> Option<(Via, Flow)> {
     let via = request.headers.via().ok()?;
     let source = flow.remote;
-    let mut stamped = via.clone();
+    let ip = source.ip().to_canonical();
     let wants_port = via.params.contains("rport");
-    if wants_port {
-        let port = source.port().to_string();
-        stamped.params.set("rport", Some(&port));
-    }
-    // What the peer itself wrote there is never believed.
-    stamped.params.remove("received");
-    if wants_port || via.sent_by_host.ip() != Some(source.ip().to_canonical()) {
-        let ip = source.ip().to_canonical().to_string();
-        stamped.params.set("received", Some(&ip));
-    }
-    request.headers.replace_top_via(&stamped);
+    let is_told = wants_port || via.sent_by_host.ip() != Some(ip);
+    let rport = wants_port.then(|| source.port());
+    request
+        .headers
+        .stamp_top_via(&via, is_told.then_some(ip), rport);
     let mut reply = flow;
     if !flow.transport.is_reliable() && !wants_port {
         reply.remote = SocketAddr::new(source.ip(), via.sent_by_port.unwrap_or(5060));

@@ -1,8 +1,13 @@
 //! Header fields: an ordered list of raw values, read into types when somebody asks.
 
+use std::net::IpAddr;
+
 pub use super::name::Name;
 use super::syntax;
 pub use super::values::{CSeq, NameAddr, RAck, Refresher, SessionExpires, Via};
+
+/// What a stamp adds to a Via: `;received=` and an address, and a port.
+const STAMP: usize = 64;
 
 /// Why a typed header could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -171,18 +176,36 @@ impl Headers {
     /// Replaces the top Via, the one of [`Headers::via`], and leaves the others, also those on the
     /// same line.
     pub fn replace_top_via(&mut self, via: &Via) {
-        let is_top = |(name, value): &(Name, String)| {
-            *name == Name::Via && syntax::List::new(value).next().is_some()
-        };
-        let Some(at) = self.0.iter().position(is_top) else {
+        let Some(at) = self.0.iter().position(is_via) else {
             return self.push_front(Name::Via, via.to_string());
         };
         let mut line = via.to_string();
+        self.push_other_vias(at, &mut line);
+        self.0[at].1 = line;
+    }
+
+    /// Writes into the top Via, which is `via`, what [`Via::push_stamped`] does.
+    pub(crate) fn stamp_top_via(
+        &mut self,
+        via: &Via,
+        received: Option<IpAddr>,
+        rport: Option<u16>,
+    ) {
+        let Some(at) = self.0.iter().position(is_via) else {
+            return;
+        };
+        let mut line = String::with_capacity(self.0[at].1.len() + STAMP);
+        via.push_stamped(received, rport, &mut line);
+        self.push_other_vias(at, &mut line);
+        self.0[at].1 = line;
+    }
+
+    /// What stands behind the first Via in the line `at`.
+    fn push_other_vias(&self, at: usize, line: &mut String) {
         for other in syntax::List::new(&self.0[at].1).skip(1) {
             line.push_str(", ");
             line.push_str(other);
         }
-        self.0[at].1 = line;
     }
 
     /// From.
@@ -310,6 +333,11 @@ impl Headers {
     pub fn expires(&self) -> Result<Option<u32>, HeaderError> {
         self.optional(&Name::Expires, syntax::number)
     }
+}
+
+/// Whether a field has a Via in it: one may be empty.
+fn is_via((name, value): &(Name, String)) -> bool {
+    *name == Name::Via && syntax::List::new(value).next().is_some()
 }
 
 fn single_line(mut value: String) -> String {

@@ -147,6 +147,12 @@ impl Params {
             .map(|p| (p.name.as_str(), p.value.as_deref().map(bare)))
     }
 
+    /// Names and values as they are written.
+    pub(super) fn written(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let pair = |p: &'_ Param| -> (&'_ str, Option<&'_ str>) { (&p.name, p.value.as_deref()) };
+        self.0.iter().map(pair)
+    }
+
     /// How many there are.
     pub const fn len(&self) -> usize {
         self.0.len()

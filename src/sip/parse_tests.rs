@@ -154,6 +154,47 @@ fn the_top_via_is_replaced_alone() {
 }
 
 #[test]
+fn a_stamp_in_the_top_via_takes_the_place_of_what_the_sender_says() {
+    let stamped = |via: &str, received: Option<&str>, rport| {
+        let text = format!("BYE sip:a SIP/2.0\r\nVia: {via}, SIP/2.0/UDP z\r\n\r\n");
+        let mut r = request(text.as_bytes());
+        let top = r.headers.via().unwrap();
+        let received = received.map(|address| address.parse().unwrap());
+        r.headers.stamp_top_via(&top, received, rport);
+        let all: Vec<_> = r
+            .headers
+            .iter()
+            .map(|(_, value)| value.to_owned())
+            .collect();
+        assert_eq!(all.len(), 1);
+        all[0].strip_suffix(", SIP/2.0/UDP z").unwrap().to_owned()
+    };
+    for (via, received, rport, wanted) in [
+        (
+            "SIP / 2.0 / TCP h:07 ; branch = 1;x=\"a;b\"",
+            None,
+            None,
+            "SIP/2.0/TCP h:7;branch=1;x=\"a;b\"",
+        ),
+        (
+            "SIP/2.0/UDP 1.2.3.4;RPORT;branch=1;Received=9.9.9.9;rport=5",
+            Some("10.200.0.30"),
+            Some(65_535),
+            "SIP/2.0/UDP 1.2.3.4;RPORT=65535;branch=1;rport=5;received=10.200.0.30",
+        ),
+        (
+            "SIP/2.0/UDP [::0:1]:5060;received=1.1.1.1",
+            Some("2001:db8::1"),
+            None,
+            "SIP/2.0/UDP [::1]:5060;received=2001:db8::1",
+        ),
+        ("SIP/2.0/UDP h;received", None, Some(1), "SIP/2.0/UDP h"),
+    ] {
+        assert_eq!(stamped(via, received, rport), wanted);
+    }
+}
+
+#[test]
 fn an_empty_via_is_no_via() {
     let mut r = request(b"BYE sip:a SIP/2.0\r\nVia: \r\nVia:, SIP/2.0/UDP a\r\n\r\n");
     let mut via = r.headers.via().unwrap();

@@ -50,6 +50,21 @@ pub(crate) fn number<T: std::str::FromStr>(s: &str) -> Option<T> {
     s.parse().ok()
 }
 
+/// Writes a number behind `out`, digits only.
+pub(crate) fn push_number(number: u32, out: &mut String) {
+    let mut digits = [0; 10];
+    let (mut rest, mut at) = (number, digits.len());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+}
+
 /// `s` starts with a quote: the length of the quoted string with both quotes, `None` if it never
 /// ends.
 pub(crate) fn quoted_len(s: &str) -> Option<usize> {

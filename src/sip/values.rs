@@ -1,6 +1,7 @@
 //! Typed header values: what stands behind the colon.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use super::header::HeaderError;
@@ -147,6 +148,69 @@ impl Via {
     /// The `branch` parameter.
     pub fn branch(&self) -> Option<&str> {
         self.params.value("branch")
+    }
+}
+
+impl Via {
+    /// Writes it behind `out` as `Display` does, but with what only the receiver knows: where it came
+    /// from, in place of what the sender says of that, and from which port, where the sender wants
+    /// to be told (RFC 3261 §18.2.1, RFC 3581 §4).
+    pub(crate) fn push_stamped(
+        &self,
+        received: Option<IpAddr>,
+        rport: Option<u16>,
+        out: &mut String,
+    ) {
+        out.push_str("SIP/2.0/");
+        out.push_str(&self.transport);
+        out.push(' ');
+        match &self.sent_by_host {
+            Host::Name(name) => out.push_str(name),
+            Host::V4(address) => push_v4(*address, out),
+            host @ Host::V6(_) => {
+                let _ = write!(out, "{host}");
+            }
+        }
+        if let Some(port) = self.sent_by_port {
+            out.push(':');
+            syntax::push_number(u32::from(port), out);
+        }
+        let mut rport = rport;
+        for (name, value) in self.params.written() {
+            if name.eq_ignore_ascii_case("received") {
+                continue;
+            }
+            out.push(';');
+            out.push_str(name);
+            if name.eq_ignore_ascii_case("rport")
+                && let Some(port) = rport.take()
+            {
+                out.push('=');
+                syntax::push_number(u32::from(port), out);
+            } else if let Some(value) = value {
+                out.push('=');
+                out.push_str(value);
+            }
+        }
+        match received {
+            Some(IpAddr::V4(address)) => {
+                out.push_str(";received=");
+                push_v4(address, out);
+            }
+            Some(IpAddr::V6(address)) => {
+                let _ = write!(out, ";received={address}");
+            }
+            None => {}
+        }
+    }
+}
+
+fn push_v4(address: Ipv4Addr, out: &mut String) {
+    for (n, octet) in address.octets().into_iter().enumerate() {
+        if n > 0 {
+            out.push('.');
+        }
+        syntax::push_number(u32::from(octet), out);
     }
 }
 

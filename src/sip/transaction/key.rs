@@ -3,7 +3,9 @@
 use crate::sip::header::Via;
 use crate::sip::message::Request;
 use crate::sip::method::Method;
+use crate::sip::uri::Host;
 use crate::sip::validate::MAGIC_COOKIE;
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -41,40 +43,40 @@ impl Keys {
     pub fn server(&self, request: &Request, via: &Via, method: &Method) -> Option<Key> {
         match via.branch() {
             Some(branch) if is_unique(branch) => Some(self.digest(&[
-                "3261",
-                method.as_str(),
-                branch,
-                &via.sent_by_host.to_string().to_ascii_lowercase(),
-                &via.sent_by_port.unwrap_or(5060).to_string(),
+                b"3261",
+                method.as_str().as_bytes(),
+                branch.as_bytes(),
+                &host(&via.sent_by_host),
+                &via.sent_by_port.unwrap_or(5060).to_be_bytes(),
             ])),
             // RFC 2543: the branch says nothing. The To tag is left out, since an ACK has one
             // where its INVITE had none.
             _ => Some(self.digest(&[
-                "2543",
-                method.as_str(),
-                &request.uri,
-                &request.from_tag().unwrap_or_default(),
-                request.headers.call_id().ok()?,
-                &request.headers.cseq().ok()?.number.to_string(),
-                &via.to_string(),
+                b"2543",
+                method.as_str().as_bytes(),
+                request.uri.as_bytes(),
+                request.from_tag().unwrap_or_default().as_bytes(),
+                request.headers.call_id().ok()?.as_bytes(),
+                &request.headers.cseq().ok()?.number.to_be_bytes(),
+                via.to_string().as_bytes(),
             ])),
         }
     }
 
     /// The client transaction of a response with this branch in its Via and this method in CSeq.
     pub fn client(&self, branch: &str, method: &Method) -> Key {
-        self.digest(&["client", method.as_str(), branch])
+        self.digest(&[b"client", method.as_str().as_bytes(), branch.as_bytes()])
     }
 
     /// What an ACK of a 2xx has in common with its INVITE (RFC 3261 §13.3.1.4), and a merged
     /// request with the first of its copies (RFC 3261 §8.2.2.2): Call-ID, From tag, CSeq.
     pub fn call(&self, request: &Request, method: &Method) -> Option<Key> {
         Some(self.digest(&[
-            "call",
-            method.as_str(),
-            request.headers.call_id().ok()?,
-            &request.from_tag().unwrap_or_default(),
-            &request.headers.cseq().ok()?.number.to_string(),
+            b"call",
+            method.as_str().as_bytes(),
+            request.headers.call_id().ok()?.as_bytes(),
+            request.from_tag().unwrap_or_default().as_bytes(),
+            &request.headers.cseq().ok()?.number.to_be_bytes(),
         ]))
     }
 
@@ -83,25 +85,42 @@ impl Keys {
     pub fn tag(&self, request: &Request) -> String {
         let branch = request.headers.via().ok();
         let Key(digest) = self.digest(&[
-            "tag",
-            branch.as_ref().and_then(Via::branch).unwrap_or_default(),
-            request.headers.call_id().unwrap_or_default(),
-            &request.from_tag().unwrap_or_default(),
+            b"tag",
+            branch
+                .as_ref()
+                .and_then(Via::branch)
+                .unwrap_or_default()
+                .as_bytes(),
+            request.headers.call_id().unwrap_or_default().as_bytes(),
+            request.from_tag().unwrap_or_default().as_bytes(),
         ]);
         format!("{:016x}", digest as u64)
     }
 
-    fn digest(&self, parts: &[&str]) -> Key {
+    fn digest(&self, parts: &[&[u8]]) -> Key {
         let half = |secret: u64| {
             let mut hasher = DefaultHasher::new();
             hasher.write_u64(secret);
             for part in parts {
                 hasher.write_usize(part.len());
-                hasher.write(part.as_bytes());
+                hasher.write(part);
             }
             u128::from(hasher.finish())
         };
         Key(half(self.secret[0]) << 64 | half(self.secret[1]))
+    }
+}
+
+/// A host as it is compared: names without case, addresses whatever way they are written.
+fn host(host: &Host) -> Cow<'_, [u8]> {
+    match host {
+        Host::Name(name) if name.bytes().any(|b| b.is_ascii_uppercase()) => {
+            name.to_ascii_lowercase().into_bytes().into()
+        }
+        Host::Name(name) => name.as_bytes().into(),
+        // No name begins with a colon.
+        Host::V4(address) => [b":".as_slice(), &address.octets()].concat().into(),
+        Host::V6(address) => [b":".as_slice(), &address.octets()].concat().into(),
     }
 }
 
