@@ -149,8 +149,8 @@ impl Params {
 
     /// Names and values as they are written.
     pub(super) fn written(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        let pair = |p: &'_ Param| -> (&'_ str, Option<&'_ str>) { (&p.name, p.value.as_deref()) };
-        self.0.iter().map(pair)
+        let both = self.0.iter();
+        both.map(|p| (p.name.as_str(), p.value.as_deref()))
     }
 
     /// How many there are.
