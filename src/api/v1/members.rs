@@ -301,8 +301,8 @@ pub(super) fn change(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let name = context.request.path("room");
     let room = context.switch.room_state(name);
     let talk = room.as_ref().and_then(|room| room.talk.as_ref());
-    let members = room.iter().flat_map(|room| &room.members);
-    let member = members.filter(|m| m.call == call).last();
+    let mut members = room.iter().flat_map(|room| &room.members);
+    let member = members.find(|m| m.call == call);
     let member = member.map(|m| MemberBody::of(m, context.state).talking(call, talk));
     let member =
         member.ok_or_else(|| Problem::not_found("member", context.request.path("call")))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::calls::{named_by, within};
@@ -29,7 +29,10 @@ pub(super) const LIST: Operation = Operation {
     summary: "What programs play in a room, in the order in which they wanted it.",
     query: &[],
     body: None,
-    answers: &[ok("The plays.", |g| g.subschema_for::<Plays>()), NO_ROOM],
+    answers: &[
+        ok("The plays.", SchemaGenerator::subschema_for::<Plays>),
+        NO_ROOM,
+    ],
     run: list,
 };
 
@@ -41,12 +44,12 @@ pub(super) const START: Operation = Operation {
     tag: "rooms",
     summary: "Plays something to all in a room, one play after the other, or to one member.",
     query: &[],
-    body: Some(|g| g.subschema_for::<NewPlay>()),
+    body: Some(SchemaGenerator::subschema_for::<NewPlay>),
     answers: &[
         Answer {
             status: 201,
             about: "It is looked for, or waits for its turn; events tell how it goes on.",
-            body: Body::Json(|g| g.subschema_for::<PlayBody>()),
+            body: Body::Json(SchemaGenerator::subschema_for::<PlayBody>),
         },
         fails(400, "A field is wrong: `field` says which."),
         fails(404, "There is no such room, or no such member in it."),
@@ -64,7 +67,10 @@ pub(super) const SHOW: Operation = Operation {
     summary: "One of them.",
     query: &[],
     body: None,
-    answers: &[ok("The play.", |g| g.subschema_for::<PlayBody>()), NO_PLAY],
+    answers: &[
+        ok("The play.", SchemaGenerator::subschema_for::<PlayBody>),
+        NO_PLAY,
+    ],
     run: show,
 };
 
@@ -76,9 +82,9 @@ pub(super) const CHANGE: Operation = Operation {
     tag: "rooms",
     summary: "Pauses it, or lets it go on.",
     query: &[],
-    body: Some(|g| g.subschema_for::<PlayChange>()),
+    body: Some(SchemaGenerator::subschema_for::<PlayChange>),
     answers: &[
-        ok("The play.", |g| g.subschema_for::<PlayBody>()),
+        ok("The play.", SchemaGenerator::subschema_for::<PlayBody>),
         NO_PLAY,
         fails(409, "It has not begun."),
     ],
