@@ -12,7 +12,7 @@ mod support;
 mod fuzzed;
 mod program;
 
-use std::net::UdpSocket;
+use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
 use antiphon::codec::Codec;
@@ -21,13 +21,19 @@ use program::{Program, SECRET};
 use support::line::Line;
 use support::media::{Timing, level, on_time, tone};
 use support::server::{Config, Server};
+use support::sip::{Dialog, Peer, sdp};
 use support::tone as wav;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 /// What the three callers say, and what is played into their bridge, Hz.
 const SAID: [u32; 3] = [500, 700, 900];
 const PLAYED: f64 = 1000.0;
 
 fn server() -> Server {
+    configured().start()
+}
+
+fn configured() -> Config {
     Config::new()
         .set("http", "listen", "[\"127.0.0.1:0\"]")
         .tables(&format!(
@@ -35,7 +41,6 @@ fn server() -> Server {
         ))
         .route("user = \"7(0+)1\"\napp = \"stasis\"\nprogram = \"meeting\"\nargs = [\"front\", \"$1\"]")
         .route("user = \"7.*\"\napp = \"stasis\"\nprogram = \"meeting\"\nargs = [\"seat\"]")
-        .start()
 }
 
 #[test]
@@ -46,6 +51,50 @@ fn a_meeting_by_ari_client_of_npm() {
 #[test]
 fn a_meeting_by_asyncari_of_pypi() {
     on_time(|timing| meeting(timing, "py"));
+}
+
+#[test]
+fn a_program_that_is_gone_loses_its_calls_and_is_told_of_texts_until_then() {
+    let server = configured().set("ari", "reconnect_seconds", "0").start();
+    let here = server.address("http", false);
+    let url =
+        format!("ws://{here}/ari/events?app=meeting&subscribeAll=true&api_key=meeting:{SECRET}");
+    let stream = TcpStream::connect(here).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let (mut socket, _) = tungstenite::client(url, stream).unwrap();
+    let mut until = |kind: &str| loop {
+        if let Message::Text(text) = socket.read().unwrap() {
+            let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+            if event["type"] == kind {
+                return event;
+            }
+        }
+    };
+    let mut peer = Peer::udp(server.udp());
+    let text = "Content-Type: text/plain\r\n";
+    let message = Dialog::new(&peer, "desk").request(&peer, "MESSAGE", text, "dinner");
+    peer.send(&message);
+    assert_eq!(peer.answer().status(), 200);
+    assert_eq!(until("TextMessageReceived")["message"]["body"], "dinner");
+    let mut dialog = Dialog::new(&peer, "7002");
+    let offer = sdp(([127, 0, 0, 1], 9).into(), "0", "");
+    let invite = dialog.request(&peer, "INVITE", "Content-Type: application/sdp\r\n", &offer);
+    peer.send(&invite);
+    assert_eq!(until("StasisStart")["args"][0], "seat");
+    drop(socket);
+    assert_eq!(peer.answer().status(), 503);
+    let ack = dialog.of_invite(&peer, "ACK", None);
+    peer.send(&ack);
+    // Nobody listens any more.
+    let message = Dialog::new(&peer, "desk").request(&peer, "MESSAGE", text, "dinner");
+    peer.send(&message);
+    assert_eq!(
+        peer.await_that(|m| m.header("CSeq").ends_with("MESSAGE"))
+            .status(),
+        405
+    );
 }
 
 /// The whole program, whatever it is written in.
