@@ -51,8 +51,9 @@ impl Schemas {
     }
 
     fn definitions(mut self) -> Map<String, Value> {
-        let mut all = self.requests.take_definitions(true);
-        all.extend(self.answers.take_definitions(true));
+        // Where a type goes both ways, what may be absent from a request counts: answers have it.
+        let mut all = self.answers.take_definitions(true);
+        all.extend(self.requests.take_definitions(true));
         all
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::problem::Problem;
 
@@ -131,25 +132,63 @@ impl Request {
             return Err(Problem::invalid("body", "expected an object, found a list"));
         }
         let mut reader = serde_json::Deserializer::from_slice(&self.body);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            let inner = error.into_inner();
-            if inner.is_syntax() || inner.is_eof() {
-                return Problem::new(400, format!("the body is no JSON: {inner}"));
+        let error = match serde_path_to_error::deserialize(&mut reader) {
+            Ok(value) => {
+                let end = reader.end();
+                let wrong = |error| Problem::new(400, format!("the body is no JSON: {error}"));
+                return end.map(|()| value).map_err(wrong);
             }
-            let field = if path == "." {
-                missing(&inner)
-            } else {
-                Some(path)
-            };
-            Problem::invalid(field.as_deref().unwrap_or("body"), inner.to_string())
-        })?;
-        reader
-            .end()
-            .map_err(|error| Problem::new(400, format!("the body is no JSON: {error}")))?;
-        Ok(value)
+            Err(error) => error,
+        };
+        if let Some(value) = whole_numbers(&self.body) {
+            return Ok(value);
+        }
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_syntax() || inner.is_eof() {
+            return Err(Problem::new(400, format!("the body is no JSON: {inner}")));
+        }
+        let field = if path == "." {
+            missing(&inner)
+        } else {
+            Some(path)
+        };
+        Err(Problem::invalid(
+            field.as_deref().unwrap_or("body"),
+            inner.to_string(),
+        ))
     }
 }
+
+/// What is read where numbers such as 20.0 stand for whole ones, which they are to JSON; none: there
+/// is no such number, or it is not that.
+fn whole_numbers<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let mut value: Value = serde_json::from_slice(body).ok()?;
+    let found = make_whole(&mut value);
+    found.then(|| serde_json::from_value(value).ok()).flatten()
+}
+
+fn make_whole(value: &mut Value) -> bool {
+    let all = |values: &mut dyn Iterator<Item = &mut Value>| {
+        values.fold(false, |found, value| make_whole(value) | found)
+    };
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().filter(|f| f.fract() == 0.0);
+            let Some(float) = float.filter(|f| f.abs() <= MAX_WHOLE) else {
+                return false;
+            };
+            *number = (float as i64).into();
+            true
+        }
+        Value::Array(list) => all(&mut list.iter_mut()),
+        Value::Object(fields) => all(&mut fields.values_mut()),
+        _ => false,
+    }
+}
+
+/// Whole numbers beyond it have no exact double (2^53).
+const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// The field that serde's message names: it stands in no path.
 fn missing(error: &serde_json::Error) -> Option<String> {

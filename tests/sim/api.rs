@@ -504,7 +504,7 @@ fn rooms_and_their_members_are_changed_and_tell_of_it() {
 
     for (body, status, field) in [
         (json!({"gain_in_db": 100}), 400, "gain"),
-        (json!({"hears": {"only": ["1.1"]}}), 400, "hears"),
+        (json!({"hears": {"only": ["1.1"]}}), 404, "hears"),
         (json!({"hears": "some"}), 400, "hears"),
         (json!({"admitted": false}), 400, "admitted"),
         (json!({"nonsense": 1}), 400, "nonsense"),

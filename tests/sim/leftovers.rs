@@ -122,7 +122,7 @@ fn tally(world: &World, seed: u64) -> Tally {
             Event::Ended(summary) => {
                 *tally.reasons.entry(summary.reason.word()).or_default() += 1;
             }
-            Event::Room(_) | Event::Progress { .. } => {}
+            Event::Room(_) | Event::Progress { .. } | Event::Held { .. } => {}
             other => panic!("{other:?}, seed {seed}"),
         }
     }

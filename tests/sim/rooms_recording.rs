@@ -16,7 +16,7 @@ use crate::support::sim;
 use antiphon::api::Method;
 use antiphon::app::collect::Pattern;
 use antiphon::app::keypad::{Keypad, KeypadAction};
-use antiphon::app::room::RoomSettings;
+use antiphon::app::room::{Ducking, RoomSettings};
 use antiphon::app::room_record::{RecordFormat, RecordLayout, RoomRecordSettings};
 use antiphon::room::RoomOperation;
 use antiphon::store::meeting::{Meeting, Pause};
@@ -215,6 +215,7 @@ fn with_key(settings: RoomSettings) -> RoomSettings {
 fn a_key_begins_a_recording_and_ends_it_and_all_are_told() {
     let mut desk = desk(with_key(RoomSettings {
         announce_recording: true,
+        ducking: Ducking::Off,
         ..settings()
     }));
     let (one, two) = (caller(&mut desk.world), caller(&mut desk.world));
@@ -371,6 +372,7 @@ fn pauses_are_left_out_or_silent_and_the_sidecar_has_them() {
 fn what_fails_is_told_and_the_conference_goes_on() {
     let mut desk = desk(RoomSettings {
         announce_recording: true,
+        ducking: Ducking::Off,
         ..settings()
     });
     let (one, two) = (caller(&mut desk.world), caller(&mut desk.world));

@@ -151,8 +151,10 @@ pub(in crate::api) struct MemberChange {
     /// It wants to say something.
     hand_raised: Option<bool>,
     /// The gain of what it says, dB.
+    #[schemars(range(min = -24, max = 24))]
     gain_in_db: Option<i8>,
     /// The gain of what it hears, dB.
+    #[schemars(range(min = -24, max = 24))]
     gain_out_db: Option<i8>,
     /// What it may do.
     role: Option<Role>,
