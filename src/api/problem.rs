@@ -73,6 +73,12 @@ impl Problem {
         Self::new(404, format!("there is no {what} {id:?}"))
     }
 
+    /// The same, and it stands in this field.
+    pub fn of_field(mut self, field: &str) -> Self {
+        self.field = Some(field.to_owned());
+        self
+    }
+
     /// It cannot be done now: 409.
     pub fn conflict(why: impl Into<String>) -> Self {
         Self::new(409, why)

@@ -294,14 +294,6 @@ fn what_is_wrong_with_a_call_to_be_placed_is_named() {
             "application.room",
         ),
         (
-            json!({"uri": "sip:a@10.0.0.9", "application": {"name": "play", "prompts": ["nope"]}}),
-            "application.prompts",
-        ),
-        (
-            json!({"uri": "sip:a@10.0.0.9", "application": {"name": "route", "number": "1"}}),
-            "application.number",
-        ),
-        (
             json!({"uri": "sip:a@10.0.0.9", "application": echo, "login": {"user": "", "password": "p"}}),
             "login.user",
         ),
@@ -312,6 +304,20 @@ fn what_is_wrong_with_a_call_to_be_placed_is_named() {
             (400, &json!(field)),
             "{body}: {problem}"
         );
+    }
+    for (application, field) in [
+        (
+            json!({"name": "play", "prompts": ["nope"]}),
+            "application.prompts",
+        ),
+        (
+            json!({"name": "route", "number": "1"}),
+            "application.number",
+        ),
+    ] {
+        let body = json!({"uri": "sip:a@10.0.0.9", "application": application});
+        let (status, problem) = desk.get(Method::Post, "/api/v1/calls", Some(&body));
+        assert_eq!((status, &problem["field"]), (404, &json!(field)), "{body}");
     }
     let (status, problem) = desk.get(Method::Post, "/api/v1/calls", None);
     assert_eq!(status, 400, "{problem}");

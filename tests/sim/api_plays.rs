@@ -140,11 +140,13 @@ fn one_member_alone_is_played_to() {
 fn what_is_wrong_with_a_play_is_named_and_what_is_too_much_refused() {
     let (mut desk, _, ids) = desk(403);
     let good = json!([{"prompt": "welcome"}]);
+    let body = json!({"items": [{"prompt": "nope"}]});
+    let (status, problem) = desk.get(Method::Post, PLAYS, Some(&body));
+    assert_eq!((status, &problem["field"]), (404, &json!("items")));
     let tone = |hz: f64, ms: u64| json!({"items": [{"tone": {"hz": hz, "ms": ms}}]});
     for (body, field) in [
         (json!({}), "items"),
         (json!({"items": []}), "items"),
-        (json!({"items": [{"prompt": "nope"}]}), "items"),
         (json!({"items": [{"file": ""}]}), "items"),
         (json!({"items": [{"url": "file:///etc/passwd"}]}), "items"),
         (

@@ -309,8 +309,8 @@ impl Application {
             Application::Play { prompts } => {
                 within("application.prompts", prompts.len(), 1, 100)?;
                 if let Some(unknown) = prompts.iter().find(|name| !context.edge.has_prompt(name)) {
-                    let why = format!("there is no prompt {unknown:?}");
-                    return Err(Problem::invalid("application.prompts", why));
+                    let problem = Problem::not_found("prompt", unknown);
+                    return Err(problem.of_field("application.prompts"));
                 }
                 Ok(AppSpec::Play(PlaySpec {
                     items: prompts.into_iter().map(PlayItem::Prompt).collect(),
@@ -336,8 +336,8 @@ impl Application {
             Application::Route { number } => {
                 within("application.number", number.chars().count(), 1, 100)?;
                 let spec = context.switch.route(&number);
-                let why = format!("no route takes {number:?}");
-                spec.ok_or_else(|| Problem::invalid("application.number", why))
+                let problem = || Problem::not_found("route for", &number);
+                spec.ok_or_else(|| problem().of_field("application.number"))
             }
         }
     }

@@ -225,10 +225,7 @@ fn scope(context: &Context<'_>, field: &str, scope: Scope) -> Result<RoomScope, 
     let calls = |ids: Vec<String>| {
         let handle = |id: String| {
             let handle = context.state.call_of(&id);
-            handle.ok_or_else(|| Problem {
-                field: Some(field.to_owned()),
-                ..Problem::not_found("call", &id)
-            })
+            handle.ok_or_else(|| Problem::not_found("call", &id).of_field(field))
         };
         if ids.len() > 1000 {
             return Err(Problem::invalid(field, "expected 1000 calls at most"));

@@ -150,6 +150,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
                 body: Body::Json(schemars::SchemaGenerator::subschema_for::<calls::CallBody>),
             },
             problem(400, "A field is wrong: `field` says which."),
+            problem(404, "There is no such prompt, or no route for the number."),
             problem(502, "There is no way to whom is to be called."),
             problem(
                 503,

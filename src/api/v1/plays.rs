@@ -154,14 +154,21 @@ pub(in crate::api) enum Item {
     /// A WAV file by its name in the directories of announcements (`announcement.directories`).
     File(#[schemars(length(min = 1, max = 1000))] String),
     /// What a web server has, where announcements may fetch it (`announcement.web_hosts`).
-    Url(#[schemars(length(min = 8, max = 2000))] String),
+    Url(
+        #[schemars(
+            length(min = 8, max = 2000),
+            regex(pattern = "^[hH][tT][tT][pP][sS]?://[^\\u0000-\\u001f\\u007f-\\u009f]*$")
+        )]
+        String,
+    ),
     /// Text, said by the configured command.
     Text {
         /// What is said.
+        #[schemars(length(min = 1, max = 4000))]
         text: String,
         /// Its language, such as `de` or `en-GB`. Absent: that of the prompts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(length(min = 1, max = 35))]
+        #[schemars(length(min = 1, max = 35), regex(pattern = "^[A-Za-z0-9-]+$"))]
         language: Option<String>,
     },
     /// A sine.
@@ -291,12 +298,12 @@ impl Item {
         let length = |ms: u64| within("items", ms as usize, 20, 3_600_000);
         match self {
             Item::Prompt(name) if !context.edge.has_prompt(name) => {
-                wrong(format!("there is no prompt {name:?}"))
+                Err(Problem::not_found("prompt", name).of_field("items"))
             }
             Item::Prompt(_) | Item::HoldMusic => Ok(()),
-            Item::File(name) => within("items", name.len(), 1, 1000),
+            Item::File(name) => within("items", name.chars().count(), 1, 1000),
             Item::Url(url) => {
-                within("items", url.len(), 8, 2000)?;
+                within("items", url.chars().count(), 8, 2000)?;
                 let scheme = url.split_once("://").map(|(scheme, _)| scheme);
                 match scheme.map(str::to_ascii_lowercase).as_deref() {
                     Some("http" | "https") if !url.contains(char::is_control) => Ok(()),
@@ -304,7 +311,7 @@ impl Item {
                 }
             }
             Item::Text { text, language } => {
-                within("items", text.len(), 1, 4000)?;
+                within("items", text.chars().count(), 1, 4000)?;
                 let Some(language) = language else {
                     return Ok(());
                 };

@@ -132,7 +132,7 @@ pub(in crate::api) struct NewRecording {
     #[schemars(extend("enum" = [8000, 16000, 48000]))]
     rate: Option<u32>,
     /// A new file after so long: 10 to 86400; 0: one file.
-    #[schemars(range(max = 86_400), extend("not" = {"minimum": 1, "maximum": 9}))]
+    #[schemars(range(max = 86_400), extend("not" = {"type": "integer", "minimum": 1, "maximum": 9}))]
     split_seconds: Option<u64>,
     /// What they are called, below the directory of recordings: letters, digits, `-`, `_` and `+`,
     /// `{room}`, `{date}` and `{time}` once each, up to two folders before.
