@@ -145,9 +145,9 @@ fn a_thousand_readers_some_of_which_never_read_cost_no_call_a_packet() {
     let line = format!("POST /api/v1/rooms/600/members/{member}");
     let mut buffer = vec![0; 65_536];
     let mut read = |reading: &mut Vec<Reading>| {
-        reading
-            .iter_mut()
-            .for_each(|reader| reader.read(&mut buffer));
+        for reader in reading.iter_mut() {
+            reader.read(&mut buffer);
+        }
         reading.iter().map(|reader| reader.heard).min().unwrap()
     };
     for n in 0..EVENTS {

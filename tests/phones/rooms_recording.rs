@@ -6,7 +6,7 @@ use crate::support::pacing;
 use crate::support::server;
 use crate::support::tone;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use caller::{Calling, Ended, antiphon, call};
@@ -50,15 +50,15 @@ fn line(sidecar: &Path, files: &Value) -> Vec<i16> {
 }
 
 /// Checks a recording of both calls, and gives its length in samples.
-fn check(sidecar: PathBuf) -> Result<usize, String> {
-    let text = std::fs::read_to_string(&sidecar).unwrap();
+fn check(sidecar: &Path) -> Result<usize, String> {
+    let text = std::fs::read_to_string(sidecar).unwrap();
     let meeting: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(meeting["incomplete"], Value::Null, "{meeting}");
-    let mix = line(&sidecar, &meeting["mix"]["files"]);
+    let mix = line(sidecar, &meeting["mix"]["files"]);
     let tracks = meeting["tracks"].as_array().unwrap();
     assert_eq!(tracks.len(), 2, "{meeting}");
-    let mut all = vec![line(&sidecar, &meeting["rest"]["files"])];
-    all.extend(tracks.iter().map(|track| line(&sidecar, &track["files"])));
+    let mut all = vec![line(sidecar, &meeting["rest"]["files"])];
+    all.extend(tracks.iter().map(|track| line(sidecar, &track["files"])));
     let expected = tone::db(AMPLITUDE);
     // Where the server ends, the calls do just before the recording.
     let inner = ..mix.len().saturating_sub(tone::RATE / 5);
@@ -113,7 +113,7 @@ fn recorded(watch: &Watch) -> Result<(), String> {
     let closed = server.wait_log("recording of a room closed");
     assert!(closed.contains("files=4"), "{closed}");
     let directory = server.directory().join("recordings");
-    let length = check(directory.join("600.json"))?;
+    let length = check(&directory.join("600.json"))?;
     assert!(tone::seconds(length) > 1.4, "{length}");
     // Another one runs when the server ends, at once.
     run(&server, &["record", "600", "start"]);
@@ -124,7 +124,7 @@ fn recorded(watch: &Watch) -> Result<(), String> {
     // The calls are hung up at once.
     server.terminate();
     assert!(server.wait_exit().success());
-    let length = check(directory.join("600-2.json"))?;
+    let length = check(&directory.join("600-2.json"))?;
     assert!(tone::seconds(length) > 0.9, "{length}");
     drop(calls);
     Ok(())

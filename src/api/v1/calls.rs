@@ -344,7 +344,7 @@ impl Application {
 }
 
 /// What a SIP URI looks like, for the description.
-pub(super) const URI: &str = r"^[sS][iI][pP][sS]?:([!-?A-~]+@)?(\[([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\]|\[([0-9A-Fa-f]{1,4}:){0,5}:[0-9A-Fa-f]{1,4}\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(:[0-9]{1,5})?(;[A-Za-z][A-Za-z0-9.-]*(=[A-Za-z0-9.-]+)?)*$";
+pub(super) const URI: &str = r"^[sS][iI][pP][sS]?:([!-?A-~]+@)?(\[([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\]|\[([0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}\]|\[::[0-9A-Fa-f]{1,4}\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(:(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?(;[A-Za-z][A-Za-z0-9.-]*(=[A-Za-z0-9.-]+)?)*$";
 /// The longest name of a host (RFC 1035 §2.3.4), as text.
 const MAX_HOST: usize = 253;
 

@@ -179,7 +179,7 @@ impl NewRecording {
         }
         if self.left.is_some() && settings.layout != RecordLayout::Stereo {
             let why = "only the layout stereo has a left side";
-            return Err(Problem::invalid("left", why));
+            return Err(Problem::conflict(why).of_field("left"));
         }
         Ok(settings)
     }
@@ -215,7 +215,7 @@ fn start(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let settings = Some(new.settings(known)?);
     let left = new.left.map(|id| {
         let call = context.state.call_of(&id);
-        call.ok_or_else(|| Problem::invalid("left", format!("there is no call {id:?}")))
+        call.ok_or_else(|| Problem::not_found("call", &id).of_field("left"))
     });
     let left = left.transpose()?;
     operate(
@@ -284,7 +284,10 @@ pub(super) const START: Operation = Operation {
             404,
             "There is no such room, or the call of `left` is not in it.",
         ),
-        problem(409, "The room is being recorded already."),
+        problem(
+            409,
+            "The room is being recorded already, or the layout has no left side.",
+        ),
         problem(
             503,
             "The files of earlier recordings are still being closed.",
