@@ -14,7 +14,7 @@ use super::{Context, Problem, Reply, v1};
 /// The page that shows the description; it brings all that it needs.
 const PAGE: &str = include_str!("docs.html");
 /// A text without control characters.
-const NO_CONTROLS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+pub(super) const NO_CONTROLS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// What a page of ours may do: show itself, and ask us.
 const PAGE_POLICY: &str = "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; \
     script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

@@ -5,6 +5,7 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::api::description::NO_CONTROLS;
 use crate::api::{Context, Place, Problem, Reply, Response, State};
 use crate::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec};
 use crate::call::{CallHandle, Phase};
@@ -262,7 +263,10 @@ pub(in crate::api) struct NewCall {
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct NewLogin {
     /// The name.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(
+        length(min = 1, max = 64),
+        regex(pattern = r#"^[^\u0000-\u001f\u007f-\u009f"\\]*$"#)
+    )]
     user: String,
     /// The password.
     #[schemars(length(min = 1, max = 128))]
@@ -290,7 +294,7 @@ pub(in crate::api) enum Application {
     /// A conference room.
     Conference {
         /// Its name.
-        #[schemars(length(min = 1, max = 64))]
+        #[schemars(length(min = 1, max = 64), regex(pattern = NO_CONTROLS))]
         room: String,
     },
     /// What a caller who dials this number gets.
@@ -395,7 +399,7 @@ pub(super) fn place(context: &mut Context<'_>) -> Result<Reply, Problem> {
             if user.contains(|c: char| c.is_control() || matches!(c, '"' | '\\')) {
                 return Err(Problem::invalid(
                     "login.user",
-                    "quotes, backslashes or control characters",
+                    "expected no quotes, backslashes and control characters",
                 ));
             }
             Some(Login { user, password })

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::calls::named_by;
+use crate::api::description::NO_CONTROLS;
 use crate::api::{Context, Problem, Reply, Response, State};
 use crate::app::room::Role as RoomRole;
 use crate::call::CallHandle;
@@ -175,7 +176,7 @@ pub(in crate::api) struct MemberChange {
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct MemberMove {
     /// The room.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = NO_CONTROLS))]
     room: String,
 }
 
