@@ -77,7 +77,7 @@ fn requests_made_from_the_description_get_neither_500_nor_no_answer() {
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{said}");
     assert!(said.contains("Tested: "), "{said}");
-    // It has reached what is served, and the call goes on.
+    // It has reached what is served.
     let (status, figures) = get(here, "/metrics", SECRET);
     assert_eq!(status, 200);
     let count = |class: &str| {
@@ -86,11 +86,15 @@ fn requests_made_from_the_description_get_neither_500_nor_no_answer() {
         line.unwrap().parse::<f64>().unwrap()
     };
     assert!(count("2xx") > 50.0 && count("4xx") > 100.0, "{figures}");
-    assert_eq!(get(here, &format!("/api/v1/calls/{id}"), SECRET).0, 200);
-    calling.signal("INT");
+    // Who makes up requests finds out what the call's room is called, and may have ended it.
+    if !calling.ends_within(Duration::ZERO) {
+        calling.signal("INT");
+    }
     assert!(calling.ends_within(Duration::from_secs(10)));
     let ended = calling.wait().json();
-    assert_eq!(ended["received"]["lost"], 0, "{ended}");
+    let received = &ended["received"];
+    assert!(received["packets"].as_u64() > Some(50), "{ended}");
+    assert_eq!(received["lost"], 0, "{ended}");
     server.terminate();
     assert!(server.wait_exit().success());
 }
