@@ -255,3 +255,48 @@ impl Response {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        whole: Option<u64>,
+        hz: Option<f32>,
+    }
+
+    fn read(body: &str) -> Result<Wanted, Problem> {
+        let request = Request {
+            body: body.as_bytes().to_vec(),
+            ..Request::default()
+        };
+        request.json()
+    }
+
+    #[test]
+    fn a_number_without_a_fraction_is_a_whole_one_however_it_is_written() {
+        for (body, whole) in [("20", 20), ("20.0", 20), ("2e1", 20), ("0.0", 0)] {
+            let read = read(&format!("{{\"whole\": {body}, \"hz\": 440}}")).unwrap();
+            assert_eq!((read.whole, read.hz), (Some(whole), Some(440.0)), "{body}");
+        }
+        for wrong in ["20.5", "-1.0", "1e300", "\"20\"", "true"] {
+            let problem = read(&format!("{{\"whole\": {wrong}}}")).unwrap_err();
+            assert_eq!(problem.field.as_deref(), Some("whole"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for wrong in ["[20, 440]", " [null, null]", "[]"] {
+            let problem = read(wrong).unwrap_err();
+            assert_eq!(problem.field.as_deref(), Some("body"), "{wrong}");
+        }
+        for wrong in ["", "{", "{} {}", "{\"whole\": 1.0} x"] {
+            assert_eq!(read(wrong).unwrap_err().status, 400, "{wrong}");
+        }
+    }
+}

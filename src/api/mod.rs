@@ -295,15 +295,8 @@ impl Api {
         now: Instant,
         then: impl FnOnce(&mut Context<'_>) -> Result<Response, Problem>,
     ) -> Response {
-        let mut context = Context {
-            switch,
-            state: &mut self.state,
-            edge,
-            request,
-            now,
-        };
-        let format = tree(operation.path).format;
-        then(&mut context).unwrap_or_else(|problem| problem.response(format))
+        let done = self.with_context(operation, request, (switch, edge), now, then);
+        done.unwrap_or_else(|refused| refused)
     }
 
     /// Goes on with a request of which more is to be done.
@@ -315,6 +308,19 @@ impl Api {
         now: Instant,
         then: impl FnOnce(&mut Context<'_>) -> Result<Reply, Problem>,
     ) -> Reply {
+        let done = self.with_context(operation, request, (switch, edge), now, then);
+        done.unwrap_or_else(Reply::Now)
+    }
+
+    /// What comes of it, or a problem as the operation's tree tells it.
+    fn with_context<T>(
+        &mut self,
+        operation: &'static Operation,
+        request: &Request,
+        (switch, edge): (&mut Switch, &dyn Edge),
+        now: Instant,
+        then: impl FnOnce(&mut Context<'_>) -> Result<T, Problem>,
+    ) -> Result<T, Response> {
         let mut context = Context {
             switch,
             state: &mut self.state,
@@ -322,8 +328,7 @@ impl Api {
             request,
             now,
         };
-        let format = tree(operation.path).format;
-        then(&mut context).unwrap_or_else(|problem| Reply::Now(problem.response(format)))
+        then(&mut context).map_err(|problem| problem.response(tree(operation.path).format))
     }
 
     fn joined(&mut self, subscription: &Subscription) {

@@ -254,3 +254,80 @@ fn heard_in(packet: &[u8]) -> Content {
         Content::Other
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::super::{Keying, LegId, LegParams, LegSettings};
+    use super::*;
+    use crate::audio::process::ProcessSettings;
+    use crate::srtp::{MAX_OVERHEAD, MasterKey, Outbound, Suite};
+
+    fn peer() -> SocketAddr {
+        ([127, 0, 0, 1], 4000).into()
+    }
+
+    fn leg() -> Leg {
+        let id = LegId {
+            index: 0,
+            generation: 0,
+        };
+        let settings = LegSettings {
+            ssrc: 1,
+            first_sequence: 0,
+            first_timestamp: 0,
+            cname: "x".into(),
+            jitter_max_ms: 200,
+            media_timeout_ms: 60_000,
+            inband_digits: true,
+            process: ProcessSettings::default(),
+        };
+        Leg::new(id, LegParams::g711(Codec::Pcmu, Some(peer())), settings).unwrap()
+    }
+
+    fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x80, 0, 0, sequence, 0, 0, sequence, 0, 0, 0, 0, 9];
+        packet.extend(payload);
+        packet
+    }
+
+    fn hear(leg: &mut Leg, datagram: &[u8]) -> Content {
+        let now = MediaTime::from_millis(1000);
+        let time = TickTime { now, ntp: 0 };
+        leg.on_datagram(datagram, peer(), now, time)
+    }
+
+    #[test]
+    fn silence_is_told_from_a_sound_in_the_clear_and_under_encryption() {
+        let silence = [0xff; 160];
+        let sound = [[0xff; 80], [0x90; 80]].concat();
+        let mut leg = leg();
+        assert_eq!(hear(&mut leg, &packet(1, &silence)), Content::Silence);
+        assert_eq!(hear(&mut leg, &packet(2, &sound)), Content::Other);
+        let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
+        assert_eq!(hear(&mut leg, &report), Content::Other);
+        for suite in Suite::ALL {
+            let key = MasterKey::random(suite, &mut StdRng::seed_from_u64(5));
+            let mut out = Outbound::new(&key);
+            let mut seal = |clear: Vec<u8>| {
+                let (mut packet, length) = (clear.clone(), clear.len());
+                packet.resize(length + MAX_OVERHEAD, 0);
+                let sealed = out.protect_rtp(&mut packet, length).unwrap();
+                packet.truncate(sealed);
+                packet
+            };
+            let now = MediaTime::from_millis(1000);
+            leg.rekey(&mut Keying::srtp(Some(&key), None), now);
+            let quiet = seal(packet(3, &silence));
+            assert_eq!(hear(&mut leg, &quiet), Content::Silence, "{suite:?}");
+            // Nobody hears a packet twice, nor one that is not authentic.
+            assert_eq!(hear(&mut leg, &quiet), Content::Other, "{suite:?}");
+            let loud = seal(packet(4, &sound));
+            assert_eq!(hear(&mut leg, &loud), Content::Other, "{suite:?}");
+            let clear = packet(5, &silence);
+            assert_eq!(hear(&mut leg, &clear), Content::Other, "{suite:?}");
+        }
+    }
+}

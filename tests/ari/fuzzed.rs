@@ -50,13 +50,9 @@ fn requests_made_from_the_description_get_neither_500_nor_no_answer() {
         .start();
     let here = server.address("http", false);
     let mut calling = caller::call("600", server.udp(), &["--seconds", "120", "--json"]);
-    let id = loop {
-        let calls: Value = serde_json::from_str(&get(here, "/api/v1/calls", SECRET).1).unwrap();
-        if let Some(id) = calls["calls"][0]["id"].as_str() {
-            break id.to_owned();
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    server.wait_log(" joined ");
+    let calls: Value = serde_json::from_str(&get(here, "/api/v1/calls", SECRET).1).unwrap();
+    let id = calls["calls"][0]["id"].as_str().unwrap().to_owned();
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("schemathesis.toml"), settings(&id)).unwrap();
     let out = Command::new(clients().join("bin/schemathesis"))

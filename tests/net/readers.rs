@@ -5,7 +5,6 @@ use crate::support::{caller, server};
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -135,13 +134,9 @@ fn a_thousand_readers_some_of_which_never_read_cost_no_call_a_packet() {
     }
     let calls = [0, 1].map(|_| caller::call("600", server.udp(), &["--seconds", "90", "--json"]));
     let mut control = connect(here);
-    let member = loop {
-        let (_, room) = ask(&mut control, OLD, "GET /api/v1/rooms/600", "");
-        if room["members"][1]["id"].is_string() {
-            break room["members"][0]["id"].as_str().unwrap().to_owned();
-        }
-        thread::sleep(Duration::from_millis(20));
-    };
+    server.wait_log_count(" joined ", 2);
+    let (_, room) = ask(&mut control, OLD, "GET /api/v1/rooms/600", "");
+    let member = room["members"][0]["id"].as_str().unwrap();
     let line = format!("POST /api/v1/rooms/600/members/{member}");
     let mut buffer = vec![0; 65_536];
     let mut read = |reading: &mut Vec<Reading>| {

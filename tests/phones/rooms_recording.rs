@@ -108,6 +108,7 @@ fn recorded(watch: &Watch) -> Result<(), String> {
     run(&server, &["record", "600", "start"]);
     server.wait_log("recording a room");
     assert!(run(&server, &["list"]).out.contains("recorded"));
+    // As long as the recording is to be, in real time.
     std::thread::sleep(Duration::from_millis(1500));
     run(&server, &["record", "600", "stop"]);
     let closed = server.wait_log("recording of a room closed");
@@ -118,6 +119,7 @@ fn recorded(watch: &Watch) -> Result<(), String> {
     // Another one runs when the server ends, at once.
     run(&server, &["record", "600", "start"]);
     server.wait_log_count("recording a room", 2);
+    // The same.
     std::thread::sleep(Duration::from_secs(1));
     server.terminate();
     server.wait_log("shutting down");

@@ -2,6 +2,7 @@
 
 mod absence;
 mod bridges;
+mod events;
 mod hearing;
 mod listening;
 mod statuses;
