@@ -259,17 +259,25 @@ impl Call {
 
     /// What the 2xx says of the session timer, and our own side of it (RFC 4028 §9).
     pub(super) fn session_headers(&mut self, ok: &mut Response, now: Instant) {
-        let request = self.invite.clone();
-        self.session_answer(&request, ok, now);
+        let answer = session_timer::uas(&self.invite, &self.timer_settings());
+        if let Ok(Some(agreed)) = &answer {
+            session_timer::uas_headers(ok, &self.invite, agreed);
+        }
+        self.set_session(answer, now);
     }
 
     pub(super) fn session_answer(&mut self, request: &Request, ok: &mut Response, now: Instant) {
-        if let Ok(answer) = session_timer::uas(request, &self.timer_settings()) {
-            // Without one in the 2xx the session does not expire any more.
+        let answer = session_timer::uas(request, &self.timer_settings());
+        if let Ok(Some(agreed)) = &answer {
+            session_timer::uas_headers(ok, request, agreed);
+        }
+        self.set_session(answer, now);
+    }
+
+    fn set_session<E>(&mut self, answer: Result<Option<session_timer::Agreed>, E>, now: Instant) {
+        // Without one in the 2xx the session does not expire any more.
+        if let Ok(answer) = answer {
             self.session = answer.map(|agreed| SessionTimer::new(agreed, now));
-            if let Some(agreed) = &answer {
-                session_timer::uas_headers(ok, request, agreed);
-            }
         }
     }
 

@@ -523,33 +523,31 @@ impl Call {
     }
 
     fn contact(&self) -> String {
-        let user = self
-            .invite
-            .parsed_uri()
-            .ok()
-            .and_then(|u| u.user)
-            .filter(|_| !self.is_outgoing);
+        let called = self.invite.parsed_uri().ok();
+        // RFC 3261 §12.1.1: what was reached securely stays so.
+        let secure = called.as_ref().is_some_and(|u| u.scheme == Scheme::Sips);
+        let user = called.and_then(|u| u.user).filter(|_| !self.is_outgoing);
         let mut uri = Uri::new(
-            user.as_deref(),
+            None,
             Host::from(self.advertised()),
             // We may listen on none for a stream that we have opened.
             Some(self.flow.local.port()).filter(|port| *port != 0),
         );
+        uri.user = user;
         let transport = self.flow.transport;
-        // RFC 3261 §12.1.1: what was reached securely stays so.
-        if self
-            .invite
-            .parsed_uri()
-            .is_ok_and(|u| u.scheme == Scheme::Sips)
-            && transport.is_secure()
-        {
+        if secure && transport.is_secure() {
             uri.scheme = Scheme::Sips;
         }
         if transport != Transport::Udp && (transport, uri.scheme) != (Transport::Tls, Scheme::Sips)
         {
             uri.params.set("transport", Some(transport.parameter()));
         }
-        format!("<{uri}>")
+        let mut text = String::with_capacity(CONTACT_BYTES);
+        text.push('<');
+        // Writing to a String cannot fail.
+        let _ = uri.write(&mut text);
+        text.push('>');
+        text
     }
 
     /// A response in the dialog: our tag, Contact and what we can do.
@@ -557,11 +555,10 @@ impl Call {
         let mut response = Response::to(request, status);
         if status > 100
             && !request.has_to_tag()
-            && let Some(to) = response.headers.get(&Name::To).map(str::to_owned)
+            && let Some(to) = response.headers.get(&Name::To)
         {
-            response
-                .headers
-                .set(Name::To, format!("{to};tag={}", self.local_tag));
+            let tagged = [to, ";tag=", &self.local_tag].concat();
+            response.headers.set(Name::To, tagged);
         }
         if (101..300).contains(&status) {
             response.headers.set(Name::Contact, self.contact());
@@ -586,6 +583,9 @@ impl Call {
     }
 }
 
+/// Room for a usual Contact.
+const CONTACT_BYTES: usize = 64;
+
 /// Whether Allow names UPDATE.
 fn allows_update(headers: &Headers) -> bool {
     headers.list(&Name::Allow).any(|m| m == "UPDATE")
@@ -593,7 +593,7 @@ fn allows_update(headers: &Headers) -> bool {
 
 /// Whether the request came from another address than its top Via says.
 fn behind_nat(request: &Request, flow: &Flow) -> bool {
-    request.headers.via().is_ok_and(|via| {
-        via.params.value("received").is_some() && via.sent_by_host.ip() != Some(flow.remote.ip())
+    request.headers.top_via().is_ok_and(|via| {
+        via.param("received").flatten().is_some() && via.host.ip() != Some(flow.remote.ip())
     })
 }

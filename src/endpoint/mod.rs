@@ -207,6 +207,9 @@ const MAX_NO_TCP: usize = 1000;
 #[derive(Debug)]
 pub struct Endpoint {
     settings: Settings,
+    /// Our Allow and our Supported.
+    allowed: String,
+    extensions: String,
     rng: StdRng,
     keys: Keys,
     table: Table,
@@ -244,6 +247,8 @@ impl Endpoint {
         let seeded = [Key(rng.random()), Key(rng.random())];
         let guard = Guard::new(std::mem::take(&mut settings.access), seeded);
         Endpoint {
+            allowed: validate::allow(&settings),
+            extensions: settings.extensions.join(", "),
             settings,
             rng,
             keys,
@@ -316,6 +321,7 @@ impl Endpoint {
         let allow = &mut self.settings.allow;
         allow.retain(|method| *method != Method::Message);
         allow.extend(taken.then_some(Method::Message));
+        self.allowed = validate::allow(&self.settings);
     }
 
     /// A Call-ID.

@@ -4,14 +4,14 @@
 //! gets the same answer with the same tag, and nothing is held for it.
 
 use super::table::{Server, ServerMachine};
-use super::validate::{Refusal, allow, check_content, check_extensions, check_method};
+use super::validate::{Refusal, check_content, check_extensions, check_method};
 use super::{Endpoint, Offence, Output, ServerId};
-use crate::sip::header::{Headers, Name, Via};
+use crate::sip::header::{Headers, Name};
 use crate::sip::message::{ParseError, Request, Response};
 use crate::sip::method::Method;
 use crate::sip::source::subscriber;
 use crate::sip::transaction::{
-    ServerEvent, ServerInvite, ServerNonInvite, ServerOutput, server_invite,
+    Key, Keys, ServerEvent, ServerInvite, ServerNonInvite, ServerOutput, server_invite,
 };
 use crate::sip::transport::Flow;
 use crate::sip::validate::validate;
@@ -22,6 +22,8 @@ use std::time::Instant;
 const RETRY_AFTER_RATE: &str = "1";
 /// Retry-After in seconds when there are too many transactions: they last 32 s at most.
 const RETRY_AFTER_FULL: &str = "10";
+/// Room for a Via with a stamp.
+const VIA_BYTES: usize = 160;
 /// A transaction with more header text than this counts once more for each such piece.
 const WEIGHT_BYTES: usize = 4096;
 
@@ -70,13 +72,14 @@ impl Endpoint {
             && request.headers.contains(&Name::Via)
             && self.admits(&flow, &request, false, now)
         {
-            let reply = stamp(&mut request, flow).map_or(flow, |(_, reply)| reply);
+            let arrival = self.stamp(&mut request, flow);
+            let reply = arrival.map_or(flow, |arrival| arrival.reply);
             self.refuse(&request, reply, refusal);
         }
     }
 
     pub(super) fn on_request(&mut self, flow: Flow, mut request: Request, now: Instant) {
-        let Some((via, reply)) = stamp(&mut request, flow) else {
+        let Some(arrival) = self.stamp(&mut request, flow) else {
             let error = validate(&request).err();
             return self.on_malformed(
                 flow,
@@ -91,15 +94,17 @@ impl Endpoint {
                 now,
             );
         };
-        let known = self.keys.server(&request, &via, &request.method);
+        let Arrival { key, reply, .. } = arrival;
+        let of_another = matches!(request.method, Method::Ack | Method::Cancel);
+        let known = key.filter(|_| !of_another);
         let known = known.and_then(|key| self.table.find_server(key));
-        let is_cancel = matches!(request.method, Method::Ack | Method::Cancel);
-        let belongs = known.is_some() || is_cancel || request.has_to_tag();
+        let in_dialog = request.has_to_tag();
+        let belongs = known.is_some() || of_another || in_dialog;
         if !self.admits(&flow, &request, belongs, now) {
             return;
         }
         if request.method == Method::Ack {
-            return self.on_ack(&via, request, now);
+            return self.on_ack(key, request, now);
         }
         if let Some(id) = known {
             return self.tell_server(id, ServerEvent::Retransmission, None, now);
@@ -111,21 +116,34 @@ impl Endpoint {
             return self.refuse(&request, reply, Refusal::from(&error));
         }
         if request.method == Method::Cancel {
-            return self.on_cancel(&via, request, reply, now);
+            return self.on_cancel(key, request, reply, now);
         }
-        if let Err(refusal) = self.check(&request, flow, now) {
+        let call = self.keys.call(&request, &request.method);
+        // RFC 3261 §8.2.2.2: another copy of a request that has come.
+        let copied = !in_dialog && call.is_some_and(|call| self.table.find_call(call).is_some());
+        if let Err(refusal) = self.check(&request, copied, in_dialog, flow, now) {
             return self.refuse(&request, reply, refusal);
         }
-        self.accept(&via, request, flow, reply, now);
+        self.accept(&arrival, call, request, flow, now);
     }
 
-    fn check(&mut self, request: &Request, flow: Flow, now: Instant) -> Result<(), Refusal> {
+    /// Writes into the top Via where the request came from.
+    fn stamp(&self, request: &mut Request, flow: Flow) -> Option<Arrival> {
+        let (arrival, line) = stamped(request, &self.keys, flow)?;
+        request.headers.replace_first_via(&line);
+        Some(arrival)
+    }
+
+    fn check(
+        &mut self,
+        request: &Request,
+        copied: bool,
+        in_dialog: bool,
+        flow: Flow,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         check_method(request, &self.settings)?;
-        let in_dialog = request.has_to_tag();
-        if !in_dialog
-            && let Some(call) = self.keys.call(request, &request.method)
-            && self.table.find_call(call).is_some()
-        {
+        if copied {
             return Err(Refusal::new(482));
         }
         check_extensions(request, &self.settings)?;
@@ -156,8 +174,15 @@ impl Endpoint {
     }
 
     /// Starts a transaction and hands the request to the caller.
-    fn accept(&mut self, via: &Via, request: Request, flow: Flow, reply: Flow, now: Instant) {
-        let Some(key) = self.keys.server(&request, via, &request.method) else {
+    fn accept(
+        &mut self,
+        arrival: &Arrival,
+        call: Option<Key>,
+        request: Request,
+        flow: Flow,
+        now: Instant,
+    ) {
+        let Some(key) = arrival.key else {
             return;
         };
         let timers = self.settings.timers;
@@ -171,9 +196,9 @@ impl Endpoint {
         let id = self.table.add_server(Server {
             machine,
             key,
-            call: self.keys.call(&request, &request.method),
-            flow: reply,
-            sent_by_port: via.sent_by_port.unwrap_or(5060),
+            call,
+            flow: arrival.reply,
+            sent_by_port: arrival.sent_by_port,
             trying: invite.then(|| Response::bytes_to(&request, 100)),
             tag: request.to_tag(),
             cancelled: false,
@@ -190,8 +215,7 @@ impl Endpoint {
     }
 
     /// An ACK of a non-2xx belongs to the INVITE's transaction, one of a 2xx to its call.
-    fn on_ack(&mut self, via: &Via, request: Request, now: Instant) {
-        let key = self.keys.server(&request, via, &Method::Invite);
+    fn on_ack(&mut self, key: Option<Key>, request: Request, now: Instant) {
         let id = key.and_then(|key| self.table.find_server(key));
         if let Some(id) = id
             && let Some(server) = self.table.server(id)
@@ -214,8 +238,7 @@ impl Endpoint {
         }
     }
 
-    fn on_cancel(&mut self, via: &Via, request: Request, reply: Flow, now: Instant) {
-        let key = self.keys.server(&request, via, &Method::Invite);
+    fn on_cancel(&mut self, key: Option<Key>, request: Request, reply: Flow, now: Instant) {
         let Some(id) = key.and_then(|key| self.table.find_server(key)) else {
             return self.refuse(&request, reply, Refusal::new(481));
         };
@@ -315,10 +338,10 @@ impl Endpoint {
     /// What we serve (RFC 3261 §13.3.1.4, §11.2): a peer sends UPDATE only to who allows it.
     pub(super) fn advertise(&self, headers: &mut Headers) {
         if !headers.contains(&Name::Allow) {
-            headers.push(Name::Allow, allow(&self.settings));
+            headers.push(Name::Allow, &self.allowed);
         }
         if !headers.contains(&Name::Supported) {
-            headers.push(Name::Supported, self.settings.extensions.join(", "));
+            headers.push(Name::Supported, &self.extensions);
         }
     }
 
@@ -362,24 +385,45 @@ impl Endpoint {
     }
 }
 
-/// Writes `received` and `rport` into the top Via (RFC 3261 §18.2.1, RFC 3581 §4). Returns that Via
-/// as it arrived, and where responses go (RFC 3261 §18.2.2; `maddr` is ignored, since it would let
-/// a peer aim our responses at anybody).
-fn stamp(request: &mut Request, flow: Flow) -> Option<(Via, Flow)> {
-    let via = request.headers.via().ok()?;
+/// What the top Via of a request said.
+struct Arrival {
+    /// Its transaction; an ACK's and a CANCEL's is that of their INVITE.
+    key: Option<Key>,
+    /// Where responses go (RFC 3261 §18.2.2; `maddr` is ignored, since it would let a peer aim our
+    /// responses at anybody).
+    reply: Flow,
+    /// The port that the peer listens on.
+    sent_by_port: u16,
+}
+
+/// What the top Via said, and its text with `received` and `rport` (RFC 3261 §18.2.1, RFC 3581 §4).
+fn stamped(request: &Request, keys: &Keys, flow: Flow) -> Option<(Arrival, String)> {
+    let via = request.headers.top_via().ok()?;
+    let method = match &request.method {
+        Method::Ack | Method::Cancel => &Method::Invite,
+        other => other,
+    };
     let source = flow.remote;
     let ip = source.ip().to_canonical();
-    let wants_port = via.params.contains("rport");
-    let is_told = wants_port || via.sent_by_host.ip() != Some(ip);
-    let rport = wants_port.then(|| source.port());
-    request
-        .headers
-        .stamp_top_via(&via, is_told.then_some(ip), rport);
+    let wants_port = via.param("rport").is_some();
+    let is_told = wants_port || via.host.ip() != Some(ip);
+    let mut line = String::with_capacity(VIA_BYTES);
+    via.push_stamped(
+        is_told.then_some(ip),
+        wants_port.then(|| source.port()),
+        &mut line,
+    );
+    let sent_by_port = via.port.unwrap_or(5060);
     let mut reply = flow;
     if !flow.transport.is_reliable() && !wants_port {
-        reply.remote = SocketAddr::new(source.ip(), via.sent_by_port.unwrap_or(5060));
+        reply.remote = SocketAddr::new(source.ip(), sent_by_port);
     }
-    Some((via, reply))
+    let arrival = Arrival {
+        key: keys.server(request, &via, method),
+        reply,
+        sent_by_port,
+    };
+    Some((arrival, line))
 }
 
 /// What a request counts against the limit on transactions.

@@ -8,6 +8,7 @@ use crate::sip::transaction::{
     ServerNonInvite, ServerOutput, Timers, server_invite,
 };
 use crate::sip::transport::{ConnectionId, Flow};
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -167,7 +168,7 @@ pub(super) struct OverUdp {
 }
 
 /// What a network failure may hit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Path {
     /// Whether the transport is reliable, and the peer.
     Remote(bool, SocketAddr),
@@ -189,15 +190,38 @@ impl Path {
     }
 }
 
+/// The transactions on each path, by age.
+#[derive(Debug, Default)]
+struct Paths(HashMap<Path, BTreeSet<u64>>);
+
+impl Paths {
+    fn insert(&mut self, flow: &Flow, id: u64) {
+        for path in Path::all(flow) {
+            self.0.entry(path).or_default().insert(id);
+        }
+    }
+
+    fn remove(&mut self, flow: &Flow, id: u64) {
+        for path in Path::all(flow) {
+            if let Some(ids) = self.0.get_mut(&path) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.0.remove(&path);
+                }
+            }
+        }
+    }
+}
+
 /// All transactions.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    servers: HashMap<u64, Server>,
-    clients: HashMap<u64, Client>,
-    by_key: HashMap<Key, u64>,
-    by_call: HashMap<Key, u64>,
+    servers: FxHashMap<u64, Server>,
+    clients: FxHashMap<u64, Client>,
+    by_key: FxHashMap<Key, u64>,
+    by_call: FxHashMap<Key, u64>,
     wakes: BTreeSet<(Instant, u64)>,
-    paths: BTreeSet<(Path, u64)>,
+    paths: Paths,
     weight: usize,
     /// The weight of the server transactions of each source.
     by_source: HashMap<IpAddr, usize>,
@@ -212,6 +236,7 @@ impl Table {
         self.by_key.shrink_to_fit();
         self.by_call.shrink_to_fit();
         self.by_source.shrink_to_fit();
+        self.paths.0.shrink_to_fit();
     }
 
     pub(super) fn len(&self) -> usize {
@@ -234,8 +259,7 @@ impl Table {
         if let Some(call) = server.call {
             self.by_call.insert(call, id);
         }
-        self.paths
-            .extend(Path::all(&server.flow).map(|path| (path, id)));
+        self.paths.insert(&server.flow, id);
         self.weight += server.weight;
         *self.by_source.entry(server.source).or_default() += server.weight;
         self.servers.insert(id, server);
@@ -245,8 +269,7 @@ impl Table {
     pub(super) fn add_client(&mut self, client: Client) -> ClientId {
         let id = self.next_id();
         self.by_key.insert(client.key, id);
-        self.paths
-            .extend(Path::all(&client.flow).map(|path| (path, id)));
+        self.paths.insert(&client.flow, id);
         self.weight += 1;
         self.clients.insert(id, client);
         ClientId(id)
@@ -296,9 +319,7 @@ impl Table {
         reschedule(&mut self.wakes, &mut client.wake, next, id.0);
         if ended && let Some(client) = self.clients.remove(&id.0) {
             self.by_key.remove(&client.key);
-            for path in Path::all(&client.flow) {
-                self.paths.remove(&(path, id.0));
-            }
+            self.paths.remove(&client.flow, id.0);
             self.weight -= 1;
         }
     }
@@ -315,9 +336,7 @@ impl Table {
         {
             self.by_call.remove(&call);
         }
-        for path in Path::all(&server.flow) {
-            self.paths.remove(&(path, id.0));
-        }
+        self.paths.remove(&server.flow, id.0);
         self.weight -= server.weight;
         if let Some(held) = self.by_source.get_mut(&server.source) {
             *held -= server.weight;
@@ -342,8 +361,9 @@ impl Table {
             && client.flow.transport.is_reliable()
             && client.flow.connection.is_none()
         {
+            self.paths.remove(&client.flow, id.0);
             client.flow.connection = Some(connection);
-            self.paths.insert((Path::Connection(connection), id.0));
+            self.paths.insert(&client.flow, id.0);
         }
     }
 
@@ -352,11 +372,9 @@ impl Table {
         let Some(client) = self.clients.get_mut(&id.0) else {
             return;
         };
-        for path in Path::all(&client.flow) {
-            self.paths.remove(&(path, id.0));
-        }
+        self.paths.remove(&client.flow, id.0);
         client.flow = flow;
-        self.paths.extend(Path::all(&flow).map(|path| (path, id.0)));
+        self.paths.insert(&flow, id.0);
     }
 
     /// Points a server transaction whose connection is lost to where its peer listens
@@ -365,21 +383,16 @@ impl Table {
         let Some(server) = self.servers.get_mut(&id.0) else {
             return;
         };
-        for path in Path::all(&server.flow) {
-            self.paths.remove(&(path, id.0));
-        }
+        self.paths.remove(&server.flow, id.0);
         server.flow.connection = None;
         server.flow.remote.set_port(server.sent_by_port);
-        self.paths
-            .extend(Path::all(&server.flow).map(|path| (path, id.0)));
+        self.paths.insert(&server.flow, id.0);
     }
 
     /// The transactions on a path, oldest first.
     pub(super) fn on_path(&self, path: Path) -> Vec<u64> {
-        self.paths
-            .range((path, 0)..=(path, u64::MAX))
-            .map(|(_, id)| *id)
-            .collect()
+        let ids = self.paths.0.get(&path);
+        ids.into_iter().flatten().copied().collect()
     }
 
     /// Whether a failure of `flow` is one of this transaction, and not of another connection to
@@ -426,7 +439,7 @@ impl Table {
             && self.by_key.is_empty()
             && self.by_call.is_empty()
             && self.wakes.is_empty()
-            && self.paths.is_empty()
+            && self.paths.0.is_empty()
             && self.by_source.is_empty()
             && self.weight == 0
     }

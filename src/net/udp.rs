@@ -29,6 +29,7 @@ pub(super) async fn receive(socket: Arc<UdpSocket>, bound: SocketAddr, shared: A
     loop {
         // Fails only when the runtime ends.
         let _ = socket.readable().await;
+        let mut more = true;
         for _ in 0..AT_ONCE {
             let received = socket.try_io(Interest::READABLE, || {
                 pktinfo::receive(&socket, &mut buffer)
@@ -37,14 +38,20 @@ pub(super) async fn receive(socket: Arc<UdpSocket>, bound: SocketAddr, shared: A
                 Ok((length, remote, to)) => {
                     on_datagram(&buffer[..length], remote, to, bound, &shared);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(%bound, %error, "cannot receive from UDP");
                     tokio::time::sleep(ERROR_PAUSE).await;
                 }
             }
         }
-        tokio::task::yield_now().await;
+        // To wait for more is a turn for the others as well.
+        if more {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! The syntax is `sdp-types`' work. Only the lines that matter (`v c t m a`) reach it: a phone
 //! with a broken `b=` or `e=` line is still a phone.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Direction;
@@ -85,7 +86,11 @@ impl Description {
         if body.len() > MAX_BYTES {
             return Err(SdpError::TooLarge("over 65535 bytes"));
         }
-        let relevant = relevant_lines(&String::from_utf8_lossy(body))?;
+        let text = match std::str::from_utf8(body) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(body),
+        };
+        let relevant = relevant_lines(&text)?;
         let mut session = sdp_types::Session::parse(relevant.as_bytes())
             .map_err(|error| SdpError::Malformed(error.to_string()))?;
         if session.medias.len() > MAX_MEDIA {

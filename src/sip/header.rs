@@ -1,13 +1,13 @@
 //! Header fields: an ordered list of raw values, read into types when somebody asks.
 
-use std::net::IpAddr;
+use std::ops::Range;
+
+use memchr::memchr2;
 
 pub use super::name::Name;
 use super::syntax;
+pub(crate) use super::values::ViaRef;
 pub use super::values::{CSeq, NameAddr, RAck, Refresher, SessionExpires, Via};
-
-/// What a stamp adds to a Via: `;received=` and an address, and a port.
-const STAMP: usize = 64;
 
 /// Why a typed header could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,8 +25,30 @@ pub enum HeaderError {
 
 /// The header fields of a message, in their order. Values are raw: folds have become spaces, and
 /// bytes that are not UTF-8 have become U+FFFD.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(Name, String)>);
+///
+/// All values lie in one text, that of the message which they were read from and what was added
+/// behind it.
+#[derive(Clone, Default)]
+pub struct Headers {
+    text: String,
+    fields: Vec<Field>,
+}
+
+/// A field: its value is `text[start..end]`.
+#[derive(Clone)]
+struct Field {
+    name: Name,
+    start: u32,
+    end: u32,
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
 
 /// Without credentials: they are in no log.
 impl std::fmt::Debug for Headers {
@@ -42,27 +64,71 @@ impl std::fmt::Debug for Headers {
 impl Headers {
     /// No headers.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            text: String::new(),
+            fields: Vec::new(),
+        }
     }
 
-    pub(crate) fn with_capacity(count: usize) -> Self {
-        Self(Vec::with_capacity(count))
+    /// Room for so many headers, with so many bytes of values.
+    pub(crate) fn with_capacity(count: usize, bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            fields: Vec::with_capacity(count),
+        }
+    }
+
+    /// No headers yet: they are parts of `text`.
+    pub(super) fn of_text(text: String, count: usize) -> Self {
+        Self {
+            text,
+            fields: Vec::with_capacity(count),
+        }
+    }
+
+    /// The text that values lie in.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Adds a header whose value is a part of the text, without a line break.
+    pub(super) fn push_part(&mut self, name: Name, part: Range<usize>) {
+        self.fields.push(Field {
+            name,
+            start: part.start as u32,
+            end: part.end as u32,
+        });
+    }
+
+    fn value(&self, field: &Field) -> &str {
+        &self.text[field.start as usize..field.end as usize]
+    }
+
+    /// Puts a value behind the text. Line breaks in it would be header injection: they become spaces.
+    fn store(&mut self, name: Name, value: &str) -> Field {
+        let start = self.text.len() as u32;
+        if memchr2(b'\r', b'\n', value.as_bytes()).is_some() {
+            let breaks = |c| matches!(c, '\r' | '\n');
+            self.text
+                .extend(value.chars().map(|c| if breaks(c) { ' ' } else { c }));
+        } else {
+            self.text.push_str(value);
+        }
+        let end = self.text.len() as u32;
+        Field { name, start, end }
     }
 
     /// The first value of that name.
     pub fn get(&self, name: &Name) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        let field = self.fields.iter().find(|field| field.name == *name);
+        field.map(|field| self.value(field))
     }
 
     /// The values of that name, one for each header line.
     pub fn get_all(&self, name: &Name) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        let fields = self.fields.iter();
+        let named = fields.filter(move |field| field.name == *name);
+        named.map(|field| self.value(field))
     }
 
     /// The elements of a comma-separated header, over all of its lines; empty ones are skipped.
@@ -77,24 +143,26 @@ impl Headers {
 
     /// Adds a header behind all others. Line breaks in `value` would be header injection: they
     /// become spaces.
-    pub fn push(&mut self, name: Name, value: impl Into<String>) {
-        self.0.push((name, single_line(value.into())));
+    pub fn push(&mut self, name: Name, value: impl AsRef<str>) {
+        let field = self.store(name, value.as_ref());
+        self.fields.push(field);
     }
 
     /// Adds a header before all others.
-    pub fn push_front(&mut self, name: Name, value: impl Into<String>) {
-        self.0.insert(0, (name, single_line(value.into())));
+    pub fn push_front(&mut self, name: Name, value: impl AsRef<str>) {
+        let field = self.store(name, value.as_ref());
+        self.fields.insert(0, field);
     }
 
     /// Makes this the only header of its name, in the place of the first one.
-    pub fn set(&mut self, name: Name, value: impl Into<String>) {
-        let Some(at) = self.0.iter().position(|(n, _)| *n == name) else {
+    pub fn set(&mut self, name: Name, value: impl AsRef<str>) {
+        let Some(at) = self.fields.iter().position(|field| field.name == name) else {
             return self.push(name, value);
         };
-        self.0[at].1 = single_line(value.into());
+        self.fields[at] = self.store(name.clone(), value.as_ref());
         let mut index = 0;
-        self.0.retain(|(n, _)| {
-            let keep = index <= at || *n != name;
+        self.fields.retain(|field| {
+            let keep = index <= at || field.name != name;
             index += 1;
             keep
         });
@@ -102,22 +170,23 @@ impl Headers {
 
     /// Removes every header of that name.
     pub fn remove(&mut self, name: &Name) {
-        self.0.retain(|(n, _)| n != name);
+        self.fields.retain(|field| field.name != *name);
     }
 
     /// How many header lines there are.
     pub const fn len(&self) -> usize {
-        self.0.len()
+        self.fields.len()
     }
 
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.fields.is_empty()
     }
 
     /// All header lines in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &str)> {
-        self.0.iter().map(|(name, value)| (name, value.as_str()))
+        let fields = self.fields.iter();
+        fields.map(|field| (&field.name, self.value(field)))
     }
 
     /// The value of a header that may stand only once.
@@ -173,39 +242,59 @@ impl Headers {
             .collect()
     }
 
+    /// The top Via, borrowed.
+    pub(crate) fn top_via(&self) -> Result<ViaRef<'_>, HeaderError> {
+        let value = self.list(&Name::Via).next();
+        let value = value.ok_or(HeaderError::Missing(Name::Via))?;
+        ViaRef::parse(value).map_err(|why| HeaderError::Invalid(Name::Via, why))
+    }
+
+    /// Whether each Via can be read, and there is one.
+    pub(crate) fn check_vias(&self) -> Result<(), HeaderError> {
+        let mut result = Err(HeaderError::Missing(Name::Via));
+        for value in self.list(&Name::Via) {
+            ViaRef::parse(value).map_err(|why| HeaderError::Invalid(Name::Via, why))?;
+            result = Ok(());
+        }
+        result
+    }
+
+    /// Whether a header is there once and is an address.
+    pub(crate) fn check_address(&self, name: &Name) -> Result<(), HeaderError> {
+        NameAddr::check(self.single(name)?).map_err(|why| HeaderError::Invalid(name.clone(), why))
+    }
+
+    /// Whether each value of a list is an address.
+    pub(crate) fn check_addresses(&self, name: &Name) -> Result<(), HeaderError> {
+        self.list(name).try_for_each(|value| {
+            NameAddr::check(value).map_err(|why| HeaderError::Invalid(name.clone(), why))
+        })
+    }
+
     /// Replaces the top Via, the one of [`Headers::via`], and leaves the others, also those on the
     /// same line.
     pub fn replace_top_via(&mut self, via: &Via) {
-        let Some(at) = self.0.iter().position(is_via) else {
-            return self.push_front(Name::Via, via.to_string());
-        };
-        let mut line = via.to_string();
-        self.push_other_vias(at, &mut line);
-        self.0[at].1 = line;
+        self.replace_first_via(&via.to_string());
     }
 
-    /// Writes into the top Via, which is `via`, what [`Via::push_stamped`] does.
-    pub(crate) fn stamp_top_via(
-        &mut self,
-        via: &Via,
-        received: Option<IpAddr>,
-        rport: Option<u16>,
-    ) {
-        let Some(at) = self.0.iter().position(is_via) else {
-            return;
+    /// Replaces the text of the top Via, where there is one.
+    pub(crate) fn replace_first_via(&mut self, via: &str) {
+        let has_via = |field: &Field| {
+            field.name == Name::Via && syntax::List::new(self.value(field)).next().is_some()
         };
-        let mut line = String::with_capacity(self.0[at].1.len() + STAMP);
-        via.push_stamped(received, rport, &mut line);
-        self.push_other_vias(at, &mut line);
-        self.0[at].1 = line;
-    }
-
-    /// What stands behind the first Via in the line `at`.
-    fn push_other_vias(&self, at: usize, line: &mut String) {
-        for other in syntax::List::new(&self.0[at].1).skip(1) {
-            line.push_str(", ");
-            line.push_str(other);
-        }
+        let Some(at) = self.fields.iter().position(has_via) else {
+            return self.push_front(Name::Via, via);
+        };
+        let others: Vec<_> = syntax::List::new(self.value(&self.fields[at]))
+            .skip(1)
+            .collect();
+        let field = if others.is_empty() {
+            self.store(Name::Via, via)
+        } else {
+            let line = format!("{via}, {}", others.join(", "));
+            self.store(Name::Via, &line)
+        };
+        self.fields[at] = field;
     }
 
     /// From.
@@ -333,16 +422,4 @@ impl Headers {
     pub fn expires(&self) -> Result<Option<u32>, HeaderError> {
         self.optional(&Name::Expires, syntax::number)
     }
-}
-
-/// Whether a field has a Via in it: one may be empty.
-fn is_via((name, value): &(Name, String)) -> bool {
-    *name == Name::Via && syntax::List::new(value).next().is_some()
-}
-
-fn single_line(mut value: String) -> String {
-    if value.contains(['\r', '\n']) {
-        value = value.replace(['\r', '\n'], " ");
-    }
-    value
 }

@@ -15,6 +15,11 @@ pub const MAX_HEADERS: usize = 200;
 /// Content-Length.
 const ENDS: usize = 48;
 
+/// Headers of a response, and bytes of those that it does not have of its request: room for so much is
+/// taken at once.
+const USUAL_HEADERS: usize = 16;
+const ROOM: usize = 512;
+
 /// Bytes in one message, head and body; more is answered 400 on a stream.
 pub const MAX_MESSAGE: usize = 65_535;
 
@@ -85,7 +90,11 @@ impl Request {
 
     /// The tag of From.
     pub fn from_tag(&self) -> Option<String> {
-        tag_of(&self.headers, &Name::From).map(str::to_owned)
+        self.from_tag_text().map(str::to_owned)
+    }
+
+    pub(crate) fn from_tag_text(&self) -> Option<&str> {
+        tag_of(&self.headers, &Name::From)
     }
 
     /// The tag of To.
@@ -126,11 +135,19 @@ impl Response {
     /// A response to `request` with the default phrase, and with what RFC 3261 §8.2.6.2 copies:
     /// every Via, From, To, Call-ID, CSeq (and Timestamp). The To tag is the caller's to add.
     pub fn to(request: &Request, status: u16) -> Response {
-        let mut headers = Headers::with_capacity(request.headers.len().min(16));
-        for name in &COPIED {
-            for value in request.headers.get_all(name) {
-                headers.push(name.clone(), value);
-            }
+        let copied = || {
+            let names = COPIED.iter();
+            names.flat_map(|name| {
+                request
+                    .headers
+                    .get_all(name)
+                    .map(move |value| (name, value))
+            })
+        };
+        let bytes = copied().map(|(_, value)| value.len()).sum::<usize>();
+        let mut headers = Headers::with_capacity(USUAL_HEADERS, bytes + ROOM);
+        for (name, value) in copied() {
+            headers.push(name.clone(), value);
         }
         Response {
             status,
@@ -151,7 +168,7 @@ impl Response {
         let reason = status::reason(status);
         let len = lines().map(|(name, value)| name.len() + value.len() + 4);
         let mut out = Vec::with_capacity(ENDS + reason.len() + len.sum::<usize>());
-        let _ = write!(out, "SIP/2.0 {status:03} {reason}\r\n");
+        start_line(&mut out, status, reason);
         for (name, value) in lines() {
             line(&mut out, name, value);
         }
@@ -172,7 +189,7 @@ impl Response {
             && let Some(to) = self.headers.get(&Name::To)
         {
             // Behind the text as it came: To is echoed, even one that cannot be read.
-            let tagged = format!("{to};tag={tag}");
+            let tagged = [to, ";tag=", tag].concat();
             self.headers.set(Name::To, tagged);
         }
     }
@@ -180,7 +197,7 @@ impl Response {
     /// The response on the wire; Content-Length is set to the body's length.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = buffer(self.reason.len(), &self.headers, &self.body);
-        let _ = write!(out, "SIP/2.0 {:03} {}\r\n", self.status, self.reason);
+        start_line(&mut out, self.status, &self.reason);
         finish(out, &self.headers, &self.body)
     }
 
@@ -217,6 +234,15 @@ fn finish(mut out: Vec<u8>, headers: &Headers, body: &[u8]) -> Vec<u8> {
     let _ = write!(out, "Content-Length: {}\r\n\r\n", body.len());
     out.extend_from_slice(body);
     out
+}
+
+fn start_line(out: &mut Vec<u8>, status: u16, reason: &str) {
+    out.extend_from_slice(b"SIP/2.0 ");
+    let digit = |n: u16| b'0' + (n % 10) as u8;
+    out.extend([digit(status / 100), digit(status / 10), digit(status)]);
+    out.push(b' ');
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 fn line(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -1,6 +1,7 @@
 //! SIP (RFC 3261), sans-IO.
 
 pub mod auth;
+mod chars;
 pub mod dialog;
 pub mod framing;
 pub mod fuzz;

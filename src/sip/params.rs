@@ -2,17 +2,15 @@
 
 use std::fmt;
 
-use super::syntax;
+use memchr::memchr;
+
+use super::{chars, syntax};
 
 /// Parameters in their order. Names compare without case; values are kept as written.
+///
+/// One text: `;name=value` for each, without white space.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Params(Vec<Param>);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Param {
-    name: String,
-    value: Option<String>,
-}
+pub struct Params(String);
 
 /// The text is not a list of parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,46 +32,67 @@ pub enum ParamsError {
 impl Params {
     /// No parameters.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(String::new())
     }
 
     /// Reads header parameters (RFC 3261 §25.1 `generic-param`): white space around `;` and `=`
     /// is allowed, values may be quoted. `text` is empty or starts with `;`.
     pub fn parse_header(text: &str) -> Result<Params, ParamsError> {
-        let params = header_params(text).map(|param| {
-            param.map(|(name, value)| Param {
-                name: name.to_owned(),
-                value: value.map(str::to_owned),
-            })
-        });
-        params.collect::<Result<_, _>>().map(Params)
+        let mut params = Params(String::with_capacity(text.len()));
+        for param in header_params(text) {
+            let (name, value) = param?;
+            params.push(name, value);
+        }
+        Ok(params)
     }
 
-    /// What [`Params::value`] of [`Params::parse_header`] has, without taking memory.
-    pub(crate) fn value_in_header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    /// Whether [`Params::parse_header`] can read it.
+    pub(crate) fn check_header(text: &str) -> Result<(), ParamsError> {
+        header_params(text).try_for_each(|param| param.map(drop))
+    }
+
+    /// What [`Params::get`] of [`Params::parse_header`] has, without taking memory.
+    pub(crate) fn get_in_header<'a>(text: &'a str, name: &str) -> Option<Option<&'a str>> {
         let mut found = None;
         for param in header_params(text) {
             let (is, value) = param.ok()?;
             if found.is_none() && is.eq_ignore_ascii_case(name) {
-                found = Some(value);
+                found = Some(value.map(bare));
             }
         }
-        found.flatten().map(bare)
+        found
+    }
+
+    /// What [`Params::value`] of [`Params::parse_header`] has, without taking memory.
+    pub(crate) fn value_in_header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+        Params::get_in_header(text, name).flatten()
+    }
+
+    /// Names and values of header parameters as they are written; nothing more behind what is wrong.
+    pub(crate) fn written_in_header(text: &str) -> impl Iterator<Item = Written<'_>> {
+        header_params(text).map_while(Result::ok)
     }
 
     /// Reads URI parameters (RFC 3261 §25.1 `uri-parameters`): no white space, no quotes.
     /// `text` is empty or starts with `;`.
     pub fn parse_uri(text: &str) -> Result<Params, ParamsError> {
-        let Some(text) = text.strip_prefix(';') else {
-            return if text.is_empty() {
-                Ok(Params::new())
-            } else {
-                Err(ParamsError::Value)
-            };
-        };
-        let mut params = Vec::new();
+        Params::check_uri(text)?;
+        Ok(Params::written_as(text))
+    }
+
+    /// Those of a text that [`Params::check_uri`] has found right.
+    pub(crate) fn written_as(text: &str) -> Params {
+        Params(text.to_owned())
+    }
+
+    /// Whether [`Params::parse_uri`] can read it.
+    pub(crate) fn check_uri(text: &str) -> Result<(), ParamsError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let text = text.strip_prefix(';').ok_or(ParamsError::Value)?;
         for part in text.split(';') {
-            let (name, value) = match part.split_once('=') {
+            let (name, value) = match syntax::cut(part, b'=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (part, None),
             };
@@ -86,21 +105,16 @@ impl Params {
             if value.is_some_and(|v| v.is_empty() || !is_uri_param(v)) {
                 return Err(ParamsError::Value);
             }
-            params.push(Param {
-                name: name.to_owned(),
-                value: value.map(str::to_owned),
-            });
         }
-        Ok(Params(params))
+        Ok(())
     }
 
     /// `None`: no such parameter; `Some(None)`: a parameter without a value. Quotes around the
     /// value are not part of it.
     pub fn get(&self, name: &str) -> Option<Option<&str>> {
-        self.0
-            .iter()
-            .find(|p| p.name.eq_ignore_ascii_case(name))
-            .map(|p| p.value.as_deref().map(bare))
+        let mut all = self.written();
+        let found = all.find(|(is, _)| is.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.map(bare))
     }
 
     /// The value of a parameter that has one.
@@ -121,41 +135,79 @@ impl Params {
     /// Sets or replaces a parameter in its place; a new one goes last. The caller quotes a value
     /// that needs it.
     pub fn set(&mut self, name: &str, value: Option<&str>) {
-        let value = value.map(str::to_owned);
-        match self
-            .0
-            .iter_mut()
-            .find(|p| p.name.eq_ignore_ascii_case(name))
-        {
-            Some(param) => param.value = value,
-            None => self.0.push(Param {
-                name: name.to_owned(),
-                value,
-            }),
+        let mut set = Params::new();
+        let mut found = false;
+        for (is, was) in self.written() {
+            if !found && is.eq_ignore_ascii_case(name) {
+                found = true;
+                set.push(is, value);
+            } else {
+                set.push(is, was);
+            }
         }
+        if !found {
+            set.push(name, value);
+        }
+        *self = set;
     }
 
     /// Removes every parameter of that name.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|p| !p.name.eq_ignore_ascii_case(name));
+        if !self.contains(name) {
+            return;
+        }
+        let mut left = Params::new();
+        for (is, value) in self.written() {
+            if !is.eq_ignore_ascii_case(name) {
+                left.push(is, value);
+            }
+        }
+        *self = left;
     }
 
     /// Names and values in their order, quotes taken off.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.0
-            .iter()
-            .map(|p| (p.name.as_str(), p.value.as_deref().map(bare)))
+        self.written().map(|(name, value)| (name, value.map(bare)))
     }
 
     /// Names and values as they are written.
-    pub(super) fn written(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        let both = self.0.iter();
-        both.map(|p| (p.name.as_str(), p.value.as_deref()))
+    fn written(&self) -> impl Iterator<Item = Written<'_>> {
+        let mut rest = self.0.as_str();
+        std::iter::from_fn(move || {
+            let text = rest.strip_prefix(';')?;
+            let end = text.bytes().position(|b| matches!(b, b'=' | b';'));
+            let (name, after) = text.split_at(end.unwrap_or(text.len()));
+            let Some(value) = after.strip_prefix('=') else {
+                rest = after;
+                return Some((name, None));
+            };
+            let end = if value.starts_with('"') {
+                syntax::quoted_len(value).unwrap_or(value.len())
+            } else {
+                memchr(b';', value.as_bytes()).unwrap_or(value.len())
+            };
+            rest = &value[end..];
+            Some((name, Some(&value[..end])))
+        })
+    }
+
+    fn push(&mut self, name: &str, value: Option<&str>) {
+        self.0.push(';');
+        self.0.push_str(name);
+        if let Some(value) = value {
+            self.0.push('=');
+            self.0.push_str(value);
+        }
+    }
+
+    /// All of them as they are written.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// How many there are.
-    pub const fn len(&self) -> usize {
-        self.0.len()
+    pub fn len(&self) -> usize {
+        self.written().count()
     }
 
     /// Whether there are none.
@@ -166,13 +218,7 @@ impl Params {
 
 impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for param in &self.0 {
-            write!(f, ";{}", param.name)?;
-            if let Some(value) = &param.value {
-                write!(f, "={value}")?;
-            }
-        }
-        Ok(())
+        f.write_str(&self.0)
     }
 }
 
@@ -193,11 +239,30 @@ fn header_params(text: &str) -> impl Iterator<Item = Result<Written<'_>, ParamsE
 }
 
 /// A name with its value.
-type Written<'a> = (&'a str, Option<&'a str>);
+pub(crate) type Written<'a> = (&'a str, Option<&'a str>);
 
 /// The parameter at the start of `text`, and what follows it.
 fn header_param(text: &str) -> Result<(Written<'_>, &str), ParamsError> {
-    let text = syntax::trim(text.strip_prefix(';').ok_or(ParamsError::Value)?);
+    let text = text.strip_prefix(';').ok_or(ParamsError::Value)?;
+    plain_param(text).map_or_else(|| any_param(syntax::trim(text)), Ok)
+}
+
+/// The parameter at the start of `text`, if there is no white space and no quote in it.
+fn plain_param(text: &str) -> Option<(Written<'_>, &str)> {
+    let (name, rest) = text.split_at(chars::count(text, chars::TOKEN));
+    if name.is_empty() {
+        return None;
+    }
+    let Some(rest) = rest.strip_prefix('=') else {
+        let ends = rest.is_empty() || rest.starts_with(';');
+        return ends.then_some(((name, None), rest));
+    };
+    let (value, rest) = rest.split_at(chars::count(rest, chars::HEADER_VALUE));
+    let ends = rest.is_empty() || rest.starts_with(';');
+    (ends && !value.is_empty()).then_some(((name, Some(value)), rest))
+}
+
+fn any_param(text: &str) -> Result<(Written<'_>, &str), ParamsError> {
     let end = text.find(['=', ';', '"']).unwrap_or(text.len());
     let name = syntax::trim(&text[..end]);
     if name.is_empty() {
@@ -228,14 +293,12 @@ fn header_value(text: &str) -> Result<(&str, &str), ParamsError> {
     let end = if text.starts_with('"') {
         syntax::quoted_len(text).ok_or(ParamsError::Quote)?
     } else {
-        let end = text.find(';').unwrap_or(text.len());
-        let value = syntax::trim(&text[..end]);
-        // Beyond `token / host`, which lets a bare IPv6 address through; not a list, not a quote.
-        let fits = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b',' | b'<' | b'>');
-        if value.is_empty() || !value.bytes().all(|b| fits(b) || b >= 0x80) {
+        let (value, rest) = syntax::split_before(text, b';');
+        let value = syntax::trim(value);
+        if value.is_empty() || !chars::all(value, chars::HEADER_VALUE) {
             return Err(ParamsError::Value);
         }
-        return Ok((value, &text[end..]));
+        return Ok((value, rest));
     };
     let rest = syntax::trim(&text[end..]);
     if rest.is_empty() || rest.starts_with(';') {
@@ -245,13 +308,9 @@ fn header_value(text: &str) -> Result<(&str, &str), ParamsError> {
     }
 }
 
-/// `paramchar`, with `%` checked, and with what is met in the wild: text that is not ASCII.
+/// `paramchar`, with `%` checked.
 fn is_uri_param(s: &str) -> bool {
-    let fits = |b: u8| {
-        b.is_ascii_graphic() && !matches!(b, b'"' | b',' | b'<' | b'>' | b'@' | b'?' | b'=')
-            || b >= 0x80
-    };
-    s.bytes().all(fits) && (!s.contains('%') || syntax::percent_decode(s).is_some())
+    chars::all(s, chars::URI_PARAM) && syntax::escapes_are_whole(s)
 }
 
 #[cfg(test)]

@@ -1,9 +1,16 @@
 //! From bytes to a message. The head is read once into lines; values stay raw until asked for.
 
+use std::ops::Range;
+
+use memchr::memchr;
+
 use super::header::{HeaderError, Headers, Name};
 use super::message::{MAX_HEADERS, Message, ParseError, Request, Response};
 use super::method::Method;
 use super::syntax;
+
+/// Room for so many headers is taken at once.
+const USUAL_HEADERS: usize = 16;
 
 /// Reads the message in one datagram (RFC 3261 §18.3): bytes behind Content-Length are dropped,
 /// a body that falls short of it is an error, and without it the body is all that is there.
@@ -67,64 +74,97 @@ enum Start {
 
 impl Head {
     pub(super) fn read(bytes: &[u8]) -> Head {
-        let mut at = 0;
-        // RFC 3261 §7.5: empty lines before the start line are ignored.
-        while matches!(bytes.get(at), Some(b'\r' | b'\n')) {
-            at += 1;
-        }
-        let (line, next) = line_at(bytes, at);
-        let start = read_start(&String::from_utf8_lossy(line));
+        let (start, len) = extent(bytes);
+        let text = match std::str::from_utf8(&bytes[start..len]) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(&bytes[start..len]).into_owned(),
+        };
+        let (line, next) = line_at(text.as_bytes(), 0);
         let mut head = Head {
-            start,
-            headers: Headers::with_capacity(16),
+            start: read_start(&text[line]),
+            headers: Headers::of_text(text, USUAL_HEADERS),
             error: None,
             unread: false,
-            len: next,
+            len,
         };
-        head.read_headers(bytes);
+        head.read_headers(next);
         head
     }
 
-    fn read_headers(&mut self, bytes: &[u8]) {
-        while self.len < bytes.len() {
-            let (line, mut next) = line_at(bytes, self.len);
+    /// Reads the lines from `at` on.
+    fn read_headers(&mut self, mut at: usize) {
+        // Only what was read is to be read: what is joined lies behind it.
+        let end = self.headers.text().len();
+        while at < end {
+            let bytes = &self.headers.text().as_bytes()[..end];
+            let (line, next) = line_at(bytes, at);
             if line.is_empty() {
-                self.len = next;
                 return;
             }
-            // A line that starts with white space goes on with the one before (§7.3.1).
-            let mut folded: Option<Vec<u8>> = None;
-            while matches!(bytes.get(next), Some(b' ' | b'\t')) {
-                let (more, after) = line_at(bytes, next);
-                let text = folded.get_or_insert_with(|| line.to_vec());
-                text.push(b' ');
-                text.extend_from_slice(more.trim_ascii());
-                next = after;
+            at = next;
+            if matches!(bytes.get(next), Some(b' ' | b'\t')) {
+                at = self.folded(line, next, end);
+            } else {
+                self.header(line);
             }
-            self.len = next;
-            self.header(folded.as_deref().unwrap_or(line));
         }
     }
 
-    fn header(&mut self, line: &[u8]) {
-        if self.headers.len() >= MAX_HEADERS {
-            self.fail("Too many header fields");
-            return;
+    /// A line that goes on in the next ones, which start with white space (§7.3.1). Where it ends.
+    fn folded(&mut self, line: Range<usize>, mut next: usize, end: usize) -> usize {
+        let text = &self.headers.text()[..end];
+        let mut joined = text[line].to_owned();
+        while matches!(text.as_bytes().get(next), Some(b' ' | b'\t')) {
+            let (more, after) = line_at(text.as_bytes(), next);
+            joined.push(' ');
+            joined.push_str(text[more].trim_ascii());
+            next = after;
         }
-        let text = String::from_utf8_lossy(line);
-        let Some((name, value)) = text.split_once(':') else {
-            self.fail("Header field without a colon");
-            return;
-        };
-        let name = name.trim_end_matches([' ', '\t']);
+        match self.field(&joined) {
+            Ok((name, value)) => self.headers.push(name, &joined[value]),
+            Err(phrase) => self.fail(phrase),
+        }
+        next
+    }
+
+    /// A header line, as a part of the text.
+    fn header(&mut self, line: Range<usize>) {
+        match self.field(&self.headers.text()[line.clone()]) {
+            Ok((name, value)) => {
+                let value = line.start + value.start..line.start + value.end;
+                // `push` makes a bare CR a space.
+                let text = &self.headers.text()[value.clone()];
+                if memchr(b'\r', text.as_bytes()).is_some() {
+                    let text = text.to_owned();
+                    self.headers.push(name, text);
+                } else {
+                    self.headers.push_part(name, value);
+                }
+            }
+            Err(phrase) => self.fail(phrase),
+        }
+    }
+
+    /// The name of a header line, and where its value is; or what is wrong with it.
+    fn field(&self, line: &str) -> Result<(Name, Range<usize>), &'static str> {
+        if self.headers.len() >= MAX_HEADERS {
+            return Err("Too many header fields");
+        }
+        let colon = memchr(b':', line.as_bytes()).ok_or("Header field without a colon")?;
+        let name = line[..colon].trim_end_matches([' ', '\t']);
         // What is not text at all spoils only itself.
         if !syntax::is_token(name) && !name.contains('\u{fffd}') {
-            self.fail("Bad header field name");
-            return;
+            return Err("Bad header field name");
         }
-        // A bare CR is white space at the ends, and `push` makes it a space within.
-        self.headers
-            .push(Name::parse(name), value.trim_matches([' ', '\t', '\r']));
+        // A bare CR is white space at the ends.
+        let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r');
+        let value = &line.as_bytes()[colon + 1..];
+        let before = value.iter().take_while(|b| blank(b)).count();
+        let behind = value[before..].iter().rev().take_while(|b| blank(b));
+        Ok((
+            Name::parse(name),
+            colon + 1 + before..line.len() - behind.count(),
+        ))
     }
 
     fn fail(&mut self, phrase: &str) {
@@ -182,15 +222,35 @@ pub(super) fn phrase(text: &str) -> String {
     })
 }
 
+/// Where a head starts and ends: empty lines before the start line are ignored (RFC 3261 §7.5), the
+/// first one behind it belongs to the head.
+fn extent(bytes: &[u8]) -> (usize, usize) {
+    let blank = |b: &&u8| matches!(b, b'\r' | b'\n');
+    let start = bytes.iter().take_while(blank).count();
+    let (_, mut at) = line_at(bytes, start);
+    while at < bytes.len() {
+        let (line, next) = line_at(bytes, at);
+        at = next;
+        if line.is_empty() {
+            break;
+        }
+    }
+    (start, at)
+}
+
 /// The line that starts at `at` without its end, and where the next one starts. Ends are CRLF;
 /// a bare LF is taken too.
-fn line_at(bytes: &[u8], at: usize) -> (&[u8], usize) {
-    let rest = &bytes[at.min(bytes.len())..];
-    let Some(end) = rest.iter().position(|b| *b == b'\n') else {
-        return (rest, bytes.len());
+fn line_at(bytes: &[u8], at: usize) -> (Range<usize>, usize) {
+    let at = at.min(bytes.len());
+    let Some(len) = memchr(b'\n', &bytes[at..]) else {
+        return (at..bytes.len(), bytes.len());
     };
-    let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-    (line, at + end + 1)
+    let end = at + len;
+    let line = match bytes[at..end].last() {
+        Some(b'\r') => at..end - 1,
+        _ => at..end,
+    };
+    (line, end + 1)
 }
 
 fn read_start(line: &str) -> Start {

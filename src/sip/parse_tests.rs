@@ -158,9 +158,11 @@ fn a_stamp_in_the_top_via_takes_the_place_of_what_the_sender_says() {
     let stamped = |via: &str, received: Option<&str>, rport| {
         let text = format!("BYE sip:a SIP/2.0\r\nVia: {via}, SIP/2.0/UDP z\r\n\r\n");
         let mut r = request(text.as_bytes());
-        let top = r.headers.via().unwrap();
         let received = received.map(|address| address.parse().unwrap());
-        r.headers.stamp_top_via(&top, received, rport);
+        let mut line = String::new();
+        let top = r.headers.top_via().unwrap();
+        top.push_stamped(received, rport, &mut line);
+        r.headers.replace_first_via(&line);
         let all: Vec<_> = r
             .headers
             .iter()

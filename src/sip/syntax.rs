@@ -1,45 +1,55 @@
 //! The lexical ground of RFC 3261 §25.1: tokens, quoted strings, lists, escapes.
 
-/// Whether `b` may stand in a token.
-pub(crate) const fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric()
-        || matches!(
-            b,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
-}
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr};
+
+use memchr::memchr;
+
+use super::chars;
 
 /// Whether `s` is a token: not empty, and only token characters.
 pub(crate) fn is_token(s: &str) -> bool {
-    !s.is_empty() && s.bytes().all(is_token_byte)
+    !s.is_empty() && chars::all(s, chars::TOKEN)
 }
 
 /// Whether `s` is a word (RFC 3261 §25.1), as Call-ID is made of.
 pub(crate) fn is_word(s: &str) -> bool {
-    !s.is_empty()
-        && s.bytes().all(|b| {
-            is_token_byte(b)
-                || matches!(
-                    b,
-                    b'(' | b')'
-                        | b'<'
-                        | b'>'
-                        | b':'
-                        | b'\\'
-                        | b'"'
-                        | b'/'
-                        | b'['
-                        | b']'
-                        | b'?'
-                        | b'{'
-                        | b'}'
-                )
-        })
+    !s.is_empty() && chars::all(s, chars::WORD)
 }
 
 /// Trims the white space of a header value. Folds have become spaces before.
 pub(crate) fn trim(s: &str) -> &str {
-    s.trim_matches([' ', '\t'])
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let bytes = s.as_bytes();
+    let (mut start, mut end) = (0, bytes.len());
+    while start < end && blank(bytes.get(start)) {
+        start += 1;
+    }
+    while end > start && blank(bytes.get(end - 1)) {
+        end -= 1;
+    }
+    &s[start..end]
+}
+
+/// What stands before and behind the first `b`, which is ASCII.
+pub(crate) fn cut(s: &str, b: u8) -> Option<(&str, &str)> {
+    let at = memchr(b, s.as_bytes())?;
+    Some((&s[..at], &s[at + 1..]))
+}
+
+/// `s` up to the first `b`, which is ASCII, and from there on.
+pub(crate) fn split_before(s: &str, b: u8) -> (&str, &str) {
+    s.split_at(memchr(b, s.as_bytes()).unwrap_or(s.len()))
+}
+
+/// Whether each `%` in `s` has its two hexadecimal digits.
+pub(crate) fn escapes_are_whole(s: &str) -> bool {
+    let bytes = s.as_bytes();
+    let mut percents = memchr::memchr_iter(b'%', bytes);
+    percents.all(|at| {
+        let digits = bytes.get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// Decimal digits only: no sign, no space, not empty. `None` also where the number does not fit.
@@ -50,8 +60,9 @@ pub(crate) fn number<T: std::str::FromStr>(s: &str) -> Option<T> {
     s.parse().ok()
 }
 
-/// Writes a number behind `out`, digits only.
-pub(crate) fn push_number(number: u32, out: &mut String) {
+/// Writes a number behind `out`, digits only. What goes wrong in writing is for `out` to tell, as
+/// everywhere here: a String has no such thing.
+pub(crate) fn push_number(number: u32, out: &mut impl Write) {
     let mut digits = [0; 10];
     let (mut rest, mut at) = (number, digits.len());
     loop {
@@ -62,7 +73,29 @@ pub(crate) fn push_number(number: u32, out: &mut String) {
             break;
         }
     }
-    out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+    for &digit in &digits[at..] {
+        let _ = out.write_char(char::from(digit));
+    }
+}
+
+/// Writes an address behind `out` as a URI and a Via have it: IPv6 in brackets.
+pub(crate) fn push_host(ip: IpAddr, out: &mut impl Write) {
+    match ip {
+        IpAddr::V4(address) => push_v4(address, out),
+        IpAddr::V6(address) => {
+            let _ = write!(out, "[{address}]");
+        }
+    }
+}
+
+/// Writes an IPv4 address behind `out`.
+pub(crate) fn push_v4(address: Ipv4Addr, out: &mut impl Write) {
+    for (n, octet) in address.octets().into_iter().enumerate() {
+        if n > 0 {
+            let _ = out.write_char('.');
+        }
+        push_number(u32::from(octet), out);
+    }
 }
 
 /// `s` starts with a quote: the length of the quoted string with both quotes, `None` if it never
@@ -146,7 +179,9 @@ impl<'a> Iterator for List<'a> {
 
     fn next(&mut self) -> Option<&'a str> {
         while let Some(rest) = self.rest {
-            let element = if let Some(comma) = find_outside(rest, b',') {
+            // Most are no list at all.
+            let listed = memchr(b',', rest.as_bytes()).and_then(|_| find_outside(rest, b','));
+            let element = if let Some(comma) = listed {
                 self.rest = Some(&rest[comma + 1..]);
                 &rest[..comma]
             } else {
@@ -191,7 +226,7 @@ const fn hex_digit(b: u8) -> Option<u8> {
 
 /// Writes `s` with each byte that `plain` does not admit as `%XX`.
 pub(crate) fn percent_encode(
-    f: &mut impl std::fmt::Write,
+    f: &mut impl Write,
     s: &str,
     plain: impl Fn(u8) -> bool,
 ) -> std::fmt::Result {

@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use memchr::memchr;
+
 pub use super::params::Params;
 use super::params::ParamsError;
-use super::syntax;
+use super::{chars, syntax};
 
 /// `sip:` or `sips:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,17 +43,7 @@ pub enum Host {
 impl Host {
     /// Reads a host: a name, an IPv4 address, an IPv6 address in brackets.
     pub fn parse(text: &str) -> Option<Host> {
-        if let Some(inner) = text.strip_prefix('[') {
-            return inner.strip_suffix(']')?.parse().ok().map(Host::V6);
-        }
-        if text.starts_with(|c: char| c.is_ascii_digit())
-            && let Ok(address) = text.parse()
-        {
-            return Some(Host::V4(address));
-        }
-        // The underscore is in no host name by the book, and in many in the field.
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-        (!text.is_empty() && text.bytes().all(fits)).then(|| Host::Name(text.to_owned()))
+        HostRef::parse(text).map(HostRef::to_owned)
     }
 
     /// The address of a literal; `None` for a name.
@@ -91,15 +83,53 @@ impl fmt::Display for Host {
     }
 }
 
+/// A host, borrowed from the text that it was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostRef<'a> {
+    Name(&'a str),
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+impl<'a> HostRef<'a> {
+    fn parse(text: &'a str) -> Option<HostRef<'a>> {
+        if let Some(inner) = text.strip_prefix('[') {
+            return inner.strip_suffix(']')?.parse().ok().map(HostRef::V6);
+        }
+        if text.starts_with(|c: char| c.is_ascii_digit())
+            && let Ok(address) = text.parse()
+        {
+            return Some(HostRef::V4(address));
+        }
+        (!text.is_empty() && chars::all(text, chars::HOST)).then_some(HostRef::Name(text))
+    }
+
+    pub(crate) const fn ip(self) -> Option<IpAddr> {
+        match self {
+            HostRef::Name(_) => None,
+            HostRef::V4(a) => Some(IpAddr::V4(a)),
+            HostRef::V6(a) => Some(IpAddr::V6(a)),
+        }
+    }
+
+    pub(crate) fn to_owned(self) -> Host {
+        match self {
+            HostRef::Name(name) => Host::Name(name.to_owned()),
+            HostRef::V4(a) => Host::V4(a),
+            HostRef::V6(a) => Host::V6(a),
+        }
+    }
+}
+
 /// Reads `host` or `host:port`.
-pub(crate) fn host_port(text: &str) -> Option<(Host, Option<u16>)> {
+pub(crate) fn host_port(text: &str) -> Option<(HostRef<'_>, Option<u16>)> {
     let host_end = match text.strip_prefix('[') {
         Some(inner) => inner.find(']')? + 2,
-        None => text.find(':').unwrap_or(text.len()),
+        None => memchr(b':', text.as_bytes()).unwrap_or(text.len()),
     };
     // Around the colon white space may stand in a Via (`sent-by`, RFC 3261 §25.1); the caller
     // has refused it elsewhere.
-    let host = Host::parse(syntax::trim(&text[..host_end]))?;
+    let host = HostRef::parse(syntax::trim(&text[..host_end]))?;
     let rest = syntax::trim(&text[host_end..]);
     if rest.is_empty() {
         return Some((host, None));
@@ -196,33 +226,28 @@ impl Uri {
             && headers_equivalent(self.headers.as_deref(), other.headers.as_deref())
     }
 
-    fn parse_user(&mut self, info: &str) -> Result<(), UriError> {
-        let (user, password) = match info.split_once(':') {
-            Some((user, password)) => (user, Some(password)),
-            None => (info, None),
+    /// Keeps the userinfo as it was written, where ours would be another.
+    fn keep_written(&mut self, user: &str, password: Option<&str>) {
+        let info = match password {
+            Some(password) => format!("{user}:{password}"),
+            None => user.to_owned(),
         };
-        if user.is_empty() {
-            return Err(UriError::User);
-        }
-        self.user = Some(unescape(user)?);
-        self.password = password.map(unescape).transpose()?;
         let mut ours = String::with_capacity(info.len());
         // Writing to a String cannot fail.
         let _ = self.write_user(&mut ours);
         if ours != info {
             self.written = Some(info.into());
         }
-        Ok(())
     }
 
     fn write_user(&self, f: &mut impl fmt::Write) -> fmt::Result {
         let Some(user) = &self.user else {
             return Ok(());
         };
-        syntax::percent_encode(f, user, is_user_byte)?;
+        syntax::percent_encode(f, user, |b| chars::is(b, chars::USER))?;
         if let Some(password) = &self.password {
             f.write_char(':')?;
-            syntax::percent_encode(f, password, is_password_byte)?;
+            syntax::percent_encode(f, password, |b| chars::is(b, chars::PASSWORD))?;
         }
         Ok(())
     }
@@ -234,8 +259,8 @@ impl Uri {
             Some((user, password)) => (user, Some(password)),
             None => (written, None),
         };
-        let same = unescape(user).ok() == self.user
-            && password.and_then(|p| unescape(p).ok()) == self.password;
+        let same = self.user.as_ref().is_some_and(|own| *own == unescape(user))
+            && self.password == password.map(unescape);
         same.then_some(written)
     }
 }
@@ -245,29 +270,13 @@ pub fn unescaped(text: &str) -> Option<String> {
     String::from_utf8(syntax::percent_decode(text)?).ok()
 }
 
-fn unescape(text: &str) -> Result<String, UriError> {
-    if !text.contains('%') {
-        return Ok(text.to_owned());
+/// What has only whole escapes, with them resolved; what is no text then becomes U+FFFD.
+fn unescape(text: &str) -> String {
+    if memchr(b'%', text.as_bytes()).is_none() {
+        return text.to_owned();
     }
-    let bytes = syntax::percent_decode(text).ok_or(UriError::Escape)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// `unreserved / user-unreserved`.
-const fn is_user_byte(b: u8) -> bool {
-    is_unreserved(b) || matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
-}
-
-const fn is_password_byte(b: u8) -> bool {
-    is_unreserved(b) || matches!(b, b'&' | b'=' | b'+' | b'$' | b',')
-}
-
-const fn is_unreserved(b: u8) -> bool {
-    b.is_ascii_alphanumeric()
-        || matches!(
-            b,
-            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
-        )
+    let bytes = syntax::percent_decode(text).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn params_equivalent(a: &Params, b: &Params) -> bool {
@@ -313,11 +322,21 @@ fn headers_equivalent(a: Option<&str>, b: Option<&str>) -> bool {
     split(a) == split(b)
 }
 
-impl FromStr for Uri {
-    type Err = UriError;
+/// A URI that has been read and is right, borrowed from its text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UriRef<'a> {
+    scheme: Scheme,
+    /// User and password, as written.
+    user: Option<(&'a str, Option<&'a str>)>,
+    host: HostRef<'a>,
+    port: Option<u16>,
+    params: &'a str,
+    headers: Option<&'a str>,
+}
 
-    fn from_str(text: &str) -> Result<Uri, UriError> {
-        let (scheme, rest) = text.split_once(':').ok_or(UriError::NotAUri)?;
+impl<'a> UriRef<'a> {
+    pub(crate) fn parse(text: &'a str) -> Result<UriRef<'a>, UriError> {
+        let (scheme, rest) = syntax::cut(text, b':').ok_or(UriError::NotAUri)?;
         let scheme = if scheme.eq_ignore_ascii_case("sip") {
             Scheme::Sip
         } else if scheme.eq_ignore_ascii_case("sips") {
@@ -327,40 +346,118 @@ impl FromStr for Uri {
         } else {
             return Err(UriError::NotAUri);
         };
-        check_characters(rest)?;
-        let (info, rest) = match rest.split_once('@') {
-            Some((info, rest)) => (Some(info), rest),
+        let marks = Marks::of(rest)?;
+        let (info, rest) = match marks.at {
+            Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
             None => (None, rest),
         };
-        if rest.contains('@') {
+        if marks.again {
             return Err(UriError::User);
         }
-        let (rest, headers) = match rest.split_once('?') {
-            Some((rest, headers)) => (rest, Some(headers)),
+        let (rest, headers) = match rest.find('?').filter(|_| marks.question) {
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
             None => (rest, None),
         };
-        if headers.is_some_and(|h| h.is_empty() || syntax::percent_decode(h).is_none()) {
+        if headers.is_some_and(|h| h.is_empty() || !syntax::escapes_are_whole(h)) {
             return Err(UriError::Headers);
         }
-        let host_end = rest.find(';').unwrap_or(rest.len());
-        let (host, port) = host_port(&rest[..host_end]).ok_or(UriError::Host)?;
-        let mut uri = Uri::new(None, host, port);
-        uri.scheme = scheme;
-        uri.params = Params::parse_uri(&rest[host_end..]).map_err(UriError::Params)?;
-        uri.headers = headers.map(str::to_owned);
-        if let Some(info) = info {
-            uri.parse_user(info)?;
+        let (host, params) = syntax::split_before(rest, b';');
+        let (host, port) = host_port(host).ok_or(UriError::Host)?;
+        Params::check_uri(params).map_err(UriError::Params)?;
+        Ok(UriRef {
+            scheme,
+            user: info
+                .map(|info| read_user(info, marks.percent))
+                .transpose()?,
+            host,
+            port,
+            params,
+            headers,
+        })
+    }
+
+    /// Whether something stands behind `?`.
+    pub(crate) const fn has_headers(&self) -> bool {
+        self.headers.is_some()
+    }
+
+    pub(crate) fn to_owned(self) -> Uri {
+        let mut uri = Uri::new(None, self.host.to_owned(), self.port);
+        uri.scheme = self.scheme;
+        uri.params = Params::written_as(self.params);
+        uri.headers = self.headers.map(str::to_owned);
+        if let Some((user, password)) = self.user {
+            uri.user = Some(unescape(user));
+            uri.password = password.map(unescape);
+            let plain = chars::all(user, chars::USER)
+                && password.is_none_or(|p| chars::all(p, chars::PASSWORD));
+            if !plain {
+                uri.keep_written(user, password);
+            }
         }
-        Ok(uri)
+        uri
+    }
+}
+
+/// What stands in a URI behind its scheme: one look at each byte.
+struct Marks {
+    /// The first `@`, and whether there is another.
+    at: Option<usize>,
+    again: bool,
+    percent: bool,
+    question: bool,
+}
+
+impl Marks {
+    fn of(text: &str) -> Result<Marks, UriError> {
+        let mut marks = Marks {
+            at: None,
+            again: false,
+            percent: false,
+            question: false,
+        };
+        for (n, b) in text.bytes().enumerate() {
+            match b {
+                b'@' if marks.at.is_none() => marks.at = Some(n),
+                b'@' => marks.again = true,
+                b'%' => marks.percent = true,
+                b'?' => marks.question = true,
+                _ if chars::is(b, chars::URI) => {}
+                _ => return Err(UriError::Character),
+            }
+        }
+        Ok(marks)
+    }
+}
+
+/// User and password of a userinfo.
+fn read_user(info: &str, percent: bool) -> Result<(&str, Option<&str>), UriError> {
+    let (user, password) = match syntax::cut(info, b':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (info, None),
+    };
+    if user.is_empty() {
+        return Err(UriError::User);
+    }
+    if percent && !syntax::escapes_are_whole(info) {
+        return Err(UriError::Escape);
+    }
+    Ok((user, password))
+}
+
+impl FromStr for Uri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Uri, UriError> {
+        UriRef::parse(text).map(UriRef::to_owned)
     }
 }
 
 fn check_characters(text: &str) -> Result<(), UriError> {
-    let bad = |b: u8| b <= b' ' || b == 0x7f || matches!(b, b'<' | b'>' | b'"');
-    if text.bytes().any(bad) {
-        Err(UriError::Character)
-    } else {
+    if chars::all(text, chars::URI) {
         Ok(())
+    } else {
+        Err(UriError::Character)
     }
 }
 
@@ -371,25 +468,38 @@ fn is_scheme(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
-impl fmt::Display for Uri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.scheme.as_str())?;
+impl Uri {
+    /// Writes what `Display` does.
+    pub(crate) fn write(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        f.write_str(self.scheme.as_str())?;
+        f.write_char(':')?;
         if self.user.is_some() {
             match self.written_user() {
                 Some(written) => f.write_str(written)?,
                 None => self.write_user(f)?,
             }
-            f.write_str("@")?;
+            f.write_char('@')?;
         }
-        write!(f, "{}", self.host)?;
+        match &self.host {
+            Host::Name(name) => f.write_str(name)?,
+            Host::V4(a) => syntax::push_host(IpAddr::V4(*a), f),
+            Host::V6(a) => syntax::push_host(IpAddr::V6(*a), f),
+        }
         if let Some(port) = self.port {
-            write!(f, ":{port}")?;
+            f.write_char(':')?;
+            syntax::push_number(u32::from(port), f);
         }
-        write!(f, "{}", self.params)?;
+        f.write_str(self.params.as_str())?;
         match &self.headers {
             Some(headers) => write!(f, "?{headers}"),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
     }
 }
 
@@ -408,6 +518,17 @@ impl AnyUri {
         match self {
             AnyUri::Sip(uri) => Some(uri),
             AnyUri::Other(_) => None,
+        }
+    }
+}
+
+impl AnyUri {
+    /// Whether `text` is one.
+    pub(crate) fn check(text: &str) -> Result<(), UriError> {
+        match UriRef::parse(text) {
+            Ok(_) => Ok(()),
+            Err(UriError::Scheme) => check_characters(text),
+            Err(error) => Err(error),
         }
     }
 }

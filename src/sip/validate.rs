@@ -7,7 +7,7 @@ use super::header::{HeaderError, Headers, Name};
 use super::message::{ParseError, Request, Response};
 use super::method::Method;
 use super::parse::phrase;
-use super::uri::UriError;
+use super::uri::{UriError, UriRef};
 
 /// Checks a request: 400 with a phrase that says what, or 416 for a Request-URI of another scheme.
 /// Max-Forwards and the tag of From may be missing (RFC 2543); `request` of the error stays empty,
@@ -16,20 +16,23 @@ pub fn validate(request: &Request) -> Result<(), ParseError> {
     check_headers(&request.headers, &request.method).map_err(|e| bad_header(&e))?;
     let headers = &request.headers;
     if headers
-        .via()
+        .top_via()
         .is_ok_and(|via| via.branch() == Some(MAGIC_COOKIE))
     {
         return Err(ParseError::bad("Via branch is empty behind its cookie"));
     }
     headers.max_forwards().map_err(|e| bad_header(&e))?;
-    headers.routes().map_err(|e| bad_header(&e))?;
-    headers.record_routes().map_err(|e| bad_header(&e))?;
+    for name in [Name::Route, Name::RecordRoute] {
+        let checked = headers.check_addresses(&name);
+        checked.map_err(|e| bad_header(&e))?;
+    }
     if headers.get(&Name::Contact) == Some("*") {
         if request.method != Method::Register {
             return Err(ParseError::bad("Contact is a wildcard"));
         }
     } else {
-        headers.contacts().map_err(|e| bad_header(&e))?;
+        let checked = headers.check_addresses(&Name::Contact);
+        checked.map_err(|e| bad_header(&e))?;
     }
     // RFC 3261 §20.17: a SIP date is in GMT.
     if headers
@@ -60,11 +63,9 @@ fn bad_header(error: &HeaderError) -> ParseError {
 }
 
 fn check_headers(headers: &Headers, method: &Method) -> Result<(), HeaderError> {
-    if headers.vias()?.is_empty() {
-        return Err(HeaderError::Missing(Name::Via));
-    }
-    headers.from()?;
-    headers.to()?;
+    headers.check_vias()?;
+    headers.check_address(&Name::From)?;
+    headers.check_address(&Name::To)?;
     headers.call_id()?;
     if headers.cseq()?.method != *method {
         return Err(HeaderError::Invalid(Name::CSeq, "method does not match"));
@@ -73,8 +74,8 @@ fn check_headers(headers: &Headers, method: &Method) -> Result<(), HeaderError> 
 }
 
 fn check_uri(request: &Request) -> Result<(), ParseError> {
-    match request.parsed_uri() {
-        Ok(uri) if uri.headers.is_some() => Err(ParseError::bad("Headers in the Request-URI")),
+    match UriRef::parse(&request.uri) {
+        Ok(uri) if uri.has_headers() => Err(ParseError::bad("Headers in the Request-URI")),
         Ok(_) => Ok(()),
         Err(UriError::Scheme) => Err(ParseError::new(416, "Unsupported URI Scheme")),
         Err(error) => Err(ParseError::bad(format!("Bad Request-URI: {error}"))),

@@ -1,15 +1,17 @@
 //! Typed header values: what stands behind the colon.
 
 use std::fmt::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
+
+use memchr::memchr;
 
 use super::header::HeaderError;
 use super::method::Method;
 use super::name::Name;
 use super::params::Params;
 use super::syntax;
-use super::uri::{AnyUri, Host, Uri, host_port};
+use super::uri::{AnyUri, Host, HostRef, Uri, host_port};
 
 /// A `name-addr` or `addr-spec` with parameters: From, To, Contact, Route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,13 @@ impl NameAddr {
         })
     }
 
+    /// Whether [`NameAddr::parse`] can read it.
+    pub(crate) fn check(text: &str) -> Result<(), &'static str> {
+        let (_, uri, params) = pieces(text)?;
+        AnyUri::check(uri).map_err(|_| "bad URI")?;
+        Params::check_header(params).map_err(|_| "bad parameters")
+    }
+
     /// The `tag` parameter.
     pub fn tag(&self) -> Option<&str> {
         self.params.value("tag")
@@ -75,10 +84,11 @@ fn pieces(text: &str) -> Result<(Option<&str>, &str, &str), &'static str> {
             return Err("no URI after the display name");
         }
         (Some(&text[..len]), rest)
-    } else if let Some(open) = text.find('<') {
+    } else if let Some(open) = memchr(b'<', text.as_bytes()) {
         let display = syntax::trim(&text[..open]);
         // By the book only tokens; more is met, and harmless where it is not ambiguous.
-        if display.contains([',', ';', ':', '"', '>']) {
+        let ambiguous = |b| matches!(b, b',' | b';' | b':' | b'"' | b'>');
+        if display.bytes().any(ambiguous) {
             return Err("display name needs quotes");
         }
         ((!display.is_empty()).then_some(display), &text[open..])
@@ -86,14 +96,15 @@ fn pieces(text: &str) -> Result<(Option<&str>, &str, &str), &'static str> {
         (None, text)
     };
     let (uri, params) = if let Some(inner) = rest.strip_prefix('<') {
-        inner.split_once('>').ok_or("missing '>'")?
+        syntax::cut(inner, b'>').ok_or("missing '>'")?
     } else {
-        let end = rest.find([';', ' ', '\t']).unwrap_or(rest.len());
+        let end = rest.bytes().position(|b| matches!(b, b';' | b' ' | b'\t'));
+        let (uri, params) = rest.split_at(end.unwrap_or(rest.len()));
         // RFC 3261 §20: such a URI must stand in brackets.
-        if rest[..end].contains(['?', ',']) {
+        if uri.bytes().any(|b| matches!(b, b'?' | b',')) {
             return Err("URI needs angle brackets");
         }
-        rest.split_at(end)
+        (uri, params)
     };
     Ok((display, uri, params))
 }
@@ -123,25 +134,12 @@ pub struct Via {
 impl Via {
     /// Reads one value, not a list.
     pub fn parse(text: &str) -> Result<Via, &'static str> {
-        let (name, rest) = text.split_once('/').ok_or("bad protocol")?;
-        let (version, rest) = rest.split_once('/').ok_or("bad protocol")?;
-        if !syntax::trim(name).eq_ignore_ascii_case("SIP") || syntax::trim(version) != "2.0" {
-            return Err("bad protocol");
-        }
-        let rest = syntax::trim(rest);
-        let (transport, rest) = rest.split_once([' ', '\t']).ok_or("no sent-by")?;
-        if !syntax::is_token(transport) {
-            return Err("bad transport");
-        }
-        let params_at = rest.find(';').unwrap_or(rest.len());
-        let (sent_by_host, sent_by_port) =
-            host_port(syntax::trim(&rest[..params_at])).ok_or("bad sent-by")?;
-        let params = Params::parse_header(&rest[params_at..]).map_err(|_| "bad parameters")?;
+        let via = ViaRef::parse(text)?;
         Ok(Via {
-            transport: transport.to_owned(),
-            sent_by_host,
-            sent_by_port,
-            params,
+            transport: via.transport.to_owned(),
+            sent_by_host: via.host.to_owned(),
+            sent_by_port: via.port,
+            params: Params::parse_header(via.params).map_err(|_| "bad parameters")?,
         })
     }
 
@@ -151,10 +149,53 @@ impl Via {
     }
 }
 
-impl Via {
-    /// Writes it behind `out` as `Display` does, but with what only the receiver knows: where it came
-    /// from, in place of what the sender says of that, and from which port, where the sender wants
-    /// to be told (RFC 3261 §18.2.1, RFC 3581 §4).
+/// A Via that has been read and is right, borrowed from its text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ViaRef<'a> {
+    transport: &'a str,
+    pub(crate) host: HostRef<'a>,
+    pub(crate) port: Option<u16>,
+    params: &'a str,
+}
+
+impl<'a> ViaRef<'a> {
+    /// Reads one value, not a list.
+    pub(crate) fn parse(text: &'a str) -> Result<ViaRef<'a>, &'static str> {
+        let (name, rest) = syntax::cut(text, b'/').ok_or("bad protocol")?;
+        let (version, rest) = syntax::cut(rest, b'/').ok_or("bad protocol")?;
+        if !syntax::trim(name).eq_ignore_ascii_case("SIP") || syntax::trim(version) != "2.0" {
+            return Err("bad protocol");
+        }
+        let rest = syntax::trim(rest);
+        let blank = rest.bytes().position(|b| matches!(b, b' ' | b'\t'));
+        let (transport, rest) = rest.split_at(blank.ok_or("no sent-by")?);
+        if !syntax::is_token(transport) {
+            return Err("bad transport");
+        }
+        let (sent_by, params) = syntax::split_before(rest, b';');
+        let (host, port) = host_port(syntax::trim(sent_by)).ok_or("bad sent-by")?;
+        Params::check_header(params).map_err(|_| "bad parameters")?;
+        Ok(ViaRef {
+            transport,
+            host,
+            port,
+            params,
+        })
+    }
+
+    /// The `branch` parameter.
+    pub(crate) fn branch(&self) -> Option<&'a str> {
+        self.param("branch").flatten()
+    }
+
+    /// As [`Params::get`].
+    pub(crate) fn param(&self, name: &str) -> Option<Option<&'a str>> {
+        Params::get_in_header(self.params, name)
+    }
+
+    /// Writes it behind `out` as `Display` of [`Via`] does, but with what only the receiver knows: where
+    /// it came from, in place of what the sender says of that, and from which port, where the sender
+    /// wants to be told (RFC 3261 §18.2.1, RFC 3581 §4).
     pub(crate) fn push_stamped(
         &self,
         received: Option<IpAddr>,
@@ -162,21 +203,19 @@ impl Via {
         out: &mut String,
     ) {
         out.push_str("SIP/2.0/");
-        out.push_str(&self.transport);
+        out.push_str(self.transport);
         out.push(' ');
-        match &self.sent_by_host {
-            Host::Name(name) => out.push_str(name),
-            Host::V4(address) => push_v4(*address, out),
-            host @ Host::V6(_) => {
-                let _ = write!(out, "{host}");
-            }
+        match self.host {
+            HostRef::Name(name) => out.push_str(name),
+            HostRef::V4(address) => syntax::push_v4(address, out),
+            HostRef::V6(address) => syntax::push_host(IpAddr::V6(address), out),
         }
-        if let Some(port) = self.sent_by_port {
+        if let Some(port) = self.port {
             out.push(':');
             syntax::push_number(u32::from(port), out);
         }
         let mut rport = rport;
-        for (name, value) in self.params.written() {
+        for (name, value) in Params::written_in_header(self.params) {
             if name.eq_ignore_ascii_case("received") {
                 continue;
             }
@@ -195,22 +234,13 @@ impl Via {
         match received {
             Some(IpAddr::V4(address)) => {
                 out.push_str(";received=");
-                push_v4(address, out);
+                syntax::push_v4(address, out);
             }
             Some(IpAddr::V6(address)) => {
                 let _ = write!(out, ";received={address}");
             }
             None => {}
         }
-    }
-}
-
-fn push_v4(address: Ipv4Addr, out: &mut String) {
-    for (n, octet) in address.octets().into_iter().enumerate() {
-        if n > 0 {
-            out.push('.');
-        }
-        syntax::push_number(u32::from(octet), out);
     }
 }
 

@@ -1,5 +1,6 @@
 //! INVITEs that have come and whose ACK has not, by call and by source.
 
+use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -10,7 +11,7 @@ use crate::sip::transaction::ServerId;
 /// for 32 s: their number is bounded, and no source has more than half, so that others find room.
 #[derive(Debug, Default)]
 pub(super) struct Invites {
-    by_id: HashMap<ServerId, (CallHandle, IpAddr)>,
+    by_id: FxHashMap<ServerId, (CallHandle, IpAddr)>,
     per_source: HashMap<IpAddr, usize>,
 }
 

@@ -46,6 +46,7 @@ pub use routes::Routes;
 pub use snoop::ExternalMedia;
 pub use texts::{MAX_TEXT, TextMessage};
 
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -196,12 +197,13 @@ pub struct Switch {
     endpoint: Endpoint,
     registrar: Registrar,
     routes: Routes,
-    calls: HashMap<CallHandle, Entry>,
+    /// Boxed: they are large, and the table moves what is in it.
+    calls: FxHashMap<CallHandle, Box<Entry>>,
     dialogs: HashMap<DialogId, CallHandle>,
     invites: Invites,
-    clients: HashMap<ClientId, (CallHandle, Method)>,
+    clients: FxHashMap<ClientId, (CallHandle, Method)>,
     farewells: HashMap<ClientId, login::Farewell>,
-    legs: HashMap<(usize, LegId), CallHandle>,
+    legs: FxHashMap<(usize, LegId), CallHandle>,
     recordings: HashMap<u64, CallHandle>,
     rooms: HashMap<String, Room>,
     room_recordings: room_recordings::RoomRecordings,
@@ -251,12 +253,12 @@ impl Switch {
             endpoint: Endpoint::new(settings.endpoint.clone(), rng.random()),
             registrar: Registrar::new(settings.registration),
             routes,
-            calls: HashMap::new(),
+            calls: FxHashMap::default(),
             dialogs: HashMap::new(),
             invites: Invites::default(),
-            clients: HashMap::new(),
+            clients: FxHashMap::default(),
             farewells: HashMap::new(),
-            legs: HashMap::new(),
+            legs: FxHashMap::default(),
             recordings: HashMap::new(),
             rooms: HashMap::new(),
             room_recordings: room_recordings::RoomRecordings::default(),
@@ -546,7 +548,7 @@ impl Switch {
             driven: Driven::default(),
             party,
         };
-        self.calls.insert(handle, entry);
+        self.calls.insert(handle, Box::new(entry));
         self.touched.push_back(handle);
     }
 

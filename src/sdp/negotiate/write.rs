@@ -34,11 +34,11 @@ pub(super) fn session(local: &Local, time: (u64, u64)) -> String {
         IpAddr::V6(_) => "IP6",
     };
     let Local {
-        address,
         session_id,
         version,
         ..
     } = local;
+    let address = local.address.to_string();
     format!(
         "v=0\r\no=- {session_id} {version} IN {family} {address}\r\ns=-\r\n\
          c=IN {family} {address}\r\nt={} {}\r\n",

@@ -1,13 +1,16 @@
 //! Which transaction a message belongs to (RFC 3261 §17.1.3, §17.2.3).
 
-use crate::sip::header::Via;
+use crate::sip::header::ViaRef;
 use crate::sip::message::Request;
 use crate::sip::method::Method;
-use crate::sip::uri::Host;
+use crate::sip::uri::HostRef;
 use crate::sip::validate::MAGIC_COOKIE;
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
+
+/// What is digested is put together on the stack up to so many bytes.
+const SHORT: usize = 320;
 
 /// The identity of a transaction: a keyed 128-bit digest of what the RFC compares, so that a key
 /// has one size whatever a peer writes into its headers.
@@ -40,26 +43,35 @@ impl Keys {
 
     /// The server transaction of `request`, were its method `method`: ACK and CANCEL look for
     /// their INVITE. `via` is its top Via as it arrived. `None`: a header that is needed is bad.
-    pub fn server(&self, request: &Request, via: &Via, method: &Method) -> Option<Key> {
+    pub(crate) fn server(
+        &self,
+        request: &Request,
+        via: &ViaRef<'_>,
+        method: &Method,
+    ) -> Option<Key> {
         match via.branch() {
             Some(branch) if is_unique(branch) => Some(self.digest(&[
                 b"3261",
                 method.as_str().as_bytes(),
                 branch.as_bytes(),
-                &host(&via.sent_by_host),
-                &via.sent_by_port.unwrap_or(5060).to_be_bytes(),
+                &host(via.host),
+                &via.port.unwrap_or(5060).to_be_bytes(),
             ])),
             // RFC 2543: the branch says nothing. The To tag is left out, since an ACK has one
             // where its INVITE had none.
-            _ => Some(self.digest(&[
-                b"2543",
-                method.as_str().as_bytes(),
-                request.uri.as_bytes(),
-                request.from_tag().unwrap_or_default().as_bytes(),
-                request.headers.call_id().ok()?.as_bytes(),
-                &request.headers.cseq().ok()?.number.to_be_bytes(),
-                via.to_string().as_bytes(),
-            ])),
+            _ => {
+                let mut whole = String::new();
+                via.push_stamped(None, None, &mut whole);
+                Some(self.digest(&[
+                    b"2543",
+                    method.as_str().as_bytes(),
+                    request.uri.as_bytes(),
+                    request.from_tag_text().unwrap_or_default().as_bytes(),
+                    request.headers.call_id().ok()?.as_bytes(),
+                    &request.headers.cseq().ok()?.number.to_be_bytes(),
+                    whole.as_bytes(),
+                ]))
+            }
         }
     }
 
@@ -75,7 +87,7 @@ impl Keys {
             b"call",
             method.as_str().as_bytes(),
             request.headers.call_id().ok()?.as_bytes(),
-            request.from_tag().unwrap_or_default().as_bytes(),
+            request.from_tag_text().unwrap_or_default().as_bytes(),
             &request.headers.cseq().ok()?.number.to_be_bytes(),
         ]))
     }
@@ -83,28 +95,41 @@ impl Keys {
     /// A To tag for a response that is sent without a transaction: the same for each repetition of
     /// the request (RFC 3261 §8.2.7).
     pub fn tag(&self, request: &Request) -> String {
-        let branch = request.headers.via().ok();
+        let via = request.headers.top_via().ok();
         let Key(digest) = self.digest(&[
             b"tag",
-            branch
-                .as_ref()
-                .and_then(Via::branch)
+            via.and_then(|via| via.branch())
                 .unwrap_or_default()
                 .as_bytes(),
             request.headers.call_id().unwrap_or_default().as_bytes(),
-            request.from_tag().unwrap_or_default().as_bytes(),
+            request.from_tag_text().unwrap_or_default().as_bytes(),
         ]);
         format!("{:016x}", digest as u64)
     }
 
     fn digest(&self, parts: &[&[u8]]) -> Key {
+        let bytes = parts.iter().map(|part| part.len() + 2).sum();
+        let mut short = [0; SHORT];
+        let mut long = Vec::new();
+        // Usually all fits on the stack.
+        let text = if bytes <= SHORT {
+            &mut short[..bytes]
+        } else {
+            long.resize(bytes, 0);
+            &mut long[..]
+        };
+        let mut rest = &mut *text;
+        for part in parts {
+            let (head, tail) = rest.split_at_mut(2 + part.len());
+            // No header is longer than a message, 65,535 bytes.
+            head[..2].copy_from_slice(&(part.len() as u16).to_be_bytes());
+            head[2..].copy_from_slice(part);
+            rest = tail;
+        }
         let half = |secret: u64| {
             let mut hasher = DefaultHasher::new();
             hasher.write_u64(secret);
-            for part in parts {
-                hasher.write_usize(part.len());
-                hasher.write(part);
-            }
+            hasher.write(text);
             u128::from(hasher.finish())
         };
         Key(half(self.secret[0]) << 64 | half(self.secret[1]))
@@ -112,15 +137,15 @@ impl Keys {
 }
 
 /// A host as it is compared: names without case, addresses whatever way they are written.
-fn host(host: &Host) -> Cow<'_, [u8]> {
+fn host(host: HostRef<'_>) -> Cow<'_, [u8]> {
     match host {
-        Host::Name(name) if name.bytes().any(|b| b.is_ascii_uppercase()) => {
+        HostRef::Name(name) if name.bytes().any(|b| b.is_ascii_uppercase()) => {
             name.to_ascii_lowercase().into_bytes().into()
         }
-        Host::Name(name) => name.as_bytes().into(),
+        HostRef::Name(name) => name.as_bytes().into(),
         // No name begins with a colon.
-        Host::V4(address) => [b":".as_slice(), &address.octets()].concat().into(),
-        Host::V6(address) => [b":".as_slice(), &address.octets()].concat().into(),
+        HostRef::V4(address) => [b":".as_slice(), &address.octets()].concat().into(),
+        HostRef::V6(address) => [b":".as_slice(), &address.octets()].concat().into(),
     }
 }
 
@@ -150,7 +175,7 @@ mod tests {
 
     fn key(method: &Method, via: &str, call_id: &str, wanted: &Method) -> Option<Key> {
         let request = request(method, via, call_id);
-        let via = request.headers.via().ok()?;
+        let via = request.headers.top_via().ok()?;
         Keys::new([1, 2]).server(&request, &via, wanted)
     }
 
