@@ -16,7 +16,7 @@ use crate::sdp::negotiate::{Local, NegotiateError};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
-use crate::sip::session_timer::{self, SessionTimer};
+use crate::sip::session_timer::{self, Agreed, SessionTimer};
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
 
@@ -259,26 +259,26 @@ impl Call {
 
     /// What the 2xx says of the session timer, and our own side of it (RFC 4028 §9).
     pub(super) fn session_headers(&mut self, ok: &mut Response, now: Instant) {
-        let answer = session_timer::uas(&self.invite, &self.timer_settings());
-        if let Ok(Some(agreed)) = &answer {
-            session_timer::uas_headers(ok, &self.invite, agreed);
+        if let Ok(agreed) = session_timer::uas(&self.invite, &self.timer_settings()) {
+            if let Some(agreed) = &agreed {
+                session_timer::uas_headers(ok, &self.invite, agreed);
+            }
+            self.set_session(agreed, now);
         }
-        self.set_session(answer, now);
     }
 
     pub(super) fn session_answer(&mut self, request: &Request, ok: &mut Response, now: Instant) {
-        let answer = session_timer::uas(request, &self.timer_settings());
-        if let Ok(Some(agreed)) = &answer {
-            session_timer::uas_headers(ok, request, agreed);
+        if let Ok(agreed) = session_timer::uas(request, &self.timer_settings()) {
+            if let Some(agreed) = &agreed {
+                session_timer::uas_headers(ok, request, agreed);
+            }
+            self.set_session(agreed, now);
         }
-        self.set_session(answer, now);
     }
 
-    fn set_session<E>(&mut self, answer: Result<Option<session_timer::Agreed>, E>, now: Instant) {
+    fn set_session(&mut self, agreed: Option<Agreed>, now: Instant) {
         // Without one in the 2xx the session does not expire any more.
-        if let Ok(answer) = answer {
-            self.session = answer.map(|agreed| SessionTimer::new(agreed, now));
-        }
+        self.session = agreed.map(|agreed| SessionTimer::new(agreed, now));
     }
 
     /// Makes an offer of ours, that waits for its answer.

@@ -594,6 +594,8 @@ fn allows_update(headers: &Headers) -> bool {
 /// Whether the request came from another address than its top Via says.
 fn behind_nat(request: &Request, flow: &Flow) -> bool {
     request.headers.top_via().is_ok_and(|via| {
-        via.param("received").flatten().is_some() && via.host.ip() != Some(flow.remote.ip())
+        via.param("received")
+            .is_some_and(|(_, value)| value.is_some())
+            && via.host.ip() != Some(flow.remote.ip())
     })
 }

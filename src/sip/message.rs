@@ -90,10 +90,10 @@ impl Request {
 
     /// The tag of From.
     pub fn from_tag(&self) -> Option<String> {
-        self.from_tag_text().map(str::to_owned)
+        self.tag_of_from().map(str::to_owned)
     }
 
-    pub(crate) fn from_tag_text(&self) -> Option<&str> {
+    pub(crate) fn tag_of_from(&self) -> Option<&str> {
         tag_of(&self.headers, &Name::From)
     }
 

@@ -51,13 +51,14 @@ impl Params {
         header_params(text).try_for_each(|param| param.map(drop))
     }
 
-    /// What [`Params::get`] of [`Params::parse_header`] has, without taking memory.
-    pub(crate) fn get_in_header<'a>(text: &'a str, name: &str) -> Option<Option<&'a str>> {
+    /// The first parameter of that name in what [`Params::parse_header`] can read, without taking
+    /// memory; quotes around its value are not part of it.
+    pub(crate) fn find_in_header<'a>(text: &'a str, name: &str) -> Option<Written<'a>> {
         let mut found = None;
         for param in header_params(text) {
             let (is, value) = param.ok()?;
             if found.is_none() && is.eq_ignore_ascii_case(name) {
-                found = Some(value.map(bare));
+                found = Some((is, value.map(bare)));
             }
         }
         found
@@ -65,7 +66,7 @@ impl Params {
 
     /// What [`Params::value`] of [`Params::parse_header`] has, without taking memory.
     pub(crate) fn value_in_header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-        Params::get_in_header(text, name).flatten()
+        Params::find_in_header(text, name)?.1
     }
 
     /// Names and values of header parameters as they are written; nothing more behind what is wrong.

@@ -9,7 +9,7 @@ use memchr::memchr;
 use super::header::HeaderError;
 use super::method::Method;
 use super::name::Name;
-use super::params::Params;
+use super::params::{Params, Written};
 use super::syntax;
 use super::uri::{AnyUri, Host, HostRef, Uri, host_port};
 
@@ -185,12 +185,12 @@ impl<'a> ViaRef<'a> {
 
     /// The `branch` parameter.
     pub(crate) fn branch(&self) -> Option<&'a str> {
-        self.param("branch").flatten()
+        self.param("branch")?.1
     }
 
-    /// As [`Params::get`].
-    pub(crate) fn param(&self, name: &str) -> Option<Option<&'a str>> {
-        Params::get_in_header(self.params, name)
+    /// The parameter of that name, as [`Params::find_in_header`].
+    pub(crate) fn param(&self, name: &str) -> Option<Written<'a>> {
+        Params::find_in_header(self.params, name)
     }
 
     /// Writes it behind `out` as `Display` of [`Via`] does, but with what only the receiver knows: where

@@ -66,7 +66,7 @@ impl Keys {
                     b"2543",
                     method.as_str().as_bytes(),
                     request.uri.as_bytes(),
-                    request.from_tag_text().unwrap_or_default().as_bytes(),
+                    request.tag_of_from().unwrap_or_default().as_bytes(),
                     request.headers.call_id().ok()?.as_bytes(),
                     &request.headers.cseq().ok()?.number.to_be_bytes(),
                     whole.as_bytes(),
@@ -87,7 +87,7 @@ impl Keys {
             b"call",
             method.as_str().as_bytes(),
             request.headers.call_id().ok()?.as_bytes(),
-            request.from_tag_text().unwrap_or_default().as_bytes(),
+            request.tag_of_from().unwrap_or_default().as_bytes(),
             &request.headers.cseq().ok()?.number.to_be_bytes(),
         ]))
     }
@@ -102,7 +102,7 @@ impl Keys {
                 .unwrap_or_default()
                 .as_bytes(),
             request.headers.call_id().unwrap_or_default().as_bytes(),
-            request.from_tag_text().unwrap_or_default().as_bytes(),
+            request.tag_of_from().unwrap_or_default().as_bytes(),
         ]);
         format!("{:016x}", digest as u64)
     }
