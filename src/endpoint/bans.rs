@@ -81,6 +81,11 @@ impl Ban {
             IpAddr::V6(v6) => format!("{v6}/64"),
         }
     }
+
+    /// Repeaters are known for twice as long again.
+    fn known_until(&self) -> Instant {
+        self.until + self.length * 2
+    }
 }
 
 /// How many offences are too many: so many at once, or mixed in proportion; one is forgiven each
@@ -170,6 +175,23 @@ struct Entry {
     end: Instant,
 }
 
+impl Entry {
+    fn under(mut self, before: &BanSettings, after: &BanSettings, now: Instant) -> Self {
+        let left = self.forgiven.saturating_duration_since(now);
+        let part = left.div_duration_f64(before.window).min(1.0);
+        self.forgiven = now + after.window.mul_f64(part);
+        self.ban = self.ban.filter(|ban| after.cost(ban.reason).is_some());
+        self.end = self.forgiven;
+        if let Some(ban) = &mut self.ban {
+            let length = after.length_after(ban.times - 1).min(ban.length);
+            ban.until = ban.until.checked_sub(ban.length - length).unwrap_or(now);
+            ban.length = length;
+            self.end = self.end.max(ban.known_until());
+        }
+        self
+    }
+}
+
 impl Meters {
     pub(super) fn new(scope: Scope, settings: BanSettings) -> Self {
         Self {
@@ -178,6 +200,27 @@ impl Meters {
             entries: HashMap::new(),
             by_end: BTreeSet::new(),
         }
+    }
+
+    /// Puts other rules in force. What was counted keeps its part of the window. A ban ends when it
+    /// would have under the new rules, if that is sooner, and at once where its reason counts no more.
+    pub(super) fn set_settings(&mut self, settings: BanSettings, now: Instant) {
+        let before = std::mem::replace(&mut self.settings, settings);
+        self.by_end.clear();
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let changed = entries.map(|(source, entry)| (source, entry.under(&before, &settings, now)));
+        let mut entries: Vec<_> = changed.collect();
+        // Where there are more than may be, those that say least make room for the others.
+        entries.sort_by_key(|(source, entry)| (entry.end, *source));
+        for (source, entry) in entries {
+            self.put(source, entry, now);
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.by_end.clear();
     }
 
     /// Counts an offence; the ban, if that was one too many.
@@ -211,8 +254,7 @@ impl Meters {
             };
             entry.forgiven = now;
             entry.ban = Some(ban);
-            // Repeaters are known for twice as long again.
-            entry.end = ban.until + length * 2;
+            entry.end = ban.known_until();
             banned = Some(ban);
         }
         entry.end = entry.end.max(entry.forgiven);
@@ -285,164 +327,4 @@ impl Meters {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ip(last: u32) -> IpAddr {
-        IpAddr::V4((0x0a00_0000 + last).into())
-    }
-
-    fn meters() -> Meters {
-        Meters::new(Scope::All, BanSettings::default())
-    }
-
-    /// Fails at once until it is banned; how often that took.
-    fn offend(meters: &mut Meters, source: IpAddr, offence: Offence, now: Instant) -> (u32, Ban) {
-        for n in 1..1000 {
-            if let Some(ban) = meters.count(source, offence, now) {
-                return (n, ban);
-            }
-        }
-        panic!("never banned");
-    }
-
-    const FAILED: Offence = Offence::FailedAuthentication;
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn as_many_as_configured_are_too_many() {
-        let now = Instant::now();
-        let settings = BanSettings::default();
-        for (offence, number) in [
-            (Offence::Scanner, settings.scanner),
-            (FAILED, settings.failed_authentication),
-            (Offence::UnansweredChallenge, settings.unanswered_challenge),
-            (Offence::Malformed, settings.malformed),
-            (Offence::UnknownUser, settings.unknown_user),
-            (Offence::RateExcess, settings.rate_excess),
-        ] {
-            let (n, ban) = offend(&mut meters(), ip(1), offence, now);
-            assert_eq!((n, ban.reason), (number, offence));
-            assert_eq!(ban.until, now + settings.length);
-        }
-        let mut off = Meters::new(
-            Scope::All,
-            BanSettings {
-                malformed: 0,
-                ..settings
-            },
-        );
-        assert!((0..1000).all(|_| off.count(ip(1), Offence::Malformed, now).is_none()));
-    }
-
-    #[test]
-    fn a_moment_between_them_makes_no_difference() {
-        let settings = BanSettings {
-            malformed: 2,
-            ..BanSettings::default()
-        };
-        let mut meters = Meters::new(Scope::All, settings);
-        let now = Instant::now();
-        assert_eq!(meters.count(ip(1), Offence::Malformed, now), None);
-        let later = now + Duration::from_millis(100);
-        assert!(meters.count(ip(1), Offence::Malformed, later).is_some());
-    }
-
-    #[test]
-    fn offences_are_forgiven_with_time_and_add_up_across_kinds() {
-        let mut meters = meters();
-        let mut now = Instant::now();
-        for _ in 0..100 {
-            assert_eq!(meters.count(ip(1), FAILED, now), None);
-            now += SECOND * 7;
-        }
-        now += SECOND * 60;
-        for _ in 0..5 {
-            assert_eq!(meters.count(ip(2), FAILED, now), None);
-        }
-        for _ in 0..9 {
-            assert_eq!(meters.count(ip(2), Offence::Malformed, now), None);
-        }
-        assert!(meters.count(ip(2), Offence::Malformed, now).is_some());
-        assert!(meters.ban(ip(3), now).is_none(), "nobody else is touched");
-    }
-
-    #[test]
-    fn what_is_taken_back_does_not_count() {
-        let mut meters = meters();
-        let now = Instant::now();
-        for _ in 0..1000 {
-            assert_eq!(meters.count(ip(1), Offence::UnansweredChallenge, now), None);
-            meters.forgive(ip(1), Offence::UnansweredChallenge);
-        }
-    }
-
-    #[test]
-    fn repeaters_are_out_for_twice_as_long_up_to_a_bound_and_in_the_end_begin_anew() {
-        let mut meters = meters();
-        let settings = BanSettings::default();
-        let mut now = Instant::now();
-        let mut length = settings.length;
-        for times in 1..=12 {
-            let (_, ban) = offend(&mut meters, ip(1), FAILED, now);
-            assert_eq!((ban.times, ban.length), (times, length));
-            assert!(
-                meters
-                    .ban(ip(1), ban.until.checked_sub(SECOND).unwrap())
-                    .is_some()
-            );
-            assert!(meters.ban(ip(1), ban.until).is_none(), "it ends");
-            now = ban.until + SECOND;
-            length = (length * 2).min(settings.max_length);
-        }
-        assert_eq!(length, settings.max_length);
-        now += settings.max_length * 2;
-        let (_, ban) = offend(&mut meters, ip(1), FAILED, now);
-        assert_eq!((ban.times, ban.length), (1, settings.length));
-    }
-
-    #[test]
-    fn the_table_is_bounded_and_bans_outlast_small_offences() {
-        let settings = BanSettings {
-            sources: 100,
-            ..BanSettings::default()
-        };
-        let mut meters = Meters::new(Scope::Udp, settings);
-        let now = Instant::now();
-        offend(&mut meters, ip(1), FAILED, now);
-        for n in 2..10_000 {
-            meters.count(ip(n), Offence::Malformed, now);
-            assert!(meters.entries.len() <= 100);
-            assert_eq!(meters.entries.len(), meters.by_end.len());
-        }
-        assert!(meters.ban(ip(1), now).is_some());
-        assert_eq!(meters.bans(now).count(), 1);
-        let later = now + settings.length * 4;
-        // Each that counts takes two along; who is banned does not count any more.
-        for n in 0..100 {
-            meters.count(ip(20_000 + n % 10), Offence::Malformed, later);
-        }
-        assert_eq!(meters.entries.len(), 10, "what says nothing goes");
-    }
-
-    #[test]
-    fn lifted_is_forgotten() {
-        let mut meters = meters();
-        let now = Instant::now();
-        offend(&mut meters, ip(1), FAILED, now);
-        assert!(meters.lift(ip(1), now));
-        assert!(!meters.lift(ip(1), now));
-        assert!(meters.ban(ip(1), now).is_none());
-        assert_eq!(offend(&mut meters, ip(1), FAILED, now).1.times, 1);
-    }
-
-    #[test]
-    fn a_v6_subscriber_is_one_source() {
-        let mut meters = meters();
-        let now = Instant::now();
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        offend(&mut meters, ip("2001:db8::1"), FAILED, now);
-        assert!(meters.ban(ip("2001:db8::2"), now).is_some());
-        assert!(meters.ban(ip("2001:db8:0:1::2"), now).is_none());
-    }
-}
+mod tests;

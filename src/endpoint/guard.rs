@@ -99,6 +99,20 @@ impl Guard {
         }
     }
 
+    /// Puts other rules of bans in force; without any, everything is forgiven.
+    fn set_bans(&mut self, bans: Option<BanSettings>, now: Instant) {
+        self.access.bans = bans;
+        for meters in [&mut self.proven, &mut self.unproven, &mut self.guessed] {
+            match bans {
+                Some(settings) => meters.set_settings(settings, now),
+                None => meters.clear(),
+            }
+        }
+        if let Some(settings) = bans {
+            self.known.set_capacity(settings.sources);
+        }
+    }
+
     fn bans(&self, now: Instant) -> Vec<Ban> {
         let all = [&self.proven, &self.unproven, &self.guessed];
         all.into_iter()
@@ -301,6 +315,11 @@ impl Endpoint {
     /// Puts other trusted peers and names of scanners in force.
     pub fn set_peers(&mut self, trusted: Vec<IpNet>, drop_user_agents: Vec<String>, now: Instant) {
         self.guard.set_peers(trusted, drop_user_agents, now);
+    }
+
+    /// Puts other rules of bans in force: running bans stay, as far as these allow them.
+    pub fn set_bans(&mut self, bans: Option<BanSettings>, now: Instant) {
+        self.guard.set_bans(bans, now);
     }
 
     /// The bans that hold now, those that end first before others.

@@ -89,6 +89,12 @@ impl Gate {
         }
     }
 
+    /// In place of all bans that there are.
+    pub(super) fn set_bans(&self, bans: impl Iterator<Item = (IpAddr, Instant)>) {
+        let bans = bans.map(|(source, until)| (subscriber(source), until));
+        *write(&self.banned) = bans.take(MAX_BANS).collect();
+    }
+
     pub(super) fn lift(&self, source: IpAddr) {
         write(&self.banned).remove(&subscriber(source));
     }
@@ -203,5 +209,11 @@ mod tests {
         assert!(!gate.admits(Transport::Udp, ip("2001:db8::6")));
         gate.lift(ip("192.0.2.1"));
         assert!(gate.admits(Transport::Tcp, ip("192.0.2.1")));
+        gate.set_bans([(ip("192.0.2.4"), later)].into_iter());
+        assert!(
+            gate.admits(Transport::Udp, ip("2001:db8::6")),
+            "not among them"
+        );
+        assert!(!gate.admits(Transport::Udp, ip("192.0.2.4")));
     }
 }

@@ -326,6 +326,12 @@ impl Net {
         self.shared.gate.lift(source);
     }
 
+    /// The sources that are not read, and until when, in place of those that there were; their
+    /// connections have been closed before.
+    pub fn set_bans(&self, bans: impl Iterator<Item = (IpAddr, Instant)>) {
+        self.shared.gate.set_bans(bans);
+    }
+
     /// Puts other access lists in force; accepted connections of who is not heard any more end at once.
     pub fn set_access(&self, lists: AccessLists) {
         self.shared.gate.set_lists(lists);

@@ -12,6 +12,7 @@ use super::build;
 use super::core::{Core, StartError};
 use super::files::Done;
 use crate::config::{Config, ConfigError};
+use crate::endpoint::Scope;
 use crate::net::tls::Tls;
 use crate::store::prompts::Prompts;
 use crate::store::voicemail::MessageStore;
@@ -116,6 +117,10 @@ impl Core {
                 let now = Instant::now();
                 self.switch
                     .set_peers(access.trusted, access.drop_user_agents, now);
+                self.switch.set_bans(access.bans, now);
+                let bans = self.switch.bans(now).into_iter();
+                let proven = bans.filter(|ban| ban.scope == Scope::All);
+                self.net.set_bans(proven.map(|ban| (ban.source, ban.until)));
                 self.prompts = Arc::new(reloaded.prompts);
                 self.config = config;
                 self.adopt_http_keys();

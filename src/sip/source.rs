@@ -87,6 +87,20 @@ impl Recent {
         }
     }
 
+    /// Of another number of sources from now on.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity.max(1);
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
+        while self.by_time.len() > self.capacity
+            && let Some((_, first)) = self.by_time.pop_first()
+        {
+            self.until.remove(&first);
+        }
+    }
+
     /// Something is known until then.
     pub fn insert(&mut self, source: IpAddr, until: Instant) {
         let source = subscriber(source);
@@ -94,11 +108,7 @@ impl Recent {
             self.by_time.remove(&(old, source));
         }
         self.by_time.insert((until, source));
-        if self.by_time.len() > self.capacity
-            && let Some((_, first)) = self.by_time.pop_first()
-        {
-            self.until.remove(&first);
-        }
+        self.shrink();
     }
 
     /// Whether something still is.
@@ -173,6 +183,9 @@ mod tests {
         assert!(recent.contains(ip(999), start + BURST * 1000));
         assert!(!recent.contains(ip(999), start + BURST * 1001));
         assert!(!recent.contains(ip(5), start), "the first to end has gone");
+        recent.set_capacity(10);
+        assert_eq!((recent.until.len(), recent.by_time.len()), (10, 10));
+        assert!(recent.contains(ip(999), start) && !recent.contains(ip(989), start));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Who has to say who they are, and what follows for our own calls when others ask us.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +10,7 @@ use rand::Rng;
 
 use super::{Output, Switch};
 use crate::call::CallHandle;
-use crate::endpoint::{Ban, Offence};
+use crate::endpoint::{Ban, BanSettings, Endpoint, Offence};
 use crate::sip::auth::{Client, Login, Users};
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
@@ -94,7 +95,29 @@ impl Switch {
 
     /// Puts other trusted peers and names of scanners in force.
     pub fn set_peers(&mut self, trusted: Vec<IpNet>, drop_user_agents: Vec<String>, now: Instant) {
-        self.endpoint.set_peers(trusted, drop_user_agents, now);
+        self.change_bans(now, |endpoint| {
+            endpoint.set_peers(trusted, drop_user_agents, now);
+        });
+    }
+
+    /// Puts other rules of bans in force; none: nobody is banned. Running bans stay, as far as these
+    /// allow them. The transports are to be told by the caller.
+    pub fn set_bans(&mut self, bans: Option<BanSettings>, now: Instant) {
+        self.change_bans(now, |endpoint| endpoint.set_bans(bans, now));
+    }
+
+    /// Does something that may end bans, and tells whose.
+    fn change_bans(&mut self, now: Instant, change: impl FnOnce(&mut Endpoint)) {
+        let sources = |endpoint: &Endpoint| -> BTreeSet<IpAddr> {
+            let bans = endpoint.bans(now).into_iter();
+            bans.map(|ban| ban.source).collect()
+        };
+        let before = sources(&self.endpoint);
+        change(&mut self.endpoint);
+        let after = sources(&self.endpoint);
+        let ended = before.difference(&after);
+        self.outputs
+            .extend(ended.map(|&source| Output::Unbanned(source)));
     }
 
     /// Puts other users, and other demands for them, in force.

@@ -6,6 +6,7 @@ use crate::support::server;
 use crate::support::sip;
 use crate::support::sipp;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -17,6 +18,9 @@ use sipp::Sipp;
 
 const PASSWORD: &str = "plain-Sight-7";
 const PIN: &str = "9183746205518273";
+/// No request without a From.
+const BROKEN: &[u8] =
+    b"OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nContent-Length: 0\r\n\r\n";
 
 /// Alice may call everything and register; others nothing.
 fn guarded() -> Config {
@@ -180,10 +184,8 @@ fn bans_are_listed_and_lifted_by_the_command_line() {
     assert!(!bans(&["lift", "127.0.0.1"]).status.success());
     let mut open = Peer::tcp(server.tcp());
     assert_eq!(options(&mut open), 200);
-    let broken =
-        "OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nContent-Length: 0\r\n\r\n";
     for _ in 0..2 {
-        Peer::tcp(server.tcp()).send(broken);
+        Peer::tcp(server.tcp()).send(BROKEN);
     }
     let line = server.wait_log("banned");
     let form = "WARN banned address=127.0.0.1 scope=all reason=\"malformed\" seconds=600 times=1";
@@ -212,7 +214,7 @@ fn bans_are_listed_and_lifted_by_the_command_line() {
 }
 
 fn raw(path: &Path, bytes: &[u8]) -> String {
-    use std::io::{Read as _, Write as _};
+    use std::io::Read as _;
     let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
     // It may be closed before all is written.
     let _ = stream.write_all(bytes);
@@ -339,6 +341,54 @@ fn access_changes_with_sighup() {
     let line = server.wait_log("banned");
     assert!(line.contains("scope=udp reason=\"scanner\""), "{line}");
     udp.assert_quiet();
+}
+
+/// The rules of bans, read again: a running ban stays, as far as the new rules allow it.
+#[test]
+fn bans_change_with_sighup() {
+    let rules = |malformed: u32| {
+        Config::new()
+            .set("access", "trusted", "[]")
+            .set("access.ban", "malformed", malformed)
+            .set("server", "control_socket", "\"control.sock\"")
+    };
+    let server = rules(0).start();
+    let reload = |config: &Config, times| {
+        server.rewrite(config);
+        server.hang_up();
+        server.wait_log_count("access lists and certificates read again", times);
+    };
+    let broken = |count| {
+        for _ in 0..count {
+            // Closed at once where its source is banned.
+            let _ = Peer::tcp(server.tcp()).stream().write_all(BROKEN);
+        }
+    };
+    broken(5);
+    assert_eq!(options(&mut Peer::tcp(server.tcp())), 200, "not counted");
+    reload(&rules(2), 1);
+    let mut open = Peer::tcp(server.tcp());
+    assert_eq!(options(&mut open), 200);
+    broken(2);
+    let line = server.wait_log("banned");
+    assert!(line.contains("scope=all reason=\"malformed\" seconds=600"));
+    assert!(open.is_closed_by_server());
+    reload(&rules(5).set("access.ban", "seconds", 300), 2);
+    assert!(Peer::tcp(server.tcp()).is_closed_by_server(), "it stays");
+    let arguments = ["bans", "list", "--json", "--socket", "control.sock"];
+    let listed = antiphon(server.directory(), &arguments, &[]);
+    let listed: serde_json::Value = serde_json::from_str(&text(&listed)).unwrap();
+    let left = listed[0]["seconds_left"].as_u64().unwrap();
+    assert!((1..=300).contains(&left), "and is shorter: {listed}");
+    reload(&rules(5).set("access.ban", "enabled", false), 3);
+    server.wait_log("ban lifted");
+    assert_eq!(options(&mut Peer::tcp(server.tcp())), 200);
+    broken(5);
+    assert_eq!(
+        options(&mut Peer::tcp(server.tcp())),
+        200,
+        "nobody is banned"
+    );
 }
 
 /// Passwords are hashed with it, and who was asked with it answers with it.

@@ -2,9 +2,10 @@
 
 use crate::support::sim;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use antiphon::endpoint::{Offence, Scope};
+use antiphon::endpoint::{BanSettings, Offence, Scope};
 use antiphon::sip::auth::Credentials;
 use antiphon::sip::header::Name;
 use antiphon::sip::message::Request;
@@ -281,12 +282,53 @@ fn trusted_peers_and_scanners_change_while_it_runs() {
     let options = door.request(Method::Options, "x");
     assert_eq!(door.status(&options, udp(HERE)), 200);
     assert!(door.switch.bans(door.now).is_empty(), "forgiven");
+    assert_eq!(door.unbanned.len(), 1, "and told");
     for (agent, status) in [("friendly-scanner", 200), ("SIP-SAW 1", 0)] {
         let mut scan = door.request(Method::Options, "x");
         scan.headers.set(Name::UserAgent, agent);
         assert_eq!(door.status(&scan, udp("192.0.2.7")), status, "{agent}");
     }
     assert_eq!(guess(&mut door, udp(TRUSTED)), 10, "trusted no more");
+}
+
+/// What SIGHUP does with the rules of bans: running ones stay, as far as the new rules allow them.
+#[test]
+fn the_rules_of_bans_change_while_it_runs() {
+    let mut door = door();
+    guess(&mut door, udp(HERE));
+    let options = |door: &mut Door| {
+        let options = door.request(Method::Options, "x");
+        door.status(&options, udp(HERE))
+    };
+    let rules = BanSettings {
+        failed_authentication: 3,
+        max_length: MINUTE * 5,
+        ..BanSettings::default()
+    };
+    door.switch.set_bans(Some(rules), door.now);
+    assert_eq!(options(&mut door), 0, "it stays");
+    assert!(door.unbanned.is_empty());
+    door.pass(MINUTE * 5);
+    assert_eq!(options(&mut door), 200, "and is shorter");
+    assert_eq!(guess(&mut door, udp("192.0.2.7")), 3);
+    let rules = BanSettings {
+        failed_authentication: 0,
+        ..rules
+    };
+    door.switch.set_bans(Some(rules), door.now);
+    assert_eq!(options(&mut door), 200);
+    assert_eq!(door.unbanned, ["192.0.2.7".parse::<IpAddr>().unwrap()]);
+    let scan = |door: &mut Door| {
+        let mut scan = door.request(Method::Options, "x");
+        scan.headers.set(Name::UserAgent, "sipvicious");
+        door.send(&scan, tcp(HERE));
+    };
+    scan(&mut door);
+    assert_eq!(options(&mut door), 0);
+    door.switch.set_bans(None, door.now);
+    scan(&mut door);
+    assert_eq!(options(&mut door), 200, "nobody is banned any more");
+    assert!(door.switch.bans(door.now).is_empty());
 }
 
 /// A request with credentials that are wrong, under a nonce that was read on the way.

@@ -67,6 +67,8 @@ pub struct Door {
     pub switch: Switch,
     pub now: Instant,
     pub bans: Vec<Ban>,
+    /// Sources that are heard again because somebody wanted so.
+    pub unbanned: Vec<IpAddr>,
     /// Calls that were let in.
     pub calls: usize,
     next: u32,
@@ -81,6 +83,7 @@ impl Door {
             switch: Switch::new(settings, routes, 1),
             now: Instant::now(),
             bans: Vec::new(),
+            unbanned: Vec::new(),
             calls: 0,
             next: 0,
         }
@@ -173,6 +176,7 @@ impl Door {
                     }
                 }
                 Output::Banned(ban) => self.bans.push(ban),
+                Output::Unbanned(source) => self.unbanned.push(source),
                 // No ports: the call ends, which is enough here.
                 Output::Reserve { call, .. } => {
                     self.calls += 1;
