@@ -12,6 +12,7 @@ pub(super) const SDP: &str = "application/sdp";
 
 /// The leg's part of an agreement.
 pub fn leg_params(agreed: &Agreed) -> LegParams {
+    let association = agreed.security.as_ref().and_then(Security::dtls);
     let mut rx_types = [None; MAX_RX_TYPES];
     for (slot, entry) in rx_types.iter_mut().zip(agreed.rx_payload_types.iter()) {
         *slot = Some(entry);
@@ -35,6 +36,7 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
         remote_rtp: agreed.remote_rtp,
         remote_rtcp: agreed.remote_rtcp,
         rtcp_mux: agreed.rtcp_mux,
+        rtcp_keys: association.is_some_and(|association| association.rtcp_apart),
         voip_metrics: agreed.voip_metrics,
     }
 }

@@ -23,6 +23,7 @@ impl Pair {
         let now = Instant::now();
         let side = |index: usize, role| {
             let association = Association {
+                rtcp_apart: false,
                 remote: awaited[index].fingerprint().clone(),
                 role,
                 profile: Profile::TlsSavp,

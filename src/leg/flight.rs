@@ -21,6 +21,8 @@ const MAX_DATAGRAM: usize = 2048;
 /// Some DTLS datagrams.
 #[derive(Debug)]
 pub struct Flight {
+    /// Whose port they come to, or go out of.
+    channel: Channel,
     bytes: [u8; ROOM],
     lens: [u16; MAX_DATAGRAMS],
     count: usize,
@@ -30,10 +32,21 @@ impl Flight {
     /// One without any.
     pub fn boxed() -> Box<Self> {
         Box::new(Self {
+            channel: Channel::Rtp,
             bytes: [0; ROOM],
             lens: [0; MAX_DATAGRAMS],
             count: 0,
         })
+    }
+
+    /// Whose port the datagrams come to, or go out of.
+    pub fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// They are of that port.
+    pub fn set_channel(&mut self, channel: Channel) {
+        self.channel = channel;
     }
 
     /// Adds a datagram; whether there was room.
@@ -93,15 +106,16 @@ impl Flights {
 }
 
 impl Leg {
-    /// Sends what is in the box to where RTP goes, and keeps the box; one too many comes back.
+    /// Sends what is in the box to where RTP or RTCP goes, and keeps the box; one too many comes back.
     pub fn exchange<I: MediaIo>(
         &mut self,
         mut flight: Box<Flight>,
         io: &mut I,
     ) -> Option<Box<Flight>> {
-        if let Some(to) = self.latch.remote() {
+        let channel = flight.channel();
+        if let Some(to) = self.associate(channel) {
             for datagram in flight.datagrams() {
-                io.send(self.id.index, Channel::Rtp, to, datagram);
+                io.send(self.id.index, channel, to, datagram);
             }
         }
         flight.clear();
@@ -117,16 +131,27 @@ impl Leg {
         self.flights.full.pop_front()
     }
 
+    /// With whose address hands are shaken.
+    fn associate(&self, channel: Channel) -> Option<SocketAddr> {
+        match channel {
+            Channel::Rtp => self.latch.remote(),
+            Channel::Rtcp => self.params.remote_rtcp.filter(|_| self.params.rtcp_keys),
+        }
+    }
+
     /// A datagram of DTLS has come. It counts where it comes from the party's address and the control
     /// side waits for such.
-    pub(super) fn on_dtls(&mut self, datagram: &[u8], from: SocketAddr) {
-        if self.latch.remote() != Some(from) {
+    pub(super) fn on_dtls(&mut self, channel: Channel, datagram: &[u8], from: SocketAddr) {
+        if self.associate(channel) != Some(from) {
             self.statistics.foreign += 1;
             return;
         }
         let free = &mut self.flights.free;
         match free.pop_if(|flight| datagram.len() <= MAX_DATAGRAM && flight.push(datagram)) {
-            Some(flight) => self.flights.full.push_back(flight),
+            Some(mut flight) => {
+                flight.set_channel(channel);
+                self.flights.full.push_back(flight);
+            }
             None => self.statistics.invalid += 1,
         }
     }

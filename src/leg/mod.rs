@@ -111,6 +111,8 @@ pub struct Leg {
     dial: Option<Box<Dial>>,
     transmit: Transmit,
     transport: Transport,
+    /// That of RTCP, where it has keys of its own; plain until they come.
+    rtcp_transport: Transport,
     flights: Flights,
     /// Samples of the media line that have passed, advanced by whole ticks.
     position: u64,
@@ -173,6 +175,7 @@ impl Leg {
                 params.codec,
             ),
             transport: Transport::default(),
+            rtcp_transport: Transport::default(),
             flights: Flights::new(),
             position: 0,
             begun: None,
@@ -284,7 +287,10 @@ impl Leg {
 
     /// Takes keys, or goes on without; what is no longer in use is left in `keying`.
     pub fn rekey(&mut self, keying: &mut Keying, now: MediaTime) {
-        self.transport.rekey(keying, now);
+        match keying.channel() {
+            Channel::Rtp => self.transport.rekey(keying, now),
+            Channel::Rtcp => self.rtcp_transport.rekey(keying, now),
+        }
     }
 
     /// Switches the processing of the audio; what is no longer in use is left in `to`. Another codec

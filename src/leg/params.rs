@@ -58,6 +58,8 @@ pub struct LegParams {
     pub remote_rtcp: Option<SocketAddr>,
     /// RTP and RTCP share a port (RFC 5761).
     pub rtcp_mux: bool,
+    /// RTCP is encrypted with keys of its own, which come by a handshake on its port.
+    pub rtcp_keys: bool,
     /// VoIP metrics go with our reports (RFC 3611 §4.7).
     pub voip_metrics: bool,
 }
@@ -82,6 +84,7 @@ impl LegParams {
             remote_rtp,
             remote_rtcp: remote_rtp.map(|a| SocketAddr::new(a.ip(), a.port().wrapping_add(1))),
             rtcp_mux: false,
+            rtcp_keys: false,
             voip_metrics: false,
         }
     }

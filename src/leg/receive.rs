@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::control::MAX_RTCP;
-use super::transport::Protocol;
+use super::transport::{Protocol, Transport};
 use super::{Channel, Content, Leg, MediaIo, TickTime};
 use crate::audio::{MediaTime, TICK_MS};
 use crate::codec::Codec;
@@ -46,7 +46,7 @@ impl Leg {
                 return heard;
             }
             Kind::Dtls => {
-                self.on_dtls(data, from);
+                self.on_dtls(Channel::Rtp, data, from);
                 return heard;
             }
             Kind::Other => {
@@ -188,6 +188,33 @@ impl Leg {
         }
     }
 
+    /// What has come to the port of RTCP.
+    pub(super) fn on_control(
+        &mut self,
+        data: &[u8],
+        from: SocketAddr,
+        arrival: MediaTime,
+        time: TickTime,
+    ) {
+        match Kind::of(data) {
+            Kind::Dtls => self.on_dtls(Channel::Rtcp, data, from),
+            _ => self.on_rtcp_from(data, from, arrival, time),
+        }
+    }
+
+    /// What protects RTCP; none: nothing yet, and it may not pass without.
+    fn rtcp_transport(&mut self) -> Option<&mut Transport> {
+        if !self.params.rtcp_keys {
+            return Some(&mut self.transport);
+        }
+        Some(&mut self.rtcp_transport).filter(|transport| transport.is_secure())
+    }
+
+    /// Whether the keys of RTCP are still to come.
+    pub(super) fn awaits_rtcp_keys(&self) -> bool {
+        self.params.rtcp_keys && !self.rtcp_transport.is_secure()
+    }
+
     pub(super) fn on_rtcp_from(
         &mut self,
         data: &[u8],
@@ -206,7 +233,11 @@ impl Leg {
             self.statistics.foreign += 1;
             return;
         }
-        let mut transport = std::mem::take(&mut self.transport);
+        let Some(transport) = self.rtcp_transport() else {
+            self.refused(SrtpError::NotAuthentic);
+            return;
+        };
+        let mut transport = std::mem::take(transport);
         match transport.open(Protocol::Rtcp, data, arrival) {
             Ok(data) => {
                 if self.on_rtcp(data, arrival, time.ntp_at(arrival)) {
@@ -215,7 +246,11 @@ impl Leg {
             }
             Err(error) => self.refused(error),
         }
-        self.transport = transport;
+        if self.params.rtcp_keys {
+            self.rtcp_transport = transport;
+        } else {
+            self.transport = transport;
+        }
     }
 
     pub(super) fn send_report<I: MediaIo>(&mut self, time: TickTime, bye: bool, io: &mut I) {
@@ -238,10 +273,11 @@ impl Leg {
         let mut buffer = [0u8; MAX_RTCP];
         let len = self.write_report(&mut buffer, time.now, time.ntp, bye);
         let index = self.id.index;
-        self.transport
-            .seal(Protocol::Rtcp, &buffer[..len], |packet| {
+        if let Some(transport) = self.rtcp_transport() {
+            transport.seal(Protocol::Rtcp, &buffer[..len], |packet| {
                 io.send(index, channel, to, packet);
             });
+        }
     }
 }
 

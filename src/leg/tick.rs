@@ -38,10 +38,11 @@ impl Leg {
         self.advance(now);
         self.ticks += 1;
         self.update_filter(now, io);
-        // RTCP is rare: its own socket is read twice a second.
-        if !self.params.rtcp_mux && self.ticks.is_multiple_of(25) {
+        // RTCP is rare: its own socket is read twice a second, but for a handshake on it.
+        let due = self.ticks.is_multiple_of(25) || self.awaits_rtcp_keys();
+        if due && !self.params.rtcp_mux {
             io.receive(self.id.index, Channel::Rtcp, &mut |data, from, arrival| {
-                self.on_rtcp_from(data, from, arrival, time);
+                self.on_control(data, from, arrival, time);
                 Content::Other
             });
         }

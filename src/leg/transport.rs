@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::Channel;
 use crate::audio::MediaTime;
 use crate::srtp::{Inbound, MAX_OVERHEAD, MasterKey, Outbound, SrtpError};
 
@@ -18,6 +19,8 @@ const EARLIER: Duration = Duration::from_secs(5);
 /// Keys for a leg, or none; what was in use before comes back in it.
 #[derive(Debug)]
 pub struct Keying {
+    /// Whose they are.
+    channel: Channel,
     transport: Transport,
 }
 
@@ -25,6 +28,7 @@ impl Keying {
     /// No encryption.
     pub fn plain() -> Box<Self> {
         Box::new(Self {
+            channel: Channel::Rtp,
             transport: Transport::Plain,
         })
     }
@@ -33,6 +37,7 @@ impl Keying {
     /// with its roll-over counter, or is still to come.
     pub fn srtp(rx: Option<&MasterKey>, tx: Option<&MasterKey>) -> Box<Self> {
         Box::new(Self {
+            channel: Channel::Rtp,
             transport: Transport::Srtp(Box::new(Srtp {
                 inbound: rx.map(|key| Box::new(Inbound::new(key))),
                 earlier: None,
@@ -41,6 +46,16 @@ impl Keying {
                 tx: [0; MAX_PACKET + MAX_OVERHEAD],
             })),
         })
+    }
+
+    /// The same, for RTCP alone where it has keys of its own ([`Channel::Rtcp`]), or for all.
+    pub fn of(mut self: Box<Self>, channel: Channel) -> Box<Self> {
+        self.channel = channel;
+        self
+    }
+
+    pub(super) fn channel(&self) -> Channel {
+        self.channel
     }
 }
 

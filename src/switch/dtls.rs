@@ -1,6 +1,6 @@
 //! The handshakes of calls whose keys come by DTLS.
 //!
-//! Each call has one at most; its datagrams go through the leg in boxes that go round, see
+//! Each call has one, and one more where RTCP has a port of its own; their datagrams go through the leg in boxes that go round, see
 //! [`Leg::exchange`](crate::leg::Leg::exchange).
 
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::Switch;
 use crate::call::{Call, CallHandle};
 use crate::dtls::{Handshake, Identity, Output};
-use crate::leg::{Flight, Keying, MAX_FLIGHTS};
+use crate::leg::{Channel, Flight, Keying, MAX_FLIGHTS};
 use crate::sdp::Association;
 use crate::worker::Command;
 
@@ -20,7 +20,9 @@ const AT_HAND: usize = 8;
 /// What a call has of it.
 #[derive(Debug, Default)]
 pub(super) struct Secured {
-    handshake: Option<Handshake>,
+    rtp: Option<Handshake>,
+    /// Where RTCP has a port of its own.
+    rtcp: Option<Handshake>,
     /// Boxes that are here.
     boxes: Vec<Box<Flight>>,
     /// Boxes that the leg has.
@@ -29,11 +31,59 @@ pub(super) struct Secured {
 
 impl Secured {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.handshake.as_ref().and_then(Handshake::poll_timeout)
+        let handshakes = [&self.rtp, &self.rtcp].into_iter().flatten();
+        handshakes.filter_map(Handshake::poll_timeout).min()
     }
 
-    fn is_running(&self) -> bool {
-        self.handshake.as_ref().is_some_and(Handshake::is_running)
+    fn running(&self) -> usize {
+        let handshakes = [&self.rtp, &self.rtcp].into_iter().flatten();
+        handshakes
+            .filter(|handshake| handshake.is_running())
+            .count()
+    }
+
+    fn handshake(&mut self, channel: Channel) -> &mut Option<Handshake> {
+        match channel {
+            Channel::Rtp => &mut self.rtp,
+            Channel::Rtcp => &mut self.rtcp,
+        }
+    }
+
+    /// Does something to the handshakes, and what they then want: datagrams in boxes into `flights`,
+    /// the rest is given back.
+    fn shake(
+        &mut self,
+        f: &mut impl FnMut(&mut Handshake),
+        flights: &mut Vec<Box<Flight>>,
+    ) -> Vec<(Channel, Output)> {
+        let mut rest = Vec::new();
+        for channel in [Channel::Rtp, Channel::Rtcp] {
+            let Some(mut handshake) = self.handshake(channel).take() else {
+                continue;
+            };
+            f(&mut handshake);
+            while let Some(output) = handshake.poll_output() {
+                match output {
+                    Output::Send(datagram) => self.pack(channel, &datagram, flights),
+                    output => rest.push((channel, output)),
+                }
+            }
+            *self.handshake(channel) = Some(handshake);
+        }
+        rest
+    }
+
+    fn pack(&mut self, channel: Channel, datagram: &[u8], flights: &mut Vec<Box<Flight>>) {
+        let last = flights.last_mut().filter(|f| f.channel() == channel);
+        if last.is_some_and(|flight| flight.push(datagram)) {
+            return;
+        }
+        // Without a box it is lost, as it may be on the way.
+        if let Some(mut flight) = self.take() {
+            flight.set_channel(channel);
+            flight.push(datagram);
+            flights.push(flight);
+        }
     }
 
     /// A box to send, where the leg may have one more.
@@ -60,14 +110,13 @@ impl Switch {
         association: Option<Association>,
         now: Instant,
     ) {
-        let running = |secured: &&Secured| secured.is_running();
         let secured = self.calls.values().filter_map(|e| e.secured.as_deref());
-        let running = secured.filter(running).count();
+        let running: usize = secured.map(Secured::running).sum();
         let (Some(entry), Some(identity)) = (self.calls.get_mut(&handle), &self.identity) else {
             return;
         };
         let secured = entry.secured.get_or_insert_default();
-        secured.handshake = None;
+        (secured.rtp, secured.rtcp) = (None, None);
         let Some(association) = association else {
             return;
         };
@@ -76,7 +125,10 @@ impl Switch {
             self.with_call(handle, |call| call.handshake_failed(why));
             return;
         }
-        secured.handshake = Some(Handshake::new(identity, association, now));
+        if association.rtcp_apart {
+            secured.rtcp = Some(Handshake::new(identity, association.clone(), now));
+        }
+        secured.rtp = Some(Handshake::new(identity, association, now));
         self.shake(handle, |_| {});
     }
 
@@ -87,7 +139,7 @@ impl Switch {
             return;
         };
         secured.in_leg = secured.in_leg.saturating_sub(1);
-        if let Some(handshake) = &mut secured.handshake {
+        if let Some(handshake) = secured.handshake(flight.channel()) {
             for datagram in flight.datagrams() {
                 handshake.handle(datagram, now);
             }
@@ -105,34 +157,14 @@ impl Switch {
         });
     }
 
-    /// Does something to the handshake, and carries out what it then wants.
-    fn shake(&mut self, handle: CallHandle, f: impl FnOnce(&mut Handshake)) {
+    /// Does something to the handshakes, and carries out what they then want.
+    fn shake(&mut self, handle: CallHandle, mut f: impl FnMut(&mut Handshake)) {
         let entry = self.calls.get_mut(&handle);
         let Some(secured) = entry.and_then(|entry| entry.secured.as_deref_mut()) else {
             return;
         };
         let mut flights: Vec<Box<Flight>> = Vec::new();
-        let (mut keys, mut failure) = (None, None);
-        if let Some(mut handshake) = secured.handshake.take() {
-            f(&mut handshake);
-            while let Some(output) = handshake.poll_output() {
-                match output {
-                    Output::Send(datagram) => {
-                        if flights.last_mut().is_some_and(|f| f.push(&datagram)) {
-                            continue;
-                        }
-                        // Without a box it is lost, as it may be on the way.
-                        if let Some(mut flight) = secured.take() {
-                            flight.push(&datagram);
-                            flights.push(flight);
-                        }
-                    }
-                    Output::Keys(new) => keys = Some(new),
-                    Output::Failed(why) => failure = Some(why),
-                }
-            }
-            secured.handshake = Some(handshake);
-        }
+        let outputs = secured.shake(&mut f, &mut flights);
         while secured.in_leg < AT_HAND
             && let Some(flight) = secured.take()
         {
@@ -141,14 +173,20 @@ impl Switch {
         for flight in flights {
             self.media(handle, |leg| Command::Exchange(leg, flight));
         }
-        if let Some(keys) = keys {
-            let keying = Keying::srtp(Some(&keys.rx), Some(&keys.tx));
-            self.media(handle, |leg| Command::Secure(leg, keying));
-        }
-        if let Some(failure) = failure {
-            self.with_call(handle, |call: &mut Call| {
-                call.handshake_failed(failure.to_string());
-            });
+        for (channel, output) in outputs {
+            match output {
+                Output::Keys(keys) => {
+                    let keying = Keying::srtp(Some(&keys.rx), Some(&keys.tx)).of(channel);
+                    self.media(handle, |leg| Command::Secure(leg, keying));
+                }
+                // Without keys of its own there is no RTCP, and the audio goes on.
+                Output::Failed(why) if channel == Channel::Rtp => {
+                    self.with_call(handle, |call: &mut Call| {
+                        call.handshake_failed(why.to_string());
+                    });
+                }
+                Output::Failed(_) | Output::Send(_) => {}
+            }
         }
         // The time to wake may be another.
         self.touched.push_back(handle);

@@ -53,6 +53,7 @@ impl Switch {
         };
         let params = LegParams {
             rtcp_mux: true,
+            rtcp_keys: false,
             ..LegParams::g711(Codec::Pcmu, None)
         };
         let media = UnsignalledMedia::Inside(params);

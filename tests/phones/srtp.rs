@@ -40,25 +40,28 @@ fn check(samples: &[i16], hz: f64, other: f64, seconds: f64, what: &str) -> Resu
 
 #[test]
 fn offered_beside_plain_rtp() {
-    pacing::in_time(|watch| conference(watch, "srtp", STRAY));
+    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("srtp"), STRAY));
 }
 
 #[test]
 fn by_the_profile_savp() {
-    pacing::in_time(|watch| conference(watch, "srtp-mand", STRAY));
+    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("srtp-mand"), STRAY));
 }
 
 #[test]
 fn by_the_profile_savpf() {
-    pacing::in_time(|watch| conference(watch, "srtp-mandf", STRAY));
+    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("srtp-mandf"), STRAY));
 }
 
+/// How a telephone encrypts.
+type Dress = fn(Phone<'_>) -> Phone<'_>;
+
 /// A plain and an encrypted telephone hear each other.
-fn conference(watch: &Watch, mediaenc: &str, stray: u32) -> Result<(), String> {
+fn conference(watch: &Watch, dress: Dress, stray: u32) -> Result<(), String> {
     let server = server::Config::new().start();
     let plain = Phone::new("plain", server.udp(), Source::Tone(PLAIN_HZ, AMPLITUDE));
     let secure = Phone::new("secure", server.udp(), Source::Tone(SECURE_HZ, AMPLITUDE));
-    let mut phones: Vec<Baresip> = vec![plain.start(), secure.mediaenc(mediaenc).start()];
+    let mut phones: Vec<Baresip> = vec![plain.start(), dress(secure).start()];
     for phone in &mut phones {
         watch.add(phone.pid());
         phone.dial("600");
@@ -105,21 +108,23 @@ fn assert_stray(line: &str, at_most: u32) {
     assert!(count <= at_most, "{line}");
 }
 
-/// It answers our report: it has opened ours, and we have opened its.
 #[test]
 fn reports_are_opened_both_ways() {
+    reports(|phone| phone.mediaenc("srtp-mand"), STRAY);
+}
+
+/// It answers our report: it has opened ours, and we have opened its.
+fn reports(dress: Dress, stray: u32) {
     let server = server::Config::new().start();
     let source = Source::Tone(SECURE_HZ, AMPLITUDE);
-    let mut phone = Phone::new("secure", server.udp(), source)
-        .mediaenc("srtp-mand")
-        .start();
+    let mut phone = dress(Phone::new("secure", server.udp(), source)).start();
     phone.dial("500");
     // Its reports come every 5 s.
     std::thread::sleep(Duration::from_secs(12));
     phone.hang_up();
     let line = server.wait_log("srtp=true");
     assert!(line.contains("rtt_ms="), "{line}");
-    assert_stray(&line, STRAY);
+    assert_stray(&line, stray);
 }
 
 #[test]
@@ -174,15 +179,13 @@ fn our_own_caller_encrypts_where_it_is_told_to() {
 
 #[test]
 fn a_telephone_that_is_called_encrypts_too() {
-    pacing::in_time(|watch| called(watch, "srtp-mand", "--srtp"));
+    pacing::in_time(|watch| called(watch, |phone| phone.mediaenc("srtp-mand"), "--srtp"));
 }
 
-fn called(watch: &Watch, mediaenc: &str, option: &str) -> Result<(), String> {
+fn called(watch: &Watch, dress: Dress, option: &str) -> Result<(), String> {
     let own = server::free_address([127, 0, 0, 1].into());
-    let mut phone = Phone::new("called", own, Source::Tone(PLAIN_HZ, AMPLITUDE))
-        .mediaenc(mediaenc)
-        .answers_at(own)
-        .start();
+    let phone = Phone::new("called", own, Source::Tone(PLAIN_HZ, AMPLITUDE));
+    let mut phone = dress(phone).answers_at(own).start();
     watch.add(phone.pid());
     let files = tempfile::tempdir().unwrap();
     let (talk, heard) = (
@@ -251,10 +254,33 @@ fn our_own_caller_makes_keys_out_by_dtls() {
 /// A real telephone's DTLS, whoever has offered: it calls a conference, and is called.
 #[test]
 fn a_telephone_makes_keys_out_by_dtls() {
-    pacing::in_time(|watch| conference(watch, "dtls_srtp", EARLY));
+    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("dtls_srtp"), EARLY));
 }
 
 #[test]
 fn a_telephone_that_is_called_makes_keys_out_by_dtls() {
-    pacing::in_time(|watch| called(watch, "dtls_srtp", "--dtls"));
+    pacing::in_time(|watch| called(watch, |phone| phone.mediaenc("dtls_srtp"), "--dtls"));
+}
+
+/// RTCP has a handshake and keys of its own, which the telephone waits for before it sends anything.
+#[test]
+fn by_dtls_with_rtcp_on_a_port_of_its_own() {
+    let apart: Dress = |phone| phone.mediaenc("dtls_srtp").rtcp_apart();
+    pacing::in_time(|watch| conference(watch, apart, EARLY));
+}
+
+#[test]
+fn called_by_dtls_with_rtcp_on_a_port_of_its_own() {
+    let apart: Dress = |phone| phone.mediaenc("dtls_srtp").rtcp_apart();
+    pacing::in_time(|watch| called(watch, apart, "--dtls"));
+}
+
+#[test]
+fn reports_are_opened_both_ways_with_keys_by_dtls() {
+    reports(|phone| phone.mediaenc("dtls_srtp"), EARLY);
+}
+
+#[test]
+fn reports_are_opened_both_ways_with_keys_of_their_own() {
+    reports(|phone| phone.mediaenc("dtls_srtp").rtcp_apart(), EARLY);
 }

@@ -157,6 +157,7 @@ fn run(
 ) -> (Result<Keys, Failure>, Child) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let association = Association {
+        rtcp_apart: false,
         remote: awaited.clone(),
         role,
         profile: Profile::TlsSavp,

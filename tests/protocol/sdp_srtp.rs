@@ -437,15 +437,33 @@ mod dtls {
         assert!(association(&again).unwrap().is_same(&there));
         let again = accepted(&later, &answer).unwrap();
         assert!(association(&again).unwrap().is_same(&here));
-        // An answer without what is needed.
-        for (gone, why) in [
-            ("a=fingerprint", "a usable a=fingerprint"),
-            ("a=rtcp-mux", "a=rtcp-mux"),
-        ] {
+        // An answer without what is needed, and one with RTCP on a port of its own.
+        let without = |gone: &str| -> String {
             let lines = answer.split_inclusive("\r\n");
-            let less: String = lines.filter(|line| !line.starts_with(gone)).collect();
-            let error = accepted(&later, &less).unwrap_err();
-            assert_eq!(error, NegotiateError::NoDtls(why));
+            lines.filter(|line| !line.starts_with(gone)).collect()
+        };
+        let error = accepted(&later, &without("a=fingerprint")).unwrap_err();
+        assert_eq!(error, NegotiateError::NoDtls("a usable a=fingerprint"));
+        let apart = accepted(&later, &without("a=rtcp-mux")).unwrap();
+        assert!(association(&apart).unwrap().rtcp_apart);
+        assert!(!association(&again).unwrap().rtcp_apart);
+        assert!(
+            !association(&apart).unwrap().is_same(&here),
+            "more hands to shake"
+        );
+    }
+
+    #[test]
+    fn rtcp_may_have_a_port_of_its_own() {
+        let (them, _) = side(b"them");
+        let offer = offered("", &format!("a=fingerprint:{them}\r\na=setup:actpass\r\n"));
+        for (offer, apart) in [(offer.replace("a=rtcp-mux\r\n", ""), true), (offer, false)] {
+            let (text, agreed) = answered(&offer, None).unwrap();
+            let association = agreed.security.as_ref().and_then(Security::dtls).unwrap();
+            assert_eq!(association.rtcp_apart, apart, "{text}");
+            assert_eq!(text.contains("a=rtcp-mux"), !apart, "{text}");
+            let port = if apart { 4001 } else { 4000 };
+            assert_eq!(agreed.remote_rtcp.unwrap().port(), port);
         }
     }
 }

@@ -47,6 +47,7 @@ pub struct Phone<'a> {
     password: &'a str,
     codec: &'a str,
     mediaenc: Option<&'a str>,
+    rtcp_apart: bool,
     own: Option<SocketAddr>,
 }
 
@@ -63,6 +64,7 @@ impl<'a> Phone<'a> {
             password: "",
             codec: "PCMU",
             mediaenc: None,
+            rtcp_apart: false,
             own: None,
         }
     }
@@ -90,6 +92,12 @@ impl<'a> Phone<'a> {
     /// `srtp-mandf` for RTP/SAVPF, `dtls_srtp` for keys by DTLS, with a certificate by ECDSA.
     pub fn mediaenc(mut self, mediaenc: &'a str) -> Self {
         self.mediaenc = Some(mediaenc);
+        self
+    }
+
+    /// RTCP on a port of its own, although its keys come by DTLS: its default.
+    pub fn rtcp_apart(mut self) -> Self {
+        self.rtcp_apart = true;
         self
     }
 
@@ -216,7 +224,11 @@ impl<'a> Phone<'a> {
             }
         };
         let interface = self.server.ip();
-        let mux = if self.is_dtls() { "yes" } else { "no" };
+        let mux = if self.is_dtls() && !self.rtcp_apart {
+            "yes"
+        } else {
+            "no"
+        };
         let mut config = format!(
             "sip_listen {own}\n\
              net_interface {interface}\n\

@@ -73,7 +73,7 @@ pub fn accept_with(
         },
         rtcp_mux,
         voip_metrics: capabilities.voip_metrics && their.wants_voip_metrics(),
-        security,
+        security: security.map(|security| security.with_rtcp(rtcp_mux)),
         remote_hold: is_hold(our.direction, their_direction),
         audio_index: index,
         rejected: format::others(&ours, index),

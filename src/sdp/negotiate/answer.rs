@@ -4,8 +4,8 @@ use crate::sdp::{Description, Direction};
 
 use super::format::{self, Formats};
 use super::{
-    Agreed, Capabilities, Local, NegotiateError, Profile, RejectedStream, Security, Srtp,
-    TelephoneEvent, security, write,
+    Agreed, Capabilities, Local, NegotiateError, Profile, RejectedStream, Srtp, TelephoneEvent,
+    security, write,
 };
 
 /// Answers an offer: the text of the answer, and what it agrees to.
@@ -36,12 +36,10 @@ pub fn answer_with(
     })?;
     let mut agreed = agree(&offer, index, &formats, capabilities, wanted)?;
     if let (Some(chosen), Some(srtp), Some(media)) = (chosen, &mut srtp, offer.media().get(index)) {
-        agreed.security = Some(security::answer(chosen, Profile::of(media)?, srtp));
+        let security = security::answer(chosen, Profile::of(media)?, srtp);
+        agreed.security = Some(security.with_rtcp(agreed.rtcp_mux));
     }
     let dtls = srtp.as_ref().and_then(|srtp| srtp.dtls);
-    if matches!(agreed.security, Some(Security::Dtls(_))) && !agreed.rtcp_mux {
-        return Err(NegotiateError::NoDtls("a=rtcp-mux"));
-    }
     let keys = security::state(agreed.security.as_ref(), dtls);
 
     let mut text = write::session(local, offer.time());

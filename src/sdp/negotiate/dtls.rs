@@ -23,6 +23,8 @@ pub struct Association {
     pub role: Role,
     /// The transport in the `m=` line.
     pub profile: Profile,
+    /// RTCP has a port of its own, and so a handshake and keys of its own (RFC 5764 §3).
+    pub rtcp_apart: bool,
 }
 
 /// A side of a handshake (RFC 4145 §4).
@@ -46,7 +48,9 @@ impl Role {
 impl Association {
     /// Whether a handshake for the one holds for the other.
     pub fn is_same(&self, other: &Association) -> bool {
-        self.remote == other.remote && self.role == other.role
+        self.remote == other.remote
+            && self.role == other.role
+            && self.rtcp_apart == other.rtcp_apart
     }
 }
 
@@ -59,16 +63,12 @@ impl Dtls<'_> {
 /// The most `a=fingerprint` lines that are looked at.
 const MAX_LINES: usize = 8;
 
-/// What an offered stream gets. RTCP would need a second association where it has a port of its own
-/// (RFC 5764 §3): there is none here.
+/// What an offered stream gets; with RTCP on the port of RTP, until more is known.
 pub(super) fn choose(
     media: &Media,
     profile: Profile,
     current: Option<&Association>,
 ) -> Result<Association, NegotiateError> {
-    if !media.has_attribute("rtcp-mux") {
-        return Err(NegotiateError::NoDtls("a=rtcp-mux"));
-    }
     let remote = fingerprint(media)?;
     let kept = current.filter(|current| current.remote == remote);
     let role = match setup(media) {
@@ -82,14 +82,12 @@ pub(super) fn choose(
         remote,
         role,
         profile,
+        rtcp_apart: false,
     })
 }
 
-/// What an answer has made of our offer.
+/// What an answer has made of our offer; of RTCP as in [`choose`].
 pub(super) fn accept(theirs: &Media, profile: Profile) -> Result<Association, NegotiateError> {
-    if !theirs.has_attribute("rtcp-mux") {
-        return Err(NegotiateError::NoDtls("a=rtcp-mux"));
-    }
     let role = match setup(theirs) {
         Some("active") | None => Role::Server,
         Some("passive") => Role::Client,
@@ -99,6 +97,7 @@ pub(super) fn accept(theirs: &Media, profile: Profile) -> Result<Association, Ne
         remote: fingerprint(theirs)?,
         role,
         profile,
+        rtcp_apart: false,
     })
 }
 

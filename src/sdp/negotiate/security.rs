@@ -93,6 +93,14 @@ impl Security {
         }
     }
 
+    /// The same, once it is known whether RTCP shares a port with RTP.
+    pub(super) fn with_rtcp(mut self, rtcp_mux: bool) -> Self {
+        if let Security::Dtls(association) = &mut self {
+            association.rtcp_apart = !rtcp_mux;
+        }
+        self
+    }
+
     pub(super) fn profile(&self) -> Profile {
         match self {
             Security::Sdes(sdes) => sdes.profile,

@@ -80,6 +80,8 @@ pub struct Phone {
     pub reports: Vec<(u64, Vec<u8>)>,
     /// Its DTLS.
     pub dtls: Vec<Vec<u8>>,
+    /// The same that came to the port of RTCP.
+    pub rtcp_dtls: Vec<Vec<u8>>,
     /// Gone: neither hears nor answers.
     pub vanished: bool,
     /// Whether it keeps what it hears.
@@ -124,6 +126,7 @@ impl Phone {
             heard: Vec::new(),
             reports: Vec::new(),
             dtls: Vec::new(),
+            rtcp_dtls: Vec::new(),
             vanished: false,
             keep: true,
             call: 0,

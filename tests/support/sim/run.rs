@@ -203,7 +203,13 @@ impl World {
         } else if is_rtcp(&bytes) {
             phone.reports.push((at, bytes));
         } else if matches!(bytes.first(), Some(20..=63)) {
-            phone.dtls.push(bytes);
+            let is_rtp = to == phone.rtp;
+            let at_port = if is_rtp {
+                &mut phone.dtls
+            } else {
+                &mut phone.rtcp_dtls
+            };
+            at_port.push(bytes);
         } else {
             let packet = Packet::parse(&bytes).expect("the server writes valid RTP");
             phone.heard.push(Heard {

@@ -1,0 +1,177 @@
+//! Keys by DTLS where RTCP has a port of its own: a handshake on each of the two, in simulated time.
+
+use crate::support::sim;
+
+use std::net::SocketAddr;
+
+use antiphon::dtls::{Handshake, Keys, Output};
+use antiphon::rtp::Ssrc;
+use antiphon::rtp::rtcp::{ReportBlock, Rtcp, parse, write_compound};
+use antiphon::sdp::SrtpPolicy;
+use antiphon::srtp::{Inbound, MAX_OVERHEAD, Outbound};
+use sim::World;
+use sim::net::Kind;
+use sim::phone::put_sdp;
+
+use super::dtls::{answered, identity, offered, world};
+
+/// One of the phone's two ports, and what it has of DTLS.
+struct Side {
+    own: SocketAddr,
+    to: SocketAddr,
+    handshake: Handshake,
+    seen: usize,
+    keys: Option<Keys>,
+}
+
+impl Side {
+    fn send(&self, world: &mut World, bytes: &[u8]) {
+        let us = world.us();
+        world.net.send(Kind::Media, us, self.own, self.to, bytes);
+    }
+
+    /// Its handshake goes on.
+    fn step(&mut self, world: &mut World) {
+        let phone = &world.phones[0];
+        let is_rtp = self.own == phone.rtp;
+        let all = if is_rtp {
+            &phone.dtls
+        } else {
+            &phone.rtcp_dtls
+        };
+        let came = all[self.seen..].to_vec();
+        self.seen += came.len();
+        let now = world.now();
+        for datagram in came {
+            self.handshake.handle(&datagram, now);
+        }
+        if self.handshake.poll_timeout().is_some_and(|at| at <= now) {
+            self.handshake.handle_timeout(now);
+        }
+        while let Some(output) = self.handshake.poll_output() {
+            match output {
+                Output::Send(datagram) => self.send(world, &datagram),
+                Output::Keys(keys) => self.keys = Some(*keys),
+                Output::Failed(failure) => panic!("{failure}"),
+            }
+        }
+    }
+
+    fn keys(&self) -> &Keys {
+        self.keys.as_ref().expect("it has succeeded")
+    }
+}
+
+/// A phone in an echo call, with its sides of RTP and of RTCP.
+fn call(setup: &str) -> (World, [Side; 2]) {
+    let own = identity();
+    let mut world = world(SrtpPolicy::Required);
+    let phone = world.phone();
+    let mut invite = world.phones[phone].invite("500");
+    let sdp = world.phones[phone].sdp("sendrecv");
+    let sdp = offered(&sdp, own.fingerprint(), setup).replace("a=rtcp-mux\r\n", "");
+    put_sdp(&mut invite, &sdp);
+    world.send(phone, &invite);
+    let ok = world.expect(phone, 200);
+    world.phones[phone].learn(&ok);
+    let ack = world.phones[phone].ack(&ok);
+    world.send(phone, &ack);
+    let (own_rtp, to) = (world.phones[0].rtp, world.phones[0].target.unwrap());
+    let now = world.now();
+    let sides = [0, 1].map(|port| Side {
+        own: (own_rtp.ip(), own_rtp.port() + port).into(),
+        to: (to.ip(), to.port() + port).into(),
+        handshake: Handshake::new(&own, answered(&ok), now),
+        seen: 0,
+        keys: None,
+    });
+    (world, sides)
+}
+
+fn run(world: &mut World, ms: u32, sides: &mut [Side]) {
+    for _ in 0..ms {
+        world.run(1);
+        for side in &mut *sides {
+            side.step(world);
+        }
+    }
+}
+
+/// A report of this many lost, under keys.
+fn report(ssrc: u32, lost: i32, keys: &Keys) -> Vec<u8> {
+    let mut packet = vec![0; 256];
+    let block = ReportBlock {
+        ssrc: Ssrc(ssrc),
+        cumulative_lost: lost,
+        ..ReportBlock::default()
+    };
+    let len = write_compound(&mut packet, Ssrc(9), None, &[block], "x", false);
+    packet.resize(len + MAX_OVERHEAD, 0);
+    let len = Outbound::new(&keys.tx).protect_rtcp(&mut packet, len);
+    packet.truncate(len.unwrap());
+    packet
+}
+
+#[test]
+fn rtcp_goes_by_keys_of_its_own_and_not_without() {
+    for setup in ["actpass", "active"] {
+        let (mut world, mut sides) = call(setup);
+        // At first RTP alone shakes hands: it is heard, and nothing is reported.
+        run(&mut world, 3_000, &mut sides[..1]);
+        let mut inbound = Inbound::new(&sides[0].keys().rx);
+        let heard = std::mem::take(&mut world.phones[0].heard);
+        assert!(heard.len() > 100, "{setup}");
+        for heard in &heard {
+            let mut packet = sim::phone::whole(heard);
+            assert!(inbound.unprotect_rtp(&mut packet).is_ok(), "{setup}");
+        }
+        assert!(world.phones[0].reports.is_empty(), "{setup}: without keys");
+        let ours = heard[0].ssrc;
+        let forged = report(ours, 55, sides[0].keys());
+        sides[1].send(&mut world, &forged);
+        run(&mut world, 3_000, &mut sides);
+        assert_ne!(sides[0].keys().rx, sides[1].keys().rx);
+        run(&mut world, 8_000, &mut sides);
+        let reports = std::mem::take(&mut world.phones[0].reports);
+        assert!(!reports.is_empty(), "{setup}");
+        for (_, report) in reports {
+            let mut refused = report.clone();
+            let mut rtp = Inbound::new(&sides[0].keys().rx);
+            assert!(rtp.unprotect_rtcp(&mut refused).is_err(), "RTP's keys");
+            let mut report = report;
+            let mut rtcp = Inbound::new(&sides[1].keys().rx);
+            let len = rtcp.unprotect_rtcp(&mut report).unwrap();
+            let mut senders = 0;
+            let mut count = |item: &Rtcp| {
+                let is_ours = matches!(item, Rtcp::SenderReport { ssrc, .. } if ssrc.0 == ours);
+                senders += u32::from(is_ours);
+            };
+            parse(&report[..len], |item| count(&item)).unwrap();
+            assert_eq!(senders, 1, "{setup}");
+        }
+        let own = report(ours, 77, sides[1].keys());
+        sides[1].send(&mut world, &own);
+        // Its port is read twice a second.
+        run(&mut world, 600, &mut sides);
+        world.hang_up(0);
+        world.run(40_000);
+        world.check_empty();
+        let stats = world.ended(0).unwrap().stats.unwrap();
+        assert_eq!(stats.peer.lost, 77, "{setup}");
+        assert_eq!(
+            stats.counts.unauthenticated, 1,
+            "{setup}: what RTP's keys protect"
+        );
+    }
+}
+
+/// Who offers no handshake for RTCP has none, and the call goes on.
+#[test]
+fn without_a_handshake_for_rtcp_the_audio_goes_on() {
+    let (mut world, mut sides) = call("actpass");
+    run(&mut world, 20_000, &mut sides[..1]);
+    assert!(world.ended(0).is_none());
+    assert!(world.phones[0].heard.len() > 900);
+    assert!(world.phones[0].reports.is_empty());
+    assert!(world.phones[0].rtcp_dtls.len() <= 6, "few repetitions");
+}
