@@ -1,7 +1,7 @@
 //! The handshakes of calls whose keys come by DTLS.
 //!
-//! Each call has one, and one more where RTCP has a port of its own; their datagrams go through the leg in boxes that go round, see
-//! [`Leg::exchange`](crate::leg::Leg::exchange).
+//! Each call has one, and one more where RTCP has a port of its own; their datagrams go through the leg
+//! in boxes that go round, see [`Leg::exchange`](crate::leg::Leg::exchange).
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::leg::{Channel, Flight, Keying, MAX_FLIGHTS};
 use crate::sdp::Association;
 use crate::worker::Command;
 
-/// Handshakes under way at once; a call that needs one more ends.
+/// Handshakes under way at once; a call that needs more ends.
 const MAX_HANDSHAKES: usize = 200;
 /// Boxes that a leg has at hand for what comes.
 const AT_HAND: usize = 8;
@@ -120,7 +120,8 @@ impl Switch {
         let Some(association) = association else {
             return;
         };
-        if running >= MAX_HANDSHAKES {
+        let wanted = 1 + usize::from(association.rtcp_apart);
+        if running + wanted > MAX_HANDSHAKES {
             let why = "too many handshakes at once".to_owned();
             self.with_call(handle, |call| call.handshake_failed(why));
             return;
