@@ -184,7 +184,8 @@ impl Entry {
         self.end = self.forgiven;
         if let Some(ban) = &mut self.ban {
             let length = after.length_after(ban.times - 1).min(ban.length);
-            ban.until = ban.until.checked_sub(ban.length - length).unwrap_or(now);
+            let sooner = ban.length.saturating_sub(length);
+            ban.until = ban.until.checked_sub(sooner).unwrap_or(now);
             ban.length = length;
             self.end = self.end.max(ban.known_until());
         }
