@@ -17,6 +17,7 @@
 //!                      Ended
 //! ```
 
+mod contact;
 mod digits;
 mod driven;
 mod end;
@@ -58,7 +59,7 @@ use crate::sip::method::Method;
 use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::ServerId;
 use crate::sip::transport::{Advertised, ConnectionId, Flow, Transport};
-use crate::sip::uri::{Host, Scheme, Uri};
+use crate::sip::uri::Scheme;
 use crate::srtp::Suite;
 
 /// What a caller may wait before it tries again where there was no media for it, seconds.
@@ -522,34 +523,6 @@ impl Call {
         self.settings.advertised.address(&self.flow)
     }
 
-    fn contact(&self) -> String {
-        let called = self.invite.parsed_uri().ok();
-        // RFC 3261 §12.1.1: what was reached securely stays so.
-        let secure = called.as_ref().is_some_and(|u| u.scheme == Scheme::Sips);
-        let user = called.and_then(|u| u.user).filter(|_| !self.is_outgoing);
-        let mut uri = Uri::new(
-            None,
-            Host::from(self.advertised()),
-            // We may listen on none for a stream that we have opened.
-            Some(self.flow.local.port()).filter(|port| *port != 0),
-        );
-        uri.user = user;
-        let transport = self.flow.transport;
-        if secure && transport.is_secure() {
-            uri.scheme = Scheme::Sips;
-        }
-        if transport != Transport::Udp && (transport, uri.scheme) != (Transport::Tls, Scheme::Sips)
-        {
-            uri.params.set("transport", Some(transport.parameter()));
-        }
-        let mut text = String::with_capacity(CONTACT_BYTES);
-        text.push('<');
-        // Writing to a String cannot fail.
-        let _ = uri.write(&mut text);
-        text.push('>');
-        text
-    }
-
     /// A response in the dialog: our tag, Contact and what we can do.
     fn response(&self, request: &Request, status: u16) -> Response {
         let mut response = Response::to(request, status);
@@ -582,9 +555,6 @@ impl Call {
         self.behind_nat = behind_nat(request, &flow);
     }
 }
-
-/// Room for a usual Contact.
-const CONTACT_BYTES: usize = 64;
 
 /// Whether Allow names UPDATE.
 fn allows_update(headers: &Headers) -> bool {

@@ -13,6 +13,26 @@ use crate::leg::{Leg, LegEvent, LegId, LegStats};
 use crate::worker::{self, Command};
 
 impl Switch {
+    /// The ports of a call are bound.
+    pub(super) fn media_ready(
+        &mut self,
+        handle: CallHandle,
+        rtp_port: u16,
+        rtcp_port: u16,
+        now: Instant,
+    ) {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            // The caller gave up while the ports were bound.
+            self.outputs.push_back(Output::Release { call: handle });
+            return;
+        };
+        entry.rtp_port = Some(rtp_port);
+        entry
+            .call
+            .media_ready((rtp_port, rtcp_port), now, &mut self.rng, &mut self.keys);
+        self.touched.push_back(handle);
+    }
+
     pub(super) fn on_media(&mut self, worker: usize, event: worker::Event, now: Instant) {
         match event {
             worker::Event::Leg(leg, event) => self.on_leg(worker, leg, event, now),

@@ -488,19 +488,6 @@ impl Switch {
         self.outputs.pop_front()
     }
 
-    fn media_ready(&mut self, handle: CallHandle, rtp_port: u16, rtcp_port: u16, now: Instant) {
-        let Some(entry) = self.calls.get_mut(&handle) else {
-            // The caller gave up while the ports were bound.
-            self.outputs.push_back(Output::Release { call: handle });
-            return;
-        };
-        entry.rtp_port = Some(rtp_port);
-        entry
-            .call
-            .media_ready((rtp_port, rtcp_port), now, &mut self.rng, &mut self.keys);
-        self.touched.push_back(handle);
-    }
-
     fn next_handle(&mut self) -> CallHandle {
         let handle = CallHandle(self.next_call);
         self.next_call += 1;
