@@ -86,6 +86,7 @@ impl Description {
         if body.len() > MAX_BYTES {
             return Err(SdpError::TooLarge("over 65535 bytes"));
         }
+        // Nearly all is text, which is sooner seen as a whole than by its pieces.
         let text = match std::str::from_utf8(body) {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(body),

@@ -9,6 +9,9 @@ use super::syntax;
 pub(crate) use super::values::ViaRef;
 pub use super::values::{CSeq, NameAddr, RAck, Refresher, SessionExpires, Via};
 
+/// Room for so many headers is taken at once.
+const USUAL: usize = 16;
+
 /// Why a typed header could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
@@ -70,19 +73,16 @@ impl Headers {
         }
     }
 
-    /// Room for so many headers, with so many bytes of values.
-    pub(crate) fn with_capacity(count: usize, bytes: usize) -> Self {
-        Self {
-            text: String::with_capacity(bytes),
-            fields: Vec::with_capacity(count),
-        }
+    /// Room for the usual number of headers, with so many bytes of values.
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self::of_text(String::with_capacity(bytes))
     }
 
     /// No headers yet: they are parts of `text`.
-    pub(super) fn of_text(text: String, count: usize) -> Self {
+    pub(super) fn of_text(text: String) -> Self {
         Self {
             text,
-            fields: Vec::with_capacity(count),
+            fields: Vec::with_capacity(USUAL),
         }
     }
 

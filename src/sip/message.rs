@@ -15,9 +15,7 @@ pub const MAX_HEADERS: usize = 200;
 /// Content-Length.
 const ENDS: usize = 48;
 
-/// Headers of a response, and bytes of those that it does not have of its request: room for so much is
-/// taken at once.
-const USUAL_HEADERS: usize = 16;
+/// Bytes of headers that a response does not have of its request: room for so much is taken at once.
 const ROOM: usize = 512;
 
 /// Bytes in one message, head and body; more is answered 400 on a stream.
@@ -118,6 +116,14 @@ static COPIED: [Name; 6] = [
     Name::Timestamp,
 ];
 
+/// Those of a request, in that order.
+fn copied(request: &Request) -> impl Iterator<Item = (&Name, &str)> {
+    COPIED.iter().flat_map(|name| {
+        let values = request.headers.get_all(name);
+        values.map(move |value| (name, value))
+    })
+}
+
 /// A response (RFC 3261 §7.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -135,18 +141,9 @@ impl Response {
     /// A response to `request` with the default phrase, and with what RFC 3261 §8.2.6.2 copies:
     /// every Via, From, To, Call-ID, CSeq (and Timestamp). The To tag is the caller's to add.
     pub fn to(request: &Request, status: u16) -> Response {
-        let copied = || {
-            let names = COPIED.iter();
-            names.flat_map(|name| {
-                request
-                    .headers
-                    .get_all(name)
-                    .map(move |value| (name, value))
-            })
-        };
-        let bytes = copied().map(|(_, value)| value.len()).sum::<usize>();
-        let mut headers = Headers::with_capacity(USUAL_HEADERS, bytes + ROOM);
-        for (name, value) in copied() {
+        let bytes = copied(request).map(|(_, value)| value.len()).sum::<usize>();
+        let mut headers = Headers::with_capacity(bytes + ROOM);
+        for (name, value) in copied(request) {
             headers.push(name.clone(), value);
         }
         Response {
@@ -159,18 +156,12 @@ impl Response {
 
     /// What [`Response::to`] makes, on the wire: the 100 of an INVITE, which most never need.
     pub(crate) fn bytes_to(request: &Request, status: u16) -> Vec<u8> {
-        let lines = || {
-            COPIED.iter().flat_map(|name| {
-                let values = request.headers.get_all(name);
-                values.map(move |value| (name.as_str(), value))
-            })
-        };
         let reason = status::reason(status);
-        let len = lines().map(|(name, value)| name.len() + value.len() + 4);
+        let len = copied(request).map(|(name, value)| name.as_str().len() + value.len() + 4);
         let mut out = Vec::with_capacity(ENDS + reason.len() + len.sum::<usize>());
         start_line(&mut out, status, reason);
-        for (name, value) in lines() {
-            line(&mut out, name, value);
+        for (name, value) in copied(request) {
+            line(&mut out, name.as_str(), value);
         }
         let _ = write!(out, "Content-Length: 0\r\n\r\n");
         out

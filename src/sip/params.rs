@@ -316,6 +316,8 @@ fn is_uri_param(s: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prop_assert_eq, proptest};
+
     use super::*;
 
     #[test]
@@ -351,5 +353,39 @@ mod tests {
         assert_eq!(p.to_string(), ";transport=tcp;x");
         assert!(Params::parse_uri(";a=%4").is_err());
         assert!(Params::parse_uri(";;").is_err());
+    }
+
+    proptest! {
+        /// The quick way reads what the other does, and what it kept reads as what was written.
+        #[test]
+        fn quick_is_as_right(text in "(;[ab=\";,< \t%ä]{0,6}){0,4}") {
+            let quick: Vec<_> = super::header_params(&text).collect();
+            let mut slow = Vec::new();
+            let mut rest = syntax::trim(&text);
+            while !rest.is_empty() {
+                let param = rest.strip_prefix(';').ok_or(ParamsError::Value);
+                match param.and_then(|text| any_param(syntax::trim(text))) {
+                    Ok((param, after)) => {
+                        slow.push(Ok(param));
+                        rest = after;
+                    }
+                    Err(error) => {
+                        slow.push(Err(error));
+                        break;
+                    }
+                }
+            }
+            prop_assert_eq!(&quick, &slow);
+            let read = Params::parse_header(&text);
+            prop_assert_eq!(Params::check_header(&text), read.clone().map(drop));
+            if let Ok(params) = read {
+                let written: Vec<_> = slow.into_iter().flatten().collect();
+                prop_assert_eq!(params.written().collect::<Vec<_>>(), written);
+                for (name, _) in params.iter() {
+                    let found = Params::find_in_header(&text, name).map(|(_, value)| value);
+                    prop_assert_eq!(found, params.get(name));
+                }
+            }
+        }
     }
 }

@@ -9,9 +9,6 @@ use super::message::{MAX_HEADERS, Message, ParseError, Request, Response};
 use super::method::Method;
 use super::syntax;
 
-/// Room for so many headers is taken at once.
-const USUAL_HEADERS: usize = 16;
-
 /// Reads the message in one datagram (RFC 3261 §18.3): bytes behind Content-Length are dropped,
 /// a body that falls short of it is an error, and without it the body is all that is there.
 pub fn parse_datagram(bytes: &[u8]) -> Result<Message, ParseError> {
@@ -75,6 +72,7 @@ enum Start {
 impl Head {
     pub(super) fn read(bytes: &[u8]) -> Head {
         let (start, len) = extent(bytes);
+        // Nearly all is text, which is sooner seen as a whole than by its pieces.
         let text = match std::str::from_utf8(&bytes[start..len]) {
             Ok(text) => text.to_owned(),
             Err(_) => String::from_utf8_lossy(&bytes[start..len]).into_owned(),
@@ -82,7 +80,7 @@ impl Head {
         let (line, next) = line_at(text.as_bytes(), 0);
         let mut head = Head {
             start: read_start(&text[line]),
-            headers: Headers::of_text(text, USUAL_HEADERS),
+            headers: Headers::of_text(text),
             error: None,
             unread: false,
             len,

@@ -60,8 +60,8 @@ pub(crate) fn number<T: std::str::FromStr>(s: &str) -> Option<T> {
     s.parse().ok()
 }
 
-/// Writes a number behind `out`, digits only. What goes wrong in writing is for `out` to tell, as
-/// everywhere here: a String has no such thing.
+/// Writes a number behind `out`, digits only. An error of `out` is dropped, as by the others here: a
+/// String has none.
 pub(crate) fn push_number(number: u32, out: &mut impl Write) {
     let mut digits = [0; 10];
     let (mut rest, mut at) = (number, digits.len());

@@ -369,3 +369,20 @@ pub(crate) fn delta_and_params(text: &str) -> Option<(u32, Params)> {
     let seconds = syntax::number(syntax::trim(&text[..end]))?;
     Some((seconds, Params::parse_header(&text[end..]).ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prop_assert_eq, proptest};
+
+    use super::*;
+
+    proptest! {
+        /// What is only checked is right exactly where it can be read.
+        #[test]
+        fn a_check_is_a_reading(
+            text in "(\"?[a,]\"? ?)?<?(sips?|tel):[ab@%41?;=:\\[\\]]{0,8}>?( ?;[ab=;\" ]{0,4})?"
+        ) {
+            prop_assert_eq!(NameAddr::check(&text), NameAddr::parse(&text).map(drop));
+        }
+    }
+}

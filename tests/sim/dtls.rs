@@ -4,6 +4,7 @@
 use crate::support::sim;
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use antiphon::call::EndReason;
 use antiphon::dtls::{Handshake, Identity, Keys, Output};
@@ -24,7 +25,10 @@ pub(super) fn identity() -> Identity {
 }
 
 pub(super) fn world(policy: SrtpPolicy) -> World {
-    let mut setup = Setup::default();
+    world_with(Setup::default(), policy)
+}
+
+pub(super) fn world_with(mut setup: Setup, policy: SrtpPolicy) -> World {
     for route in &mut setup.routes.0 {
         route.srtp = policy;
     }
@@ -56,6 +60,17 @@ pub(super) fn answered(response: &Response) -> Association {
     }
 }
 
+/// A handshake goes on with what has come, and with time. What it then wants.
+pub(super) fn shake(handshake: &mut Handshake, came: &[Vec<u8>], now: Instant) -> Vec<Output> {
+    for datagram in came {
+        handshake.handle(datagram, now);
+    }
+    if handshake.poll_timeout().is_some_and(|at| at <= now) {
+        handshake.handle_timeout(now);
+    }
+    std::iter::from_fn(|| handshake.poll_output()).collect()
+}
+
 /// A phone with DTLS in an echo call.
 struct Party {
     world: World,
@@ -80,11 +95,7 @@ impl Party {
         let mut invite = world.phones[phone].invite("500");
         let sdp = offered(&world.phones[phone].sdp("sendrecv"), told, setup);
         put_sdp(&mut invite, &sdp);
-        world.send(phone, &invite);
-        let ok = world.expect(phone, 200);
-        world.phones[phone].learn(&ok);
-        let ack = world.phones[phone].ack(&ok);
-        world.send(phone, &ack);
+        let ok = world.set_up(phone, &invite);
         let handshake = Handshake::new(shown, answered(&ok), world.now());
         Self {
             world,
@@ -113,13 +124,7 @@ impl Party {
             let now = self.world.now();
             let came = self.world.phones[0].dtls[self.seen..].to_vec();
             self.seen += came.len();
-            for datagram in came {
-                self.handshake.handle(&datagram, now);
-            }
-            if self.handshake.poll_timeout().is_some_and(|at| at <= now) {
-                self.handshake.handle_timeout(now);
-            }
-            while let Some(output) = self.handshake.poll_output() {
+            for output in shake(&mut self.handshake, &came, now) {
                 match output {
                     Output::Send(datagram) => {
                         self.sent += 1;

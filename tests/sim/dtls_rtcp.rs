@@ -8,12 +8,13 @@ use antiphon::dtls::{Handshake, Keys, Output};
 use antiphon::rtp::Ssrc;
 use antiphon::rtp::rtcp::{ReportBlock, Rtcp, parse, write_compound};
 use antiphon::sdp::SrtpPolicy;
+use antiphon::sip::method::Method;
 use antiphon::srtp::{Inbound, MAX_OVERHEAD, Outbound};
-use sim::World;
 use sim::net::Kind;
 use sim::phone::put_sdp;
+use sim::{Setup, World};
 
-use super::dtls::{answered, identity, offered, world};
+use super::dtls::{answered, identity, offered, shake, world, world_with};
 
 /// One of the phone's two ports, and what it has of DTLS.
 struct Side {
@@ -42,13 +43,7 @@ impl Side {
         let came = all[self.seen..].to_vec();
         self.seen += came.len();
         let now = world.now();
-        for datagram in came {
-            self.handshake.handle(&datagram, now);
-        }
-        if self.handshake.poll_timeout().is_some_and(|at| at <= now) {
-            self.handshake.handle_timeout(now);
-        }
-        while let Some(output) = self.handshake.poll_output() {
+        for output in shake(&mut self.handshake, &came, now) {
             match output {
                 Output::Send(datagram) => self.send(world, &datagram),
                 Output::Keys(keys) => self.keys = Some(*keys),
@@ -71,11 +66,7 @@ fn call(setup: &str) -> (World, [Side; 2]) {
     let sdp = world.phones[phone].sdp("sendrecv");
     let sdp = offered(&sdp, own.fingerprint(), setup).replace("a=rtcp-mux\r\n", "");
     put_sdp(&mut invite, &sdp);
-    world.send(phone, &invite);
-    let ok = world.expect(phone, 200);
-    world.phones[phone].learn(&ok);
-    let ack = world.phones[phone].ack(&ok);
-    world.send(phone, &ack);
+    let ok = world.set_up(phone, &invite);
     let (own_rtp, to) = (world.phones[0].rtp, world.phones[0].target.unwrap());
     let now = world.now();
     let sides = [0, 1].map(|port| Side {
@@ -174,4 +165,26 @@ fn without_a_handshake_for_rtcp_the_audio_goes_on() {
     assert!(world.phones[0].heard.len() > 900);
     assert!(world.phones[0].reports.is_empty());
     assert!(world.phones[0].rtcp_dtls.len() <= 6, "few repetitions");
+}
+
+/// Both handshakes of a call count; whose do not fit any more is hung up.
+#[test]
+fn handshakes_under_way_are_bounded() {
+    let own = identity();
+    let mut setup = Setup::default();
+    setup.settings.max_calls = 101;
+    setup.settings.legs_per_worker = 101;
+    let mut world = world_with(setup, SrtpPolicy::Required);
+    let phones = world.phones(101);
+    for &phone in &phones {
+        let sdp = world.phones[phone].sdp("sendrecv");
+        let sdp = offered(&sdp, own.fingerprint(), "actpass").replace("a=rtcp-mux\r\n", "");
+        let mut invite = world.phones[phone].invite("500");
+        put_sdp(&mut invite, &sdp);
+        world.set_up(phone, &invite);
+    }
+    world.expect_request(100, &Method::Bye);
+    for phone in &phones[..100] {
+        world.expect_nothing(*phone, 1);
+    }
 }

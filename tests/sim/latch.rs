@@ -20,11 +20,7 @@ fn silent_call() -> (World, usize) {
     let mut world = World::with(setup);
     let phone = world.phone();
     let invite = world.phones[phone].invite("500");
-    world.send(phone, &invite);
-    let ok = world.expect(phone, 200);
-    world.phones[phone].learn(&ok);
-    let ack = world.phones[phone].ack(&ok);
-    world.send(phone, &ack);
+    world.set_up(phone, &invite);
     world.run(25);
     (world, phone)
 }

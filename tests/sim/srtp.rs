@@ -70,11 +70,7 @@ impl Party {
         let sdp = secured(&world.phones[phone].sdp("sendrecv"), &key);
         let mut invite = world.phones[phone].invite("500");
         put_sdp(&mut invite, &sdp);
-        world.send(phone, &invite);
-        let ok = world.expect(phone, 200);
-        world.phones[phone].learn(&ok);
-        let ack = world.phones[phone].ack(&ok);
-        world.send(phone, &ack);
+        let ok = world.set_up(phone, &invite);
         world.run(25);
         let theirs = answered(&ok);
         Self {

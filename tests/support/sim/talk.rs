@@ -80,13 +80,20 @@ impl World {
 
     #[track_caller]
     pub fn dial_with(&mut self, phone: usize, invite: &Request) -> Response {
+        let ok = self.set_up(phone, invite);
+        self.speak(phone);
+        self.run(2);
+        ok
+    }
+
+    /// Dials, and acknowledges the answer.
+    #[track_caller]
+    pub fn set_up(&mut self, phone: usize, invite: &Request) -> Response {
         self.send(phone, invite);
         let ok = self.expect(phone, 200);
         self.phones[phone].learn(&ok);
         let ack = self.phones[phone].ack(&ok);
         self.send(phone, &ack);
-        self.speak(phone);
-        self.run(2);
         ok
     }
 
