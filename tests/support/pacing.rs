@@ -7,7 +7,7 @@
 //!
 //! A virtual machine's host can stop a processor without the kernel knowing. So a thread for each
 //! processor, with a priority over all, sees how late it wakes: what a run has found wrong while a
-//! processor stood still for over a millisecond, which is as late as packets were then, is void as well.
+//! processor stood still for over five milliseconds, which is as late as packets were then, is void as well.
 //! What is wrong in each of three runs is wrong.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +20,8 @@ use antiphon::net::sys;
 
 /// A sender that was later than this makes a run void.
 pub const LATE: Duration = Duration::from_millis(10);
-/// A processor that stood still for longer makes what was found wrong void.
-const STILL: Duration = Duration::from_millis(1);
+/// A processor that stood still for longer makes what was found wrong void; less a playout has to bear.
+const STILL: Duration = Duration::from_millis(5);
 /// The priority of who watches for that: over the media threads'.
 const WATCH_PRIORITY: u8 = 40;
 /// Runs before the machine counts as too busy.
