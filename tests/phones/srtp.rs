@@ -262,7 +262,7 @@ fn a_telephone_that_is_called_makes_keys_out_by_dtls() {
     pacing::in_time(|watch| called(watch, |phone| phone.mediaenc("dtls_srtp"), "--dtls"));
 }
 
-/// RTCP has a handshake and keys of its own, which the telephone waits for before it sends anything.
+/// RTCP has a handshake and keys of its own. The audio does not wait for it; the reports below show it.
 #[test]
 fn by_dtls_with_rtcp_on_a_port_of_its_own() {
     let apart: Dress = |phone| phone.mediaenc("dtls_srtp").rtcp_apart();
