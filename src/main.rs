@@ -400,7 +400,15 @@ fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
         None => Config::default(),
     };
     server::init_log(&config.server.log, config.server.log_format);
-    runtime()?.block_on(server::serve(config, path))?;
+    let server = server::serve(config, path);
+    // A task, and not what the runtime blocks on: when that is woken, tokio asks the kernel for more
+    // before it goes on with it, a system call for each SIP message.
+    runtime()?.block_on(async {
+        match tokio::spawn(server).await {
+            Ok(served) => served,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use antiphon::app::AppSpec;
 use antiphon::audio::process::ProcessSettings;
 use antiphon::leg::{Leg, LegId};
+use antiphon::net::Alarm;
 use antiphon::net::sip::{Net, NetEvent, Settings as NetSettings};
 use antiphon::net::sys;
 use antiphon::sdp::SrtpPolicy;
@@ -82,7 +83,7 @@ impl Signalling {
                 }
                 let runtime = tokio::runtime::Builder::new_current_thread();
                 let runtime = { runtime }.enable_all().build().expect("a runtime");
-                runtime.block_on(async {
+                let server = async move {
                     let (mut core, sip) = Core::start();
                     let own = std::fs::read_link("/proc/thread-self").expect("/proc");
                     let own = own.file_name().and_then(|n| n.to_str()?.parse().ok());
@@ -91,7 +92,10 @@ impl Signalling {
                         core.step().await;
                     }
                     core.told()
-                })
+                };
+                // A task, as the server itself is (`main`).
+                let told = runtime.block_on(async { tokio::spawn(server).await });
+                told.expect("it does not panic")
             })
             .expect("a thread");
         let (sip, thread) = listening.recv().expect("it listens");
@@ -125,6 +129,7 @@ struct Core {
     events: tokio::sync::mpsc::Receiver<NetEvent>,
     legs: HashMap<LegId, Box<Leg>>,
     next_port: u16,
+    alarm: Alarm,
     told: Told,
 }
 
@@ -151,6 +156,7 @@ impl Core {
             events,
             legs: HashMap::new(),
             next_port: PORTS.start,
+            alarm: Alarm::new(),
             told: Told::default(),
         };
         (core, sip)
@@ -167,7 +173,7 @@ impl Core {
                     self.on_net(event);
                 }
             }
-            () = tokio::time::sleep_until(wake.into()) => {}
+            () = self.alarm.until(wake) => {}
         }
         let now = Instant::now();
         if self.switch.poll_timeout().is_some_and(|t| t <= now) {

@@ -1,6 +1,7 @@
 //! Sockets: SIP over UDP, TCP, TLS and WebSocket on the control side, RTP on the media threads, and the one
 //! module that makes system calls.
 
+mod alarm;
 pub mod clock;
 mod connections;
 pub mod fetch;
@@ -21,3 +22,5 @@ mod tcp;
 pub mod tls;
 mod udp;
 mod ws;
+
+pub use alarm::Alarm;

@@ -26,6 +26,7 @@ use crate::endpoint::{self, Scope};
 use crate::engine::{self, Bell, Engine, RealTime, Sending};
 use crate::http::HttpError;
 use crate::leg::Leg;
+use crate::net::Alarm;
 use crate::net::media::{PortPool, SocketPair};
 use crate::net::queues::{Inbox, queues};
 use crate::net::sip::{Net, NetError, NetEvent};
@@ -108,6 +109,7 @@ pub struct Core {
     pub(super) programs: Programs,
     pub(super) engine: Engine,
     pub(super) ear: Ear,
+    pub(super) alarm: Alarm,
     pool: PortPool,
     sockets: HashMap<CallHandle, Arc<SocketPair>>,
     pub(super) recorder: Arc<Recorder>,
@@ -186,6 +188,7 @@ impl Core {
             programs: Programs::new(&config),
             engine,
             ear,
+            alarm: Alarm::new(),
             pool,
             sockets: HashMap::new(),
             recorder: Arc::new(recorder),

@@ -62,7 +62,7 @@ impl Core {
             coming = self.programs.next() => self.on_http(coming, Instant::now()),
             Some(done) = self.done_rx.recv() => self.on_done(done, Instant::now()),
             () = self.ear.heard() => {}
-            () = tokio::time::sleep_until(wake.into()) => {}
+            () = self.alarm.until(wake) => {}
         }
         let now = Instant::now();
         if self.switch.poll_timeout().is_some_and(|t| t <= now) {

@@ -249,14 +249,15 @@ impl Headers {
         ViaRef::parse(value).map_err(|why| HeaderError::Invalid(Name::Via, why))
     }
 
-    /// Whether each Via can be read, and there is one.
-    pub(crate) fn check_vias(&self) -> Result<(), HeaderError> {
-        let mut result = Err(HeaderError::Missing(Name::Via));
+    /// The top Via, where each can be read.
+    pub(crate) fn check_vias(&self) -> Result<ViaRef<'_>, HeaderError> {
+        let mut top = None;
         for value in self.list(&Name::Via) {
-            ViaRef::parse(value).map_err(|why| HeaderError::Invalid(Name::Via, why))?;
-            result = Ok(());
+            let via = ViaRef::parse(value);
+            let via = via.map_err(|why| HeaderError::Invalid(Name::Via, why))?;
+            top.get_or_insert(via);
         }
-        result
+        top.ok_or(HeaderError::Missing(Name::Via))
     }
 
     /// Whether a header is there once and is an address.

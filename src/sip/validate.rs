@@ -3,7 +3,7 @@
 //! Sits between `parse` and the endpoint. Parsing only refuses what it cannot cut into pieces;
 //! here the pieces that everything later stands on are read once.
 
-use super::header::{HeaderError, Headers, Name};
+use super::header::{HeaderError, Headers, Name, ViaRef};
 use super::message::{ParseError, Request, Response};
 use super::method::Method;
 use super::parse::phrase;
@@ -13,12 +13,9 @@ use super::uri::{UriError, UriRef};
 /// Max-Forwards and the tag of From may be missing (RFC 2543); `request` of the error stays empty,
 /// as the caller has it.
 pub fn validate(request: &Request) -> Result<(), ParseError> {
-    check_headers(&request.headers, &request.method).map_err(|e| bad_header(&e))?;
     let headers = &request.headers;
-    if headers
-        .top_via()
-        .is_ok_and(|via| via.branch() == Some(MAGIC_COOKIE))
-    {
+    let via = check_headers(headers, &request.method).map_err(|e| bad_header(&e))?;
+    if via.branch() == Some(MAGIC_COOKIE) {
         return Err(ParseError::bad("Via branch is empty behind its cookie"));
     }
     headers.max_forwards().map_err(|e| bad_header(&e))?;
@@ -62,15 +59,16 @@ fn bad_header(error: &HeaderError) -> ParseError {
     ParseError::bad(phrase(&error.to_string()))
 }
 
-fn check_headers(headers: &Headers, method: &Method) -> Result<(), HeaderError> {
-    headers.check_vias()?;
+/// The top Via, where all is right.
+fn check_headers<'a>(headers: &'a Headers, method: &Method) -> Result<ViaRef<'a>, HeaderError> {
+    let via = headers.check_vias()?;
     headers.check_address(&Name::From)?;
     headers.check_address(&Name::To)?;
     headers.call_id()?;
     if headers.cseq()?.method != *method {
         return Err(HeaderError::Invalid(Name::CSeq, "method does not match"));
     }
-    Ok(())
+    Ok(via)
 }
 
 fn check_uri(request: &Request) -> Result<(), ParseError> {

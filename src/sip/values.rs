@@ -10,8 +10,8 @@ use super::header::HeaderError;
 use super::method::Method;
 use super::name::Name;
 use super::params::{Params, Written};
-use super::syntax;
 use super::uri::{AnyUri, Host, HostRef, Uri, host_port};
+use super::{chars, syntax};
 
 /// A `name-addr` or `addr-spec` with parameters: From, To, Contact, Route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,14 +64,39 @@ impl NameAddr {
 
     /// The tag of a value of which nothing else is wanted: its URI is not looked at.
     pub(crate) fn tag_in(text: &str) -> Option<&str> {
-        let (_, _, params) = pieces(text).ok()?;
-        Params::value_in_header(params, "tag")
+        plain_tag(text).unwrap_or_else(|| any_tag(text))
     }
 
     /// The SIP URI, where it is one.
     pub const fn sip_uri(&self) -> Option<&Uri> {
         self.uri.sip()
     }
+}
+
+/// The tag of a value whose URI stands in brackets, with nothing or a tag alone behind it; none: it is
+/// of another form.
+fn plain_tag(text: &str) -> Option<Option<&str>> {
+    let open = memchr(b'<', text.as_bytes())?;
+    if text[..open].bytes().any(is_ambiguous) {
+        return None;
+    }
+    let (_, params) = syntax::cut(&text[open + 1..], b'>')?;
+    if params.is_empty() {
+        return Some(None);
+    }
+    let tag = params.strip_prefix(";tag=")?;
+    (!tag.is_empty() && chars::all(tag, chars::HEADER_VALUE)).then_some(Some(tag))
+}
+
+fn any_tag(text: &str) -> Option<&str> {
+    let (_, _, params) = pieces(text).ok()?;
+    Params::value_in_header(params, "tag")
+}
+
+/// Display names without quotes are tokens by the book; more is met, and harmless where it is not
+/// ambiguous.
+fn is_ambiguous(b: u8) -> bool {
+    matches!(b, b',' | b';' | b':' | b'"' | b'>')
 }
 
 /// Display name (with its quotes), URI and parameters of one value.
@@ -86,9 +111,7 @@ fn pieces(text: &str) -> Result<(Option<&str>, &str, &str), &'static str> {
         (Some(&text[..len]), rest)
     } else if let Some(open) = memchr(b'<', text.as_bytes()) {
         let display = syntax::trim(&text[..open]);
-        // By the book only tokens; more is met, and harmless where it is not ambiguous.
-        let ambiguous = |b| matches!(b, b',' | b';' | b':' | b'"' | b'>');
-        if display.bytes().any(ambiguous) {
+        if display.bytes().any(is_ambiguous) {
             return Err("display name needs quotes");
         }
         ((!display.is_empty()).then_some(display), &text[open..])
@@ -383,6 +406,16 @@ mod tests {
             text in "(\"?[a,]\"? ?)?<?(sips?|tel):[ab@%41?;=:\\[\\]]{0,8}>?( ?;[ab=;\" ]{0,4})?"
         ) {
             prop_assert_eq!(NameAddr::check(&text), NameAddr::parse(&text).map(drop));
+        }
+
+        /// The quick way finds the tag that the other does.
+        #[test]
+        fn a_plain_tag_is_the_tag(
+            text in "[ a\",:]{0,2}<?[a>]{0,2}>?( ?;(tag|TAG|ab)=?[ab\"=,@ ]{0,3}){0,2}"
+        ) {
+            if let Some(tag) = plain_tag(&text) {
+                prop_assert_eq!(tag, any_tag(&text));
+            }
         }
     }
 }
