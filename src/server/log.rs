@@ -81,6 +81,12 @@ pub(super) fn event(event: &Event) {
         Event::MediaFailed { call_id, error } => {
             warn!(call_id, error, "cannot encode or decode what was agreed on");
         }
+        Event::RtcpFailed { call_id, error } => {
+            warn!(
+                call_id,
+                error, "no keys for RTCP, the call goes on without it"
+            );
+        }
         Event::PlayFailed { call_id, error } => warn!(call_id, error, "cannot play"),
         Event::RecordingFailed { call_id, error } => warn!(call_id, error, "cannot record"),
         Event::Refused { flow, status, user } => {

@@ -5,11 +5,12 @@
 
 use std::time::Instant;
 
-use super::Switch;
+use super::{Event, Switch};
 use crate::call::{Call, CallHandle};
-use crate::dtls::{Handshake, Identity, Output};
+use crate::dtls::{Failure, Handshake, Identity, Output};
 use crate::leg::{Channel, Flight, Keying, MAX_FLIGHTS};
 use crate::sdp::Association;
+use crate::switch;
 use crate::worker::Command;
 
 /// Handshakes under way at once; a call that needs more ends.
@@ -180,16 +181,23 @@ impl Switch {
                     let keying = Keying::srtp(Some(&keys.rx), Some(&keys.tx)).of(channel);
                     self.media(handle, |leg| Command::Secure(leg, keying));
                 }
-                // Without keys of its own there is no RTCP, and the audio goes on.
-                Output::Failed(why) if channel == Channel::Rtp => {
-                    self.with_call(handle, |call: &mut Call| {
-                        call.handshake_failed(why.to_string());
-                    });
-                }
-                Output::Failed(_) | Output::Send(_) => {}
+                Output::Failed(why) => self.handshake_failed(handle, channel, &why),
+                Output::Send(_) => {}
             }
         }
         // The time to wake may be another.
         self.touched.push_back(handle);
+    }
+
+    /// Without keys of its own there is no RTCP, and the audio goes on.
+    fn handshake_failed(&mut self, handle: CallHandle, channel: Channel, why: &Failure) {
+        let error = why.to_string();
+        if channel == Channel::Rtp {
+            self.with_call(handle, |call: &mut Call| call.handshake_failed(error));
+        } else if let Some(entry) = self.calls.get(&handle) {
+            let call_id = entry.call.call_id().to_owned();
+            let event = Event::RtcpFailed { call_id, error };
+            self.outputs.push_back(switch::Output::Event(event));
+        }
     }
 }

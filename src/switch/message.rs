@@ -453,6 +453,13 @@ pub enum Event {
         /// What and why.
         error: String,
     },
+    /// RTCP has a DTLS handshake of its own, and that has failed: the call goes on without RTCP.
+    RtcpFailed {
+        /// Its Call-ID.
+        call_id: String,
+        /// Why.
+        error: String,
+    },
     /// A recording broke off; what is written is valid.
     RecordingFailed {
         /// Its Call-ID.

@@ -10,6 +10,7 @@ use antiphon::rtp::rtcp::{ReportBlock, Rtcp, parse, write_compound};
 use antiphon::sdp::SrtpPolicy;
 use antiphon::sip::method::Method;
 use antiphon::srtp::{Inbound, MAX_OVERHEAD, Outbound};
+use antiphon::switch::Event;
 use sim::net::Kind;
 use sim::phone::put_sdp;
 use sim::{Setup, World};
@@ -165,6 +166,11 @@ fn without_a_handshake_for_rtcp_the_audio_goes_on() {
     assert!(world.phones[0].heard.len() > 900);
     assert!(world.phones[0].reports.is_empty());
     assert!(world.phones[0].rtcp_dtls.len() <= 6, "few repetitions");
+    let told = |event: &Event| match event {
+        Event::RtcpFailed { error, .. } => error.starts_with("no handshake within"),
+        _ => false,
+    };
+    assert_eq!(world.events.iter().filter(|event| told(event)).count(), 1);
 }
 
 /// Both handshakes of a call count; whose do not fit any more is hung up.
