@@ -579,8 +579,7 @@ fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    // One thread: the control side is one task with a timer every 2 ms, and waking it across
-    // threads costs more than all that it does.
+    // One thread: to wake the control side across threads costs more than all that it does.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

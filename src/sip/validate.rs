@@ -115,6 +115,8 @@ mod tests {
             ("<sip:c@h>", "<sip:c@h>, tel:+1;q=1"),
             ("<sip:b@h>", "Müller <tel:+1>"),
             ("CSeq: 1", "CSeq: 2147483647"),
+            // The top one alone counts.
+            ("From:", "Via: SIP/2.0/UDP g;branch=z9hG4bK\r\nFrom:"),
         ] {
             assert_eq!(outcome(from, to), Ok(()), "{to}");
         }
@@ -133,6 +135,12 @@ mod tests {
             (
                 "branch=z9hG4bK1",
                 "branch=z9hG4bK",
+                400,
+                "Via branch is empty behind its cookie",
+            ),
+            (
+                "z9hG4bK1\r\n",
+                "z9hG4bK\r\nVia: SIP/2.0/UDP g;branch=z9hG4bK2\r\n",
                 400,
                 "Via branch is empty behind its cookie",
             ),

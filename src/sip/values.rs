@@ -414,7 +414,7 @@ mod tests {
         /// The quick way finds the tag that the other does.
         #[test]
         fn a_plain_tag_is_the_tag(
-            text in "[ a\",:]{0,2}<?[a>]{0,2}>?( ?;(tag|TAG|ab)=?[ab\"=,@ ]{0,3}){0,2}"
+            text in "([a ]?|[\",:>a ]{1,2})(<a?>|<?[a>]{0,2})(;tag=[ab\";,@= ]{0,3}| ?;(TAG|ab)=?b?){0,2}"
         ) {
             prop_assert_eq!(NameAddr::tag_in(&text), any_tag(&text));
         }
