@@ -66,8 +66,8 @@ struct Held {
 pub enum Activity {
     /// An event goes on.
     Sounding,
-    /// It has ended.
-    Ended,
+    /// It has ended: before this timestamp, in the events' clock.
+    Ended(Timestamp),
     /// Nothing that could be read.
     None,
 }
@@ -135,7 +135,7 @@ impl EventReceiver {
             let marker = packet.marker && index == 0;
             let (is_news, ended) = self.learn(packet.ssrc, timestamp, marker, event, arrival);
             activity = if ended {
-                Activity::Ended
+                Activity::Ended(timestamp.add(event.duration.into()))
             } else {
                 Activity::Sounding
             };

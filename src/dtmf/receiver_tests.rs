@@ -266,7 +266,10 @@ fn several_events_in_one_packet() {
         payload: &payload,
     };
     for _ in 0..3 {
-        assert_eq!(receiver.on_event(&packet, MediaTime::ZERO), Activity::Ended);
+        assert_eq!(
+            receiver.on_event(&packet, MediaTime::ZERO),
+            Activity::Ended(Timestamp(8000 + 3 * 400))
+        );
     }
     let all: String = std::iter::from_fn(|| receiver.poll(MediaTime::ZERO))
         .map(Digit::as_char)

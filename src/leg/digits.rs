@@ -8,13 +8,17 @@ use std::time::Duration;
 use crate::audio::MediaTime;
 use crate::dtmf::receiver::{Activity, EventReceiver};
 use crate::dtmf::{self, Detector, Digit};
-use crate::rtp::Packet;
+use crate::rtp::{Packet, Timestamp};
 
 /// An event of which no further packet has come for so long is over: three lost in a row at 20 ms.
 const GRACE: Duration = Duration::from_millis(70);
 
 /// Audio that a gateway sends beside an event may come behind its last report: one packet.
 const BESIDE: Duration = Duration::from_millis(20);
+
+/// That packet may also miss the tick that reads the report: by its timestamp it is known for so much
+/// longer. Not for good, for there are senders whose durations are wrong.
+const BEHIND: Duration = Duration::from_millis(60);
 
 /// Digits of the detector that wait to be fetched: one comes in 80 ms at most.
 const MAX_DETECTED: usize = 8;
@@ -31,6 +35,8 @@ pub(super) struct Digits {
     sounding: bool,
     /// What is played until then may carry the sound of a digit.
     sounding_until: Option<MediaTime>,
+    /// Where the last digit ended, in the events' clock.
+    end: Timestamp,
 }
 
 impl Digits {
@@ -43,6 +49,7 @@ impl Digits {
             dropped: 0,
             sounding: false,
             sounding_until: None,
+            end: Timestamp(0),
         }
     }
 
@@ -68,12 +75,13 @@ impl Digits {
                 self.sounding = true;
                 self.sounding_until = Some(now + GRACE + depth);
             }
-            Activity::Ended if self.sounding => {
+            Activity::Ended(end) if self.sounding => {
                 self.sounding = false;
                 self.sounding_until = Some(now + BESIDE + depth);
+                self.end = end;
             }
             // The end again: the party may talk by now.
-            Activity::Ended | Activity::None => {}
+            Activity::Ended(_) | Activity::None => {}
         }
     }
 
@@ -98,9 +106,17 @@ impl Digits {
         detection.suspect
     }
 
-    /// Whether what is played at `now` belongs to a digit.
-    pub fn is_sounding(&mut self, now: MediaTime) -> bool {
-        let sounds = self.sounding_until.is_some_and(|until| now < until);
+    /// Whether what is played at `now` belongs to a digit; `from` is the timestamp that it begins with,
+    /// where that is of the events' clock.
+    pub fn is_sounding(&mut self, now: MediaTime, from: Option<Timestamp>) -> bool {
+        let Some(until) = self.sounding_until else {
+            return false;
+        };
+        let behind = || {
+            let before = |from| self.end.distance(from) > 0;
+            !self.sounding && now < until + BEHIND && from.is_some_and(before)
+        };
+        let sounds = now < until || behind();
         if !sounds {
             self.sounding = false;
             self.sounding_until = None;

@@ -31,7 +31,7 @@ use super::MediaIo;
 use crate::audio::MediaTime;
 use crate::audio::conceal::Concealer;
 use crate::rtp::jitter::{DelayHistory, JitterBuffer, Scale};
-use crate::rtp::{SeqNo, Ssrc};
+use crate::rtp::{SeqNo, Ssrc, Timestamp};
 use noise::Noise;
 
 /// What a playout is made for.
@@ -253,6 +253,12 @@ impl Playout {
     /// The sender's timestamp that the next pull begins at.
     pub fn next_timestamp(&self) -> u32 {
         (self.to_clock(self.buffer.start()) as u32).wrapping_add(self.rebase)
+    }
+
+    /// The sender's timestamp that the last `samples` played began with, where its clock is this one, Hz.
+    pub fn played_from(&self, samples: usize, clock: u32) -> Option<Timestamp> {
+        let from = self.to_clock(self.buffer.start() - samples as i64);
+        (self.clock == clock).then(|| Timestamp((from as u32).wrapping_add(self.rebase)))
     }
 
     /// Samples to units of the timestamp.

@@ -72,6 +72,7 @@ impl Leg {
         match error {
             SrtpError::Malformed => self.statistics.invalid += 1,
             SrtpError::Replayed => self.statistics.replayed += 1,
+            SrtpError::NoKey => self.statistics.before_keys += 1,
             _ => self.statistics.unauthenticated += 1,
         }
     }
@@ -234,7 +235,7 @@ impl Leg {
             return;
         }
         let Some(transport) = self.rtcp_transport() else {
-            self.refused(SrtpError::NotAuthentic);
+            self.refused(SrtpError::NoKey);
             return;
         };
         let mut transport = std::mem::take(transport);

@@ -27,6 +27,8 @@ pub struct LegCounts {
     pub foreign: u64,
     /// Not protected with the key that was agreed on (SRTP), or altered: dropped unread.
     pub unauthenticated: u64,
+    /// Before the key that opens it had come (SRTP with keys by DTLS): dropped unread.
+    pub before_keys: u64,
     /// Protected, but seen before or too old to tell (SRTP).
     pub replayed: u64,
     /// With a payload type that was not negotiated.

@@ -89,7 +89,9 @@ impl Leg {
         if suspect {
             self.coding.playout.keep_length();
         }
-        let digit = self.digits.is_sounding(now) || suspect;
+        let clock = self.params.events.map(|events| events.clock_rate);
+        let from = clock.and_then(|clock| self.coding.playout.played_from(rx.len(), clock));
+        let digit = self.digits.is_sounding(now, from) || suspect;
         let muted = digit || self.params.held || !self.params.receive;
         let part = if digit { DIGIT_FADE_PART } else { FADE_PART };
         let (edge, rest) = rx.split_at_mut(rx.len() / part);

@@ -126,7 +126,7 @@ impl Transport {
         } = &mut **srtp;
         let room = rx.get_mut(..data.len()).ok_or(SrtpError::Malformed)?;
         room.copy_from_slice(data);
-        let inbound = inbound.as_deref_mut().ok_or(SrtpError::NotAuthentic)?;
+        let inbound = inbound.as_deref_mut().ok_or(SrtpError::NoKey)?;
         let mut result = unprotect(inbound, protocol, room);
         if result == Err(SrtpError::NotAuthentic)
             && let Some((earlier, until)) = earlier

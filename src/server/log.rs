@@ -237,6 +237,7 @@ fn ended(summary: &Summary) {
         rx_foreign = s.map(|s| s.counts.foreign),
         srtp = s.map(|s| s.secure),
         rx_unauthenticated = s.map(|s| s.counts.unauthenticated),
+        rx_before_keys = s.map(|s| s.counts.before_keys),
         rx_replayed = s.map(|s| s.counts.replayed),
         rx_invalid = s.map(|s| s.counts.invalid),
         rx_jitter_ms = s.map(|s| us(s.receive.jitter_us)),

@@ -34,6 +34,9 @@ pub enum SrtpError {
     /// Not from who has the key, or altered.
     #[error("packet not authentic")]
     NotAuthentic,
+    /// The key that opens it has yet to come.
+    #[error("no key yet")]
+    NoKey,
     /// Seen before, or too old to tell.
     #[error("packet seen before")]
     Replayed,

@@ -40,24 +40,24 @@ fn check(samples: &[i16], hz: f64, other: f64, seconds: f64, what: &str) -> Resu
 
 #[test]
 fn offered_beside_plain_rtp() {
-    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("srtp"), STRAY));
+    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("srtp"), 0));
 }
 
 #[test]
 fn by_the_profile_savp() {
-    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("srtp-mand"), STRAY));
+    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("srtp-mand"), 0));
 }
 
 #[test]
 fn by_the_profile_savpf() {
-    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("srtp-mandf"), STRAY));
+    pacing::in_time(|watch| conference(watch, |phone| phone.mediaenc("srtp-mandf"), 0));
 }
 
 /// How a telephone encrypts.
 type Dress = fn(Phone<'_>) -> Phone<'_>;
 
 /// A plain and an encrypted telephone hear each other.
-fn conference(watch: &Watch, dress: Dress, stray: u32) -> Result<(), String> {
+fn conference(watch: &Watch, dress: Dress, early: u32) -> Result<(), String> {
     let server = server::Config::new().start();
     let plain = Phone::new("plain", server.udp(), Source::Tone(PLAIN_HZ, AMPLITUDE));
     let secure = Phone::new("secure", server.udp(), Source::Tone(SECURE_HZ, AMPLITUDE));
@@ -73,7 +73,7 @@ fn conference(watch: &Watch, dress: Dress, stray: u32) -> Result<(), String> {
     let ended = server.wait_log_count(" ended ", 2);
     let secure = ended.iter().find(|line| line.contains("secure")).unwrap();
     assert!(secure.contains("srtp=true"), "{secure}");
-    assert_stray(secure, stray);
+    assert_stray(secure, early);
     let plain = ended.iter().find(|line| !line.contains("secure")).unwrap();
     assert!(plain.contains("srtp=false"), "{plain}");
     let log = server.log();
@@ -99,22 +99,26 @@ fn conference(watch: &Watch, dress: Dress, stray: u32) -> Result<(), String> {
 /// Of what this telephone sends, one or two packets at the edges of a call are not protected; a stream
 /// that does not open is hundreds.
 const STRAY: u32 = 2;
-/// By DTLS its first ones come before our control side has given the leg its keys, too: 100 ms.
-const EARLY: u32 = STRAY + 5;
+/// By DTLS its first ones come before our control side has given the leg its keys. How soon that is, is
+/// the machine's affair; a second means that they never came.
+const EARLY: u32 = 50;
 
-fn assert_stray(line: &str, at_most: u32) {
-    let count = line.split("rx_unauthenticated=").nth(1).unwrap();
-    let count: u32 = count.split(' ').next().unwrap().parse().unwrap();
-    assert!(count <= at_most, "{line}");
+fn assert_stray(line: &str, early: u32) {
+    let count = |name: &str| -> u32 {
+        let count = line.split(name).nth(1).unwrap();
+        count.split(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(count("rx_unauthenticated=") <= STRAY, "{line}");
+    assert!(count("rx_before_keys=") <= early, "{line}");
 }
 
 #[test]
 fn reports_are_opened_both_ways() {
-    reports(|phone| phone.mediaenc("srtp-mand"), STRAY);
+    reports(|phone| phone.mediaenc("srtp-mand"), 0);
 }
 
 /// It answers our report: it has opened ours, and we have opened its.
-fn reports(dress: Dress, stray: u32) {
+fn reports(dress: Dress, early: u32) {
     let server = server::Config::new().start();
     let source = Source::Tone(SECURE_HZ, AMPLITUDE);
     let mut phone = dress(Phone::new("secure", server.udp(), source)).start();
@@ -123,8 +127,9 @@ fn reports(dress: Dress, stray: u32) {
     std::thread::sleep(Duration::from_secs(12));
     phone.hang_up();
     let line = server.wait_log("srtp=true");
+    println!("{line}");
     assert!(line.contains("rtt_ms="), "{line}");
-    assert_stray(&line, stray);
+    assert_stray(&line, early);
 }
 
 #[test]

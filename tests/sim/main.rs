@@ -16,6 +16,7 @@ mod digits;
 mod dtls;
 mod dtls_rtcp;
 mod elsewhere;
+mod events_beside;
 mod latch;
 mod leftovers;
 mod menu;

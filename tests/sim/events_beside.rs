@@ -1,0 +1,146 @@
+//! A gateway that sends a key's tone beside its events: what of it is played behind the tick that reads
+//! of the event's end.
+
+use std::net::SocketAddr;
+
+use antiphon::audio::process::ProcessSettings;
+use antiphon::audio::{MediaTime, TICK_SAMPLES};
+use antiphon::codec::Codec;
+use antiphon::leg::{
+    Channel, EventFormat, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime,
+};
+
+/// Of G.711: full scale, and a tenth of it.
+const TONE: u8 = 0x80;
+const SPEECH: u8 = 0xaf;
+/// The slots of the event, of 20 ms each, and all.
+const EVENT: std::ops::Range<usize> = 10..18;
+const SLOTS: usize = 28;
+
+/// What comes in a tick.
+#[derive(Default)]
+struct Io(Vec<Vec<u8>>, MediaTime);
+
+impl MediaIo for Io {
+    fn receive(&mut self, _: u32, channel: Channel, sink: &mut Sink<'_>) {
+        if channel == Channel::Rtp {
+            for packet in self.0.drain(..) {
+                sink(&packet, peer(), self.1);
+            }
+        }
+    }
+    fn send(&mut self, _: u32, _: Channel, _: SocketAddr, _: &[u8]) {}
+    fn connect(&mut self, _: u32, _: Option<SocketAddr>) {}
+    fn closed(&mut self, _: u32) {}
+    fn flush(&mut self) {}
+}
+
+fn peer() -> SocketAddr {
+    ([10, 1, 0, 1], 4000).into()
+}
+
+fn leg(event_clock: u32) -> Leg {
+    let mut params = LegParams::g711(Codec::Pcmu, Some(peer()));
+    params.events = Some(EventFormat {
+        rx: 101,
+        tx: 101,
+        clock_rate: event_clock,
+    });
+    let settings = LegSettings {
+        ssrc: 1,
+        first_sequence: 1,
+        first_timestamp: 1,
+        jitter_max_ms: 200,
+        media_timeout_ms: 0,
+        inband_digits: true,
+        process: ProcessSettings::default(),
+        cname: "test".to_owned(),
+    };
+    let id = LegId {
+        index: 0,
+        generation: 0,
+    };
+    Leg::new(id, params, settings).unwrap()
+}
+
+/// When things come.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// In their ticks.
+    Steady,
+    /// The audio beside the event's end, so many ticks behind it.
+    Late(usize),
+    /// From the event's end on, a tick before: the ticks come later and later.
+    Early,
+}
+
+/// The packets of each tick: speech, the event with its tone beside it, speech. The event says that it
+/// is `longer` than it is, samples.
+fn packets(pace: Pace, longer: u16) -> Vec<Vec<Vec<u8>>> {
+    let (late, early) = match pace {
+        Pace::Steady => (0, 0),
+        Pace::Late(ticks) => (ticks, 0),
+        Pace::Early => (0, 1),
+    };
+    let mut ticks = vec![Vec::new(); SLOTS + late];
+    let mut sequence = 0u8;
+    let mut send = |tick: usize, slot: usize, payload_type: u8, payload: &[u8]| {
+        let [high, low] = (slot as u16 * 160).to_be_bytes();
+        let mut packet = vec![0x80, payload_type, 0, sequence];
+        packet.extend([0, 0, high, low, 0, 0, 0, 9]);
+        packet.extend(payload);
+        sequence += 1;
+        ticks[tick].push(packet);
+    };
+    for slot in 0..SLOTS {
+        let tick = slot - if slot + 1 >= EVENT.end { early } else { 0 };
+        let last = slot + 1 == EVENT.end;
+        if EVENT.contains(&slot) {
+            let duration = (slot - EVENT.start + 1) as u16 * 160 + if last { longer } else { 0 };
+            let [high, low] = duration.to_be_bytes();
+            let end = if last { 0x8a } else { 0x0a };
+            for _ in 0..if last { 3 } else { 1 } {
+                send(tick, EVENT.start, 101, &[5, end, high, low]);
+            }
+        }
+        let code = if EVENT.contains(&slot) { TONE } else { SPEECH };
+        send(tick + if last { late } else { 0 }, slot, 0, &[code; 160]);
+    }
+    ticks
+}
+
+/// How loud each tick is: the mean of its samples' sizes. A fade of 2 ms weighs little in it.
+fn heard(event_clock: u32, ticks: Vec<Vec<Vec<u8>>>) -> Vec<u32> {
+    let mut leg = leg(event_clock);
+    let mut levels = Vec::new();
+    for (tick, packets) in ticks.into_iter().enumerate() {
+        let now = MediaTime::from_millis(1000 + 20 * tick as u64);
+        let mut rx = [0; TICK_SAMPLES];
+        leg.tick_rx(&mut rx, TickTime { now, ntp: 0 }, &mut Io(packets, now));
+        let sum: u32 = rx.iter().map(|s| u32::from(s.unsigned_abs())).sum();
+        levels.push(sum / TICK_SAMPLES as u32);
+    }
+    levels
+}
+
+fn ticks_above(levels: &[u32], bound: u32) -> usize {
+    levels.iter().filter(|level| **level > bound).count()
+}
+
+#[test]
+fn the_tone_that_is_played_behind_the_tick_of_the_events_end_is_not_heard() {
+    for pace in [Pace::Steady, Pace::Late(1), Pace::Late(2), Pace::Early] {
+        let levels = heard(8000, packets(pace, 0));
+        assert_eq!(ticks_above(&levels, 10_000), 0, "{pace:?}: {levels:?}");
+        assert!(ticks_above(&levels, 3000) >= 18, "{pace:?}: {levels:?}");
+    }
+}
+
+/// What is said behind an event that says it were longer, or counts by another clock, is heard soon.
+#[test]
+fn a_wrong_duration_does_not_hide_speech() {
+    let levels = heard(8000, packets(Pace::Steady, 16_000));
+    assert!(ticks_above(&levels, 3000) >= 15, "{levels:?}");
+    let levels = heard(48_000, packets(Pace::Steady, 16_000));
+    assert!(ticks_above(&levels, 3000) >= 18, "{levels:?}");
+}
