@@ -229,8 +229,12 @@ pub fn write_bye(buf: &mut [u8], ssrc: Ssrc) -> usize {
     out.finish()
 }
 
+/// 20 ms in units of 1/65536 s. Many count in milliseconds, or in ticks of 10 ms, at both ends of the wait.
+const COARSE: i32 = 20 * 65_536 / 1000;
+
 /// The round trip that a report block tells (RFC 3550 §6.4.1); `now_ntp` is 32.32 fixed point.
-/// `None` if the block refers to no sender report, or to an impossible time.
+/// `None` if the block refers to no sender report, or to an impossible time. Zero where the peer says
+/// that it waited longer than it took in all, by what a coarse clock of its own explains.
 pub fn round_trip(last_sender_report: u32, delay_since: u32, now_ntp: u64) -> Option<Duration> {
     if last_sender_report == 0 {
         return None;
@@ -240,10 +244,11 @@ pub fn round_trip(last_sender_report: u32, delay_since: u32, now_ntp: u64) -> Op
         .wrapping_sub(last_sender_report)
         .wrapping_sub(delay_since) as i32;
     // A minute is no round trip but a peer that counts wrongly.
-    if !(0..60 << 16).contains(&trip) {
+    if !(-COARSE..60 << 16).contains(&trip) {
         return None;
     }
-    Some(Duration::from_micros(trip as u64 * 1_000_000 / 65_536))
+    let trip = trip.max(0) as u64;
+    Some(Duration::from_micros(trip * 1_000_000 / 65_536))
 }
 
 /// Counts past the end of the buffer without writing, so that one check at the end suffices.
@@ -370,6 +375,13 @@ mod tests {
         assert_eq!(trip, Some(Duration::from_millis(6125)));
         assert_eq!(round_trip(0, 0, 5 << 32), None);
         assert_eq!(round_trip(10 << 16, 1 << 16, 5 << 32), None);
+        // A peer that rounds its second up to the next millisecond.
+        let after_a_second = (11u64 << 32) + (20 << 16);
+        assert_eq!(
+            round_trip(10 << 16, 65_600, after_a_second),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(round_trip(10 << 16, 68_000, after_a_second), None);
     }
 
     proptest! {
