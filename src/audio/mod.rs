@@ -8,6 +8,7 @@ pub mod player;
 pub mod polyphase;
 pub mod process;
 pub mod resample;
+pub mod sound;
 pub mod source;
 pub mod stretch;
 pub mod tap;

@@ -1,6 +1,6 @@
 //! Plays prompts, tones and files to a leg.
 //!
-//! Runs on the media thread, before the encoder, at 8 kHz. A [`Play`] is built on the control
+//! Runs on the media thread, before the encoder, at 8 or at 16 kHz; counts at 8 kHz. A [`Play`] is built on the control
 //! side and goes back there to be freed; nothing here allocates or frees. Tx is the server's.
 //!
 //! ```text
@@ -13,10 +13,11 @@
 
 use super::NARROWBAND;
 use super::gain;
+use super::sound::Band;
 use super::source::{FeedState, Source};
-use super::tone::{Burst, EDGE_MS};
+use super::tone::{Burst, EDGE_MS, Tone};
 
-/// The fade behind a stop, in samples.
+/// The fade behind a stop, in samples at 8 kHz.
 const FADE: usize = (NARROWBAND * EDGE_MS / 1000) as usize;
 
 /// A playlist.
@@ -28,7 +29,7 @@ pub struct Play {
     pub items: Vec<Source>,
     /// How often the whole list is played; 0: for ever.
     pub repeat: u32,
-    /// Silence between two passes of the list, samples.
+    /// Silence between two passes of the list, samples at 8 kHz.
     pub gap_samples: u64,
 }
 
@@ -76,7 +77,7 @@ pub enum PlayEndReason {
 pub struct PlayEnd {
     /// Why.
     pub reason: PlayEndReason,
-    /// How far it got, in samples from its start, gaps and repeats included.
+    /// How far it got, in samples at 8 kHz from its start, gaps and repeats included.
     pub samples: u64,
     /// Ticks on which a file's samples had not come in time: silence went out instead.
     pub underruns: u64,
@@ -97,9 +98,11 @@ pub enum PlayStatus {
 #[derive(Debug)]
 pub struct Player {
     running: Option<Running>,
-    /// The faded end of what was stopped or replaced, mixed into the next samples.
-    tail: [i16; FADE],
+    /// The faded end of what was stopped or replaced, mixed into the next samples; of `band`.
+    tail: [i16; 2 * FADE],
     tail_samples: usize,
+    /// What was asked for last.
+    band: Band,
 }
 
 impl Player {
@@ -107,8 +110,9 @@ impl Player {
     pub fn new() -> Self {
         Self {
             running: None,
-            tail: [0; FADE],
+            tail: [0; 2 * FADE],
             tail_samples: 0,
+            band: Band::Narrow,
         }
     }
 
@@ -162,15 +166,16 @@ impl Player {
         if running.paused || running.samples == 0 {
             return;
         }
-        let mut fade = [0i16; FADE];
-        running.over = running.fill(&mut fade);
+        let mut fade = [0i16; 2 * FADE];
+        let fade = &mut fade[..FADE * self.band.scale()];
+        running.over = running.fill(fade, self.band);
         running.fades_in = true;
         self.add_tail(fade);
     }
 
     /// What was broken off fades out.
-    fn add_tail(&mut self, mut fade: [i16; FADE]) {
-        gain::ramp(&mut fade, 1.0, 0.0);
+    fn add_tail(&mut self, fade: &mut [i16]) {
+        gain::ramp(fade, 1.0, 0.0);
         for (i, sample) in fade.iter().enumerate() {
             let before = if i < self.tail_samples {
                 self.tail[i]
@@ -179,7 +184,7 @@ impl Player {
             };
             self.tail[i] = before.saturating_add(*sample);
         }
-        self.tail_samples = FADE;
+        self.tail_samples = fade.len();
     }
 
     /// The handle of what plays.
@@ -192,14 +197,15 @@ impl Player {
         self.running.is_none() && self.tail_samples == 0
     }
 
-    /// Overwrites `out`, with silence where nothing plays.
-    pub fn fill(&mut self, out: &mut [i16]) -> PlayStatus {
+    /// Overwrites `out`, of that band, with silence where nothing plays.
+    pub fn fill(&mut self, out: &mut [i16], band: Band) -> PlayStatus {
+        self.change(band);
         let status = match &mut self.running {
             None => {
                 out.fill(0);
                 PlayStatus::Idle
             }
-            Some(running) => match running.next(out) {
+            Some(running) => match running.next(out, band) {
                 None => PlayStatus::Playing,
                 Some(reason) => {
                     let end = running.ended(reason);
@@ -219,11 +225,29 @@ impl Player {
         let end = running.ended(reason);
         // What has not been heard yet cannot click.
         if end.samples > 0 && !running.paused && running.over.is_none() {
-            let mut fade = [0i16; FADE];
-            running.fill(&mut fade);
+            let mut fade = [0i16; 2 * FADE];
+            let fade = &mut fade[..FADE * self.band.scale()];
+            running.fill(fade, self.band);
             self.add_tail(fade);
         }
         Some((running.play, end))
+    }
+
+    /// The listener has another rate from now on; what is left of a fade goes with it.
+    fn change(&mut self, band: Band) {
+        if self.band == band {
+            return;
+        }
+        let count = self.tail_samples;
+        self.tail_samples = count / self.band.scale() * band.scale();
+        match band {
+            Band::Narrow => (0..count / 2).for_each(|i| self.tail[i] = self.tail[2 * i]),
+            Band::Wide => {
+                let doubled = (0..2 * count).rev();
+                doubled.for_each(|i| self.tail[i] = self.tail[i / 2]);
+            }
+        }
+        self.band = band;
     }
 
     fn mix_tail(&mut self, out: &mut [i16]) {
@@ -268,7 +292,8 @@ enum Cursor {
     Offset(usize),
     /// Samples still to come, of silence.
     Remaining(u64),
-    Burst(Burst),
+    /// At the rate of that band.
+    Burst(Burst, Band),
     Feed,
     /// Samples still to come, of the gap between passes.
     Gap(u64),
@@ -290,14 +315,14 @@ impl Running {
     }
 
     /// Fills `out` with what is heard next; tells why, if the play ended within it.
-    fn next(&mut self, out: &mut [i16]) -> Option<PlayEndReason> {
+    fn next(&mut self, out: &mut [i16], band: Band) -> Option<PlayEndReason> {
         if self.paused || self.over.is_some() {
             out.fill(0);
             return self.over.filter(|_| !self.paused);
         }
-        let end = self.fill(out);
+        let end = self.fill(out, band);
         if std::mem::take(&mut self.fades_in) {
-            let edge = out.len().min(FADE);
+            let edge = out.len().min(FADE * band.scale());
             gain::ramp(&mut out[..edge], 0.0, 1.0);
         }
         end
@@ -322,9 +347,10 @@ impl Running {
             (Source::Silence { samples }, Cursor::Remaining(remaining)) => {
                 *remaining = *samples - moved(*samples - *remaining, *samples);
             }
-            (Source::Tone { tone, samples }, Cursor::Burst(burst)) => {
-                let at = moved(samples.saturating_sub(burst.remaining()), *samples);
-                *burst = Burst::new(*tone, NARROWBAND, *samples - at);
+            (Source::Tone { tone, samples }, Cursor::Burst(burst, band)) => {
+                let left = burst.remaining().div_ceil(band.scale() as u64);
+                let at = moved(samples.saturating_sub(left), *samples);
+                *burst = of_tone(*tone, *samples - at, *band);
             }
             (Source::Feed(feed), Cursor::Feed) => feed.seek(moved(feed.position(), u64::MAX)),
             // Between two items, or before the first sample of one.
@@ -333,11 +359,12 @@ impl Running {
     }
 
     /// Fills `out`; tells why, if the play ended within it.
-    fn fill(&mut self, out: &mut [i16]) -> Option<PlayEndReason> {
+    fn fill(&mut self, out: &mut [i16], band: Band) -> Option<PlayEndReason> {
+        let scale = band.scale();
         let mut done = 0;
         while done < out.len() {
-            let (count, step) = self.step(&mut out[done..]);
-            done += count;
+            let (count, step) = self.step(&mut out[done..], band);
+            done += count * scale;
             self.samples += count as u64;
             let end = match step {
                 Step::Full => None,
@@ -356,11 +383,12 @@ impl Running {
         None
     }
 
-    /// Plays from the item under way into the start of `out`.
-    fn step(&mut self, out: &mut [i16]) -> (usize, Step) {
+    /// Plays from the item under way into the start of `out`: how much, at 8 kHz.
+    fn step(&mut self, out: &mut [i16], band: Band) -> (usize, Step) {
         if let Cursor::Gap(remaining) = &mut self.cursor {
-            return silence(remaining, out);
+            return silence(remaining, out, band);
         }
+        let scale = band.scale();
         let Some(item) = self.play.items.get_mut(self.item) else {
             return (0, Step::ItemDone);
         };
@@ -368,40 +396,32 @@ impl Running {
             self.cursor = match item {
                 Source::Samples(_) => Cursor::Offset(0),
                 Source::Tone { tone, samples } => {
-                    Cursor::Burst(Burst::new(*tone, NARROWBAND, *samples))
+                    Cursor::Burst(of_tone(*tone, *samples, band), band)
                 }
                 Source::Silence { samples } => Cursor::Remaining(*samples),
                 Source::Feed(_) => Cursor::Feed,
             };
         }
         match (item, &mut self.cursor) {
-            (Source::Samples(samples), Cursor::Offset(offset)) => {
-                let count = (samples.len() - *offset).min(out.len());
-                out[..count].copy_from_slice(&samples[*offset..*offset + count]);
+            (Source::Samples(sound), Cursor::Offset(offset)) => {
+                let count = (sound.len() - *offset).min(out.len() / scale);
+                let from = *offset * scale;
+                let samples = &sound.samples(band)[from..from + count * scale];
+                out[..count * scale].copy_from_slice(samples);
                 *offset += count;
-                (
-                    count,
-                    if *offset == samples.len() {
-                        Step::ItemDone
-                    } else {
-                        Step::Full
-                    },
-                )
+                (count, Step::done_if(*offset == sound.len()))
             }
-            (Source::Tone { .. }, Cursor::Burst(burst)) => {
-                let count = burst.fill(out);
-                (
-                    count,
-                    if burst.remaining() == 0 {
-                        Step::ItemDone
-                    } else {
-                        Step::Full
-                    },
-                )
+            (Source::Tone { tone, .. }, Cursor::Burst(burst, of)) => {
+                if *of != band {
+                    let left = burst.remaining().div_ceil(of.scale() as u64);
+                    (*burst, *of) = (of_tone(*tone, left, band), band);
+                }
+                let count = burst.fill(out) / scale;
+                (count, Step::done_if(burst.remaining() == 0))
             }
-            (Source::Silence { .. }, Cursor::Remaining(remaining)) => silence(remaining, out),
+            (Source::Silence { .. }, Cursor::Remaining(remaining)) => silence(remaining, out, band),
             (Source::Feed(feed), _) => {
-                let filled = feed.fill(out);
+                let filled = feed.fill(out, band);
                 let step = match filled.state {
                     FeedState::More => Step::Full,
                     FeedState::Underrun => Step::Starved,
@@ -461,18 +481,23 @@ enum Step {
     Failed,
 }
 
-fn silence(remaining: &mut u64, out: &mut [i16]) -> (usize, Step) {
-    let count = (*remaining).min(out.len() as u64) as usize;
-    out[..count].fill(0);
+impl Step {
+    fn done_if(done: bool) -> Self {
+        if done { Step::ItemDone } else { Step::Full }
+    }
+}
+
+fn silence(remaining: &mut u64, out: &mut [i16], band: Band) -> (usize, Step) {
+    let scale = band.scale();
+    let count = (*remaining).min((out.len() / scale) as u64) as usize;
+    out[..count * scale].fill(0);
     *remaining -= count as u64;
-    (
-        count,
-        if *remaining == 0 {
-            Step::ItemDone
-        } else {
-            Step::Full
-        },
-    )
+    (count, Step::done_if(*remaining == 0))
+}
+
+/// A burst of so many samples at 8 kHz, made at the rate of the band.
+fn of_tone(tone: Tone, samples: u64, band: Band) -> Burst {
+    Burst::new(tone, band.rate(), samples * band.scale() as u64)
 }
 
 #[cfg(test)]

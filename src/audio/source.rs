@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use crate::audio::gain;
+use crate::audio::sound::{Band, Sound};
 use crate::audio::tone::Tone;
 
 /// Samples of a [`Chunk`]: 100 ms at 8 kHz.
@@ -19,11 +20,11 @@ pub const FEED_CHUNKS: usize = 20;
 /// The fades around an underrun, in samples: 5 ms at 8 kHz.
 const EDGE: usize = 40;
 
-/// One item to play, at 8 kHz.
+/// One item to play; lengths are at 8 kHz.
 #[derive(Debug)]
 pub enum Source {
-    /// Samples in memory, shared by all that play them.
-    Samples(Arc<[i16]>),
+    /// Samples in memory.
+    Samples(Sound),
     /// A tone with soft edges.
     Tone {
         /// What sounds.
@@ -44,14 +45,25 @@ pub enum Source {
 pub struct Chunk {
     /// The pass of the file that it belongs to; older ones are thrown back unheard.
     pub generation: u32,
-    /// Samples that are valid.
+    /// Samples at 8 kHz that are valid.
     pub len: usize,
     /// The file ends behind this chunk; the next one starts it anew.
     pub last: bool,
     /// The file could not be read on.
     pub failed: bool,
-    /// The samples.
-    pub samples: [i16; CHUNK_SAMPLES],
+    /// The samples at 8 kHz.
+    pub narrow: [i16; CHUNK_SAMPLES],
+    /// The same at 16 kHz.
+    pub wide: [i16; 2 * CHUNK_SAMPLES],
+}
+
+impl Chunk {
+    fn samples(&self, band: Band) -> &[i16] {
+        match band {
+            Band::Narrow => &self.narrow,
+            Band::Wide => &self.wide,
+        }
+    }
 }
 
 /// Makes both ends of a feed, with all the memory that it will use.
@@ -64,7 +76,8 @@ pub fn feed() -> (Feed, Supply) {
             len: 0,
             last: false,
             failed: false,
-            samples: [0; CHUNK_SAMPLES],
+            narrow: [0; CHUNK_SAMPLES],
+            wide: [0; 2 * CHUNK_SAMPLES],
         };
         // The queue has just that many places.
         let _ = recycle.try_send(Box::new(chunk));
@@ -97,7 +110,7 @@ pub fn feed() -> (Feed, Supply) {
 /// How far a [`Feed::fill`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filled {
-    /// Samples of the file written to the start of the output.
+    /// Samples of the file written to the start of the output, at 8 kHz.
     pub samples: usize,
     /// Why no more than these.
     pub state: FeedState,
@@ -137,11 +150,13 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Overwrites `out` with the next samples, silence where there are none.
-    pub fn fill(&mut self, out: &mut [i16]) -> Filled {
+    /// Overwrites `out` with the next samples of that band, silence where there are none.
+    pub fn fill(&mut self, out: &mut [i16], band: Band) -> Filled {
+        let scale = band.scale();
+        let room = out.len() / scale;
         let mut done = 0;
         let state = loop {
-            if done == out.len() {
+            if done == room {
                 break FeedState::More;
             }
             self.advance();
@@ -153,16 +168,17 @@ impl Feed {
                 };
             };
             let (len, last, failed) = (chunk.len, chunk.last, chunk.failed);
-            let samples = &chunk.samples;
-            let count = (len - self.offset).min(out.len() - done);
-            out[done..done + count].copy_from_slice(&samples[self.offset..self.offset + count]);
+            let count = (len - self.offset).min(room - done);
+            let from = self.offset * scale;
+            let piece = &mut out[done * scale..(done + count) * scale];
+            piece.copy_from_slice(&chunk.samples(band)[from..from + count * scale]);
             self.offset += count;
             self.position += count as u64;
             self.seeking = false;
             if self.starved && count > 0 {
                 self.starved = false;
-                let edge = count.min(EDGE);
-                gain::ramp(&mut out[done..done + edge], 0.0, 1.0);
+                let edge = count.min(EDGE) * scale;
+                gain::ramp(&mut piece[..edge], 0.0, 1.0);
             }
             done += count;
             if self.offset == len {
@@ -177,13 +193,14 @@ impl Feed {
                 }
             }
         };
-        if done > 0 {
-            self.last_sample = out[done - 1];
+        let (heard, rest) = out.split_at_mut(done * scale);
+        if let Some(last) = heard.last() {
+            self.last_sample = *last;
         }
-        out[done..].fill(0);
+        rest.fill(0);
         if state == FeedState::Underrun {
             self.underruns += u64::from(!self.seeking);
-            self.fade_out(&mut out[done..]);
+            self.fade_out(rest, EDGE * scale);
         }
         Filled {
             samples: done,
@@ -246,8 +263,8 @@ impl Feed {
     }
 
     /// Lets the last sample die away instead of breaking off.
-    fn fade_out(&mut self, rest: &mut [i16]) {
-        let edge = rest.len().min(EDGE);
+    fn fade_out(&mut self, rest: &mut [i16], edge: usize) {
+        let edge = rest.len().min(edge);
         rest[..edge].fill(self.last_sample);
         gain::ramp(&mut rest[..edge], 1.0, 0.0);
         self.last_sample = 0;
@@ -305,7 +322,8 @@ mod tests {
 
     fn supply(supply: &Supply, generation: u32, value: i16, len: usize, last: bool) {
         let mut chunk = supply.take_empty().expect("room");
-        chunk.samples[..len].fill(value);
+        chunk.narrow[..len].fill(value);
+        chunk.wide[..2 * len].fill(value);
         (chunk.generation, chunk.len, chunk.last, chunk.failed) = (generation, len, last, false);
         supply.deliver(chunk);
     }
@@ -316,14 +334,14 @@ mod tests {
         supply(&reader, 0, 1000, 200, false);
         let mut out = [7i16; 160];
         assert_eq!(
-            feed.fill(&mut out),
+            feed.fill(&mut out, Band::Narrow),
             Filled {
                 samples: 160,
                 state: FeedState::More
             }
         );
         assert_eq!(
-            feed.fill(&mut out),
+            feed.fill(&mut out, Band::Narrow),
             Filled {
                 samples: 40,
                 state: FeedState::Underrun
@@ -334,7 +352,7 @@ mod tests {
         assert_eq!(out[159], 0);
         supply(&reader, 0, 1000, 160, true);
         assert_eq!(
-            feed.fill(&mut out),
+            feed.fill(&mut out, Band::Narrow),
             Filled {
                 samples: 160,
                 state: FeedState::End
@@ -351,12 +369,12 @@ mod tests {
         }
         assert!(reader.take_empty().is_none());
         let mut out = [0i16; 160];
-        feed.fill(&mut out);
+        feed.fill(&mut out, Band::Narrow);
         feed.rewind();
         assert_eq!(reader.wanted(), 1);
-        assert_eq!(feed.fill(&mut out).state, FeedState::Underrun);
+        assert_eq!(feed.fill(&mut out, Band::Narrow).state, FeedState::Underrun);
         supply(&reader, 1, 9, 160, true);
-        assert_eq!(feed.fill(&mut out).state, FeedState::End);
+        assert_eq!(feed.fill(&mut out, Band::Narrow).state, FeedState::End);
         assert_eq!(out[159], 9);
     }
 
@@ -367,14 +385,14 @@ mod tests {
         drop(reader);
         let mut out = [0i16; 160];
         assert_eq!(
-            feed.fill(&mut out),
+            feed.fill(&mut out, Band::Narrow),
             Filled {
                 samples: 100,
                 state: FeedState::Failed
             }
         );
         assert_eq!(
-            feed.fill(&mut out),
+            feed.fill(&mut out, Band::Narrow),
             Filled {
                 samples: 0,
                 state: FeedState::Failed

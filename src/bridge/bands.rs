@@ -95,6 +95,11 @@ impl Bands {
         }
     }
 
+    /// Whether a party hears more than narrowband.
+    pub fn hears_wide(&self) -> bool {
+        self.bands[1..].iter().any(|band| band.ports > 0)
+    }
+
     /// A party more in a band.
     pub fn enter(&mut self, band: usize) {
         if self.bands[band].ports == 0 {

@@ -267,7 +267,7 @@ impl Bridge {
 
     /// The same; a recording needs to know when.
     pub fn mix_at(&mut self, now: MediaTime) {
-        let ducked = self.plays.begin();
+        let ducked = self.plays.begin(self.sums.heard_band());
         if let Some(recording) = &mut self.recording {
             recording.begin(now);
         }

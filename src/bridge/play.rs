@@ -1,9 +1,11 @@
 //! What a room itself plays to its parties: prompts, music, tones, without a leg.
 
 use super::Relation;
+use super::bands::band_of;
 use super::sums::Sums;
 use crate::audio::gain::{self, Gain};
 use crate::audio::player::{Play, PlayControl, PlayEnd, PlayEndReason, PlayStatus, Player};
+use crate::audio::sound::Band;
 use crate::audio::{TICK_MS, TICK_SAMPLES};
 
 /// How many plays a room can have at once: music below an announcement, other music for those who
@@ -105,6 +107,9 @@ struct Place {
     voice: u32,
     ducking: Ducking,
     gain: Slide,
+    /// What is played at, until the place is idle: by who was there when it began. To change that in the
+    /// middle would be heard.
+    band: Band,
 }
 
 impl Place {
@@ -116,11 +121,12 @@ impl Place {
             voice: 0,
             ducking: Ducking::None,
             gain: Slide::REST,
+            band: Band::Narrow,
         }
     }
 
-    /// Starts what is to begin, where nothing is left of what was before.
-    fn begin(&mut self) {
+    /// Starts what is to begin, where nothing is left of what was before, for a room that hears `band`.
+    fn begin(&mut self, band: Band) {
         if !self.player.is_idle() {
             return;
         }
@@ -130,6 +136,7 @@ impl Place {
         self.voice = next.voice;
         self.ducking = next.ducking;
         self.gain = Slide::REST;
+        self.band = band;
         if let Some(play) = next.play.take() {
             self.player.start(play);
             self.now = Some(next);
@@ -157,6 +164,8 @@ pub(super) struct Plays {
     least: f32,
     /// Ticks for which somebody counts as talking.
     hold: u8,
+    /// What the room hears.
+    band: Band,
 }
 
 /// What a command ends: at once, or before it began.
@@ -171,6 +180,7 @@ impl Plays {
             talkers: Slide::REST,
             least: 1.0,
             hold: 0,
+            band: Band::Narrow,
         }
     }
 
@@ -204,7 +214,7 @@ impl Plays {
 
     pub fn control(&mut self, place: u8, control: PlayControl) {
         if let Some(place) = self.places.get_mut(usize::from(place)) {
-            place.begin();
+            place.begin(self.band);
             place.player.control(control);
         }
     }
@@ -214,14 +224,15 @@ impl Plays {
         self.ended.iter_mut().find_map(Option::take)
     }
 
-    /// Begins a tick: how far the talkers are turned down in it.
-    pub fn begin(&mut self) -> Slide {
+    /// Begins a tick of a room that hears `band`: how far the talkers are turned down in it.
+    pub fn begin(&mut self, band: Band) -> Slide {
+        self.band = band;
         if !self.active {
             return Slide::REST;
         }
         let mut least = 1.0f32;
         for place in &mut self.places {
-            place.begin();
+            place.begin(band);
             if let (Some(_), Ducking::Talkers(db)) = (&place.now, place.ducking) {
                 least = least.min(lowered(db));
             }
@@ -250,8 +261,9 @@ impl Plays {
             if place.player.is_idle() {
                 continue;
             }
-            let mut frame = [0i16; TICK_SAMPLES];
-            if let PlayStatus::Ended(play, end) = place.player.fill(&mut frame)
+            let mut frame = [0i16; 2 * TICK_SAMPLES];
+            let frame = &mut frame[..TICK_SAMPLES * place.band.scale()];
+            if let PlayStatus::Ended(play, end) = place.player.fill(frame, place.band)
                 && let Some(mut now) = place.now.take()
             {
                 now.play = Some(play);
@@ -260,14 +272,14 @@ impl Plays {
             active |= !place.player.is_idle() || place.now.is_some();
             if let Ducking::Play(db) = place.ducking {
                 place.gain.tick(self.hold > 0, lowered(db));
-                place.gain.apply(&mut frame);
+                place.gain.apply(frame);
             }
             if frame.iter().any(|sample| *sample != 0) {
                 let relation = Relation {
                     voice: place.voice,
                     ears: Relation::DEAF,
                 };
-                sums.add(0, &frame, relation, relation);
+                sums.add(band_of(place.band.rate()), frame, relation, relation);
             }
         }
         self.active = active;

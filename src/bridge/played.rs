@@ -1,10 +1,10 @@
 //! What rooms play, for whom, and who makes way for whom; and who is told to talk.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::audio::player::{Play, PlayEndReason};
+use crate::audio::sound::Sound;
 use crate::audio::source::Source;
+use crate::audio::tone::{Oscillator, Tone};
 
 /// A bridge with this many parties at 8 kHz, past their first tick.
 fn bridge(parties: u32) -> Bridge {
@@ -26,8 +26,8 @@ fn heard(bridge: &Bridge, port: usize) -> &[i16] {
 
 /// A play of a constant, for so many ticks.
 fn play(id: u64, level: i16, ticks: usize) -> RoomPlay {
-    let samples: Arc<[i16]> = vec![level; ticks * 160].into();
-    RoomPlay::new(Box::new(Play::once(id, vec![Source::Samples(samples)])))
+    let sound = Sound::new(&vec![level; ticks * 160], 8000);
+    RoomPlay::new(Box::new(Play::once(id, vec![Source::Samples(sound)])))
 }
 
 fn id(play: &RoomPlay) -> u64 {
@@ -157,4 +157,61 @@ fn who_talks_is_told_with_level_and_time() {
     let mut told = Vec::new();
     b.tell_talking(|owner, level, ticks| told.push((owner, level.round() as i32, ticks)));
     assert_eq!(told, [(0, -20, 60)]);
+}
+
+/// What whoever hears wideband hears of a sound that has more than narrowband; nobody hears its alias.
+#[test]
+fn a_room_with_a_wide_party_plays_wide() {
+    let mut tone = vec![0; 32_000];
+    Oscillator::new(Tone::sine(6000.0, -10.0), 16_000).fill(&mut tone);
+    let sound = Sound::new(&tone, 16_000);
+    let loudest = |frame: &[i16]| frame.iter().map(|s| s.unsigned_abs()).max().unwrap();
+    for (rate, heard_at_least) in [(16_000, 5000), (48_000, 4000), (8000, 0)] {
+        let mut b = bridge(1);
+        b.join(Box::new(Port::new(1, rate))).unwrap();
+        let play = Play::once(1, vec![Source::Samples(sound.clone())]);
+        b.play(Box::new(RoomPlay::new(Box::new(play))));
+        for tick in 0..50 {
+            b.set_silent(0);
+            b.set_silent(1);
+            b.mix();
+            if tick < 5 {
+                continue;
+            }
+            let (narrow, other) = (loudest(heard(&b, 0)), loudest(heard(&b, 1)));
+            assert!(narrow < 30, "{rate} Hz, tick {tick}: {narrow}");
+            assert!(other >= heard_at_least, "{rate} Hz, tick {tick}: {other}");
+        }
+    }
+}
+
+/// Nothing is switched over in the middle of a play: not when a wide party comes, nor when it goes.
+#[test]
+fn who_comes_while_a_room_plays_makes_no_click() {
+    let tone = |hz: f32| {
+        let mut tone = vec![0; 32_000];
+        Oscillator::new(Tone::sine(hz, -10.0), 16_000).fill(&mut tone);
+        Sound::new(&tone, 16_000)
+    };
+    let mut b = bridge(1);
+    let play = Play::once(1, vec![Source::Samples(tone(400.0))]);
+    b.play(Box::new(RoomPlay::new(Box::new(play))));
+    let (mut all, mut wide) = (Vec::new(), None);
+    for tick in 0..60 {
+        match tick {
+            20 => wide = Some(b.join(Box::new(Port::new(1, 16_000))).unwrap()),
+            40 => b.leave(wide.take().unwrap()),
+            _ => {}
+        }
+        b.set_silent(0);
+        if wide.is_some() {
+            b.set_silent(1);
+        }
+        b.mix();
+        all.extend_from_slice(heard(&b, 0));
+    }
+    // A sine of 400 Hz at 8 kHz bends by no more than (2 pi 400 / 8000)^2 of its height.
+    let bend = |w: &[i16]| (i32::from(w[0]) - 2 * i32::from(w[1]) + i32::from(w[2])).abs();
+    let most = all[400..].windows(3).map(bend).max().unwrap();
+    assert!(most < 900, "{most}");
 }

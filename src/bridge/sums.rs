@@ -4,6 +4,7 @@ use super::bands::{BANDS, Bands, frame_of};
 use super::part::Part;
 use super::{Classes, MAX_FRAME, Relation};
 use crate::audio::limiter::Limiter;
+use crate::audio::sound::Band;
 
 /// What an ear class hears in this tick, in one band.
 #[derive(Debug)]
@@ -72,6 +73,15 @@ impl Sums {
     pub fn exit(&mut self, class: u8, band: usize) {
         if let Some(classes) = &mut self.classes {
             classes.exit(class, band);
+        }
+    }
+
+    /// What whoever hears most hears.
+    pub fn heard_band(&self) -> Band {
+        if self.bands.hears_wide() {
+            Band::Wide
+        } else {
+            Band::Narrow
         }
     }
 

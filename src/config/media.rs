@@ -293,7 +293,7 @@ impl Prompts {
             directory.map(|path| path.to_string_lossy().into_owned()),
             "prompts",
             "WAV files that override the built-in prompts by name, and add languages.\n\
-             Unset: the built-in prompts alone.",
+             Any rate will do; up to 16 kHz is heard of it. Unset: the built-in prompts alone.",
         );
         out.key(
             "language",

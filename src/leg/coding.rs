@@ -4,9 +4,9 @@
 use super::LegParams;
 use super::playout::{Decoders, Playout, PlayoutSettings};
 use super::transmit::MAX_PACKET;
-use crate::audio::NARROWBAND;
 use crate::audio::polyphase::Resampler;
 use crate::audio::process::{NoiseSuppression, ProcessSettings, Processing};
+use crate::audio::{NARROWBAND, WIDEBAND};
 use crate::codec::{Codec, CodecError, Encoder, OpusSettings};
 
 /// The longest packet time, ms.
@@ -113,8 +113,10 @@ pub struct Coding {
     pub(super) pending: Box<[i16]>,
     /// A packet that waits for its slot.
     pub(super) held: Box<[u8]>,
-    /// From 8 kHz, which prompts and tones have, to the codec's rate and back; none at 8 kHz.
+    /// From 8 kHz, which keys' tones have, to the codec's rate and back; none at 8 kHz.
     pub(super) up: Option<Box<Resampler>>,
+    /// From 16 kHz, which prompts have for whoever hears as wide, where the codec's rate is above.
+    pub(super) up_wide: Option<Box<Resampler>>,
     pub(super) down: Option<Box<Resampler>>,
     /// The same for what is recorded, which is without the digits.
     pub(super) record_down: Option<Box<Resampler>>,
@@ -145,6 +147,7 @@ impl Coding {
             pending: vec![0; codec.frame_samples(MAX_PTIME_MS + TICK_MS)].into(),
             held: vec![0; MAX_PACKET].into(),
             up: resampler(NARROWBAND, rate),
+            up_wide: (rate > WIDEBAND).then(|| Box::new(Resampler::new(WIDEBAND, rate))),
             down: resampler(rate, NARROWBAND),
             record_down: resampler(rate, NARROWBAND),
             processing: processing(process, rate),

@@ -8,6 +8,7 @@ use super::tap::TapStatus;
 use super::transmit::Format;
 use super::transport::Protocol;
 use super::{Channel, Content, Leg, LegEvent, MAX_TICK, MediaIo, Outgoing, TickTime};
+use crate::audio::sound::Band;
 use crate::audio::{MediaTime, TICK_MS, TICK_SAMPLES, gain};
 
 /// A fade takes this part of a tick: 5 ms.
@@ -300,16 +301,18 @@ impl Leg {
 
     /// What plays, on top of what is there.
     fn play_over(&mut self, out: &mut [i16]) -> PlayStatus {
-        let mut narrow = [0i16; TICK_SAMPLES];
-        let status = self.player.fill(&mut narrow);
-        match &mut self.coding.up {
+        let band = Band::of(self.coding.rate());
+        let mut played = [0i16; 2 * TICK_SAMPLES];
+        let played = &mut played[..TICK_SAMPLES * band.scale()];
+        let status = self.player.fill(played, band);
+        match &mut self.coding.up_wide {
             Some(up) => {
-                let mut play = [0i16; MAX_TICK];
-                let play = &mut play[..out.len()];
-                up.process(&narrow, play);
-                add(out, play);
+                let mut raised = [0i16; MAX_TICK];
+                let raised = &mut raised[..out.len()];
+                up.process(played, raised);
+                add(out, raised);
             }
-            None => add(out, &narrow),
+            None => add(out, played),
         }
         status
     }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 
-use crate::audio::NARROWBAND;
 use crate::audio::resample::StreamResampler;
 use crate::audio::source::{self, CHUNK_SAMPLES, Chunk, Feed, Supply};
+use crate::audio::{NARROWBAND, WIDEBAND};
 use crate::wav::{Reader, WavError};
 
 /// How often the reader looks for room; a feed holds 2 s.
@@ -79,15 +79,50 @@ fn serve(opened: &Receiver<Stream>) {
     }
 }
 
+/// A file's samples at one rate.
+struct Line {
+    resampler: StreamResampler,
+    /// Decoded and resampled, not yet in a chunk.
+    ready: Vec<i16>,
+}
+
+impl Line {
+    fn new(from: u32, to: u32) -> Self {
+        Self {
+            resampler: StreamResampler::new(from, to),
+            ready: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, samples: &[i16]) {
+        self.resampler.push(samples, &mut self.ready);
+    }
+
+    fn finish(&mut self) {
+        self.resampler.finish(&mut self.ready);
+    }
+
+    /// Moves the next samples out, with silence where there are too few.
+    fn take(&mut self, out: &mut [i16]) {
+        let count = out.len().min(self.ready.len());
+        out[..count].copy_from_slice(&self.ready[..count]);
+        out[count..].fill(0);
+        self.ready.drain(..count);
+    }
+
+    fn skip(&mut self, samples: usize) {
+        self.ready.drain(..samples.min(self.ready.len()));
+    }
+}
+
 /// One file on its way to one player.
 struct Stream {
     path: PathBuf,
     supply: Supply,
     reader: Reader<File>,
-    resampler: StreamResampler,
+    narrow: Line,
+    wide: Line,
     generation: u32,
-    /// Decoded and resampled, not yet in a chunk.
-    ready: Vec<i16>,
     file_done: bool,
     failed: bool,
     /// The player has been sent the failure; nothing follows.
@@ -96,14 +131,14 @@ struct Stream {
 
 impl Stream {
     fn open(path: &Path, supply: Supply) -> Result<Self, WavError> {
-        let (reader, resampler) = start(path)?;
+        let (reader, narrow, wide) = start(path)?;
         Ok(Self {
             path: path.to_owned(),
             supply,
             reader,
-            resampler,
+            narrow,
+            wide,
             generation: 0,
-            ready: Vec::new(),
             file_done: false,
             failed: false,
             told: false,
@@ -130,18 +165,25 @@ impl Stream {
     }
 
     fn fill(&mut self, chunk: &mut Chunk) {
-        while self.ready.len() < CHUNK_SAMPLES && !self.file_done && !self.failed {
-            self.read();
-        }
-        let len = self.ready.len().min(CHUNK_SAMPLES);
-        chunk.samples[..len].copy_from_slice(&self.ready[..len]);
-        self.ready.drain(..len);
+        self.read_up_to(CHUNK_SAMPLES);
+        let len = self.narrow.ready.len().min(CHUNK_SAMPLES);
+        self.narrow.take(&mut chunk.narrow[..len]);
+        self.wide.take(&mut chunk.wide[..2 * len]);
         chunk.len = len;
         chunk.generation = self.generation;
         chunk.failed = self.failed;
-        chunk.last = self.file_done && self.ready.is_empty() && !self.failed;
+        chunk.last = self.file_done && self.narrow.ready.is_empty() && !self.failed;
         if chunk.last {
             self.restart();
+        }
+    }
+
+    /// Reads until so many samples at 8 kHz are ready at both rates, or nothing follows.
+    fn read_up_to(&mut self, samples: usize) {
+        let is_short =
+            |s: &Self| s.narrow.ready.len() < samples || s.wide.ready.len() < 2 * samples;
+        while is_short(self) && !self.file_done && !self.failed {
+            self.read();
         }
     }
 
@@ -149,20 +191,29 @@ impl Stream {
         let mut frames = Vec::with_capacity(READ_FRAMES);
         match self.reader.read_mono(&mut frames, READ_FRAMES) {
             Ok(0) => {
-                self.resampler.finish(&mut self.ready);
+                self.narrow.finish();
+                self.wide.finish();
                 self.file_done = true;
             }
-            Ok(_) => self.resampler.push(&frames, &mut self.ready),
+            Ok(_) => {
+                self.narrow.push(&frames);
+                self.wide.push(&frames);
+            }
             Err(error) => self.fail(&error),
         }
     }
 
     fn restart(&mut self) {
-        self.ready.clear();
         self.file_done = false;
         match start(&self.path) {
-            Ok((reader, resampler)) => (self.reader, self.resampler) = (reader, resampler),
-            Err(error) => self.fail(&error),
+            Ok((reader, narrow, wide)) => {
+                (self.reader, self.narrow, self.wide) = (reader, narrow, wide);
+            }
+            Err(error) => {
+                self.narrow.ready.clear();
+                self.wide.ready.clear();
+                self.fail(&error);
+            }
         }
     }
 
@@ -170,14 +221,13 @@ impl Stream {
     fn skip(&mut self, samples: u64) {
         let mut left = samples as usize;
         while left > 0 && !self.failed {
-            if self.ready.is_empty() && self.file_done {
+            self.read_up_to(left.min(CHUNK_SAMPLES));
+            let count = left.min(CHUNK_SAMPLES).min(self.narrow.ready.len());
+            if count == 0 {
                 return;
             }
-            if self.ready.is_empty() {
-                self.read();
-            }
-            let count = left.min(self.ready.len());
-            self.ready.drain(..count);
+            self.narrow.skip(count);
+            self.wide.skip(2 * count);
             left -= count;
         }
     }
@@ -188,10 +238,11 @@ impl Stream {
     }
 }
 
-fn start(path: &Path) -> Result<(Reader<File>, StreamResampler), WavError> {
+fn start(path: &Path) -> Result<(Reader<File>, Line, Line), WavError> {
     let reader = Reader::open(File::open(path)?)?;
-    let resampler = StreamResampler::new(reader.spec().rate, NARROWBAND);
-    Ok((reader, resampler))
+    let line = |to| Line::new(reader.spec().rate, to);
+    let (narrow, wide) = (line(NARROWBAND), line(WIDEBAND));
+    Ok((reader, narrow, wide))
 }
 
 #[cfg(test)]
@@ -199,6 +250,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::audio::sound::Band;
     use crate::audio::source::FeedState;
     use crate::wav::Writer;
 
@@ -219,7 +271,7 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(20);
         while heard.len() < wanted {
             let mut out = [0; 160];
-            let filled = feed.fill(&mut out);
+            let filled = feed.fill(&mut out, Band::Narrow);
             heard.extend_from_slice(&out[..filled.samples]);
             match filled.state {
                 FeedState::More => {}
@@ -263,7 +315,7 @@ mod tests {
         let path = counting(dir.path(), 8000, 100_000);
         let mut feed = Feeder::new().open(&path).unwrap();
         let mut out = vec![0; 16_000];
-        assert_eq!(feed.fill(&mut out).state, FeedState::More);
+        assert_eq!(feed.fill(&mut out, Band::Narrow).state, FeedState::More);
         assert_eq!(out_of_order(&out, 100_000), 0);
     }
 
@@ -298,7 +350,7 @@ mod tests {
         feed.seek(200_000);
         let mut out = [0; 160];
         let deadline = Instant::now() + Duration::from_secs(20);
-        while feed.fill(&mut out).state != FeedState::End {
+        while feed.fill(&mut out, Band::Narrow).state != FeedState::End {
             thread::yield_now();
             assert!(Instant::now() < deadline);
         }
@@ -311,9 +363,53 @@ mod tests {
         let path = counting(dir.path(), 16_000, 20_000);
         let mut feed = Feeder::new().open(&path).unwrap();
         let mut out = vec![0; 16_000];
-        let filled = feed.fill(&mut out);
+        let filled = feed.fill(&mut out, Band::Narrow);
         assert_eq!((filled.samples, filled.state), (10_000, FeedState::End));
         assert!((out[5000] - 10_000).abs() < 4, "{}", out[5000]);
+    }
+
+    #[test]
+    fn a_listener_hears_the_file_at_its_own_rate_and_at_the_same_place() {
+        let dir = tempfile::tempdir().unwrap();
+        for (rate, length) in [(8000, 25_000), (16_000, 29_999), (44_100, 29_000)] {
+            let path = counting(dir.path(), rate, length);
+            let mut feed = Feeder::new().open(&path).unwrap();
+            feed.seek(2000);
+            let mut heard = Vec::new();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            for band in [Band::Narrow, Band::Wide, Band::Narrow, Band::Wide] {
+                let mut out = [0i16; 320];
+                let out = &mut out[..160 * band.scale()];
+                while feed.position() < 2000 + 160 * (heard.len() as u64 + 1) {
+                    feed.fill(out, band);
+                    assert!(Instant::now() < deadline);
+                }
+                heard.push((band, out.to_vec()));
+            }
+            for (tick, (band, samples)) in heard.iter().enumerate() {
+                for n in [80, 150] {
+                    let place = 2000.0 + 160.0 * tick as f64 + n as f64;
+                    let expected = place * f64::from(rate) / 8000.0;
+                    let off = (f64::from(samples[n * band.scale()]) - expected).abs();
+                    assert!(off < 8.0, "{rate} Hz, tick {tick}, {band:?}: {off}");
+                }
+            }
+            // To the end, at 16 kHz: as many samples as at 8 kHz.
+            let mut out = [0i16; 320];
+            let whole = u64::from(length) * 8000 / u64::from(rate);
+            let mut left = whole + 1 - feed.position();
+            loop {
+                let filled = feed.fill(&mut out, Band::Wide);
+                left -= filled.samples as u64;
+                match filled.state {
+                    FeedState::End => break,
+                    FeedState::Failed => panic!("{rate}"),
+                    _ => thread::yield_now(),
+                }
+                assert!(Instant::now() < deadline);
+            }
+            assert!(left <= 2, "{rate}: {left}");
+        }
     }
 
     #[test]
@@ -326,8 +422,8 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         stream.run();
         let mut out = vec![0; 16_000];
-        assert_eq!(feed.fill(&mut out).state, FeedState::End);
-        assert_eq!(feed.fill(&mut out).state, FeedState::Failed);
+        assert_eq!(feed.fill(&mut out, Band::Narrow).state, FeedState::End);
+        assert_eq!(feed.fill(&mut out, Band::Narrow).state, FeedState::Failed);
         assert!(feeder.open(&path).is_err());
     }
 }

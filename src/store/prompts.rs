@@ -1,6 +1,6 @@
 //! Prompts by name, and files by path, ready for the player.
 //!
-//! Sits on the control side. Prompts are decoded and brought to 8 kHz at load, and shared: the
+//! Sits on the control side. Prompts are decoded and brought to 8 and 16 kHz at load, and shared: the
 //! store holds a reference to each, so that a media thread never drops the last one.
 
 mod bundled;
@@ -15,8 +15,7 @@ use std::time::SystemTime;
 
 use self::bundled::BUNDLED;
 use super::feed::Feeder;
-use crate::audio::NARROWBAND;
-use crate::audio::resample::resample_file;
+use crate::audio::sound::Sound;
 use crate::audio::source::Source;
 use crate::wav::{Reader, WavError};
 
@@ -25,8 +24,8 @@ pub const MAX_IN_MEMORY_SECONDS: u64 = 60;
 /// The longest prompt, seconds: all prompts stay in memory.
 pub const MAX_PROMPT_SECONDS: u64 = 300;
 
-/// Files kept in memory behind their play, at most 1 MB each; all are let go at once beyond.
-const MAX_CACHED_FILES: usize = 64;
+/// Files kept in memory behind their play, at most 3 MB each; all are let go at once beyond.
+const MAX_CACHED_FILES: usize = 32;
 
 /// Why prompts, or a file, cannot be played.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +64,14 @@ pub enum PromptError {
 pub struct Prompt {
     /// Its name, without directory and ending.
     pub name: String,
-    /// Its audio at 8 kHz.
-    pub samples: Arc<[i16]>,
+    /// Its audio.
+    pub sound: Sound,
 }
 
 impl Prompt {
     /// The prompt as an item of a playlist.
     pub fn source(&self) -> Source {
-        Source::Samples(self.samples.clone())
+        Source::Samples(self.sound.clone())
     }
 }
 
@@ -87,7 +86,7 @@ pub struct Prompts {
 struct CachedFile {
     modified: SystemTime,
     bytes: u64,
-    samples: Arc<[i16]>,
+    sound: Sound,
 }
 
 impl Prompts {
@@ -140,14 +139,14 @@ impl Prompts {
         if let Some(known) = self.files().get(path)
             && (known.modified, known.bytes) == (modified, bytes)
         {
-            return Ok(Source::Samples(known.samples.clone()));
+            return Ok(Source::Samples(known.sound.clone()));
         }
         let mut reader = Reader::open(file).map_err(failed)?;
         let spec = *reader.spec();
         if spec.frames > MAX_IN_MEMORY_SECONDS * u64::from(spec.rate) {
             return Ok(Source::Feed(self.feeder.open(path).map_err(failed)?));
         }
-        let samples: Arc<[i16]> = decode(&mut reader).map_err(failed)?.into();
+        let sound = decode(&mut reader).map_err(failed)?;
         let mut files = self.files();
         if files.len() >= MAX_CACHED_FILES {
             files.clear();
@@ -155,10 +154,10 @@ impl Prompts {
         let known = CachedFile {
             modified,
             bytes,
-            samples: samples.clone(),
+            sound: sound.clone(),
         };
         files.insert(path.to_owned(), known);
-        Ok(Source::Samples(samples))
+        Ok(Source::Samples(sound))
     }
 
     fn files(&self) -> MutexGuard<'_, HashMap<PathBuf, CachedFile>> {
@@ -175,8 +174,8 @@ fn bundled_prompts() -> Result<HashMap<String, Arc<Prompt>>, PromptError> {
     let mut prompts = HashMap::new();
     for (name, bytes) in BUNDLED {
         let path = Path::new("bundled").join(name);
-        let samples = decode_prompt(&path, Cursor::new(*bytes))?;
-        add(&mut prompts, name, samples);
+        let sound = decode_prompt(&path, Cursor::new(*bytes))?;
+        add(&mut prompts, name, sound);
     }
     Ok(DECODED.get_or_init(|| prompts).clone())
 }
@@ -205,15 +204,15 @@ fn load_directory(
     Ok(())
 }
 
-fn add(prompts: &mut HashMap<String, Arc<Prompt>>, name: &str, samples: Vec<i16>) {
+fn add(prompts: &mut HashMap<String, Arc<Prompt>>, name: &str, sound: Sound) {
     let prompt = Prompt {
         name: name.to_owned(),
-        samples: samples.into(),
+        sound,
     };
     prompts.insert(name.to_owned(), Arc::new(prompt));
 }
 
-fn decode_prompt<R: Read + Seek>(path: &Path, input: R) -> Result<Vec<i16>, PromptError> {
+fn decode_prompt<R: Read + Seek>(path: &Path, input: R) -> Result<Sound, PromptError> {
     let failed = |source| PromptError::File {
         path: path.to_owned(),
         source,
@@ -229,16 +228,17 @@ fn decode_prompt<R: Read + Seek>(path: &Path, input: R) -> Result<Vec<i16>, Prom
     decode(&mut reader).map_err(failed)
 }
 
-fn decode<R: Read + Seek>(reader: &mut Reader<R>) -> Result<Vec<i16>, WavError> {
+fn decode<R: Read + Seek>(reader: &mut Reader<R>) -> Result<Sound, WavError> {
     let mut samples = Vec::new();
     while reader.read_mono(&mut samples, 65_536)? > 0 {}
-    Ok(resample_file(&samples, reader.spec().rate, NARROWBAND))
+    Ok(Sound::new(&samples, reader.spec().rate))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audio::level::rms_dbov;
+    use crate::audio::sound::Band;
     use crate::wav::Writer;
 
     fn write(path: &Path, rate: u32, samples: &[i16]) {
@@ -254,10 +254,11 @@ mod tests {
         assert_eq!(prompts.names().len(), BUNDLED.len());
         for name in prompts.names() {
             let prompt = prompts.get(name).unwrap();
-            let level = rms_dbov(&prompt.samples);
+            let samples = prompt.sound.samples(Band::Narrow);
+            let level = rms_dbov(samples);
             assert!((-23.0..-16.0).contains(&level), "{name}: {level} dBov");
             // Up to 20 s: the longest, the menu, lists seven choices in 18 s.
-            assert!((1500..160_000).contains(&prompt.samples.len()), "{name}");
+            assert!((1500..160_000).contains(&samples.len()), "{name}");
         }
     }
 
@@ -294,10 +295,13 @@ mod tests {
         write(&dir.path().join("own.wav"), 8000, &[2; 100]);
         write(&dir.path().join("de/welcome.wav"), 16_000, &[1000; 2000]);
         let english = Prompts::load(Some(dir.path()), "en").unwrap();
-        assert_eq!(english.get("welcome").unwrap().samples[..], [1; 100]);
+        assert_eq!(
+            english.get("welcome").unwrap().sound.samples(Band::Narrow),
+            [1; 100]
+        );
         assert_eq!(english.get("own").unwrap().name, "own");
         let german = Prompts::load(Some(dir.path()), "de").unwrap();
-        assert_eq!(german.get("welcome").unwrap().samples.len(), 1000);
+        assert_eq!(german.get("welcome").unwrap().sound.len(), 1000);
         assert!(german.get("own").is_some() && german.get("beep").is_some());
     }
 
@@ -337,7 +341,7 @@ mod tests {
         assert!(matches!(&short, Source::Samples(samples) if samples.len() == 480_000));
         let again = prompts.load_file(&path).unwrap();
         assert!(
-            matches!((&short, &again), (Source::Samples(a), Source::Samples(b)) if Arc::ptr_eq(a, b))
+            matches!((&short, &again), (Source::Samples(a), Source::Samples(b)) if a.is_shared_with(b))
         );
         write(&path, 1000, &vec![5; 60_001]);
         assert!(matches!(prompts.load_file(&path).unwrap(), Source::Feed(_)));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use antiphon::audio::process::ProcessSettings;
+use antiphon::audio::sound::Sound;
 use antiphon::audio::source::{CHUNK_SAMPLES, Source, Supply, feed};
 use antiphon::audio::tone::Tone;
 use antiphon::audio::{MediaTime, NARROWBAND};
@@ -401,7 +402,8 @@ impl Director {
                 chunk.len = random.below(CHUNK_SAMPLES as u64 + 1) as usize;
                 chunk.last = random.below(10) == 0;
                 chunk.failed = random.below(40) == 0;
-                chunk.samples.fill(1000);
+                chunk.narrow.fill(1000);
+                chunk.wide.fill(1000);
                 supply.deliver(chunk);
             }
             // Now and then the reader vanishes.
@@ -513,7 +515,10 @@ impl Director {
         let samples = self.random.below(u64::from(NARROWBAND));
         match self.random.below(4) {
             // Of its own, so that the last reference is the play's.
-            0 => Source::Samples(self.prompt.iter().copied().collect()),
+            0 => {
+                let doubled = self.prompt.iter().flat_map(|sample| [*sample; 2]);
+                Source::Samples(Sound::of(self.prompt.to_vec(), doubled.collect()))
+            }
             1 => Source::Tone {
                 tone: Tone::sine(440.0, -10.0),
                 samples,

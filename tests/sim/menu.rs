@@ -3,6 +3,7 @@
 
 use crate::support::sim;
 
+use antiphon::audio::sound::Band;
 use antiphon::call::EndReason;
 use antiphon::store::prompts::Prompts;
 use sim::World;
@@ -32,7 +33,7 @@ fn heard(world: &World, phone: usize, name: &str, from: u64) -> bool {
     let prompt = prompts
         .get(name)
         .unwrap_or_else(|| panic!("no prompt {name}"));
-    let part = &prompt.samples[..3200];
+    let part = &prompt.sound.samples(Band::Narrow)[..3200];
     likeness(part, &world.phones[phone].audio(from, world.ms)) > 0.95
 }
 

@@ -10,6 +10,7 @@ use antiphon::app::keypad::{Keypad, KeypadAction};
 use antiphon::app::room::{Names, RoomName, RoomSettings, RoomTable};
 use antiphon::app::voicemail::Pin;
 use antiphon::app::{AppSpec, ConferenceSpec, PlayItem};
+use antiphon::audio::sound::Band;
 use antiphon::call::{CallHandle, EndReason};
 use antiphon::room::{EndCause, LeaveReason, RoomChange, RoomError, RoomOperation, Roster};
 use antiphon::sdp::SrtpPolicy;
@@ -104,8 +105,8 @@ pub fn heard(world: &World, phone: usize, name: &str, from: u64) -> bool {
     let prompt = prompts
         .get(name)
         .unwrap_or_else(|| panic!("no prompt {name}"));
-    let at = (prompt.samples.len() - 2_560).min(12_000);
-    let part = &prompt.samples[at..at + 2_400];
+    let at = (prompt.sound.len() - 2_560).min(12_000);
+    let part = &prompt.sound.samples(Band::Narrow)[at..at + 2_400];
     likeness(part, &world.phones[phone].audio(from, world.ms)) > 0.7
 }
 

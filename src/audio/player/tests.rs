@@ -1,11 +1,10 @@
-use std::sync::Arc;
-
 use super::*;
+use crate::audio::sound::Sound;
 use crate::audio::source::{CHUNK_SAMPLES, feed};
 use crate::audio::tone::{Oscillator, Tone};
 
 fn samples(value: i16, count: usize) -> Source {
-    Source::Samples(Arc::from(vec![value; count]))
+    Source::Samples(Sound::new(&vec![value; count], 8000))
 }
 
 #[allow(clippy::unnecessary_box_returns)] // what a player takes
@@ -23,7 +22,7 @@ fn run(player: &mut Player) -> (Vec<i16>, PlayEnd) {
     let mut heard = Vec::new();
     for _ in 0..1000 {
         let mut out = [99i16; 160];
-        match player.fill(&mut out) {
+        match player.fill(&mut out, Band::Narrow) {
             PlayStatus::Idle => panic!("idle before the end"),
             PlayStatus::Playing => heard.extend_from_slice(&out),
             PlayStatus::Ended(_, end) => {
@@ -58,7 +57,10 @@ fn plays_a_list_in_order_across_ticks() {
             "{range:?}"
         );
     }
-    assert!(matches!(player.fill(&mut [0; 160]), PlayStatus::Idle));
+    assert!(matches!(
+        player.fill(&mut [0; 160], Band::Narrow),
+        PlayStatus::Idle
+    ));
 }
 
 #[test]
@@ -104,12 +106,15 @@ fn a_stop_fades_within_5_ms() {
     let mut tone = vec![0; 8000];
     Oscillator::new(Tone::sine(300.0, 0.0), 8000).fill(&mut tone);
     let steepest = tone.windows(2).map(|w| (w[1] - w[0]).abs()).max().unwrap();
-    player.start(play(vec![Source::Samples(tone.into())], 0, 0));
+    player.start(play(vec![Source::Samples(Sound::new(&tone, 8000))], 0, 0));
     let mut out = [0i16; 480];
-    player.fill(&mut out[..173]);
+    player.fill(&mut out[..173], Band::Narrow);
     let (_, end) = player.stop().expect("was playing");
     assert_eq!((end.reason, end.samples), (PlayEndReason::Stopped, 173));
-    assert!(matches!(player.fill(&mut out[173..333]), PlayStatus::Idle));
+    assert!(matches!(
+        player.fill(&mut out[173..333], Band::Narrow),
+        PlayStatus::Idle
+    ));
     assert!(out[213..333].iter().all(|s| *s == 0));
     let step = out.windows(2).map(|w| (w[1] - w[0]).abs()).max().unwrap();
     assert!(step <= steepest + 700, "{step}, the tone itself {steepest}");
@@ -121,7 +126,7 @@ fn a_new_play_replaces_and_crosses_over() {
     let mut player = Player::new();
     player.start(play(vec![samples(8000, 8000)], 1, 0));
     let mut out = [0i16; 160];
-    player.fill(&mut out);
+    player.fill(&mut out, Band::Narrow);
     let other = Box::new(Play {
         id: 2,
         ..*play(vec![samples(100, 1000)], 1, 0)
@@ -132,7 +137,7 @@ fn a_new_play_replaces_and_crosses_over() {
         (1, PlayEndReason::Replaced, 160)
     );
     assert_eq!(player.playing(), Some(2));
-    player.fill(&mut out);
+    player.fill(&mut out, Band::Narrow);
     assert_eq!((out[0], out[20], out[40]), (8100, 4100, 100));
 }
 
@@ -157,10 +162,13 @@ fn a_starved_file_keeps_its_place_and_a_lost_one_fails() {
     let mut player = Player::new();
     player.start(play(vec![Source::Feed(feed)], 1, 0));
     let mut out = [9i16; 160];
-    assert!(matches!(player.fill(&mut out), PlayStatus::Playing));
+    assert!(matches!(
+        player.fill(&mut out, Band::Narrow),
+        PlayStatus::Playing
+    ));
     assert_eq!(out, [0; 160]);
     let mut chunk = supply.take_empty().expect("room");
-    chunk.samples = [3; CHUNK_SAMPLES];
+    chunk.narrow = [3; CHUNK_SAMPLES];
     chunk.len = CHUNK_SAMPLES;
     supply.deliver(chunk);
     drop(supply);
@@ -176,17 +184,23 @@ fn a_starved_file_keeps_its_place_and_a_lost_one_fails() {
 #[test]
 fn a_play_pauses_skips_and_restarts_without_a_click() {
     // A slow wave whose place can be told: 20 s that rise and fall.
-    let wave: Arc<[i16]> = (0..160_000i32)
+    let wave: Vec<i16> = (0..160_000i32)
         .map(|i| ((i % 16_000) - 8000).abs() as i16)
         .collect();
     let mut player = Player::new();
-    player.start(Box::new(Play::once(1, vec![Source::Samples(wave.clone())])));
+    player.start(Box::new(Play::once(
+        1,
+        vec![Source::Samples(Sound::new(&wave, 8000))],
+    )));
     let mut heard = Vec::new();
     let mut run = |player: &mut Player, ticks: usize| {
         let from = heard.len();
         for _ in 0..ticks {
             let mut out = [0i16; 160];
-            assert!(!matches!(player.fill(&mut out), PlayStatus::Ended(..)));
+            assert!(!matches!(
+                player.fill(&mut out, Band::Narrow),
+                PlayStatus::Ended(..)
+            ));
             heard.extend_from_slice(&out);
         }
         heard[from..].to_vec()
@@ -208,8 +222,80 @@ fn a_play_pauses_skips_and_restarts_without_a_click() {
     assert!(step <= 250, "a step of {step} clicks");
     player.control(PlayControl::Skip(60_000));
     let mut out = [0i16; 160];
-    let PlayStatus::Ended(_, end) = player.fill(&mut out) else {
+    let PlayStatus::Ended(_, end) = player.fill(&mut out, Band::Narrow) else {
         panic!("it goes on behind its end");
     };
     assert_eq!(end.reason, PlayEndReason::Finished);
+}
+
+/// A sine at 16 kHz that 8 kHz cannot have.
+fn high(samples: usize) -> Vec<i16> {
+    let mut tone = vec![0; samples];
+    Oscillator::new(Tone::sine(6000.0, -10.0), 16_000).fill(&mut tone);
+    tone
+}
+
+#[test]
+fn a_wide_listener_hears_a_wide_sound_as_it_is_and_a_narrow_one_no_alias_of_it() {
+    let wave = high(3200);
+    let sound = Sound::new(&wave, 16_000);
+    let mut player = Player::new();
+    player.start(play(vec![Source::Samples(sound.clone())], 1, 0));
+    let mut heard = Vec::new();
+    for _ in 0..10 {
+        let mut out = [99i16; 320];
+        player.fill(&mut out, Band::Wide);
+        heard.extend_from_slice(&out);
+    }
+    assert_eq!(heard, wave);
+    let narrow = sound.samples(Band::Narrow);
+    assert_eq!(narrow.len(), 1600);
+    // The edges of the tone are steps.
+    let loudest = narrow[100..1500].iter().map(|s| s.unsigned_abs()).max();
+    assert!(loudest < Some(30), "{loudest:?}");
+}
+
+#[test]
+fn a_listener_that_changes_its_rate_hears_the_same_place() {
+    let wave: Vec<i16> = (0..16_000).map(|n| n as i16).collect();
+    let sound = Sound::of(wave.iter().map(|n| 2 * n).collect(), {
+        (0..32_000).map(|n| n as i16).collect()
+    });
+    let tone = Tone::sine(500.0, -10.0);
+    let list = vec![Source::Samples(sound), Source::Tone { tone, samples: 320 }];
+    let mut player = Player::new();
+    player.start(play(list, 1, 0));
+    let (mut narrow, mut wide) = ([0i16; 160], [0i16; 320]);
+    for tick in 0..100 {
+        if tick % 2 == 0 {
+            player.fill(&mut narrow, Band::Narrow);
+            assert_eq!(i32::from(narrow[0]), tick * 320, "tick {tick}");
+        } else {
+            player.fill(&mut wide, Band::Wide);
+            assert_eq!(i32::from(wide[0]), tick * 320, "tick {tick}");
+        }
+    }
+    // The tone's first half at one rate, its second half at the other: no longer than it is.
+    player.fill(&mut narrow, Band::Narrow);
+    let PlayStatus::Ended(_, end) = player.fill(&mut wide, Band::Wide) else {
+        panic!("it goes on behind its end");
+    };
+    assert_eq!(end.samples, 16_000 + 320);
+}
+
+#[test]
+fn a_fade_goes_over_into_the_other_rate() {
+    for (first, then) in [(Band::Narrow, Band::Wide), (Band::Wide, Band::Narrow)] {
+        let mut player = Player::new();
+        player.start(play(vec![samples(1000, 800)], 1, 0));
+        let mut out = [0i16; 320];
+        player.fill(&mut out[..160 * first.scale()], first);
+        player.stop();
+        let out = &mut out[..160 * then.scale()];
+        player.fill(out, then);
+        let fade = 40 * then.scale();
+        assert!(out[0] > 900 && out[fade / 2] > 400 && out[fade..].iter().all(|s| *s == 0));
+        assert!(out.windows(2).all(|w| w[0] - w[1] <= 60), "{out:?}");
+        assert!(player.is_idle());
+    }
 }

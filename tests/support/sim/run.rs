@@ -4,6 +4,7 @@ use std::hash::Hasher;
 use std::net::SocketAddr;
 
 use antiphon::app::PlayItem;
+use antiphon::audio::sound::Sound;
 use antiphon::audio::source::Source;
 use antiphon::audio::tone::Tone;
 use antiphon::audio::{MediaTime, NARROWBAND};
@@ -472,7 +473,7 @@ impl World {
         match item {
             PlayItem::Prompt(name) => match self.prompts.get(name) {
                 Some(prompt) if self.silent_prompts => Ok(Source::Silence {
-                    samples: prompt.samples.len() as u64,
+                    samples: prompt.sound.len() as u64,
                 }),
                 Some(prompt) => Ok(prompt.source()),
                 None => Err(format!("there is no prompt {name:?}")),
@@ -483,18 +484,18 @@ impl World {
                 let recording = name.and_then(|n| n.parse::<u64>().ok());
                 let audio = recording.and_then(|n| self.recorded.get(&n));
                 let audio = audio.ok_or_else(|| format!("{} is gone", path.display()))?;
-                Ok(Source::Samples(audio.as_slice().into()))
+                Ok(Source::Samples(Sound::new(audio, NARROWBAND)))
             }
             PlayItem::Recording(number) => {
                 let audio = self.recorded.get(number);
                 let audio = audio.ok_or_else(|| format!("recording {number} is gone"))?;
-                Ok(Source::Samples(audio.as_slice().into()))
+                Ok(Source::Samples(Sound::new(audio, NARROWBAND)))
             }
             PlayItem::File(path) if self.named.contains_key(&*path.to_string_lossy()) => {
                 let number = self.named[&*path.to_string_lossy()];
                 let audio = self.recorded.get(&number);
                 let audio = audio.ok_or_else(|| format!("{} is gone", path.display()))?;
-                Ok(Source::Samples(audio.as_slice().into()))
+                Ok(Source::Samples(Sound::new(audio, NARROWBAND)))
             }
             PlayItem::File(path) => self.prompts.load_file(path).map_err(|e| e.to_string()),
             PlayItem::Library(name) => Err(format!("there is no sound {name:?}")),
