@@ -362,7 +362,7 @@ impl Running {
     fn fill(&mut self, out: &mut [i16], band: Band) -> Option<PlayEndReason> {
         let scale = band.scale();
         let mut done = 0;
-        while done < out.len() {
+        while out.len() - done >= scale {
             let (count, step) = self.step(&mut out[done..], band);
             done += count * scale;
             self.samples += count as u64;
@@ -380,6 +380,7 @@ impl Running {
                 return end;
             }
         }
+        out[done..].fill(0);
         None
     }
 
