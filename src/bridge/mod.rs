@@ -336,7 +336,7 @@ impl Bridge {
 
     /// Pauses the play at this place, or moves within it.
     pub fn control_play(&mut self, place: u8, control: PlayControl) {
-        self.plays.control(place, control);
+        self.plays.control(place, control, self.sums.heard_band());
     }
 
     /// A play that has ended by itself; to be asked for after each mix.

@@ -164,8 +164,6 @@ pub(super) struct Plays {
     least: f32,
     /// Ticks for which somebody counts as talking.
     hold: u8,
-    /// What the room hears.
-    band: Band,
 }
 
 /// What a command ends: at once, or before it began.
@@ -180,7 +178,6 @@ impl Plays {
             talkers: Slide::REST,
             least: 1.0,
             hold: 0,
-            band: Band::Narrow,
         }
     }
 
@@ -212,9 +209,9 @@ impl Plays {
         [place.stop(), place.next.take().map(stopped)]
     }
 
-    pub fn control(&mut self, place: u8, control: PlayControl) {
+    pub fn control(&mut self, place: u8, control: PlayControl, band: Band) {
         if let Some(place) = self.places.get_mut(usize::from(place)) {
-            place.begin(self.band);
+            place.begin(band);
             place.player.control(control);
         }
     }
@@ -226,7 +223,6 @@ impl Plays {
 
     /// Begins a tick of a room that hears `band`: how far the talkers are turned down in it.
     pub fn begin(&mut self, band: Band) -> Slide {
-        self.band = band;
         if !self.active {
             return Slide::REST;
         }

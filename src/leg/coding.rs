@@ -113,10 +113,10 @@ pub struct Coding {
     pub(super) pending: Box<[i16]>,
     /// A packet that waits for its slot.
     pub(super) held: Box<[u8]>,
-    /// From 8 kHz, which keys' tones have, to the codec's rate and back; none at 8 kHz.
-    pub(super) up: Option<Box<Resampler>>,
     /// From 16 kHz, which prompts have for whoever hears as wide, where the codec's rate is above.
     pub(super) up_wide: Option<Box<Resampler>>,
+    /// From 8 kHz, which keys' tones have, to the codec's rate and back; none at 8 kHz.
+    pub(super) up: Option<Box<Resampler>>,
     pub(super) down: Option<Box<Resampler>>,
     /// The same for what is recorded, which is without the digits.
     pub(super) record_down: Option<Box<Resampler>>,

@@ -108,20 +108,30 @@ impl Digits {
 
     /// Whether what is played at `now` belongs to a digit; `from` is the timestamp that it begins with,
     /// where that is of the events' clock.
-    pub fn is_sounding(&mut self, now: MediaTime, from: Option<Timestamp>) -> bool {
+    pub fn is_sounding(
+        &mut self,
+        now: MediaTime,
+        from: impl FnOnce() -> Option<Timestamp>,
+    ) -> bool {
         let Some(until) = self.sounding_until else {
             return false;
         };
-        let behind = || {
-            let before = |from| self.end.distance(from) > 0;
-            !self.sounding && now < until + BEHIND && from.is_some_and(before)
-        };
-        let sounds = now < until || behind();
-        if !sounds {
+        if now < until {
+            return true;
+        }
+        if self.sounding || now >= until + BEHIND {
             self.sounding = false;
             self.sounding_until = None;
+            return false;
         }
-        sounds
+        from().is_some_and(|from| self.end.distance(from) > 0)
+    }
+
+    /// The party goes on with timestamps of another line.
+    pub fn source_changed(&mut self) {
+        if !self.sounding {
+            self.sounding_until = None;
+        }
     }
 
     /// The next digit, when everything that has arrived by `now` was taken in.

@@ -256,8 +256,11 @@ impl Playout {
     }
 
     /// The sender's timestamp that the last `samples` played began with, where its clock is this one, Hz.
+    /// What is made up in a gap is of the sound before it.
     pub fn played_from(&self, samples: usize, clock: u32) -> Option<Timestamp> {
-        let from = self.to_clock(self.buffer.start() - samples as i64);
+        let played = self.buffer.start() - samples as i64;
+        let from = self.gap_start.map_or(played, |gap| played.min(gap - 1));
+        let from = self.to_clock(from);
         (self.clock == clock).then(|| Timestamp((from as u32).wrapping_add(self.rebase)))
     }
 

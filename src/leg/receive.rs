@@ -103,6 +103,7 @@ impl Leg {
             Accept::SourceChanged => {
                 self.coding.playout.reset();
                 self.arrivals.reset();
+                self.digits.source_changed();
             }
             Accept::New => {}
         }

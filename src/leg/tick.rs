@@ -90,8 +90,10 @@ impl Leg {
         if suspect {
             self.coding.playout.keep_length();
         }
-        let clock = self.params.events.map(|events| events.clock_rate);
-        let from = clock.and_then(|clock| self.coding.playout.played_from(rx.len(), clock));
+        let from = || {
+            let clock = self.params.events?.clock_rate;
+            self.coding.playout.played_from(rx.len(), clock)
+        };
         let digit = self.digits.is_sounding(now, from) || suspect;
         let muted = digit || self.params.held || !self.params.receive;
         let part = if digit { DIGIT_FADE_PART } else { FADE_PART };

@@ -77,7 +77,7 @@ impl Leg {
             // Sums only grow.
             lost: receive.lost.max(0).unsigned_abs().max(before.lost),
             discarded: self.receiver.pattern().discarded,
-            unauthenticated: self.statistics.unauthenticated,
+            unauthenticated: self.statistics.unauthenticated + self.statistics.before_keys,
             sent: self.transmit.sender().stats().packets,
             concealed_samples,
             concealed_us: before.concealed_us + more * 1_000_000 / rate,

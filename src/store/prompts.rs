@@ -125,7 +125,7 @@ impl Prompts {
     }
 
     /// Opens a file to be played: up to a minute whole, a longer one as a stream. Reads the
-    /// file, so it may block for some milliseconds; one that has not changed since it was
+    /// file, so it may block for tens of milliseconds; one that has not changed since it was
     /// played last is taken from memory.
     pub fn load_file(&self, path: &Path) -> Result<Source, PromptError> {
         let failed = |source| PromptError::File {

@@ -155,12 +155,12 @@ impl Tools {
 /// Whether svcrack has found it. Not within another number: it prints times to the nanosecond.
 fn tells_password(text: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric() && c != '.')
-        .any(|word| word == "1500")
+        .any(|word| word.trim_matches('.') == "1500")
 }
 
 #[test]
 fn a_found_password_would_be_seen() {
-    assert!(tells_password("| 1000      | 1500     |"));
+    assert!(tells_password("| 1000      | 1500     |") && tells_password("It is 1500."));
     assert!(!tells_password("It has been 3.001500368118286 seconds"));
 }
 

@@ -127,7 +127,6 @@ fn reports(dress: Dress, early: u32) {
     std::thread::sleep(Duration::from_secs(12));
     phone.hang_up();
     let line = server.wait_log("srtp=true");
-    println!("{line}");
     assert!(line.contains("rtt_ms="), "{line}");
     assert_stray(&line, early);
 }
