@@ -159,7 +159,10 @@ impl<'a> Phone<'a> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let text = std::fs::read_to_string(directory.path().join("log")).unwrap_or_default();
+            // It is ready without its control port too, where another has taken that meanwhile, and answers.
+            let refused = text.contains("failed to listen");
             if text.contains("baresip is ready")
+                && !refused
                 && let Ok(connection) = TcpStream::connect(control)
             {
                 connection.set_nodelay(true).unwrap();
@@ -178,7 +181,7 @@ impl<'a> Phone<'a> {
                 });
             }
             let ended = child.try_wait().unwrap().is_some();
-            if ended || text.contains("failed to listen") || Instant::now() > deadline {
+            if ended || refused || Instant::now() > deadline {
                 eprintln!("baresip did not start:\n{text}");
                 let _ = child.kill();
                 let _ = child.wait();
