@@ -2,7 +2,8 @@
 //!
 //! Starts the real server as a process of its own and dials its echo: INVITE, 200, ACK, a few RTP
 //! packets, BYE, 200. Counts what either side had to send again, and how the server's memory goes.
-//! With `--signalling` there is no media, and a thread of this process signals.
+//! With `--signalling` there is no media, and a thread of this process signals. With `--target` the
+//! same calls go to another server that runs already, to compare.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -10,6 +11,7 @@ mod support;
 mod caller;
 mod signalling;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use antiphon::net::sys;
@@ -27,7 +29,8 @@ const EXAMPLES: &str = "\
 Examples:
   cargo bench --bench calls_per_second
   cargo bench --bench calls_per_second -- --calls 50000 --rate 400
-  cargo bench --bench calls_per_second -- --signalling --calls 120000 --rate 2000 --hold 100";
+  cargo bench --bench calls_per_second -- --signalling --calls 120000 --rate 2000 --hold 100
+  cargo bench --bench calls_per_second -- --target 127.0.0.1:5060 --pid 4711 --rate 2000";
 
 /// Calls per second: set-up time, retransmissions, CPU per call, memory.
 #[derive(Parser, Debug)]
@@ -53,6 +56,12 @@ struct Args {
     /// want the cores hold nobody up.
     #[arg(long, requires = "signalling")]
     realtime: bool,
+    /// Calls another server over UDP, whichever, without RTP; it has to answer whoever calls.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "pid", conflicts_with = "signalling")]
+    target: Option<SocketAddr>,
+    /// The process of which the CPU time is counted.
+    #[arg(long, requires = "target")]
+    pid: Option<u32>,
     /// What cargo passes.
     #[arg(long, hide = true)]
     bench: bool,
@@ -62,19 +71,24 @@ fn main() {
     let args = Args::parse();
     println!("{}", support::machine());
     println!(
-        "{} calls to the echo, {} per second, {} ms each\n",
+        "{} calls, {} per second, {} ms each\n",
         args.calls, args.rate, args.hold
     );
+    let other = args.target.zip(args.pid.map(Process));
     let plan = Plan {
         calls: args.calls,
         interval: Duration::from_secs_f64(1.0 / args.rate),
         hold: Duration::from_millis(args.hold),
-        rtp_packets: if args.signalling { 0 } else { RTP_PACKETS },
+        rtp_packets: if args.signalling || other.is_some() {
+            0
+        } else {
+            RTP_PACKETS
+        },
     };
-    let clean = if args.signalling {
-        signalling(&args, plan)
-    } else {
-        calls(&args, plan)
+    let clean = match other {
+        Some((target, process)) => other_server(target, process, plan),
+        None if args.signalling => signalling(&args, plan),
+        None => calls(&args, plan),
     };
     if !clean {
         println!("NOT ALL CALLS WENT THROUGH");
@@ -104,6 +118,19 @@ fn signalling(args: &Args, plan: Plan) -> bool {
         told.calls, told.received, told.dropped, told.sent, told.transactions, told.left
     );
     told.calls == args.calls as u64 && caller.counts.ended == told.calls && told.left == 0
+}
+
+/// Calls to a server that is not ours. Whether all went through.
+fn other_server(target: SocketAddr, process: Process, plan: Plan) -> bool {
+    let before = process.cpu();
+    if before.all.is_zero() {
+        println!("there is no process {} whose CPU time could be counted", process.0);
+        return false;
+    }
+    let mut caller = Caller::new(target, plan).expect("sockets on loopback");
+    let took = caller.run(|_| ());
+    report(&caller, took, process.cpu().since(before).all);
+    caller.counts.ended == plan.calls as u64
 }
 
 /// Calls with media. Whether all went through.
