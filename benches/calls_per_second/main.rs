@@ -57,7 +57,12 @@ struct Args {
     #[arg(long, requires = "signalling")]
     realtime: bool,
     /// Calls another server over UDP, whichever, without RTP; it has to answer whoever calls.
-    #[arg(long, value_name = "ADDRESS:PORT", requires = "pid", conflicts_with = "signalling")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        requires = "pid",
+        conflicts_with = "signalling"
+    )]
     target: Option<SocketAddr>,
     /// The process of which the CPU time is counted.
     #[arg(long, requires = "target")]
@@ -99,19 +104,20 @@ fn main() {
 /// Signalling alone. Whether all calls went through.
 fn signalling(args: &Args, plan: Plan) -> bool {
     println!("{}\n", signalling::SCOPE);
-    let server = Signalling::start(args.realtime);
-    if args.realtime {
-        let told = match sys::set_fifo(support::GENERATOR_PRIORITY) {
-            Ok(()) => "both threads have real-time priority".to_owned(),
-            Err(error) => format!("no real-time priority here: {error}"),
-        };
-        println!("{told}\n");
-    }
-    let before = server.cpu();
-    let mut caller = Caller::new(server.sip, plan).expect("sockets on loopback");
-    let took = caller.run(|_| ());
-    report(&caller, took, server.cpu().saturating_sub(before));
-    let told = server.stop();
+    let ((caller, took, cpu), told) = Signalling::serve(args.realtime, |server| {
+        if args.realtime {
+            let told = match sys::set_fifo(support::GENERATOR_PRIORITY) {
+                Ok(()) => "both threads have real-time priority".to_owned(),
+                Err(error) => format!("no real-time priority here: {error}"),
+            };
+            println!("{told}\n");
+        }
+        let before = server.cpu();
+        let mut caller = Caller::new(server.sip, plan).expect("sockets on loopback");
+        let took = caller.run(|_| ());
+        (caller, took, server.cpu().saturating_sub(before))
+    });
+    report(&caller, took, cpu);
     println!(
         "\nthe server: {} calls ended, {} datagrams received, {} dropped, {} sent; {} transactions \
          wait for their end, {} things of calls are left",
@@ -124,7 +130,10 @@ fn signalling(args: &Args, plan: Plan) -> bool {
 fn other_server(target: SocketAddr, process: Process, plan: Plan) -> bool {
     let before = process.cpu();
     if before.all.is_zero() {
-        println!("there is no process {} whose CPU time could be counted", process.0);
+        println!(
+            "there is no process {} whose CPU time could be counted",
+            process.0
+        );
         return false;
     }
     let mut caller = Caller::new(target, plan).expect("sockets on loopback");

@@ -1,4 +1,4 @@
-//! The server's signalling without its media, in a thread of this process: the real UDP transport,
+//! The server's signalling without its media, on this process' main thread: the real UDP transport,
 //! endpoint, dialogs and calls. What the switch wants of the media is answered at once: ports are
 //! counted, not bound, and no leg ever ticks.
 
@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use antiphon::app::AppSpec;
@@ -43,14 +42,12 @@ their timers, dialogs, SDP offer and answer, the choice of a route, printing; th
 which the control side makes and frees. Not in: RTP sockets, media threads, logging, the caller.
 Only the CPU time of the thread that does all this is counted, by its own clock.";
 
-/// A server that only signals.
+/// A server that only signals, as whoever calls it sees it.
 #[derive(Debug)]
 pub struct Signalling {
     /// Where it takes SIP over UDP.
     pub sip: SocketAddr,
-    thread: i32,
-    stop: Arc<AtomicBool>,
-    running: JoinHandle<Told>,
+    thread: String,
 }
 
 /// What it had to do.
@@ -69,42 +66,41 @@ pub struct Told {
 }
 
 impl Signalling {
-    /// Starts it, at real-time priority if it is to have that, and waits until it listens.
-    pub fn start(realtime: bool) -> Signalling {
-        let (ready, listening) = mpsc::channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        let running = thread::Builder::new()
-            .name("signalling".to_owned())
-            .spawn(move || {
-                if realtime {
-                    // Whether it is permitted, the caller's own thread finds out.
-                    let _ = sys::set_fifo(PRIORITY);
-                }
-                let runtime = tokio::runtime::Builder::new_current_thread();
-                let runtime = { runtime }.enable_all().build().expect("a runtime");
-                let server = async move {
-                    let (mut core, sip) = Core::start();
-                    let own = std::fs::read_link("/proc/thread-self").expect("/proc");
-                    let own = own.file_name().and_then(|n| n.to_str()?.parse().ok());
-                    let _ = ready.send((sip, own.expect("a number")));
-                    while !asked.load(Ordering::Relaxed) {
-                        core.step().await;
-                    }
-                    core.told()
-                };
-                // A task, as the server itself is (`main`).
-                let told = runtime.block_on(async { tokio::spawn(server).await });
-                told.expect("it does not panic")
-            })
-            .expect("a thread");
-        let (sip, thread) = listening.recv().expect("it listens");
-        Signalling {
-            sip,
-            thread,
-            stop,
-            running,
+    /// Runs it on this thread, which is to be the main one, as the real server's is (where memory is
+    /// taken from goes by that), at real-time priority if it is to have that; until `calls`, on a thread
+    /// of its own, has come to its end.
+    pub fn serve<T: Send>(
+        realtime: bool,
+        calls: impl FnOnce(&Signalling) -> T + Send,
+    ) -> (T, Told) {
+        if realtime {
+            // Whether it is permitted, the caller's own thread finds out.
+            let _ = sys::set_fifo(PRIORITY);
         }
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().expect("a runtime");
+        let within = runtime.enter();
+        let (core, sip) = Core::start();
+        drop(within);
+        let own = std::fs::read_link("/proc/thread-self").expect("/proc");
+        let thread = own.file_name().and_then(|n| n.to_str()).expect("a number");
+        let own = Signalling {
+            sip,
+            thread: thread.to_owned(),
+        };
+        let over = Arc::new(AtomicBool::new(false));
+        thread::scope(|scope| {
+            let stop = Arc::clone(&over);
+            let calling = scope.spawn(move || {
+                let made = calls(&own);
+                stop.store(true, Ordering::Relaxed);
+                made
+            });
+            // A task, as the server itself is (`main`).
+            let told = runtime.block_on(async { tokio::spawn(core.run(over)).await });
+            let made = calling.join().expect("it does not panic");
+            (made, told.expect("it does not panic"))
+        })
     }
 
     /// The CPU time of its thread so far.
@@ -113,12 +109,6 @@ impl Signalling {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let ns = text.split(' ').next().and_then(|n| n.parse().ok());
         Duration::from_nanos(ns.unwrap_or(0))
-    }
-
-    /// Ends it.
-    pub fn stop(self) -> Told {
-        self.stop.store(true, Ordering::Relaxed);
-        self.running.join().expect("it does not panic")
     }
 }
 
@@ -160,6 +150,13 @@ impl Core {
             told: Told::default(),
         };
         (core, sip)
+    }
+
+    async fn run(mut self, over: Arc<AtomicBool>) -> Told {
+        while !over.load(Ordering::Relaxed) {
+            self.step().await;
+        }
+        self.told()
     }
 
     async fn step(&mut self) {

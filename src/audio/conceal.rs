@@ -33,11 +33,27 @@ impl Concealer {
     /// A concealer for `rate` Hz.
     pub fn new(rate: u32) -> Self {
         let ms = (rate as usize / 1000).max(1);
+        let history = vec![0; HISTORY_MS * ms].into();
+        let period = vec![0; MAX_PERIOD_MS * ms].into();
+        Self::in_memory(history, period, ms)
+    }
+
+    /// The same, in this one's memory where that has the size.
+    pub fn recycled(mut self, rate: u32) -> Self {
+        let ms = (rate as usize / 1000).max(1);
+        if self.ms != ms {
+            return Self::new(rate);
+        }
+        self.history.fill(0);
+        Self::in_memory(self.history, self.period, ms)
+    }
+
+    fn in_memory(history: Box<[i16]>, period: Box<[i16]>, ms: usize) -> Self {
         Self {
-            history: vec![0; HISTORY_MS * ms].into(),
+            history,
             next: 0,
             silent: HISTORY_MS * ms,
-            period: vec![0; MAX_PERIOD_MS * ms].into(),
+            period,
             period_len: 0,
             lost: None,
             foreign: false,

@@ -2,7 +2,7 @@
 //! exchanged as a whole when another codec is agreed on.
 
 use super::LegParams;
-use super::playout::{Decoders, Playout, PlayoutSettings};
+use super::playout::{Decoders, Playout, PlayoutSettings, resized};
 use super::transmit::MAX_PACKET;
 use crate::audio::polyphase::Resampler;
 use crate::audio::process::{NoiseSuppression, ProcessSettings, Processing};
@@ -131,27 +131,48 @@ impl Coding {
         jitter_max_ms: u32,
         process: ProcessSettings,
     ) -> Result<Self, CodecError> {
+        Self::in_memory_of(None, params, jitter_max_ms, process)
+    }
+
+    /// The same, in the memory of one that is over as far as that has the size.
+    pub(super) fn in_memory_of(
+        old: Option<Coding>,
+        params: &LegParams,
+        jitter_max_ms: u32,
+        process: ProcessSettings,
+    ) -> Result<Self, CodecError> {
         let codec = params.codec;
         let rate = codec.sample_rate();
         let resampler = |from, to| (from != to).then(|| Box::new(Resampler::new(from, to)));
-        let mut playout = Playout::new(PlayoutSettings {
+        let (old, pending, held) = match old {
+            Some(old) => (Some(old.playout), old.pending, old.held),
+            None => (None, Box::default(), Box::default()),
+        };
+        let settings = PlayoutSettings {
             max_delay_ms: jitter_max_ms,
             rate,
-        });
+        };
+        let mut playout = Playout::in_memory_of(old, settings);
         let received: Vec<Codec> = params.rx_codecs().collect();
         playout.set_decoders(Decoders::new(&received, rate)?);
         Ok(Self {
             needs: CodingNeeds::of(params),
             encoder: Encoder::new(codec, &params.opus)?,
             playout,
-            pending: vec![0; codec.frame_samples(MAX_PTIME_MS + TICK_MS)].into(),
-            held: vec![0; MAX_PACKET].into(),
+            pending: resized(pending, codec.frame_samples(MAX_PTIME_MS + TICK_MS)),
+            held: resized(held, MAX_PACKET),
             up: resampler(NARROWBAND, rate),
             up_wide: (rate > WIDEBAND).then(|| Box::new(Resampler::new(WIDEBAND, rate))),
             down: resampler(rate, NARROWBAND),
             record_down: resampler(rate, NARROWBAND),
             processing: processing(process, rate),
         })
+    }
+
+    /// Whether it is worth keeping for a leg to come: most have a codec like this, and it is little.
+    pub(super) fn is_plain(&self) -> bool {
+        let key = self.needs.key.codec;
+        key.is_stateless() && key.sample_rate() == NARROWBAND && self.needs.decoders == 0
     }
 
     /// Whether these serve a leg with other parameters as well.

@@ -157,12 +157,23 @@ impl Leg {
     /// Makes a leg, with all the memory that it needs until another codec is agreed on. Fails where
     /// the codec's library does.
     pub fn new(id: LegId, params: LegParams, settings: LegSettings) -> Result<Self, CodecError> {
+        Self::in_memory_of(None, id, params, settings)
+    }
+
+    /// The same, in memory that a leg has left behind ([`Leg::into_memory`]) as far as it has the size.
+    pub fn in_memory_of(
+        memory: Option<Coding>,
+        id: LegId,
+        params: LegParams,
+        settings: LegSettings,
+    ) -> Result<Self, CodecError> {
+        let (jitter, process) = (settings.jitter_max_ms, settings.process);
         Ok(Self {
             id,
             latch: Latch::new(params.remote_rtp),
             connected: None,
             receiver: Receiver::new(params.codec.clock_rate()),
-            coding: Coding::new(&params, settings.jitter_max_ms, settings.process)?,
+            coding: Coding::in_memory_of(memory, &params, jitter, process)?,
             player: Player::new(),
             tap: None,
             echo: false,
@@ -206,6 +217,11 @@ impl Leg {
             params,
             settings,
         })
+    }
+
+    /// What of its memory another leg may have; its keys go now.
+    pub fn into_memory(self: Box<Self>) -> Option<Coding> {
+        Some(self.coding).filter(Coding::is_plain)
     }
 
     /// The leg's handle.

@@ -173,24 +173,44 @@ struct Newest {
 impl Playout {
     /// An empty playout: about 12 KiB at 8 kHz.
     pub fn new(settings: PlayoutSettings) -> Self {
+        Self::in_memory_of(None, settings)
+    }
+
+    /// The same, in the memory of one that is over as far as that has the size. Nothing else of it is
+    /// taken.
+    pub fn in_memory_of(old: Option<Playout>, settings: PlayoutSettings) -> Self {
         let rate = settings.rate.max(crate::audio::NARROWBAND);
         let settings = PlayoutSettings { rate, ..settings };
         let ms = rate as usize / 1000;
+        let capacity = (settings.max_delay_ms as usize + BURST_MS).max(STORE_MS) * ms;
+        let scale = Scale {
+            tick: (rate / 50) as i32,
+            moved_us: 0,
+            guard_us: 0,
+        };
+        let (buffer, history, concealer, scratch) = match old {
+            Some(old) => (
+                old.buffer.recycled(capacity),
+                old.history.recycled(scale),
+                old.concealer.recycled(rate),
+                resized(old.scratch, STRETCHED_MS * ms),
+            ),
+            None => (
+                JitterBuffer::new(capacity),
+                DelayHistory::new(scale),
+                Concealer::new(rate),
+                vec![0; STRETCHED_MS * ms].into(),
+            ),
+        };
         Self {
             settings,
-            buffer: JitterBuffer::new(
-                (settings.max_delay_ms as usize + BURST_MS).max(STORE_MS) * ms,
-            ),
+            buffer,
             decoders: None,
-            history: DelayHistory::new(Scale {
-                tick: (rate / 50) as i32,
-                moved_us: 0,
-                guard_us: 0,
-            }),
-            concealer: Concealer::new(settings.rate),
+            history,
+            concealer,
             noise: Noise::new(),
             noise_from: 0,
-            scratch: vec![0; STRETCHED_MS * ms].into(),
+            scratch,
             state: State::Empty,
             line: 0,
             gap_start: None,
@@ -342,6 +362,15 @@ const BURST_MS: usize = 300;
 const STRETCHED_MS: usize = 40;
 /// RFC 3551 §4.2: a receiver should take packets of up to 200 ms.
 const MAX_PACKET_MS: usize = 200;
+
+/// Memory to write before it is read, of this length.
+pub(super) fn resized<T: Copy + Default>(memory: Box<[T]>, len: usize) -> Box<[T]> {
+    if memory.len() == len {
+        memory
+    } else {
+        vec![T::default(); len].into()
+    }
+}
 
 #[cfg(test)]
 mod tests;

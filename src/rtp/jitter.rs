@@ -30,16 +30,31 @@ pub enum Put {
     Overflow,
 }
 
+/// The ring's indices are masked.
+fn ring_size(capacity: usize) -> usize {
+    capacity.next_power_of_two().max(64)
+}
+
 impl JitterBuffer {
     /// A buffer for at least `capacity` samples.
     pub fn new(capacity: usize) -> Self {
-        let capacity = capacity.next_power_of_two().max(64);
+        let capacity = ring_size(capacity);
         Self {
             samples: vec![0; capacity].into(),
             valid: vec![0; capacity / 64].into(),
             start: 0,
             end: 0,
         }
+    }
+
+    /// The same as [`JitterBuffer::new`], in this one's memory where that has the size: no sample of
+    /// this one can be read there.
+    pub fn recycled(mut self, capacity: usize) -> Self {
+        if self.capacity() != ring_size(capacity) {
+            return Self::new(capacity);
+        }
+        self.restart(0);
+        self
     }
 
     /// The position that is read next.
@@ -332,8 +347,18 @@ const EMPTY: Bucket = Bucket {
 impl DelayHistory {
     /// An empty history.
     pub fn new(scale: Scale) -> Self {
+        Self::in_memory(Box::new([EMPTY; BUCKETS]), scale)
+    }
+
+    /// The same, in this one's memory.
+    pub fn recycled(mut self, scale: Scale) -> Self {
+        self.buckets.fill(EMPTY);
+        Self::in_memory(self.buckets, scale)
+    }
+
+    fn in_memory(buckets: Box<[Bucket; BUCKETS]>, scale: Scale) -> Self {
         Self {
-            buckets: Box::new([EMPTY; BUCKETS]),
+            buckets,
             current: 0,
             left: BUCKET_TICKS,
             observed: 0,

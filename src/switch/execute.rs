@@ -223,7 +223,8 @@ impl Switch {
             inband_digits: self.settings.inband_digits,
             process,
         };
-        let mut leg = match Leg::new(id, params, settings) {
+        let memory = self.leg_memory.pop();
+        let mut leg = match Leg::in_memory_of(memory, id, params, settings) {
             Ok(leg) => Box::new(leg),
             Err(error) => {
                 self.leg_places[worker].give_back(index);

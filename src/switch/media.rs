@@ -12,6 +12,9 @@ use crate::leg::tap::TapStop;
 use crate::leg::{Leg, LegEvent, LegId, LegStats};
 use crate::worker::{self, Command};
 
+/// Legs whose memory is kept for others, about 12 KiB each: calls come and go one by one.
+const MANY_SPARE: usize = 32;
+
 impl Switch {
     /// The ports of a call are bound.
     pub(super) fn media_ready(
@@ -36,7 +39,7 @@ impl Switch {
     pub(super) fn on_media(&mut self, worker: usize, event: worker::Event, now: Instant) {
         match event {
             worker::Event::Leg(leg, event) => self.on_leg(worker, leg, event, now),
-            worker::Event::Closed(leg) => self.leg_closed(worker, *leg, now),
+            worker::Event::Closed(leg) => self.leg_closed(worker, leg, now),
             worker::Event::Detached(leg) => self.detached(worker, leg, now),
             worker::Event::BridgeClosed(id, _) => {
                 self.bridge_places[worker].give_back(id.index);
@@ -193,7 +196,7 @@ impl Switch {
         }
     }
 
-    pub(super) fn leg_closed(&mut self, worker: usize, mut leg: Leg, now: Instant) {
+    pub(super) fn leg_closed(&mut self, worker: usize, mut leg: Box<Leg>, now: Instant) {
         let id = leg.id();
         self.leg_places[worker].give_back(id.index);
         if let Some(tap) = leg.stop_record() {
@@ -203,9 +206,15 @@ impl Switch {
             });
             self.recordings.remove(&tap.recording());
         }
-        let Some(handle) = self.legs.remove(&(worker, id)) else {
-            return;
-        };
+        if let Some(handle) = self.legs.remove(&(worker, id)) {
+            self.leg_gone(handle, &leg, now);
+        }
+        if self.leg_memory.len() < MANY_SPARE {
+            self.leg_memory.extend(leg.into_memory());
+        }
+    }
+
+    fn leg_gone(&mut self, handle: CallHandle, leg: &Leg, now: Instant) {
         self.leave_room(handle, now);
         self.leave_bridge(handle, now);
         if let Some(entry) = self.calls.get_mut(&handle) {

@@ -62,8 +62,7 @@ use crate::audio::process::ProcessSettings;
 use crate::call::{self, Call, CallHandle, EndReason};
 use crate::dtls::Identity;
 use crate::endpoint::{self, Endpoint};
-use crate::leg::LegId;
-use crate::leg::LegParams;
+use crate::leg::{Coding, LegId, LegParams};
 use crate::room::Room;
 use crate::rtp::latch::Stream;
 use crate::sip::dialog::DialogId;
@@ -229,6 +228,8 @@ pub struct Switch {
     room_table: Arc<RoomTable>,
     leg_places: Vec<Places>,
     bridge_places: Vec<Places>,
+    /// What legs that are over have left for others.
+    leg_memory: Vec<Coding>,
     wakes: BTreeSet<(Instant, CallHandle)>,
     next_call: u64,
     next_recording: u64,
@@ -278,6 +279,7 @@ impl Switch {
             room_pins: RoomPins::default(),
             leg_places: places(settings.legs_per_worker),
             bridge_places: places(settings.bridges_per_worker),
+            leg_memory: Vec::new(),
             wakes: BTreeSet::new(),
             next_call: 1,
             next_recording: 1,
@@ -351,6 +353,7 @@ impl Switch {
         self.legs.shrink_to_fit();
         self.recordings.shrink_to_fit();
         self.rooms.shrink_to_fit();
+        self.leg_memory = Vec::new();
         self.touched.shrink_to_fit();
         self.outputs.shrink_to_fit();
     }

@@ -344,12 +344,12 @@ impl Switch {
         let entry = handle.and_then(|handle| self.calls.get_mut(&handle));
         let moving = entry.and_then(|e| e.moving.take());
         let (Some(handle), Some(moving)) = (handle, moving) else {
-            self.leg_closed(worker, *leg, now);
+            self.leg_closed(worker, leg, now);
             return;
         };
         // Each worker has a place for every call that there may be.
         let Some((index, generation)) = self.leg_places[moving.to].take() else {
-            self.leg_closed(worker, *leg, now);
+            self.leg_closed(worker, leg, now);
             return;
         };
         self.legs.remove(&(worker, old));

@@ -21,9 +21,9 @@ pub const MAX_PROVISIONALS: usize = 16;
 ///          300-699 |   | 2xx
 ///         .--------'   '-----------.
 ///         v                        v
-///  +-----------+ -.         +----------+ -. INVITE: 2xx again
-///  | Completed |  | INVITE, | Accepted |  | Success: 2xx again until ACK
-///  +-----------+ <' G: send +----------+ <' first ACK: to the user
+///  +-----------+ -.         +----------+ -. INVITE, Success: 2xx again
+///  | Completed |  | INVITE, | Accepted |  |  until the first ACK, which goes
+///  +-----------+ <' G: send +----------+ <'  to the user; then absorbs all
 ///    |    |  ACK                   | L (unacknowledged: AckTimeout)
 ///    |    v                        |
 ///    |  +-----------+              |
@@ -165,9 +165,12 @@ impl ServerInvite {
 
     fn accepted(&mut self, event: &ServerEvent) {
         match *event {
-            ServerEvent::Retransmission => self.send_last(),
+            // RFC 6026 §7.1: absorbed once the 2xx is known to have come.
+            ServerEvent::Retransmission if !self.acknowledged => self.send_last(),
             ServerEvent::Ack if !self.acknowledged => {
                 self.acknowledged = true;
+                // It stays for 32 s, and with thousands of calls a second there are many.
+                self.last = Vec::new();
                 self.alarms.stop(Timer::Success);
                 self.outputs.push_back(ServerOutput::Ack);
             }
