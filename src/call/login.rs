@@ -9,13 +9,13 @@ use crate::sip::method::Method;
 impl Call {
     /// Gives it a name and a password to answer challenges with.
     pub fn set_login(&mut self, client: Client) {
-        self.login = Some(client);
+        self.login = Some(Box::new(client));
     }
 
     /// Its name and password, once it has no more requests to make.
     pub fn take_login(&mut self) -> Option<Client> {
         let over = matches!(self.state, State::Ending(_) | State::Ended);
-        self.login.take_if(|_| over)
+        self.login.take_if(|_| over).map(|login| *login)
     }
 
     /// Puts credentials into a request within the dialog for whoever has asked before, so that it need

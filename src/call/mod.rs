@@ -208,7 +208,8 @@ pub struct Call {
     ends_at: Option<Instant>,
     created: Instant,
     answered: Option<Instant>,
-    stats: Option<LegStats>,
+    /// Boxed, as what else few need for long: a call is moved about when it begins.
+    stats: Option<Box<LegStats>>,
     early_answer: Option<Vec<u8>>,
     /// The last reliable provisional that we have acknowledged (RFC 3262 §4).
     last_rseq: Option<u32>,
@@ -216,7 +217,7 @@ pub struct Call {
     /// Where else the called party may be.
     alternatives: VecDeque<Flow>,
     /// What answers challenges.
-    login: Option<Client>,
+    login: Option<Box<Client>>,
     /// The peer's Allow names UPDATE.
     peer_updates: bool,
     unmatched: Unmatched,
@@ -346,7 +347,7 @@ impl Call {
 
     /// The media's figures, once it has closed.
     pub fn stats(&self) -> Option<&LegStats> {
-        self.stats.as_ref()
+        self.stats.as_deref()
     }
 
     /// The next thing to do.
@@ -398,7 +399,7 @@ impl Call {
 
     /// The leg has closed.
     pub fn leg_closed(&mut self, stats: LegStats) {
-        self.stats = Some(stats);
+        self.stats = Some(Box::new(stats));
         self.leg_open = false;
         self.finish_if_done();
     }

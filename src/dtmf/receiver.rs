@@ -99,12 +99,32 @@ impl Default for EventReceiver {
 impl EventReceiver {
     /// A receiver of which nothing is known yet.
     pub fn new() -> Self {
+        Self::in_memory(
+            Box::new([None; MAX_KNOWN]),
+            Box::new([None; MAX_HELD]),
+            Box::new([None; MAX_READY]),
+        )
+    }
+
+    /// The same, in this one's memory.
+    pub fn recycled(mut self) -> Self {
+        self.known.fill(None);
+        self.held.fill(None);
+        self.ready.fill(None);
+        Self::in_memory(self.known, self.held, self.ready)
+    }
+
+    fn in_memory(
+        known: Box<[Option<Known>; MAX_KNOWN]>,
+        held: Box<[Option<Held>; MAX_HELD]>,
+        ready: Box<[Option<Digit>; MAX_READY]>,
+    ) -> Self {
         Self {
-            known: Box::new([None; MAX_KNOWN]),
+            known,
             next_known: 0,
-            held: Box::new([None; MAX_HELD]),
+            held,
             holds: false,
-            ready: Box::new([None; MAX_READY]),
+            ready,
             first_ready: 0,
             ready_len: 0,
             source: None,

@@ -41,9 +41,19 @@ pub(super) struct Digits {
 
 impl Digits {
     pub fn new() -> Self {
+        Self::in_memory(EventReceiver::new(), Box::default())
+    }
+
+    /// The same, in this one's memory.
+    pub fn recycled(mut self) -> Self {
+        self.detector.reset();
+        Self::in_memory(self.events.recycled(), self.detector)
+    }
+
+    fn in_memory(events: EventReceiver, detector: Box<Detector>) -> Self {
         Self {
-            events: EventReceiver::new(),
-            detector: Box::new(Detector::new()),
+            events,
+            detector,
             asleep: false,
             detected: [None; MAX_DETECTED],
             dropped: 0,

@@ -10,6 +10,7 @@ mod dial;
 mod digits;
 mod flight;
 mod io;
+mod memory;
 mod params;
 mod phase;
 pub mod playout;
@@ -28,6 +29,7 @@ pub use control::PeerReport;
 pub use dial::{Dial, DialEnd, DialMethod, DigitString, MAX_DIGITS, MAX_MS, MIN_MS};
 pub use flight::{Flight, MAX_FLIGHTS};
 pub use io::{Channel, Content, MediaIo, Sink, TickTime};
+pub use memory::LegMemory;
 pub use params::{EventFormat, LegId, LegParams, LegSettings, MAX_RX_TYPES};
 pub use snoop::{Feed, MAX_SNOOPS, Sides, Snoop, listen_in};
 pub use stats::{LegCounts, LegStats};
@@ -162,22 +164,23 @@ impl Leg {
 
     /// The same, in memory that a leg has left behind ([`Leg::into_memory`]) as far as it has the size.
     pub fn in_memory_of(
-        memory: Option<Coding>,
+        memory: Option<LegMemory>,
         id: LegId,
         params: LegParams,
         settings: LegSettings,
     ) -> Result<Self, CodecError> {
         let (jitter, process) = (settings.jitter_max_ms, settings.process);
+        let (coding, digits) = memory.map_or((None, None), |m| (Some(m.coding), Some(m.digits)));
         Ok(Self {
             id,
             latch: Latch::new(params.remote_rtp),
             connected: None,
             receiver: Receiver::new(params.codec.clock_rate()),
-            coding: Coding::in_memory_of(memory, &params, jitter, process)?,
+            coding: Coding::in_memory_of(coding, &params, jitter, process)?,
             player: Player::new(),
             tap: None,
             echo: false,
-            digits: Digits::new(),
+            digits: digits.map_or_else(Digits::new, Digits::recycled),
             dial: None,
             transmit: Transmit::new(
                 settings.ssrc,
@@ -217,11 +220,6 @@ impl Leg {
             params,
             settings,
         })
-    }
-
-    /// What of its memory another leg may have; its keys go now.
-    pub fn into_memory(self: Box<Self>) -> Option<Coding> {
-        Some(self.coding).filter(Coding::is_plain)
     }
 
     /// The leg's handle.

@@ -332,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn few_files_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let prompts = Prompts::load(None, "").unwrap();
+        for number in 0..3 * MAX_CACHED_FILES {
+            let path = dir.path().join(format!("{number}.wav"));
+            write(&path, 8000, &[1; 100]);
+            prompts.load_file(&path).unwrap();
+            assert!(prompts.files().len() <= MAX_CACHED_FILES);
+            assert!(prompts.files().contains_key(&path));
+        }
+    }
+
+    #[test]
     fn long_files_stream_and_short_ones_do_not() {
         let dir = tempfile::tempdir().unwrap();
         let prompts = Prompts::load(None, "en").unwrap();

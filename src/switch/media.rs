@@ -12,7 +12,7 @@ use crate::leg::tap::TapStop;
 use crate::leg::{Leg, LegEvent, LegId, LegStats};
 use crate::worker::{self, Command};
 
-/// Legs whose memory is kept for others, about 12 KiB each: calls come and go one by one.
+/// Legs whose memory is kept for others, about 17 KiB each: calls come and go one by one.
 const MANY_SPARE: usize = 32;
 
 impl Switch {

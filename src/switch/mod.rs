@@ -62,7 +62,7 @@ use crate::audio::process::ProcessSettings;
 use crate::call::{self, Call, CallHandle, EndReason};
 use crate::dtls::Identity;
 use crate::endpoint::{self, Endpoint};
-use crate::leg::{Coding, LegId, LegParams};
+use crate::leg::{LegId, LegMemory, LegParams};
 use crate::room::Room;
 use crate::rtp::latch::Stream;
 use crate::sip::dialog::DialogId;
@@ -229,7 +229,7 @@ pub struct Switch {
     leg_places: Vec<Places>,
     bridge_places: Vec<Places>,
     /// What legs that are over have left for others.
-    leg_memory: Vec<Coding>,
+    leg_memory: Vec<LegMemory>,
     wakes: BTreeSet<(Instant, CallHandle)>,
     next_call: u64,
     next_recording: u64,

@@ -19,6 +19,7 @@ mod elsewhere;
 mod events_beside;
 mod latch;
 mod leftovers;
+mod leg_memory;
 mod menu;
 mod million;
 mod outgoing;
