@@ -232,7 +232,9 @@ impl Endpoint {
         };
         // The tag tells it from the ACK of a 482 to another copy of the same INVITE. Only a 2xx
         // is meant here: the ACK of a refusal has been found by its branch.
-        let meant = request.to_tag().is_none_or(|tag| server.tag == Some(tag));
+        let meant = request
+            .tag_of_to()
+            .is_none_or(|tag| server.tag.as_deref() == Some(tag));
         if meant && server.machine.invite_state() == Some(server_invite::State::Accepted) {
             self.tell_server(id, ServerEvent::Ack, Some(request), now);
         }

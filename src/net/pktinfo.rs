@@ -21,17 +21,23 @@ pub(super) fn enable(socket: &impl std::os::fd::AsFd, ipv4: bool) -> io::Result<
     Ok(())
 }
 
-/// A datagram's length, who sent it, and the address of ours that it was sent to.
+/// Room for what the kernel tells with a datagram.
+pub(super) fn control_buffer() -> Vec<u8> {
+    nix::cmsg_space!(nix::libc::in_pktinfo, nix::libc::in6_pktinfo)
+}
+
+/// A datagram's length, who sent it, and the address of ours that it was sent to; `control` is a
+/// [`control_buffer`].
 pub(super) fn receive(
     socket: &UdpSocket,
     buffer: &mut [u8],
+    control: &mut Vec<u8>,
 ) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
-    let mut control = nix::cmsg_space!(nix::libc::in_pktinfo, nix::libc::in6_pktinfo);
     let mut parts = [IoSliceMut::new(buffer)];
     let message = recvmsg::<SockaddrStorage>(
         socket.as_raw_fd(),
         &mut parts,
-        Some(&mut control),
+        Some(control),
         MsgFlags::MSG_DONTWAIT,
     )?;
     let remote = message

@@ -26,13 +26,14 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// Receives until aborted.
 pub(super) async fn receive(socket: Arc<UdpSocket>, bound: SocketAddr, shared: Arc<Shared>) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
+    let mut control = pktinfo::control_buffer();
     loop {
         // Fails only when the runtime ends.
         let _ = socket.readable().await;
         let mut more = true;
         for _ in 0..AT_ONCE {
             let received = socket.try_io(Interest::READABLE, || {
-                pktinfo::receive(&socket, &mut buffer)
+                pktinfo::receive(&socket, &mut buffer, &mut control)
             });
             match received {
                 Ok((length, remote, to)) => {

@@ -20,15 +20,6 @@ pub struct DialogId {
 }
 
 impl DialogId {
-    /// The dialog that a request from the peer belongs to; `None` where To has no tag.
-    pub fn of_request(request: &Request) -> Option<DialogId> {
-        Some(DialogId {
-            call_id: request.headers.call_id().ok()?.to_owned(),
-            local_tag: request.to_tag()?,
-            remote_tag: request.from_tag().unwrap_or_default(),
-        })
-    }
-
     /// The dialog that a response to our request belongs to; `None` where To has no tag.
     pub fn of_response(response: &Response) -> Option<DialogId> {
         Some(DialogId {

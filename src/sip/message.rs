@@ -97,12 +97,16 @@ impl Request {
 
     /// The tag of To.
     pub fn to_tag(&self) -> Option<String> {
-        tag_of(&self.headers, &Name::To).map(str::to_owned)
+        self.tag_of_to().map(str::to_owned)
+    }
+
+    pub(crate) fn tag_of_to(&self) -> Option<&str> {
+        tag_of(&self.headers, &Name::To)
     }
 
     /// Whether To has a tag: the request is, or means to be, within a dialog.
     pub fn has_to_tag(&self) -> bool {
-        tag_of(&self.headers, &Name::To).is_some()
+        self.tag_of_to().is_some()
     }
 }
 

@@ -57,8 +57,10 @@ impl Switch {
             }),
             Out::Dialog(id) => {
                 if let Some(entry) = self.calls.get_mut(&handle) {
-                    entry.dialogs.push(id.clone());
-                    self.dialogs.insert(id, handle);
+                    let (ours, peers) = (&id.local_tag, &id.remote_tag);
+                    let key = self.dialog_keys.dialog(&id.call_id, ours, peers);
+                    entry.dialogs.push(key);
+                    self.dialogs.insert(key, handle);
                 }
             }
             Out::OpenLeg(params, keying) => self.open_leg(handle, params, keying, now),
@@ -333,8 +335,8 @@ impl Switch {
         if let Some(dial) = entry.dial.take() {
             self.dial_ended(&dial, &reason, now);
         }
-        for id in entry.dialogs.drain(..) {
-            self.dialogs.remove(&id);
+        for key in entry.dialogs.drain(..) {
+            self.dialogs.remove(&key);
         }
         for id in entry.invites.drain(..) {
             self.invites.remove(id);

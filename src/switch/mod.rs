@@ -65,10 +65,9 @@ use crate::endpoint::{self, Endpoint};
 use crate::leg::{LegId, LegMemory, LegParams};
 use crate::room::Room;
 use crate::rtp::latch::Stream;
-use crate::sip::dialog::DialogId;
 use crate::sip::method::Method;
 use crate::sip::registration::Registrar;
-use crate::sip::transaction::{ClientId, ServerId};
+use crate::sip::transaction::{ClientId, Key, Keys, ServerId};
 use crate::worker::{BridgeId, Command};
 use bridges::Bridges;
 use dial::Dial;
@@ -158,7 +157,7 @@ struct Entry {
     names: Vec<u64>,
     /// A room has placed it, and it has not joined.
     dial: Option<Box<Dial>>,
-    dialogs: Vec<DialogId>,
+    dialogs: Vec<Key>,
     invites: Vec<ServerId>,
     /// Requests of ours, answered ones among them.
     clients: Vec<ClientId>,
@@ -198,7 +197,8 @@ pub struct Switch {
     routes: Routes,
     /// Boxed: they are large, and the table moves what is in it.
     calls: FxHashMap<CallHandle, Box<Entry>>,
-    dialogs: HashMap<DialogId, CallHandle>,
+    dialog_keys: Keys,
+    dialogs: FxHashMap<Key, CallHandle>,
     invites: Invites,
     clients: FxHashMap<ClientId, (CallHandle, Method)>,
     farewells: HashMap<ClientId, login::Farewell>,
@@ -248,6 +248,7 @@ impl Switch {
     /// A switch with these routes; `seed` decides all that is random in it.
     pub fn new(settings: Settings, routes: Routes, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
+        let mut keys = StdRng::seed_from_u64(!seed);
         let places = |count| (0..settings.workers).map(|_| Places::new(count)).collect();
         Self {
             call_settings: Arc::new(settings.call.clone()),
@@ -255,7 +256,8 @@ impl Switch {
             registrar: Registrar::new(settings.registration),
             routes,
             calls: FxHashMap::default(),
-            dialogs: HashMap::new(),
+            dialog_keys: Keys::new(keys.random()),
+            dialogs: FxHashMap::default(),
             invites: Invites::default(),
             clients: FxHashMap::default(),
             farewells: HashMap::new(),
@@ -284,7 +286,7 @@ impl Switch {
             next_call: 1,
             next_recording: 1,
             accepting: true,
-            keys: StdRng::seed_from_u64(!seed),
+            keys,
             identity: None,
             rng,
             touched: VecDeque::new(),

@@ -7,7 +7,6 @@ use crate::app::{AnnouncementSpec, AppSpec, VoicemailTask};
 use crate::call::{Call, CallHandle};
 use crate::endpoint;
 use crate::sdp::SrtpPolicy;
-use crate::sip::dialog::DialogId;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
@@ -117,12 +116,12 @@ impl Switch {
     }
 
     fn in_dialog(&mut self, transaction: ServerId, request: &Request, flow: Flow, now: Instant) {
-        let id = DialogId {
-            call_id: request.headers.call_id().unwrap_or_default().to_owned(),
-            local_tag: request.to_tag().unwrap_or_default(),
-            remote_tag: request.from_tag().unwrap_or_default(),
-        };
-        let Some(&handle) = self.dialogs.get(&id) else {
+        let key = self.dialog_keys.dialog(
+            request.headers.call_id().unwrap_or_default(),
+            request.tag_of_to().unwrap_or_default(),
+            request.tag_of_from().unwrap_or_default(),
+        );
+        let Some(&handle) = self.dialogs.get(&key) else {
             return self.endpoint.refuse_unknown(transaction, request);
         };
         if request.method == Method::Invite {

@@ -92,6 +92,16 @@ impl Keys {
         ]))
     }
 
+    /// A dialog (RFC 3261 §12): Call-ID, our tag, the peer's tag.
+    pub fn dialog(&self, call_id: &str, local_tag: &str, remote_tag: &str) -> Key {
+        self.digest(&[
+            b"dialog",
+            call_id.as_bytes(),
+            local_tag.as_bytes(),
+            remote_tag.as_bytes(),
+        ])
+    }
+
     /// A To tag for a response that is sent without a transaction: the same for each repetition of
     /// the request (RFC 3261 §8.2.7).
     pub fn tag(&self, request: &Request) -> String {
