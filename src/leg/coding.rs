@@ -172,7 +172,8 @@ impl Coding {
     /// Whether it is worth keeping for a leg to come: most have a codec like this, and it is little.
     pub(super) fn is_plain(&self) -> bool {
         let key = self.needs.key.codec;
-        key.is_stateless() && key.sample_rate() == NARROWBAND && self.needs.decoders == 0
+        let telephone = key.is_stateless() && key.sample_rate() == NARROWBAND;
+        telephone && self.needs.decoders == 0 && self.processing.is_none()
     }
 
     /// Whether these serve a leg with other parameters as well.

@@ -3,12 +3,11 @@
 
 use std::net::SocketAddr;
 
-use antiphon::audio::process::ProcessSettings;
 use antiphon::audio::{MediaTime, TICK_SAMPLES};
 use antiphon::codec::Codec;
-use antiphon::leg::{
-    Channel, EventFormat, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime,
-};
+use antiphon::leg::{Channel, EventFormat, Leg, LegParams, MediaIo, Sink, TickTime};
+
+use crate::support::sim::leg::{ID, peer, settings};
 
 /// Of G.711: full scale, and a tenth of it.
 const TONE: u8 = 0x80;
@@ -35,10 +34,6 @@ impl MediaIo for Io {
     fn flush(&mut self) {}
 }
 
-fn peer() -> SocketAddr {
-    ([10, 1, 0, 1], 4000).into()
-}
-
 fn leg(event_clock: u32) -> Leg {
     let mut params = LegParams::g711(Codec::Pcmu, Some(peer()));
     params.events = Some(EventFormat {
@@ -46,21 +41,7 @@ fn leg(event_clock: u32) -> Leg {
         tx: 101,
         clock_rate: event_clock,
     });
-    let settings = LegSettings {
-        ssrc: 1,
-        first_sequence: 1,
-        first_timestamp: 1,
-        jitter_max_ms: 200,
-        media_timeout_ms: 0,
-        inband_digits: true,
-        process: ProcessSettings::default(),
-        cname: "test".to_owned(),
-    };
-    let id = LegId {
-        index: 0,
-        generation: 0,
-    };
-    Leg::new(id, params, settings).unwrap()
+    Leg::new(ID, params, settings()).unwrap()
 }
 
 /// When things come.

@@ -3,15 +3,15 @@
 
 use std::net::SocketAddr;
 
-use antiphon::audio::process::ProcessSettings;
 use antiphon::audio::{MediaTime, TICK_SAMPLES};
 use antiphon::codec::Codec;
 use antiphon::leg::{
-    Channel, EventFormat, Leg, LegId, LegMemory, LegParams, LegSettings, MediaIo, Outgoing, Sink,
-    TickTime,
+    Channel, EventFormat, Leg, LegMemory, LegParams, MediaIo, Outgoing, Sink, TickTime,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+
+use crate::support::sim::leg::{ID, peer, settings};
 
 const TICKS: u64 = 300;
 /// The tones of 1, 5, 9 and D, Hz.
@@ -44,10 +44,6 @@ impl MediaIo for Io {
     fn flush(&mut self) {}
 }
 
-fn peer() -> SocketAddr {
-    ([10, 1, 0, 1], 4000).into()
-}
-
 /// What differs between legs.
 #[derive(Clone, Copy)]
 struct Kind {
@@ -65,21 +61,7 @@ fn leg(memory: Option<LegMemory>, kind: Kind) -> Box<Leg> {
         tx: 101,
         clock_rate: 8000,
     });
-    let settings = LegSettings {
-        ssrc: 1,
-        first_sequence: 1,
-        first_timestamp: 1,
-        jitter_max_ms: 200,
-        media_timeout_ms: 0,
-        inband_digits: true,
-        process: ProcessSettings::default(),
-        cname: "test".to_owned(),
-    };
-    let id = LegId {
-        index: 0,
-        generation: 0,
-    };
-    Box::new(Leg::in_memory_of(memory, id, params, settings).unwrap())
+    Box::new(Leg::in_memory_of(memory, ID, params, settings()).unwrap())
 }
 
 /// Noise and keys by in-band tones and by events, with loss and jitter.

@@ -190,6 +190,26 @@ mod tests {
     }
 
     #[test]
+    fn each_part_of_a_dialog_decides_and_none_runs_into_the_next() {
+        let keys = Keys::new([1, 2]);
+        let known = keys.dialog("call", "ours", "peers");
+        assert_eq!(known, keys.dialog("call", "ours", "peers"));
+        for (call_id, ours, peers) in [
+            ("Call", "ours", "peers"),
+            ("call", "theirs", "peers"),
+            ("call", "ours", ""),
+            ("call", "peers", "ours"),
+            ("callo", "urs", "peers"),
+            ("call", "oursp", "eers"),
+        ] {
+            let other = keys.dialog(call_id, ours, peers);
+            assert_ne!(known, other, "{call_id} {ours} {peers}");
+        }
+        let secret = Keys::new([1, 3]);
+        assert_ne!(known, secret.dialog("call", "ours", "peers"));
+    }
+
+    #[test]
     fn branch_sent_by_and_method_decide() {
         let invite = |via: &str, id: &str| key(&Method::Invite, via, id, &Method::Invite);
         let first = invite("SIP/2.0/UDP H:5060;branch=z9hG4bKx", "1");

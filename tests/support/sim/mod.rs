@@ -7,6 +7,7 @@
 pub mod access;
 pub mod keys;
 pub mod ledger;
+pub mod leg;
 pub mod mail;
 pub mod media;
 pub mod net;
