@@ -435,6 +435,14 @@ impl Leg {
         self.arrivals.deadline_us(self.coding.playout.guard_us())
     }
 
+    /// The mean time in each 20 ms when the party's packets come, and how long after that the latest
+    /// have been there for `spare_us` or what the playout asks for, us. None where nothing has come, and
+    /// where jitter leaves no such time.
+    pub fn arrival_window_us(&self, spare_us: i32) -> Option<(u32, u32)> {
+        let guard_us = self.coding.playout.guard_us();
+        self.arrivals.window_us(guard_us.max(spare_us))
+    }
+
     /// Whether the leg encodes by itself what others hear too, for some time after a frame of its own.
     /// False where it has to anyhow.
     pub fn lingers(&self) -> bool {

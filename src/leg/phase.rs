@@ -82,12 +82,21 @@ impl ArrivalPhase {
     /// at least 1 ms behind their mean; us, 0 to 19,999. None while too little is known, and where
     /// jitter leaves no phase.
     pub fn deadline_us(&self, guard_us: i32) -> Option<u32> {
-        if self.packets < MIN_PACKETS || self.late_us > MAX_LATE_US {
-            return None;
-        }
-        let late_us = self.late_us + guard_us;
-        let deadline = self.phase_us + i64::from(late_us.max(MIN_MARGIN_US));
-        Some(deadline.rem_euclid(TICK_US) as u32)
+        let margin_us = self.margin_us(guard_us)?;
+        let known = self.packets >= MIN_PACKETS;
+        known.then(|| (self.phase_us + margin_us).rem_euclid(TICK_US) as u32)
+    }
+
+    /// The mean phase, us, and by how much behind it the packets have been there, as for the deadline;
+    /// from the first packet on.
+    pub fn window_us(&self, guard_us: i32) -> Option<(u32, u32)> {
+        let margin_us = self.margin_us(guard_us)?;
+        Some((self.phase_us as u32, margin_us as u32))
+    }
+
+    fn margin_us(&self, guard_us: i32) -> Option<i64> {
+        let is_known = self.packets > 0 && self.late_us <= MAX_LATE_US;
+        is_known.then(|| i64::from((self.late_us + guard_us).max(MIN_MARGIN_US)))
     }
 }
 

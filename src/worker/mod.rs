@@ -12,6 +12,7 @@ mod places;
 mod rooms;
 mod shared;
 mod slots;
+mod solo;
 mod talkers;
 
 pub use message::{BridgeId, Command, Event, Freed, Recoding};
@@ -27,20 +28,20 @@ use crossbeam_channel::Sender;
 use crate::audio::MediaTime;
 use crate::bridge::{Bridge, Port, Tx};
 use crate::leg::{
-    Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MAX_TICK, MediaIo, MediaTotals, Outgoing,
-    TickTime,
+    Dial, DialEnd, HELD_SLOTS, Leg, LegEvent, LegId, MAX_TICK, MediaIo, MediaTotals, TickTime,
 };
 use fetch::{Deferred, LONGEST_WAIT, NEAR};
 use outbox::Outbox;
 use placement::Phase;
 use shared::{Class, RoomEncoders, SharedEncodings};
 use slots::Slots;
+use solo::Solo;
 
 /// Where a leg runs.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In a slot of its own.
-    Solo { slot: usize },
+    /// Without a bridge.
+    Solo(Solo),
     /// In a bridge, at a port; when `then` says so, it closes or goes on alone after its fade.
     Bridged {
         bridge: u32,
@@ -96,7 +97,8 @@ pub struct WorkerCounts {
     pub stale_commands: u64,
     /// Events that found no room: a bug, since room is reserved.
     pub lost_events: u64,
-    /// Steps that bridges took towards their talkers.
+    /// Steps that bridges took towards their talkers, and legs without a bridge out of the way of their
+    /// packets.
     pub moves: u64,
     /// Of the media of all legs so far.
     pub media: MediaTotals,
@@ -310,8 +312,8 @@ impl Worker {
         self.run_held(slot, io);
         let mut i = 0;
         while let Some(&index) = self.slots.get(slot).legs.get(i) {
-            self.run_solo(index, slot, time, io);
-            // One that closed has given its place in the list to another.
+            self.run_solo(index, ms, time, io);
+            // One that closed or moved has given its place in the list to another.
             if self.slots.get(slot).legs.get(i) == Some(&index) {
                 i += 1;
             }
@@ -333,41 +335,6 @@ impl Worker {
             if let Some(Some(seat)) = self.seats.get_mut(index as usize) {
                 seat.leg.tick_held(io);
             }
-        }
-    }
-
-    fn run_solo<I: MediaIo>(&mut self, index: u32, slot: usize, time: TickTime, io: &mut I) {
-        let Some(Some(seat)) = self.seats.get_mut(index as usize) else {
-            return;
-        };
-        let leg = &mut seat.leg;
-        if leg.is_early(time.now) {
-            return;
-        }
-        let id = leg.id();
-        let mut rx = [0i16; MAX_TICK];
-        let rx = &mut rx[..leg.tick_samples()];
-        leg.tick_rx(rx, time, io);
-        let recorded = leg.tick_record(rx, time.now);
-        if seat.closing {
-            if let Some(event) = recorded {
-                self.outbox.tell(Event::Leg(id, event));
-            }
-            self.finish_solo(index, slot, time, io);
-            return;
-        }
-        let base = leg.solo(rx, &SILENCE[..rx.len()]);
-        let (held, ended) = leg.tick_tx(Outgoing::own(base), time, io);
-        if held {
-            self.slots.hold(slot, HELD_SLOTS as usize, index);
-        }
-        self.outbox.tell_digit(leg, time.now);
-        self.outbox.tell_talk(leg);
-        self.outbox.tell_flights(leg);
-        self.outbox.tell_stats(leg, time.now);
-        leg.count(time.now, &mut self.counts.media);
-        for event in recorded.into_iter().chain(ended.into_iter().flatten()) {
-            self.outbox.tell(Event::Leg(id, event));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::placement::Phase;
 use super::shared::{RoomEncoders, SharedEncoder};
+use super::solo::Solo;
 use super::{BridgeId, Entry, Event, Freed, Place, Recoding, Room, Seat, Then, Worker};
 use crate::bridge::{Bridge, Relation};
 use crate::leg::{Leg, LegId, LegParams, MAX_TICK, MediaIo, TickTime};
@@ -33,7 +34,7 @@ impl Worker {
         }
         let slot = self.slots.for_leg();
         if let Some(Some(seat)) = self.seats.get_mut(index as usize) {
-            seat.place = Place::Solo { slot };
+            seat.place = Place::Solo(Solo::at(slot));
             seat.leg.moved();
         }
         self.slots.add_leg(slot, index);
@@ -49,7 +50,7 @@ impl Worker {
                 let slot = self.slots.for_leg();
                 *place = Some(Seat {
                     leg,
-                    place: Place::Solo { slot },
+                    place: Place::Solo(Solo::at(slot)),
                     closing: false,
                     next: None,
                 });
@@ -63,7 +64,7 @@ impl Worker {
     pub(super) fn close(&mut self, id: LegId) {
         let Some(seat) = self.seat(id) else { return };
         match &mut seat.place {
-            Place::Solo { .. } => seat.closing = true,
+            Place::Solo(_) => seat.closing = true,
             Place::Bridged { bridge, port, then } => {
                 *then = Then::Close;
                 let (bridge, port) = (*bridge, *port);
@@ -80,8 +81,8 @@ impl Worker {
             return;
         };
         match &mut seat.place {
-            Place::Solo { slot } => {
-                let slot = *slot;
+            Place::Solo(solo) => {
+                let slot = solo.slot;
                 self.slots.remove_leg(slot, id.index);
                 self.take_out(id.index, io);
             }
@@ -233,8 +234,8 @@ impl Worker {
             return;
         };
         match &mut seat.place {
-            Place::Solo { slot } => {
-                let slot = *slot;
+            Place::Solo(solo) => {
+                let slot = solo.slot;
                 self.join_solo(id, slot, bridge, entry);
             }
             Place::Bridged { then, .. } => {

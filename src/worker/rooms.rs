@@ -117,7 +117,7 @@ impl Worker {
                         _ => Some(track),
                     }
                 }
-                (None, Place::Solo { .. }) => Some(track),
+                (None, Place::Solo(_)) => Some(track),
             },
             None => Some(track),
         };

@@ -81,6 +81,12 @@ impl Slots {
         }
     }
 
+    /// A leg goes to another slot.
+    pub fn move_leg(&mut self, leg: u32, from: usize, to: usize) {
+        self.remove_leg(from, leg);
+        self.add_leg(to, leg);
+    }
+
     pub fn add_bridge(&mut self, slot: usize, bridge: u32) {
         self.slots[slot].bridges.push(bridge);
         self.load[slot] += 1;

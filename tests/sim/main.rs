@@ -35,6 +35,7 @@ mod rooms_random;
 mod rooms_recording;
 mod session_timer;
 mod shared;
+mod solo_placement;
 mod srtp;
 mod statistics;
 mod totals;
