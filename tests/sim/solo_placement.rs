@@ -110,7 +110,11 @@ impl Alone {
                     marker: false,
                 };
                 // A loud buzz, so that each gap is heard.
-                let mut bytes = [if self.sent % 2 == 0 { 0x90 } else { 0x94 }; 172];
+                let mut bytes = [if self.sent.is_multiple_of(2) {
+                    0x90
+                } else {
+                    0x94
+                }; 172];
                 write_header(&mut bytes, &header);
                 self.io.queue.push_back((bytes.to_vec(), at));
                 self.sent += 1;
@@ -159,7 +163,7 @@ fn the_ticks_stay_near_where_they_began_while_the_clock_of_the_party_drifts() {
         let mut alone = Alone::new(19_000);
         alone.ppm = ppm;
         alone.jitter_us = 300;
-        alone.run(Duration::from_secs(600));
+        alone.run(Duration::from_mins(10));
         let (leg, sent_ms, moves) = alone.close();
         // 120 ms of drift are six ticks, in each of which it goes out of the way and back.
         assert!(moves >= 30, "{ppm} ppm: {moves} moves");
