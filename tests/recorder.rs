@@ -95,6 +95,7 @@ fn ticks_that_never_came_are_silence_in_their_place() {
         id: 1,
         path: path.clone(),
         samples,
+        rate: 8000,
         overflow_filled,
     };
     assert_eq!(event(&recorder), closed);
@@ -266,6 +267,32 @@ fn a_split_recording_goes_on_at_the_very_sample() {
 }
 
 #[test]
+fn a_name_is_not_used_again_where_a_complete_file_is_moved_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorder = recorder(RecorderSettings::default());
+    let format = RecordingFormat {
+        split_samples: Some(5000),
+        ..RecordingFormat::wav(8000)
+    };
+    recorder
+        .open_as(1, &dir.path().join("a.wav"), &format)
+        .unwrap();
+    let mut tap = tap(&recorder, 1);
+    let mut begun = Vec::new();
+    for part in 0..3 {
+        for tick in part * 32..(part + 1) * 32 {
+            push(&mut tap, tick);
+        }
+        let RecorderEvent::RolledOver { full, path, .. } = event(&recorder) else {
+            panic!("no split");
+        };
+        std::fs::remove_file(full).unwrap();
+        begun.push(path.file_name().unwrap().to_owned());
+    }
+    assert_eq!(begun, ["a-1.wav", "a-2.wav", "a-3.wav"]);
+}
+
+#[test]
 fn both_sides_of_a_call_are_two_channels() {
     let dir = tempfile::tempdir().unwrap();
     let recorder = recorder(RecorderSettings::default());
@@ -327,6 +354,7 @@ fn a_track_has_its_recordings_length_and_its_silence_is_no_loss() {
             id,
             path: path.clone(),
             samples: 24_000,
+            rate: 8000,
             overflow_filled: 0,
         };
         assert_eq!(event(&recorder), closed);
@@ -385,6 +413,7 @@ fn fill_up(small: &Path, roomy: &Path) {
             path,
             error,
             samples,
+            ..
         } => {
             assert_eq!(path, small);
             assert!(

@@ -5,6 +5,8 @@
 //! out, and the writer fills its place. Nothing here allocates, frees or waits. Rx is the
 //! server's.
 
+use std::time::Duration;
+
 use crossbeam_channel::Sender;
 
 use super::polyphase::Resampler;
@@ -89,6 +91,8 @@ pub struct Tap {
     /// What it takes to record at another rate than what comes, or both sides.
     converter: Option<Box<Converter>>,
     channels: u64,
+    /// Of the two channels the left alone tells silence: it is the party.
+    left_tells: bool,
     /// Where the frame of the tick goes that [`Tap::seek`] has begun; how much was skipped for it.
     sought: Option<u64>,
 }
@@ -110,6 +114,7 @@ impl Tap {
             left_out: 0,
             converter: None,
             channels: 1,
+            left_tells: false,
             sought: None,
         }
     }
@@ -134,6 +139,7 @@ impl Tap {
     pub fn converting(mut self, rate: u32, stereo: bool) -> Self {
         self.rate = rate;
         self.channels = if stereo { 2 } else { 1 };
+        self.left_tells = stereo;
         self.converter = Some(Box::new(Converter::new(rate, stereo)));
         self
     }
@@ -282,6 +288,11 @@ impl Tap {
         self.position
     }
 
+    /// The same in time.
+    pub fn length(&self) -> Duration {
+        length(self.position, self.rate)
+    }
+
     /// Samples that found the queue full.
     pub fn overflowed_samples(&self) -> u64 {
         self.overflowed
@@ -306,7 +317,18 @@ impl Tap {
         let Some(limit) = self.settings.silence_stop_samples else {
             return false;
         };
-        if level::mean_square(frame) >= self.silence_threshold {
+        let mut left = [0i16; MAX_TICK];
+        let judged = if self.left_tells {
+            let pairs = frame.chunks_exact(2).take(MAX_TICK);
+            let count = pairs.len();
+            left.iter_mut()
+                .zip(pairs)
+                .for_each(|(l, pair)| *l = pair[0]);
+            &left[..count]
+        } else {
+            frame
+        };
+        if level::mean_square(judged) >= self.silence_threshold {
             self.silent_samples = 0;
         } else {
             self.silent_samples += skipped + frame.len() as u64 / self.channels;
@@ -357,6 +379,13 @@ impl Converter {
 }
 
 const RATES: [u32; 3] = [NARROWBAND, WIDEBAND, FULLBAND];
+
+/// How long so many samples at `rate` Hz are.
+pub fn length(samples: u64, rate: u32) -> Duration {
+    let rate = u64::from(rate.max(1));
+    let rest_us = samples % rate * 1_000_000 / rate;
+    Duration::from_secs(samples / rate) + Duration::from_micros(rest_us)
+}
 
 /// Sends samples of a recording, in pieces; how many of a channel found the queue full. Of several
 /// channels, their samples alternate. With none, their

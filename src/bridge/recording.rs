@@ -9,6 +9,8 @@
 //!
 //! In stereo there is one file: on the left whoever has a track, on the right the rest.
 
+use std::time::Duration;
+
 use crossbeam_channel::Sender;
 
 use super::MAX_FRAME;
@@ -112,6 +114,11 @@ impl RoomRecording {
     /// How long the recording is, samples: what the closes of the mix and of all its tracks are told.
     pub fn end_position(&self) -> u64 {
         self.tap.end_position()
+    }
+
+    /// The same in time.
+    pub fn length(&self) -> Duration {
+        self.tap.length()
     }
 
     /// Samples of the mix and of tracks that found the queue full; they are silence in the files.

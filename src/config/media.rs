@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::audio::NARROWBAND;
 use crate::codec::{Codec, OpusSettings};
 use crate::sdp::SrtpPolicy;
 use crate::srtp::Suite;
@@ -13,6 +14,7 @@ use super::error::Fault;
 use super::print::{Printer, seconds};
 use super::processing::Processing;
 use super::reader::{Table, integer, text};
+use super::room_recording::read_rate;
 use super::signalling::{positive, to_i64};
 use super::srtp;
 
@@ -66,6 +68,10 @@ pub struct Recording {
     pub silence: Option<Duration>,
     /// The space on the disk that is left free, MB; 0: none.
     pub min_free_mb: u64,
+    /// The sampling rate of calls' recordings and of messages, Hz.
+    pub rate: u32,
+    /// Whether recordings of calls have what the call hears beside what it says; messages and names never.
+    pub stereo: bool,
 }
 
 /// `[prompts]`: where spoken texts come from.
@@ -242,6 +248,8 @@ impl Recording {
             beep: table.boolean("beep", true),
             silence: positive(table.number("silence_seconds", 0, SILENCE_SECONDS)),
             min_free_mb: table.number("min_free_mb", 0, 0..=1_000_000_000),
+            rate: read_rate(&mut table, "rate", NARROWBAND),
+            stereo: table.boolean("stereo", false),
         };
         table.finish();
         recording
@@ -265,6 +273,17 @@ impl Recording {
             "min_free_mb",
             i64::try_from(self.min_free_mb).unwrap_or(i64::MAX),
             "Recordings end rather than leave less space than this on the disk; 0: none is kept.",
+        );
+        out.key(
+            "rate",
+            i64::from(self.rate),
+            "The sampling rate of calls' recordings and of messages, Hz: 8000, 16000, 48000.",
+        );
+        out.key(
+            "stereo",
+            self.stereo,
+            "Two channels: what a call says on the left, and what it hears on the right. Messages and\n\
+             spoken names have one all the same.",
         );
     }
 }

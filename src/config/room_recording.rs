@@ -49,10 +49,7 @@ impl RecordOptions {
         let format = table.value("record_format", known.format, FORMAT, |value| {
             RecordFormat::parse(value.as_str()?)
         });
-        let rate = table.value("record_rate", known.rate, RATE, |value| {
-            let rate = u32::try_from(integer(value)?).ok()?;
-            RECORD_RATES.contains(&rate).then_some(rate)
-        });
+        let rate = read_rate(table, "record_rate", known.rate);
         let split = table.value("record_split_seconds", known.split, SPLIT, |value| {
             let number = u64::try_from(integer(value)?).ok()?;
             let time = Some(Duration::from_secs(number)).filter(|_| number > 0);
@@ -96,4 +93,12 @@ impl RecordOptions {
         let prompts = &self.ended_prompts.names;
         out.list("recording_ended_prompts", prompts, comment);
     }
+}
+
+/// The sampling rate of a recording, Hz.
+pub(super) fn read_rate(table: &mut Table<'_, '_>, key: &'static str, default: u32) -> u32 {
+    table.value(key, default, RATE, |value| {
+        let rate = u32::try_from(integer(value)?).ok()?;
+        RECORD_RATES.contains(&rate).then_some(rate)
+    })
 }

@@ -73,6 +73,8 @@ pub enum LegEvent {
         reason: Option<TapStop>,
         /// Its length in samples.
         samples: u64,
+        /// Its length.
+        length: Duration,
         /// To be freed.
         memory: Option<Box<Converter>>,
     },
@@ -260,7 +262,9 @@ impl Leg {
         if let Some(coding) = coding.filter(|coding| coding.serves(&params)) {
             std::mem::swap(&mut self.coding, coding);
             self.coding.playout.continue_from(&coding.playout);
-            self.transmit.recode(params.codec);
+            // A packet that waits for its slot has its number already.
+            std::mem::swap(&mut self.coding.held, &mut coding.held);
+            self.transmit.recode(params.codec, self.position);
             self.receiver.set_clock_rate(params.codec.clock_rate());
             self.arrivals.reset();
         } else if !self.coding.serves(&params) {

@@ -158,6 +158,8 @@ impl Leg {
     /// with the next.
     fn record_heard(&mut self, heard: Option<&[i16]>) {
         let rate = self.coding.rate();
+        // On hold the party hears nothing.
+        let heard = heard.filter(|_| self.params.send);
         if let Some(tap) = &mut self.tap {
             tap.hear(heard, rate);
         }
@@ -174,6 +176,7 @@ impl Leg {
             recording: tap.recording(),
             reason: Some(reason),
             samples: tap.end_position(),
+            length: tap.length(),
             memory: tap.into_memory(),
         })
     }
@@ -224,7 +227,9 @@ impl Leg {
     }
 
     fn send_audio<I: MediaIo>(&mut self, outgoing: Outgoing<'_>, io: &mut I) -> bool {
-        let (true, Some(to)) = (self.params.send, self.latch.remote()) else {
+        // What has no key yet takes no number.
+        let sends = self.params.send && self.transport.can_send();
+        let (true, Some(to)) = (sends, self.latch.remote()) else {
             return false;
         };
         let index = self.id.index;

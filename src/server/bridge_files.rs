@@ -7,9 +7,8 @@ use tracing::{info, warn};
 
 use super::core::Core;
 use super::files::{Done, free_space, space_limit};
-use super::sources::{samples, sources};
+use super::sources::{samples_at, sources};
 use crate::app::PlayItem;
-use crate::audio::NARROWBAND;
 use crate::audio::source::Source;
 use crate::bridge::{RoomRecording, RoomRecordingSettings};
 use crate::leg::player::Play;
@@ -54,13 +53,14 @@ impl Core {
         let name = format!("{}.wav", wanted.name);
         let path = self.config.recording.directory.join(name);
         let space = space_limit(&self.config);
+        let rate = self.config.recording.rate;
         let recorder = self.recorder.clone();
         self.spawn(move || {
             let opened = free_space(&path, space).and_then(|()| {
-                let opened = recorder.open(wanted.recording, &path, NARROWBAND);
+                let opened = recorder.open(wanted.recording, &path, rate);
                 opened.map_err(|error| error.to_string())
             });
-            Done::BridgeOpened(wanted, opened)
+            Done::BridgeOpened(wanted, rate, opened)
         });
     }
 
@@ -77,6 +77,7 @@ impl Core {
     pub(super) fn bridge_opened(
         &mut self,
         wanted: &BridgeRecord,
+        rate: u32,
         opened: Result<PathBuf, String>,
         now: Instant,
     ) {
@@ -86,17 +87,18 @@ impl Core {
                 info!(recording, path = %path.display(), "recording a bridge");
                 let settings = RoomRecordingSettings {
                     recording,
-                    rate: NARROWBAND,
+                    rate,
                     rest: None,
                     stereo: false,
-                    max_samples: wanted.max.map(samples),
-                    silence_stop_samples: wanted.silence.map(samples),
+                    max_samples: wanted.max.map(|time| samples_at(time, rate)),
+                    silence_stop_samples: wanted.silence.map(|time| samples_at(time, rate)),
                 };
                 let recording = RoomRecording::new(settings, self.recorder.sender());
                 Input::BridgeRecordReady(recording)
             }
             Err(error) => {
                 self.discarded.remove(&recording);
+                warn!(recording, error, "a bridge cannot be recorded");
                 Input::RecordingFailed { recording, error }
             }
         };

@@ -155,7 +155,7 @@ impl Core {
         let ear = Ear::new(bell.clone(), line)?;
         let settings = RecorderSettings {
             space: super::files::space_limit(&config),
-            ..RecorderSettings::default()
+            ..RecorderSettings::for_calls(config.recording.rate, config.recording.stereo)
         };
         let recorder = Recorder::start_telling(settings, move || bell.ring())?;
         let (done, done_rx) = mpsc::unbounded_channel();

@@ -11,7 +11,7 @@ use super::core::Core;
 use super::names::{MIN_NAME, name_path, remove_names};
 use super::reload::{ReloadError, Reloaded};
 use super::room_files::RoomDone;
-use super::sources::{samples, sources};
+use super::sources::{samples, samples_at, sources};
 use crate::api::RecordingChange;
 use crate::app::{Happened, MessageOutcome, PlayId, PlayItem};
 use crate::audio::source::Source;
@@ -19,11 +19,11 @@ use crate::audio::{MediaTime, NARROWBAND};
 use crate::call::CallHandle;
 use crate::config::Config;
 use crate::leg::player::Play;
-use crate::leg::tap::{Tap, TapSettings};
+use crate::leg::tap::{Tap, TapSettings, length};
 use crate::net::resolve::Target;
 use crate::net::sys;
 use crate::store::layout;
-use crate::store::recorder::{RecorderEvent, SpaceLimit};
+use crate::store::recorder::{RecorderEvent, RecordingFormat, SpaceLimit};
 use crate::store::voicemail::{MessageStore, NewMessage, Origin, StoreError};
 use crate::switch::{BridgePlay, BridgeRecord, Input, MailboxRequest, Output, RecordTarget};
 
@@ -37,7 +37,7 @@ pub(super) enum Done {
     Located(CallHandle, Option<Vec<PlayItem>>),
     Looked(Box<Looked>),
     BridgeLoaded(Box<BridgePlay>, Result<Vec<Source>, String>),
-    BridgeOpened(BridgeRecord, Result<PathBuf, String>),
+    BridgeOpened(BridgeRecord, u32, Result<PathBuf, String>),
     Room(RoomDone),
     Callee(Box<Placing>, Result<Vec<Target>, String>),
     Resolved(u64, String, Result<Vec<Target>, String>),
@@ -57,6 +57,7 @@ pub(super) struct Opened {
     recording: u64,
     max: Option<Duration>,
     silence: Option<Duration>,
+    format: RecordingFormat,
     file: Result<PathBuf, (MessageOutcome, String)>,
 }
 
@@ -104,7 +105,9 @@ impl Core {
             Done::Located(call, items) => Input::Located { call, items },
             Done::Looked(looked) => return self.looked(*looked, now),
             Done::BridgeLoaded(wanted, found) => return self.bridge_loaded(&wanted, found, now),
-            Done::BridgeOpened(wanted, opened) => return self.bridge_opened(&wanted, opened, now),
+            Done::BridgeOpened(wanted, rate, opened) => {
+                return self.bridge_opened(&wanted, rate, opened, now);
+            }
             Done::Room(done) => return self.room_done(done, now),
             Done::Callee(placing, targets) => {
                 self.located_callee(*placing, targets, now);
@@ -131,18 +134,30 @@ impl Core {
                         .api
                         .on_recording(which, RecordingChange::Started, now);
                 }
+                let RecordingFormat { rate, stereo, .. } = opened.format;
+                let samples = |time| samples_at(time, rate);
                 let settings = TapSettings {
                     recording,
                     max_samples: opened.max.map(samples),
                     silence_stop_samples: opened.silence.map(samples),
                     start: MediaTime::ZERO,
                 };
-                let tap = Tap::new(settings, self.recorder.sender());
+                let mut tap = Tap::new(settings, self.recorder.sender());
+                if rate != NARROWBAND || stereo {
+                    tap = tap.converting(rate, stereo);
+                }
                 Input::RecordReady { recording, tap }
             }
             Err((outcome, error)) => {
                 self.discarded.remove(&recording);
-                let message = self.recordings.remove(&recording).and_then(|r| r.message);
+                let recorded = self.recordings.remove(&recording);
+                if let Some(recorded) = recorded.as_ref().filter(|r| r.name.is_none()) {
+                    let directory = self.config.recording.directory.clone();
+                    let which = (recording, recorded.call, directory.as_path());
+                    let change = RecordingChange::Failed(&error);
+                    self.programs.api.on_recording(which, change, now);
+                }
+                let message = recorded.and_then(|r| r.message);
                 if let Some(Message { call, .. }) = message {
                     let input = Input::MessageLeft {
                         call,
@@ -246,6 +261,10 @@ impl Core {
         };
         let directory = self.config.recording.directory.clone();
         let name = (target == RecordTarget::Name).then_some(call);
+        let mut format = RecordingFormat::wav(self.config.recording.rate);
+        // What is played to others later has the one side of it.
+        let is_kept = matches!(target, RecordTarget::File { .. } | RecordTarget::Named(_));
+        format.stereo = self.config.recording.stereo && is_kept;
         let (path, message) = match target {
             RecordTarget::Name => (Ok(name_path(&directory, recording)), None),
             RecordTarget::File {
@@ -299,7 +318,7 @@ impl Core {
                 free_space(&path, space)
                     .and_then(|()| {
                         recorder
-                            .open(recording, &path, NARROWBAND)
+                            .open_as(recording, &path, &format)
                             .map_err(|e| e.to_string())
                     })
                     .map_err(|error| {
@@ -314,6 +333,7 @@ impl Core {
                 recording,
                 max,
                 silence,
+                format,
                 file,
             })
         });
@@ -370,17 +390,22 @@ impl Core {
         if let Some(recorded) = recorded.as_ref().filter(|r| r.name.is_none()) {
             let (path, change) = match event {
                 RecorderEvent::RolledOver { .. } => return,
-                RecorderEvent::Closed { path, samples, .. } => {
-                    (path, RecordingChange::Ended(length(*samples)))
-                }
+                RecorderEvent::Closed {
+                    path,
+                    samples,
+                    rate,
+                    ..
+                } => (path, RecordingChange::Ended(length(*samples, *rate))),
                 RecorderEvent::Failed { path, error, .. } => (path, RecordingChange::Failed(error)),
             };
             let which = (*id, recorded.call, path.as_path());
             self.programs.api.on_recording(which, change, now);
         }
         if let Some(call) = recorded.as_ref().and_then(|r| r.name) {
-            let kept =
-                matches!(event, RecorderEvent::Closed { samples, .. } if *samples >= MIN_NAME);
+            let kept = matches!(
+                event,
+                RecorderEvent::Closed { samples, rate, .. } if length(*samples, *rate) >= MIN_NAME
+            );
             let input = Input::NameRecorded {
                 call,
                 recording: *id,
@@ -433,11 +458,6 @@ impl Core {
     }
 }
 
-/// How long a recording of so many samples is.
-fn length(samples: u64) -> Duration {
-    Duration::from_micros(samples * 1_000_000 / u64::from(NARROWBAND))
-}
-
 fn loaded(wanted: Wanted, sources: Result<Vec<Source>, String>) -> Input {
     let Wanted {
         call,
@@ -482,22 +502,27 @@ fn finish(
     min: Duration,
     event: &RecorderEvent,
 ) -> MessageOutcome {
-    let (path, samples, failure) = match event {
-        RecorderEvent::Closed { path, samples, .. } => (path, *samples, None),
+    let (path, length, failure) = match event {
+        RecorderEvent::Closed {
+            path,
+            samples,
+            rate,
+            ..
+        } => (path, length(*samples, *rate), None),
         RecorderEvent::Failed {
             path,
             samples,
+            rate,
             error,
             ..
-        } => (path, *samples, Some(error.clone())),
+        } => (path, length(*samples, *rate), Some(error.clone())),
         RecorderEvent::RolledOver { .. } => return MessageOutcome::Kept,
     };
     let Some(store) = store else {
         return MessageOutcome::Failed("there are no mailboxes".to_owned());
     };
-    let length = length(samples);
     let mailbox = &message.mailbox;
-    let result = if length < min || samples == 0 {
+    let result = if length < min || length.is_zero() {
         store.discard(path).map(|()| MessageOutcome::TooShort)
     } else {
         let new = NewMessage {

@@ -7,7 +7,6 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::PlayOutcome;
-use crate::audio::NARROWBAND;
 use crate::audio::level::SILENCE_DBOV;
 use crate::call::EndReason;
 use crate::config::LogFormat;
@@ -309,12 +308,13 @@ pub(super) fn recorder(event: &RecorderEvent, call_id: Option<&str>) {
         RecorderEvent::Closed {
             path,
             samples,
+            rate,
             overflow_filled,
             ..
         } => info!(
             call_id,
             path = %path.display(),
-            seconds = *samples as f64 / f64::from(NARROWBAND),
+            seconds = *samples as f64 / f64::from(*rate),
             filled_samples = overflow_filled,
             "recording closed"
         ),

@@ -50,5 +50,5 @@ pub(super) fn remove_names(directory: &Path) {
 const NAMES: &str = ".names";
 /// How long a spoken name may be asked for after its owner's call.
 const NAME_TIME: Duration = Duration::from_mins(1);
-/// Samples of the shortest name: 0.3 s.
-pub(super) const MIN_NAME: u64 = 2_400;
+/// The shortest name.
+pub(super) const MIN_NAME: Duration = Duration::from_millis(300);

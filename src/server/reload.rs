@@ -110,6 +110,17 @@ impl Core {
                     config.auth.realm = asked.realm;
                     config.auth.algorithms = asked.algorithms;
                 }
+                let recording = &self.config.recording;
+                if (&config.recording.directory, config.recording.min_free_mb)
+                    != (&recording.directory, recording.min_free_mb)
+                {
+                    warn!(
+                        "SIGHUP: recording.directory and recording.min_free_mb change with a restart \
+                         alone"
+                    );
+                    config.recording.directory.clone_from(&recording.directory);
+                    config.recording.min_free_mb = recording.min_free_mb;
+                }
                 let users = build::users(&config, &config.auth.realm, &config.auth.algorithms);
                 self.switch.set_users(users, build::demand(&config));
                 self.net.set_access(build::access_lists(&config));

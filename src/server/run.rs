@@ -16,7 +16,6 @@ use crate::call::EndReason;
 use crate::config::Config;
 use crate::engine::Sending;
 use crate::net::sys;
-use crate::switch::Switch;
 
 /// How often a media thread that has no room for more commands is tried again.
 const RETRY: Duration = Duration::from_millis(2);
@@ -87,12 +86,15 @@ async fn next(questions: &mut Option<mpsc::Receiver<Asked>>) -> Option<Asked> {
 }
 
 impl Core {
-    /// Goes on until no call is left, each BYE is answered, and the recordings of rooms are closed, at most
-    /// until `deadline`.
+    /// Goes on until no call is left, each BYE is answered, and all recordings are closed, at most until
+    /// `deadline`.
     pub async fn finish(&mut self, deadline: Instant) {
-        let left =
-            |switch: &Switch| switch.calls() + switch.unanswered() + switch.room_recordings();
-        while left(&self.switch) > 0 && Instant::now() < deadline {
+        let left = |core: &Self| {
+            let Self { switch, .. } = core;
+            let recordings = switch.room_recordings() + core.recordings.len();
+            switch.calls() + switch.unanswered() + recordings
+        };
+        while left(self) > 0 && Instant::now() < deadline {
             tokio::select! {
                 () = self.step() => {}
                 () = tokio::time::sleep_until(deadline.into()) => {}
@@ -178,14 +180,13 @@ async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
         let now = Instant::now();
         core.switch.hang_up_all(&EndReason::Shutdown, now);
         core.carry_out(now);
-        let deadline = Instant::now()
-            + if at_once {
-                HANG_UP_TIME / 10
-            } else {
-                HANG_UP_TIME
-            };
-        core.finish(deadline).await;
     }
+    let time = if at_once {
+        HANG_UP_TIME / 10
+    } else {
+        HANG_UP_TIME
+    };
+    core.finish(Instant::now() + time).await;
     core.close_http().await;
     core.close_recordings();
 }

@@ -54,7 +54,12 @@ pub(super) fn sources(
         .collect()
 }
 
-/// A length in samples.
+/// A length in samples at 8 kHz.
 pub(super) fn samples(length: Duration) -> u64 {
-    length.as_millis() as u64 * u64::from(NARROWBAND) / 1000
+    samples_at(length, NARROWBAND)
+}
+
+/// A length in samples at `rate` Hz.
+pub(super) fn samples_at(length: Duration, rate: u32) -> u64 {
+    length.as_millis() as u64 * u64::from(rate) / 1000
 }

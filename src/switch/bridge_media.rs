@@ -294,7 +294,7 @@ impl Switch {
         let closing = Closing {
             whose: Whose::Bridge(bridge),
             outcome,
-            length: Duration::from_micros(samples * 125),
+            length: recording.length(),
         };
         self.bridges.closing.insert(number, closing);
     }

@@ -102,6 +102,7 @@ impl Switch {
                 recording,
                 reason,
                 samples,
+                length,
                 ..
             } => {
                 let outcome = match reason {
@@ -109,7 +110,7 @@ impl Switch {
                     Some(TapStop::MaxLength) => RecordOutcome::MaxLength,
                     None => RecordOutcome::Stopped,
                 };
-                self.recording_ended(handle, recording, samples, outcome, now);
+                self.recording_ended(handle, (recording, samples, length), outcome, now);
             }
             LegEvent::MediaTimeout => {
                 self.with_call(handle, Call::media_timeout);
@@ -166,8 +167,7 @@ impl Switch {
     fn recording_ended(
         &mut self,
         handle: CallHandle,
-        recording: u64,
-        samples: u64,
+        (recording, samples, length): (u64, u64, Duration),
         outcome: RecordOutcome,
         now: Instant,
     ) {
@@ -186,11 +186,11 @@ impl Switch {
                 let closing = Closing {
                     whose: Whose::Call(handle),
                     outcome,
-                    length: length(samples),
+                    length,
                 };
                 self.bridges.closing.insert(recording, closing);
             } else if entry.naming != Some(recording) {
-                let happened = Happened::RecordEnded(outcome, length(samples));
+                let happened = Happened::RecordEnded(outcome, length);
                 self.with_call(handle, |c| c.happened(&happened, now));
             }
         }

@@ -471,6 +471,7 @@ impl Worker {
                 recording: tap.recording(),
                 reason: None,
                 samples: tap.end_position(),
+                length: tap.length(),
                 memory: tap.into_memory(),
             };
             self.outbox.tell(Event::Leg(id, event));

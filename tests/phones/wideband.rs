@@ -235,18 +235,21 @@ fn loudness(samples: &[i16]) -> f64 {
     tone::db((sum / samples.len() as f64).sqrt() / 32768.0)
 }
 
-/// What 520 records of an Opus telephone that says `hz`.
-fn recording(watch: &Watch, hz: f64) -> Result<Ear, String> {
-    let server = server::Config::new().start();
+/// What 520 records at `file_rate` of an Opus telephone that says `hz`.
+fn recording(watch: &Watch, hz: f64, file_rate: usize) -> Result<Ear, String> {
+    let config = server::Config::new().set("recording", "rate", file_rate);
+    let server = config.start();
     let mut phone = phone(watch, &server, "opus", hz);
     phone.dial("520");
     std::thread::sleep(TALK);
     phone.hang_up();
-    server.wait_log("recording closed");
+    let closed = server.wait_log("recording closed");
     let files = server.recordings();
     assert_eq!(files.len(), 1, "{files:?}");
     let (samples, rate) = tone::read_any(&files[0]);
+    assert_eq!(rate, file_rate);
     let seconds = samples.len() as f64 / rate as f64;
+    assert!(closed.contains(&format!(" seconds={seconds}")), "{closed}");
     if (seconds - TALK.as_secs_f64()).abs() > EDGES {
         return Err(format!("{seconds:.2} s recorded at {rate} Hz"));
     }
@@ -260,9 +263,16 @@ fn recording(watch: &Watch, hz: f64) -> Result<Ear, String> {
 
 #[test]
 fn a_recording_of_an_opus_caller_has_the_tone_and_no_alias() {
-    pacing::in_time(|watch| recording(watch, 1000.0)?.check_tone(1000.0, TALK.as_secs_f64()));
-    // Files are at 8 kHz, where 5 kHz would fold to 3.
-    pacing::in_time(|watch| recording(watch, 5000.0)?.check_absent(3000.0));
+    let seconds = TALK.as_secs_f64();
+    pacing::in_time(|watch| recording(watch, 1000.0, 8000)?.check_tone(1000.0, seconds));
+    // At 8 kHz 5 kHz would fold to 3.
+    pacing::in_time(|watch| recording(watch, 5000.0, 8000)?.check_absent(3000.0));
+}
+
+#[test]
+fn a_wide_recording_of_an_opus_caller_has_what_it_says_above_4_khz() {
+    let seconds = TALK.as_secs_f64();
+    pacing::in_time(|watch| recording(watch, 5000.0, 16_000)?.check_tone(5000.0, seconds));
 }
 
 /// A stream of one codec, to be sent: audio, and keys as events.

@@ -77,6 +77,16 @@ pub fn read_any(path: &Path) -> (Vec<i16>, usize) {
     (samples, spec.sample_rate as usize)
 }
 
+/// Reads two channels of 16 bits: left, right, and the rate.
+pub fn read_stereo(path: &Path) -> (Vec<i16>, Vec<i16>, usize) {
+    let reader = hound::WavReader::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let spec = reader.spec();
+    assert_eq!((spec.channels, spec.bits_per_sample), (2, 16));
+    let samples: Vec<i16> = reader.into_samples().collect::<Result<_, _>>().unwrap();
+    let side = |first: usize| samples.iter().copied().skip(first).step_by(2).collect();
+    (side(0), side(1), spec.sample_rate as usize)
+}
+
 /// The level of one frequency, dB relative to a full-scale sine.
 pub fn level(samples: &[i16], hz: f64) -> f64 {
     level_at(samples, hz, RATE)

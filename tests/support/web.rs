@@ -111,13 +111,19 @@ pub fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 
 /// Asks a server, with a key: status and body.
 pub fn get(here: SocketAddr, path: &str, secret: &str) -> (u16, String) {
+    ask("GET", here, path, secret)
+}
+
+/// The same by any method, without a body.
+pub fn ask(method: &str, here: SocketAddr, path: &str, secret: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(here).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(15)))
         .unwrap();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
     )
     .unwrap();
     let mut text = String::new();

@@ -22,6 +22,8 @@ pub(super) struct Recording {
     format: RecordingFormat,
     wanted_path: PathBuf,
     path: PathBuf,
+    /// The number in its name. Numbers are not used again: who listens may move complete files away.
+    attempt: u32,
     writer: Sink,
     max_bytes: u64,
     /// Samples of a channel in the files that are complete.
@@ -41,12 +43,13 @@ impl Recording {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }
-        let (actual, writer) = create_unique(path, format, id, max_bytes)?;
+        let (attempt, actual, writer) = create_unique(path, 0, format, id, max_bytes)?;
         Ok(Self {
             id,
             format: *format,
             wanted_path: path.to_owned(),
             path: actual,
+            attempt,
             writer,
             max_bytes,
             earlier: 0,
@@ -57,6 +60,10 @@ impl Recording {
 
     pub(super) fn id(&self) -> u64 {
         self.id
+    }
+
+    pub(super) fn rate(&self) -> u32 {
+        self.format.rate
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -145,8 +152,14 @@ impl Recording {
     }
 
     fn roll_over(&mut self) -> Result<(), WavError> {
-        let (path, writer) =
-            create_unique(&self.wanted_path, &self.format, self.id, self.max_bytes)?;
+        let (attempt, path, writer) = create_unique(
+            &self.wanted_path,
+            self.attempt + 1,
+            &self.format,
+            self.id,
+            self.max_bytes,
+        )?;
+        self.attempt = attempt;
         self.earlier += self.writer.samples();
         self.writer = writer;
         let full = std::mem::replace(&mut self.path, path.clone());
@@ -226,14 +239,15 @@ impl Sink {
     }
 }
 
-/// Creates `path`, or the first of `path-1`, `path-2`, ... that is free.
+/// Creates the first of `path`, `path-1`, `path-2`, ... that is free, from number `from` on.
 fn create_unique(
     path: &Path,
+    from: u32,
     format: &RecordingFormat,
     id: u64,
     max_bytes: u64,
-) -> io::Result<(PathBuf, Sink)> {
-    for attempt in 0..MAX_TRIES {
+) -> io::Result<(u32, PathBuf, Sink)> {
+    for attempt in from..from.saturating_add(MAX_TRIES) {
         let candidate = numbered(path, attempt);
         match OpenOptions::new()
             .write(true)
@@ -244,7 +258,7 @@ fn create_unique(
             Err(error) => return Err(error),
             Ok(file) => {
                 return match Sink::create(file, format, id, max_bytes) {
-                    Ok(writer) => Ok((candidate, writer)),
+                    Ok(writer) => Ok((attempt, candidate, writer)),
                     Err(error) => {
                         // No room for the header even: an empty file would be no recording.
                         let _ = fs::remove_file(&candidate);

@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use self::file::Recording;
 use self::writer::WriterThread;
-use crate::leg::tap::RecordFrame;
+use crate::leg::tap::{MAX_FRAME, RecordFrame};
 
 /// Opens and closes that may wait for the writer.
 const CONTROL_PLACES: usize = 8192;
@@ -27,7 +27,8 @@ const CONTROL_PLACES: usize = 8192;
 /// How the recorder works.
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderSettings {
-    /// Frames that may wait for the writer, over all recordings: 8192 are 0.4 s of 400 legs.
+    /// Frames that may wait for the writer, over all recordings: 8192 are 0.4 s of 400 legs at up to
+    /// 16 kHz.
     pub frames: usize,
     /// Events that may wait for the control side in the queue; more wait with the writer.
     pub events: usize,
@@ -106,6 +107,19 @@ impl SpaceLimit {
     }
 }
 
+impl RecorderSettings {
+    /// The usual ones, where calls are recorded in this way: as much time of as many of them waits for
+    /// the writer.
+    pub fn for_calls(rate: u32, stereo: bool) -> Self {
+        let samples = rate as usize / 50 * if stereo { 2 } else { 1 };
+        let usual = Self::default();
+        Self {
+            frames: usual.frames * samples.div_ceil(MAX_FRAME).max(1),
+            ..usual
+        }
+    }
+}
+
 impl Default for RecorderSettings {
     fn default() -> Self {
         Self {
@@ -129,6 +143,8 @@ pub enum RecorderEvent {
         path: PathBuf,
         /// Its length in samples, all files together.
         samples: u64,
+        /// Their rate, Hz.
+        rate: u32,
         /// Samples among them that are silence because no frame came for them.
         overflow_filled: u64,
     },
@@ -153,6 +169,8 @@ pub enum RecorderEvent {
         error: String,
         /// Samples that are safe in the file, or files.
         samples: u64,
+        /// Their rate, Hz.
+        rate: u32,
     },
 }
 

@@ -201,6 +201,7 @@ impl<T: Fn()> WriterThread<T> {
             id,
             path: recording.path().to_owned(),
             samples: recording.position(),
+            rate: recording.rate(),
             overflow_filled: recording.filled(),
         };
         self.open.remove(&id);
@@ -220,6 +221,7 @@ impl<T: Fn()> WriterThread<T> {
             path,
             error: error.to_string(),
             samples: entry.recording.safe_samples(),
+            rate: entry.recording.rate(),
         });
     }
 
@@ -287,6 +289,7 @@ mod tests {
                 id: 5,
                 path,
                 samples: 160,
+                rate: 8000,
                 overflow_filled: 0
             })
         );

@@ -291,6 +291,7 @@ fn stopped(worker: usize, leg: LegId, tap: &Tap) -> Input {
         recording: tap.recording(),
         reason: None,
         samples: tap.end_position(),
+        length: tap.length(),
         memory: None,
     };
     let event = worker::Event::Leg(leg, event);
