@@ -8,9 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::media::{Keys, offer_of, with_sdp};
-use super::{
-    Call, CallHandle, EndReason, Output, RETRY_AFTER, Settings, State, allows_update, behind_nat,
-};
+use super::path::behind_nat;
+use super::{Call, CallHandle, EndReason, Output, RETRY_AFTER, Settings, State, allows_update};
 use crate::app::{App, AppSpec, Happened, PlayItem};
 use crate::sdp::negotiate::{Local, NegotiateError};
 use crate::sip::dialog::Dialog;

@@ -75,8 +75,7 @@ impl Call {
             return false;
         }
         self.dialog = None;
-        self.last_rseq = None;
-        self.early_answer = None;
+        self.branches.clear();
         self.invite.headers.increment_cseq();
         self.resend_invite();
         true

@@ -27,6 +27,10 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
             tx: t.tx,
             clock_rate: t.clock_rate,
         }),
+        events_beside: agreed.telephone_event.and_then(|t| {
+            let mut others = agreed.event_types.iter().map(|(number, _)| *number);
+            others.find(|number| *number != t.rx)
+        }),
         redundancy: agreed.redundancy.as_ref().map(|r| r.payload_type),
         ptime_ms: agreed.ptime_ms,
         send: agreed.direction.sends(),

@@ -17,6 +17,7 @@
 //!                      Ended
 //! ```
 
+mod branch;
 mod contact;
 mod digits;
 mod driven;
@@ -26,9 +27,11 @@ mod login;
 mod media;
 mod modify;
 mod outgoing;
+mod path;
 mod phase;
 mod unsignalled;
 
+use branch::Branch;
 use digits::{InfoDial, Unmatched};
 use driven::Waiting;
 
@@ -58,8 +61,7 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::ServerId;
-use crate::sip::transport::{Advertised, ConnectionId, Flow, Transport};
-use crate::sip::uri::Scheme;
+use crate::sip::transport::{Advertised, ConnectionId, Flow};
 use crate::srtp::Suite;
 
 /// What a caller may wait before it tries again where there was no media for it, seconds.
@@ -170,6 +172,8 @@ struct Pending {
     refresh: bool,
     /// The peer's re-INVITE that we have answered waits for its ACK.
     reinvite: Option<ServerId>,
+    /// Our last re-INVITE that was answered with 2xx, by its CSeq.
+    acknowledged: Option<u32>,
 }
 
 /// One call.
@@ -210,9 +214,8 @@ pub struct Call {
     answered: Option<Instant>,
     /// Boxed, as what else few need for long: a call is moved about when it begins.
     stats: Option<Box<LegStats>>,
-    early_answer: Option<Vec<u8>>,
-    /// The last reliable provisional that we have acknowledged (RFC 3262 §4).
-    last_rseq: Option<u32>,
+    /// Who has been reached and has not answered yet.
+    branches: Vec<Branch>,
     retried: bool,
     /// Where else the called party may be.
     alternatives: VecDeque<Flow>,
@@ -273,8 +276,7 @@ impl Call {
             created: now,
             answered: None,
             stats: None,
-            early_answer: None,
-            last_rseq: None,
+            branches: Vec::new(),
             retried: false,
             alternatives: VecDeque::new(),
             login: None,
@@ -489,36 +491,6 @@ impl Call {
         }
     }
 
-    /// Where requests of the dialog go (RFC 3261 §12.2.1.1): the next hop of the route set, or the
-    /// path of the peer's last message where that hop is a name, or lies behind a NAT, or is
-    /// reached by a connection that is open already.
-    fn target(&self) -> Flow {
-        let Some(dialog) = &self.dialog else {
-            return self.flow;
-        };
-        let reuse =
-            self.flow.connection.is_some() || (self.behind_nat && dialog.route_set.is_empty());
-        if reuse {
-            return self.flow;
-        }
-        let next_hop = dialog.next_hop();
-        let is_secure = next_hop.scheme == Scheme::Sips;
-        let named = next_hop.params.value("transport");
-        let transport = match named.map(|named| Transport::named(named, is_secure)) {
-            Some(Some(transport)) => transport,
-            None if is_secure => Transport::Tls,
-            _ => self.flow.transport,
-        };
-        match next_hop.socket_address(transport.default_port()) {
-            Some(remote) if remote.is_ipv4() == self.flow.remote.is_ipv4() => Flow {
-                transport,
-                remote,
-                ..self.flow
-            },
-            _ => self.flow,
-        }
-    }
-
     /// The address that we give to the peer.
     fn advertised(&self) -> IpAddr {
         self.settings.advertised.address(&self.flow)
@@ -549,24 +521,9 @@ impl Call {
     fn response_to_invite(&self, status: u16) -> Response {
         self.response(&self.invite, status)
     }
-
-    /// Takes note of the path of a request of the dialog.
-    fn note_path(&mut self, request: &Request, flow: Flow) {
-        self.flow = flow;
-        self.behind_nat = behind_nat(request, &flow);
-    }
 }
 
 /// Whether Allow names UPDATE.
 fn allows_update(headers: &Headers) -> bool {
     headers.list(&Name::Allow).any(|m| m == "UPDATE")
-}
-
-/// Whether the request came from another address than its top Via says.
-fn behind_nat(request: &Request, flow: &Flow) -> bool {
-    request.headers.top_via().is_ok_and(|via| {
-        via.param("received")
-            .is_some_and(|(_, value)| value.is_some())
-            && via.host.ip() != Some(flow.remote.ip())
-    })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::branch::Branch;
 use super::media::{Keys, request_with_sdp};
 use super::{Call, CallHandle, EndReason, Output, Settings, State, allows_update};
 use crate::app::AppSpec;
@@ -102,6 +103,12 @@ impl Call {
             {
                 self.on_late_answer(response);
             }
+            // Our ACK of it was lost.
+            (State::Established | State::Ending(_), Method::Invite)
+                if self.pending.acknowledged == Some(cseq.number) =>
+            {
+                self.acknowledge(response.status, cseq.number);
+            }
             (State::Established, Method::Invite | Method::Update) if self.pending.refresh => {
                 self.on_refreshed(response, now);
             }
@@ -127,7 +134,7 @@ impl Call {
             100 => {}
             101..=199 => self.on_provisional(response),
             200..=299 => self.on_answer(response, now),
-            422 if !self.retried => self.retry_longer(response),
+            422 if !self.retried && !self.is_cancelled() => self.retry_longer(response),
             503 if self.try_elsewhere() => {}
             status => {
                 let reason = match self.state {
@@ -160,17 +167,20 @@ impl Call {
         matches!(self.state, State::Calling { .. }) && *method == Method::Invite
     }
 
-    /// The same INVITE at the next place (RFC 3263 §4.3), where there is one and nobody has
-    /// answered yet.
-    fn try_elsewhere(&mut self) -> bool {
-        let cancelled = matches!(
+    fn is_cancelled(&self) -> bool {
+        matches!(
             self.state,
             State::Calling {
                 cancelled: true,
                 ..
             }
-        );
-        if cancelled || self.dialog.is_some() {
+        )
+    }
+
+    /// The same INVITE at the next place (RFC 3263 §4.3), where there is one and nobody has
+    /// answered yet.
+    fn try_elsewhere(&mut self) -> bool {
+        if self.is_cancelled() || self.dialog.is_some() {
             return false;
         }
         let Some(flow) = self.alternatives.pop_front() else {
@@ -185,57 +195,60 @@ impl Call {
 
     fn on_provisional(&mut self, response: &Response) {
         self.outputs.push_back(Output::Progress(response.status));
-        if !response.body.is_empty() {
-            self.early_answer = Some(response.body.clone());
-        }
         let reliable = response
             .headers
             .require()
             .iter()
             .any(|r| r.eq_ignore_ascii_case("100rel"));
-        let Some(rseq) = response.headers.rseq().ok().flatten().filter(|_| reliable) else {
+        let rseq = response.headers.rseq().ok().flatten().filter(|_| reliable);
+        if rseq.is_none() && response.body.is_empty() {
+            return;
+        }
+        let Some(branch) = Branch::of(response, &mut self.branches) else {
             return;
         };
-        // RFC 3262 §4: one that comes again, or out of its order, is not acknowledged.
-        if self
-            .last_rseq
-            .is_some_and(|last| rseq != last.wrapping_add(1))
-        {
-            return;
+        if !response.body.is_empty() {
+            branch.answer = Some(response.body.clone());
         }
-        self.last_rseq = Some(rseq);
-        if self.dialog.is_none() {
-            self.dialog = Dialog::uac(&self.invite, response).ok();
-            if let Some(dialog) = &self.dialog {
-                self.outputs.push_back(Output::Dialog(dialog.id.clone()));
+        let Some(rseq) = rseq else { return };
+        let (dialog, is_new) = match &mut branch.proven {
+            // RFC 3262 §4: one that comes again, or out of its order, is not acknowledged.
+            Some((last, _)) if rseq != last.wrapping_add(1) => return,
+            Some((last, dialog)) => {
+                *last = rseq;
+                (dialog, false)
             }
-        }
+            proven => {
+                let Ok(dialog) = Dialog::uac(&self.invite, response) else {
+                    return;
+                };
+                (&mut proven.insert((rseq, dialog)).1, true)
+            }
+        };
+        let mut prack = dialog.request(Method::Prack);
+        let early = dialog.clone();
         let cseq = self.invite_number();
-        if let Some(dialog) = &mut self.dialog {
-            let mut prack = dialog.request(Method::Prack);
-            prack
-                .headers
-                .set(Name::RAck, format!("{rseq} {cseq} INVITE"));
-            let flow = self.target();
-            self.outputs.push_back(Output::Request(prack, flow));
+        prack
+            .headers
+            .set(Name::RAck, format!("{rseq} {cseq} INVITE"));
+        if is_new {
+            self.outputs.push_back(Output::Dialog(early.id.clone()));
         }
+        let flow = self.target_of(&early);
+        self.outputs.push_back(Output::Request(prack, flow));
+        self.dialog.get_or_insert(early);
     }
 
     fn on_answer(&mut self, response: &Response, now: Instant) {
-        let cancelled = matches!(
-            self.state,
-            State::Calling {
-                cancelled: true,
-                ..
-            }
-        );
-        let early = self.dialog.take();
+        let cancelled = self.is_cancelled();
+        let branches = std::mem::take(&mut self.branches);
+        let early = Branch::answering(response, branches);
         let Ok(mut dialog) = Dialog::uac(&self.invite, response) else {
             self.ending(EndReason::Rejected(502, "2xx without a dialog".to_owned()));
             return;
         };
-        if let Some(early) = early {
-            dialog.local_cseq = dialog.local_cseq.max(early.local_cseq);
+        if let Some((_, proven)) = early.as_ref().and_then(|early| early.proven.as_ref()) {
+            dialog.local_cseq = dialog.local_cseq.max(proven.local_cseq);
         }
         dialog.confirm();
         self.peer_updates = allows_update(&response.headers);
@@ -253,7 +266,7 @@ impl Call {
             return;
         }
         let answer = if response.body.is_empty() {
-            self.early_answer.take().unwrap_or_default()
+            early.and_then(|early| early.answer).unwrap_or_default()
         } else {
             response.body.clone()
         };
@@ -298,7 +311,7 @@ impl Call {
         let Ok(mut other) = Dialog::uac(&self.invite, response) else {
             return;
         };
-        let flow = self.target();
+        let flow = self.target_of(&other);
         let cseq = self.invite_number();
         let ack = self.with_credentials(other.ack(cseq));
         self.outputs.push_back(Output::Ack(ack, flow));
@@ -474,15 +487,27 @@ impl Call {
         self.refresh_again = Some(now + Duration::from_secs(3));
     }
 
+    /// Acknowledges a 2xx to our re-INVITE.
+    fn acknowledge(&mut self, status: u16, cseq: u32) {
+        if let Some(dialog) = self
+            .dialog
+            .as_mut()
+            .filter(|_| (200..300).contains(&status))
+        {
+            let ack = dialog.ack(cseq);
+            let flow = self.target();
+            self.outputs.push_back(Output::Ack(ack, flow));
+        }
+    }
+
     fn ack_refresh(&mut self, response: &Response) {
         let Some(dialog) = &mut self.dialog else {
             return;
         };
         dialog.refresh_target(&response.headers);
         let cseq = response.headers.cseq().map_or(1, |c| c.number);
-        let ack = dialog.ack(cseq);
-        let flow = self.target();
-        self.outputs.push_back(Output::Ack(ack, flow));
+        self.pending.acknowledged = Some(cseq);
+        self.acknowledge(response.status, cseq);
         if let Some(ours) = self.offered.take()
             && let Ok(agreed) = self.accepted(&ours, &response.body)
         {

@@ -66,9 +66,13 @@ impl Default for Settings {
                 Method::Info,
                 Method::Prack,
             ],
-            accept: ["application/sdp", "application/dtmf-relay"]
-                .map(str::to_owned)
-                .to_vec(),
+            accept: [
+                "application/sdp",
+                "application/dtmf-relay",
+                "application/dtmf",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             limits: Limits::default(),
             user_agent: "antiphon".to_owned(),
             extensions: ["100rel", "timer"].map(str::to_owned).to_vec(),
@@ -272,6 +276,7 @@ impl Endpoint {
             Input::Malformed { flow, error } => self.on_malformed(flow, error, now),
             Input::ConnectionClosed(connection) => {
                 for id in self.table.on_path(Path::Connection(connection)) {
+                    self.table.unbind(ClientId(id));
                     self.fail_client(ClientId(id), now);
                     self.table.reroute(ServerId(id));
                 }

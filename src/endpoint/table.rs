@@ -368,6 +368,17 @@ impl Table {
         }
     }
 
+    /// The connection of a client transaction is lost: what it sends yet goes by another one.
+    pub(super) fn unbind(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get(&id.0) {
+            let flow = Flow {
+                connection: None,
+                ..client.flow
+            };
+            self.redirect_client(id, flow);
+        }
+    }
+
     /// Points a client transaction to another flow.
     pub(super) fn redirect_client(&mut self, id: ClientId, flow: Flow) {
         let Some(client) = self.clients.get_mut(&id.0) else {

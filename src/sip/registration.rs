@@ -36,6 +36,10 @@ impl Default for Settings {
 /// Bytes of an address, a contact, a Call-ID that are kept; what is longer is refused.
 pub const MAX_TEXT: usize = 512;
 
+/// Bytes of all contacts of an address. Each answer lists them, also to who has only made up its source:
+/// a small request must not make a large one.
+pub const MAX_LISTED: usize = 1536;
+
 /// RFC 3261 §10.2.1.1: what counts where no time, or a broken one, is given.
 const DEFAULT_EXPIRES: u64 = 3600;
 
@@ -212,7 +216,12 @@ impl Registrar {
         if new == 0 {
             return Ok(());
         }
-        if held + new > self.settings.bindings_per_address {
+        let texts = |uris: &mut dyn Iterator<Item = &AnyUri>| -> usize {
+            uris.map(|uri| uri.to_string().len()).sum()
+        };
+        let listed = texts(&mut current.iter().map(|binding| &binding.uri))
+            + texts(&mut changes.iter().map(|change| &change.uri));
+        if held + new > self.settings.bindings_per_address || listed > MAX_LISTED {
             return Err(Refusal(503, "Too many registrations of this address"));
         }
         if self.count + new > self.settings.bindings && self.first_end.is_some_and(|end| end <= now)

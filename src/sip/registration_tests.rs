@@ -138,6 +138,23 @@ fn bounds() {
 }
 
 #[test]
+fn the_answer_is_no_longer_than_a_few_requests() {
+    let mut b = Bench::new();
+    let contact = |n: u32| format!("Contact: <sip:{n}@{}>", "h".repeat(MAX_LISTED / 2));
+    assert_eq!(
+        b.register(0, "a", &[&contact(1)]).0,
+        400,
+        "longer than one may be"
+    );
+    let contact = |n: u32| format!("Contact: <sip:{n}@{}>", "h".repeat(MAX_TEXT - 20));
+    b.registrar.settings.bindings_per_address = 10;
+    b.registrar.settings.bindings = 10;
+    for (n, status) in [(1, 200), (2, 200), (3, 200), (4, 503)] {
+        assert_eq!(b.register(n.into(), "a", &[&contact(n)]).0, status, "{n}");
+    }
+}
+
+#[test]
 fn an_old_request_changes_nothing() {
     let mut b = Bench::new();
     b.cseq = 10;

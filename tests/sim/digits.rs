@@ -167,6 +167,12 @@ fn one_press_both_ways_is_one_digit() {
             info(&mut world, phone, digit);
         }
         assert_eq!(world.digits(), "122377", "events {events}");
+        world.run(3500);
+        let mut plain = world.phones[phone].request(Method::Info);
+        plain.headers.set(Name::ContentType, "application/dtmf");
+        plain.body = b"8".to_vec();
+        world.ask(phone, &plain, 200);
+        assert_eq!(world.digits(), "1223778", "events {events}");
         let mut bad = world.phones[phone].request(Method::Info);
         bad.headers.set(Name::ContentType, "application/dtmf-relay");
         bad.body = b"Signal=seven".to_vec();

@@ -145,6 +145,121 @@ fn a_second_branch_that_answers_gets_ack_and_bye() {
     ends(world, phone, &EndReason::HungUp);
 }
 
+/// A provisional response of a branch of a fork: reliable, with an answer.
+fn proven(
+    world: &mut World,
+    invite: &Request,
+    (branch, phone): (&str, usize),
+    rseq: &str,
+) -> Response {
+    let mut session = ok(world, phone, invite);
+    session.status = 183;
+    let to = format!("{};tag={branch}", invite.headers.get(&Name::To).unwrap());
+    session.headers.set(Name::To, to);
+    let contact = format!("<sip:{branch}@{}>", world.phones[phone].sip);
+    session.headers.set(Name::Contact, contact);
+    session.headers.push(Name::Require, "100rel");
+    session.headers.push(Name::RSeq, rseq);
+    session
+}
+
+#[test]
+fn each_branch_of_a_fork_has_its_own_pracks_and_its_own_answer() {
+    let (mut world, phone, handle, invite) = placed();
+    let other = world.phone();
+    world.phones[other].called(&invite);
+    // The same number means nothing: each branch counts for itself.
+    for (branch, at) in [("a", phone), ("b", other)] {
+        let session = proven(&mut world, &invite, (branch, at), "5");
+        world.reply(phone, &session);
+        let prack = world.expect_request(at, &Method::Prack);
+        assert_eq!(prack.to_tag().as_deref(), Some(branch));
+        assert_eq!(prack.uri, format!("sip:{branch}@{}", world.phones[at].sip));
+        let reply = Response::to(&prack, 200);
+        world.reply(at, &reply);
+    }
+    // Who has said with what in a provisional response need not say it again.
+    let mut answer = proven(&mut world, &invite, ("b", other), "0");
+    answer.status = 200;
+    answer.body.clear();
+    for name in [Name::ContentType, Name::Require, Name::RSeq] {
+        answer.headers.remove(&name);
+    }
+    world.reply(phone, &answer);
+    let ack = world.expect_request(other, &Method::Ack);
+    assert_eq!(ack.to_tag().as_deref(), Some("b"));
+    world.speak(other);
+    world.run(1000);
+    assert!(
+        world.phones[other].heard.len() > 40,
+        "it is the second's answer"
+    );
+    // The first answers all the same: its ACK and its BYE go to where it is.
+    let mut late = proven(&mut world, &invite, ("a", phone), "0");
+    late.status = 200;
+    world.reply(phone, &late);
+    assert_eq!(
+        world
+            .expect_request(phone, &Method::Ack)
+            .to_tag()
+            .as_deref(),
+        Some("a")
+    );
+    let bye = world.expect_request(phone, &Method::Bye);
+    assert_eq!(bye.to_tag().as_deref(), Some("a"));
+    let reply = Response::to(&bye, 200);
+    world.reply(phone, &reply);
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, other, 50);
+    world.run(40_000);
+    world.check_empty();
+}
+
+#[test]
+fn a_422_that_crosses_the_cancel_ends_the_call() {
+    let (mut world, phone, handle, invite) = placed();
+    let ringing = world.phones[phone].response(&invite, 180);
+    world.reply(phone, &ringing);
+    hang_up(&mut world, handle);
+    let cancel = world.expect_request(phone, &Method::Cancel);
+    let reply = Response::to(&cancel, 200);
+    world.reply(phone, &reply);
+    let mut small = world.phones[phone].response(&invite, 422);
+    small.headers.push(Name::MinSe, "3600");
+    world.reply(phone, &small);
+    world.expect_request(phone, &Method::Ack);
+    world.expect_nothing(phone, 1000);
+    ends(world, phone, &EndReason::HungUp);
+}
+
+#[test]
+fn a_200_to_our_reinvite_that_comes_again_is_acknowledged_again() {
+    let mut setup = Setup::default();
+    setup.settings.media_timeout_ms = 0;
+    let (mut world, phone, handle, invite) = place(World::with(setup), None);
+    let mut ok = ok(&mut world, phone, &invite);
+    ok.headers.push(Name::SessionExpires, "100;refresher=uac");
+    ok.headers.push(Name::Require, "timer");
+    ok.headers.push(Name::Allow, "INVITE");
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    let refresh = world.expect_request_within(phone, &Method::Invite, 51_000);
+    let mut ok = world.phones[phone].response(&refresh, 200);
+    ok.headers.push(Name::SessionExpires, "100;refresher=uac");
+    ok.headers.set(Name::ContentType, "application/sdp");
+    ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
+    world.reply(phone, &ok);
+    let first = world.expect_request(phone, &Method::Ack);
+    world.run(500);
+    world.reply(phone, &ok);
+    let again = world.expect_request(phone, &Method::Ack);
+    assert_eq!(again.headers.cseq(), first.headers.cseq());
+    world.expect_nothing(phone, 1000);
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, phone, 50);
+    ends(world, phone, &EndReason::HungUp);
+}
+
 #[test]
 fn a_422_is_tried_again_with_the_interval_asked_for() {
     let (mut world, phone, handle, invite) = placed();

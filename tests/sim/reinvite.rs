@@ -227,6 +227,21 @@ fn a_reinvite_without_an_offer_gets_one() {
 }
 
 #[test]
+fn a_reinvite_to_a_fax_is_refused_and_the_audio_goes_on() {
+    let (mut world, phone) = call();
+    for audio in ["", "m=audio 0 RTP/AVP 0\r\n"] {
+        let fax = format!(
+            "v=0\r\no=- 1 2 IN IP4 10.1.0.0\r\ns=-\r\nc=IN IP4 10.1.0.0\r\nt=0 0\r\n{audio}\
+             m=image 5000 udptl t38\r\n"
+        );
+        let change = world.phones[phone].reinvite(&fax);
+        world.ask(phone, &change, 488);
+        assert!(echo(&mut world, phone) > 2400.0);
+    }
+    finish(world, &[phone]);
+}
+
+#[test]
 fn a_reinvite_that_cannot_be_met_leaves_the_call_as_it_was() {
     let (mut world, phone) = call();
     let sdp = world.phones[phone].sdp("sendrecv");

@@ -82,7 +82,10 @@ const CASES: &[Case] = &[
         &[("70\r\n\r\n", "70\r\nContent-Type: text/plain\r\n\r\nhi")],
         415,
         "Unsupported Media Type",
-        Some((Name::Accept, "application/sdp, application/dtmf-relay")),
+        Some((
+            Name::Accept,
+            "application/sdp, application/dtmf-relay, application/dtmf",
+        )),
     ),
     (
         &[(

@@ -68,9 +68,13 @@ pub fn answer_with(
 }
 
 /// Answers an offer by refusing every stream: what a re-INVITE gets that disables its audio
-/// with port 0 ([`answer`] calls that [`NegotiateError::NoAudio`]), so that the call can go on.
+/// with port 0 ([`answer`] calls that [`NegotiateError::NoAudio`]), so that the call can go on. One
+/// that wants other media in its place, such as a fax, is refused: what there is then stays.
 pub fn reject(offer: &[u8], local: &Local) -> Result<String, NegotiateError> {
     let offer = Description::parse(offer)?;
+    if offer.media().iter().any(|media| media.port != 0) {
+        return Err(NegotiateError::NoAudio);
+    }
     let mut text = write::session(local, offer.time());
     for media in offer.media() {
         write::rejected(&mut text, &RejectedStream::from(media));

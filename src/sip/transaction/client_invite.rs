@@ -115,10 +115,8 @@ impl ClientInvite {
             }
             (State::Calling, ClientEvent::Cancel) => self.cancel = Cancel::Wanted,
             (State::Proceeding, ClientEvent::Cancel) => self.send_cancel(now),
-            (
-                State::Calling | State::Proceeding | State::Completed,
-                ClientEvent::TransportFailed,
-            ) => {
+            // In Proceeding the INVITE is there: its response comes by another way (RFC 3261 §18.2.2).
+            (State::Calling | State::Completed, ClientEvent::TransportFailed) => {
                 // In Completed it is the ACK that failed; the user has its final response.
                 if self.state != State::Completed {
                     self.outputs.push_back(ClientOutput::TransportError);

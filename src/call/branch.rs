@@ -1,0 +1,48 @@
+//! The places that an INVITE of ours has reached: a proxy may try several, at once or in turn
+//! (RFC 3261 §13.2.2).
+
+use crate::sip::dialog::Dialog;
+use crate::sip::message::Response;
+
+/// The most that are told apart. Of further ones no provisional response is taken; who answers is heard
+/// all the same.
+const MAX_BRANCHES: usize = 8;
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Branch {
+    /// Its tag; empty where its response had none.
+    tag: String,
+    /// The last reliable provisional response that we have acknowledged (RFC 3262 §4), and the dialog
+    /// in which we did.
+    pub proven: Option<(u32, Dialog)>,
+    /// Its answer to our offer, which came before the final response.
+    pub answer: Option<Vec<u8>>,
+}
+
+impl Branch {
+    /// Whose provisional response this is. None: one more than are told apart.
+    pub fn of<'a>(response: &Response, all: &'a mut Vec<Self>) -> Option<&'a mut Self> {
+        let tag = response.to_tag().unwrap_or_default();
+        if let Some(known) = all.iter().position(|branch| branch.tag == tag) {
+            return all.get_mut(known);
+        }
+        if all.len() >= MAX_BRANCHES {
+            return None;
+        }
+        all.push(Self {
+            tag,
+            proven: None,
+            answer: None,
+        });
+        all.last_mut()
+    }
+
+    /// Whose final response this is. One that gave no tag before is meant where there is no other.
+    pub fn answering(response: &Response, mut all: Vec<Self>) -> Option<Self> {
+        let tag = response.to_tag().unwrap_or_default();
+        let known = |wanted: &str| all.iter().position(|branch| branch.tag == wanted);
+        let at = known(&tag).or_else(|| known(""))?;
+        Some(all.swap_remove(at))
+    }
+}

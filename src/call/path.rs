@@ -1,0 +1,135 @@
+//! Where requests of a call go: the route set, the Contact, or the path that is open already.
+
+use std::net::IpAddr;
+
+use super::Call;
+use crate::sip::dialog::Dialog;
+use crate::sip::message::Request;
+use crate::sip::transport::{Flow, Transport};
+use crate::sip::uri::Scheme;
+
+impl Call {
+    /// Where requests of the dialog go (RFC 3261 §12.2.1.1): the next hop of the route set, or the
+    /// path of the peer's last message where that hop is a name, or lies behind a NAT, or is
+    /// reached by a connection that is open already.
+    pub(super) fn target(&self) -> Flow {
+        match &self.dialog {
+            Some(dialog) => self.target_of(dialog),
+            None => self.flow,
+        }
+    }
+
+    /// The same for any dialog of the call: an INVITE may reach several places.
+    pub(super) fn target_of(&self, dialog: &Dialog) -> Flow {
+        let next_hop = dialog.next_hop();
+        let direct = dialog.route_set.is_empty();
+        // Who has passed an INVITE on without staying on the way has no part in the dialog.
+        let elsewhere = direct
+            && !self.behind_nat
+            && !matches!(self.flow.transport, Transport::Ws | Transport::Wss)
+            && next_hop
+                .socket_address(self.flow.transport.default_port())
+                .is_some_and(|hop| hop.ip() != self.flow.remote.ip());
+        if (self.flow.connection.is_some() && !elsewhere) || (self.behind_nat && direct) {
+            return self.flow;
+        }
+        let is_secure = next_hop.scheme == Scheme::Sips;
+        let named = next_hop.params.value("transport");
+        let transport = match named.map(|named| Transport::named(named, is_secure)) {
+            Some(Some(transport)) => transport,
+            None if is_secure => Transport::Tls,
+            _ => self.flow.transport,
+        };
+        match next_hop.socket_address(transport.default_port()) {
+            Some(remote) if remote.is_ipv4() == self.flow.remote.is_ipv4() => Flow {
+                transport,
+                remote,
+                ..self.flow
+            },
+            _ => self.flow,
+        }
+    }
+
+    /// Takes note of the path of a request of the dialog.
+    pub(super) fn note_path(&mut self, request: &Request, flow: Flow) {
+        self.flow = flow;
+        self.behind_nat = behind_nat(request, &flow);
+    }
+}
+
+/// Whether the request came from another address than its top Via says; where that says a name, from a
+/// public one while its Contact is private.
+pub(super) fn behind_nat(request: &Request, flow: &Flow) -> bool {
+    let source = flow.remote.ip();
+    request.headers.top_via().is_ok_and(|via| {
+        let received = via.param("received");
+        received.is_some_and(|(_, value)| value.is_some())
+            && match via.host.ip() {
+                Some(host) => host != source,
+                None => contact_address(request).is_some_and(|contact| {
+                    contact != source && is_private(contact) && !is_private(source)
+                }),
+            }
+    })
+}
+
+fn contact_address(request: &Request) -> Option<IpAddr> {
+    let contacts = request.headers.contacts().ok()?;
+    contacts.first()?.sip_uri()?.host.ip()
+}
+
+/// Whether an address means something in its own network alone (RFC 1918, RFC 6598, RFC 4193).
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || (first == 100 && second & 0xc0 == 64)
+        }
+        IpAddr::V6(v6) => {
+            v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::header::Name;
+    use crate::sip::method::Method;
+
+    #[test]
+    fn a_nat_is_where_the_addresses_of_via_or_contact_say_so() {
+        let nat = |via: &str, contact: &str, source: &str| {
+            let mut invite = Request::new(Method::Invite, "sip:h");
+            let via = format!("SIP/2.0/UDP {via};received={source};branch=z9hG4bK1");
+            invite.headers.push(Name::Via, via);
+            invite
+                .headers
+                .push(Name::Contact, format!("<sip:a@{contact}>"));
+            let remote = (source.parse::<IpAddr>().unwrap(), 5060).into();
+            let local = ([192, 0, 2, 9], 5060).into();
+            let flow = Flow {
+                transport: Transport::Udp,
+                local,
+                remote,
+                connection: None,
+            };
+            behind_nat(&invite, &flow)
+        };
+        assert!(nat("192.168.1.5", "192.168.1.5", "198.51.100.1"));
+        assert!(!nat("198.51.100.1", "203.0.113.7", "198.51.100.1"));
+        // A name says nothing, but for who gives a private address from a public one.
+        assert!(!nat("sbc.example.com", "203.0.113.7", "198.51.100.1"));
+        assert!(!nat("sbc.example.com", "10.0.0.7", "10.0.0.1"));
+        assert!(nat("pc.example.com", "10.0.0.7", "198.51.100.1"));
+        assert!(nat("pc.example.com", "100.64.1.1", "198.51.100.1"));
+        assert!(!nat("pc.example.com", "phone.example.com", "198.51.100.1"));
+    }
+}
