@@ -46,6 +46,10 @@ pub(super) async fn run(
             () = stopped(&mut stop) => break,
         }
     }
+    // What was told before the end is heard.
+    while let Ok(bunch) = events.try_recv() {
+        shared.hub.publish(bunch);
+    }
     for task in accepting {
         task.abort();
     }

@@ -19,7 +19,7 @@ mod stream;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,6 +38,10 @@ const WAITING: usize = 256;
 const BUNCHES: usize = 4_096;
 /// Jobs that read files at once; further ones wait.
 const JOBS: usize = 8;
+/// Answers longer than this, bytes, are few: recordings that are fetched.
+const LONG: usize = 64 << 10;
+/// Bytes of those that wait to be read, over all connections.
+const MAX_UNREAD: usize = 256 << 20;
 /// How long a shutdown waits for answers that are being written.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -184,6 +188,8 @@ struct Shared {
     rates: Rates,
     jobs: Arc<Semaphore>,
     counters: Counters,
+    /// Bytes of long answers that wait to be read.
+    unread: Arc<AtomicUsize>,
     stop: watch::Receiver<bool>,
 }
 
@@ -219,6 +225,7 @@ impl Http {
             rates: Rates::new(settings.requests_per_second),
             jobs: Arc::new(Semaphore::new(JOBS)),
             counters: Counters::default(),
+            unread: Arc::default(),
             stop: stopping,
             keys: RwLock::new(settings.keys.clone()),
             settings,

@@ -131,6 +131,13 @@ async fn serve(socket: WebSocketStream<TokioIo<Upgraded>>, queue: &mut Queue) {
         reason: reason.into(),
     };
     let closing = async {
+        if why == End::Stop {
+            while let Some(event) = queue.ready() {
+                if sink.feed(Message::Text(event)).await.is_err() {
+                    return;
+                }
+            }
+        }
         if sink.send(Message::Close(Some(frame))).await.is_ok() {
             while let Some(Ok(_)) = source.next().await {}
         }

@@ -1,6 +1,7 @@
 //! One request: where it goes, who asks, what comes with it, and what is answered.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use tracing::{debug, info};
 use super::auth::Shown;
 use super::limits::{Asker, Place};
 use super::reader;
-use super::{Ask, Monitoring, Outcome, Shared, count};
+use super::{Ask, LONG, MAX_UNREAD, Monitoring, Outcome, Shared, count};
 use crate::api::{self, Access, Method, Problem, Request, Response, Routed, Scope, Tree, Unrouted};
 
 type Answer = HttpResponse<Full<Bytes>>;
@@ -37,7 +38,8 @@ pub(super) async fn answer(
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut key: Option<(Arc<str>, Scope)> = None;
     let result = respond(&mut request, remote, shared, (tree, &path), &mut key, place).await;
-    let response = result.unwrap_or_else(|problem| problem.response(tree.format));
+    let response = result.and_then(|response| weighed(response, shared));
+    let response = response.unwrap_or_else(|problem| problem.response(tree.format));
     let status = response.status;
     if let Some(counter) = usize::from(status / 100).checked_sub(1) {
         shared.counters.answers.get(counter).map(count);
@@ -48,7 +50,7 @@ pub(super) async fn answer(
     } else {
         debug!(peer = %remote, key, method, path, status, "API");
     }
-    let mut answer = written(response);
+    let mut answer = written(response, shared);
     if let Some(origin) = origin {
         allow_origin(&origin, shared, answer.headers_mut());
     }
@@ -334,8 +336,44 @@ async fn body(
     }
 }
 
-fn written(response: Response) -> Answer {
-    let mut answer = HttpResponse::new(Full::new(Bytes::from(response.body)));
+/// A long answer that waits to be read.
+struct Long {
+    body: Vec<u8>,
+    unread: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Long {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Drop for Long {
+    fn drop(&mut self) {
+        self.unread.fetch_sub(self.body.len(), Ordering::Relaxed);
+    }
+}
+
+/// The response, or that there are too many long ones that nobody has read yet.
+fn weighed(response: Response, shared: &Shared) -> Result<Response, Problem> {
+    let length = response.body.len();
+    if length <= LONG || shared.unread.fetch_add(length, Ordering::Relaxed) + length <= MAX_UNREAD {
+        return Ok(response);
+    }
+    shared.unread.fetch_sub(length, Ordering::Relaxed);
+    let why = "too many long answers wait to be read";
+    Err(Problem::later(503, why, 5))
+}
+
+fn written(response: Response, shared: &Shared) -> Answer {
+    let body = if response.body.len() <= LONG {
+        Bytes::from(response.body)
+    } else {
+        let unread = Arc::clone(&shared.unread);
+        let body = response.body;
+        Bytes::from_owner(Long { body, unread })
+    };
+    let mut answer = HttpResponse::new(Full::new(body));
     let status = StatusCode::from_u16(response.status);
     *answer.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = answer.headers_mut();

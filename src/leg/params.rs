@@ -42,6 +42,8 @@ pub struct LegParams {
     pub rx_types: [Option<(u8, Codec)>; MAX_RX_TYPES],
     /// Digits as telephone events (RFC 4733), where both sides take them.
     pub events: Option<EventFormat>,
+    /// Another payload type on which they may come: ours were offered at two clocks.
+    pub events_beside: Option<u8>,
     /// The payload type of redundant audio (RFC 2198) that may come.
     pub redundancy: Option<u8>,
     /// Packet time that we send, ms: one that the codec has ([`Codec::ptime_ms`]).
@@ -76,6 +78,7 @@ impl LegParams {
             tx_payload_type: payload_type,
             rx_types,
             events: None,
+            events_beside: None,
             redundancy: None,
             ptime_ms: 20,
             send: true,
@@ -92,6 +95,19 @@ impl LegParams {
     /// What may come.
     pub fn rx_codecs(&self) -> impl Iterator<Item = Codec> {
         self.rx_types.iter().flatten().map(|&(_, codec)| codec)
+    }
+
+    /// Whether telephone events may come on this payload type.
+    pub fn takes_events(&self, payload_type: u8) -> bool {
+        self.events.is_some_and(|events| events.rx == payload_type)
+            || self.events_beside == Some(payload_type)
+    }
+
+    /// Whether anything that was agreed on has this payload type.
+    pub fn takes(&self, payload_type: u8) -> bool {
+        self.rx_codec(payload_type).is_some()
+            || self.takes_events(payload_type)
+            || self.redundancy == Some(payload_type)
     }
 
     /// The codec of a received payload type.

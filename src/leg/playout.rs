@@ -309,9 +309,17 @@ impl Playout {
 
     /// Goes on counting where another has stopped.
     pub fn continue_from(&mut self, before: &Playout) {
-        self.stats = before.stats;
-        self.stats.depth_samples = 0;
-        self.depth_sum = before.depth_sum;
+        let (from, to) = (before.settings.rate, self.settings.rate);
+        let scaled = |samples: u64| samples * u64::from(to) / u64::from(from.max(1));
+        self.stats = PlayoutStats {
+            depth_samples: 0,
+            max_depth_samples: scaled(before.stats.max_depth_samples.into()) as u32,
+            concealed_samples: scaled(before.stats.concealed_samples),
+            expanded: scaled(before.stats.expanded),
+            accelerated: scaled(before.stats.accelerated),
+            ..before.stats
+        };
+        self.depth_sum = scaled(before.depth_sum);
         self.pulls = before.pulls;
     }
 

@@ -41,6 +41,8 @@ impl Leg {
         let mut heard = Content::Other;
         match Kind::of(data) {
             Kind::Rtp => {}
+            // Where both share no port, all numbers are free for audio (RFC 5761 §4).
+            Kind::Rtcp if !self.params.rtcp_mux && self.params.takes(data[1] & 0x7f) => {}
             Kind::Rtcp => {
                 self.on_rtcp_from(data, from, arrival, time);
                 return heard;
@@ -84,10 +86,18 @@ impl Leg {
         };
         let payload_type = packet.payload_type.0;
         let codec = self.params.rx_codec(payload_type);
-        let event = self.params.events.is_some_and(|e| e.rx == payload_type);
+        let event = self.params.takes_events(payload_type);
         let redundant = self.params.redundancy == Some(payload_type);
         if codec.is_none() && !event && !redundant && payload_type != COMFORT_NOISE {
             self.statistics.unknown_type += 1;
+            // Its number is taken all the same: it would count as lost.
+            if self
+                .latch
+                .stream()
+                .is_some_and(|known| known.address == from)
+            {
+                self.receiver.on_unknown(&packet);
+            }
             return;
         }
         match self.latch.on_packet(from, &packet, arrival) {
@@ -98,6 +108,9 @@ impl Leg {
             Verdict::Accept | Verdict::Latched(_) => {}
         }
         self.heard = arrival;
+        if let Some(codec) = codec {
+            self.receiver.set_clock_rate(codec.clock_rate());
+        }
         match self.receiver.on_packet(&packet, arrival) {
             Accept::Duplicate | Accept::Probation => return,
             Accept::SourceChanged => {

@@ -10,7 +10,7 @@
 
 use super::coding::Coding;
 use super::dial::Report;
-use crate::audio::NARROWBAND;
+use crate::audio::{MediaTime, NARROWBAND};
 use crate::codec::{Codec, Encoder, MAX_PAYLOAD};
 use crate::dtmf::event::EVENT_LEN;
 use crate::rtp::packet::{HEADER_LEN, write_header};
@@ -102,13 +102,13 @@ impl Transmit {
         self.marker = true;
     }
 
-    /// Another codec from now on, with an encoder that has not begun.
-    pub fn recode(&mut self, codec: Codec) {
+    /// Another codec from media position `at` on, with an encoder that has not begun.
+    pub fn recode(&mut self, codec: Codec, at: u64) {
         self.restart();
-        self.held_len = 0;
         self.follows_shared = false;
         self.linger = 0;
-        self.sender.set_clock_rate(codec.clock_rate());
+        let at = MediaTime::from_micros(at * 1_000_000 / u64::from(NARROWBAND));
+        self.sender.set_clock_rate(codec.clock_rate(), at);
     }
 
     /// Takes one tick of audio that begins at media position `position`, and hands each packet that

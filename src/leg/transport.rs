@@ -158,6 +158,14 @@ impl Transport {
         }
     }
 
+    /// Whether what is sealed goes out: its key has come.
+    pub fn can_send(&self) -> bool {
+        match self {
+            Transport::Plain => true,
+            Transport::Srtp(srtp) => srtp.outbound.is_some(),
+        }
+    }
+
     /// Whether packets are encrypted.
     pub fn is_secure(&self) -> bool {
         matches!(self, Transport::Srtp(_))

@@ -26,12 +26,14 @@ pub enum Verdict {
 ///            packet from the signalled address, or 4 consecutive of another
 ///   Open ------------------------------------------------------------> Latched
 ///                                                                        |  ^
-///     signalling changes the address: may be replaced by anybody <-------'  |
+///     signalling changes the address: for 5 s may be replaced by anybody <-'|
 ///     2 s of silence: by the same SSRC with a continuing sequence ----------'
 /// ```
 #[derive(Clone, Debug)]
 pub struct Latch {
     signalled: Option<SocketAddr>,
+    /// The last address that was signalled, through holds without one.
+    named: Option<SocketAddr>,
     latched: Option<Latched>,
     candidate: Option<Candidate>,
     shunned: Option<Stream>,
@@ -74,6 +76,7 @@ impl Latch {
     pub fn new(signalled: Option<SocketAddr>) -> Self {
         Self {
             signalled,
+            named: signalled,
             latched: None,
             candidate: None,
             shunned: None,
@@ -117,6 +120,11 @@ impl Latch {
             latched.heard_since = latched.heard_since.saturating_add(1);
             if latched.heard_since == CONSECUTIVE {
                 return Verdict::Latched(from);
+            }
+            // The party has stayed where it was, behind a NAT that its description knows nothing of.
+            if latched.heard_since > CONSECUTIVE && now.since(latched.since) >= SETTLED {
+                latched.outdated = false;
+                self.candidate = None;
             }
             return Verdict::Accept;
         }
@@ -178,6 +186,11 @@ impl Latch {
             return;
         }
         self.signalled = address;
+        // Back from a hold without an address: the party is where it was.
+        if address.is_none() || address == self.named {
+            return;
+        }
+        self.named = address;
         self.candidate = None;
         if let (Some(latched), Some(address)) = (&mut self.latched, address) {
             latched.outdated = latched.address != address;
@@ -295,6 +308,45 @@ mod tests {
                 latch.on_packet(address(2), &packet(1, seq), ms(100)),
                 Verdict::Ignore
             );
+        }
+    }
+
+    /// A party behind a NAT, whose description has its private address.
+    fn behind_nat() -> Latch {
+        let mut latch = Latch::new(Some(address(1)));
+        for seq in 0..10 {
+            latch.on_packet(address(2), &packet(1, seq), ms(u64::from(seq) * 20));
+        }
+        assert_eq!(latch.remote(), Some(address(2)));
+        latch
+    }
+
+    #[test]
+    fn who_comes_back_from_a_hold_is_where_it_was() {
+        let mut latch = behind_nat();
+        latch.signalled(None, ms(6000));
+        latch.signalled(Some(address(1)), ms(9000));
+        latch.on_packet(address(2), &packet(1, 11), ms(9000));
+        for seq in 0..20 {
+            let verdict = latch.on_packet(address(3), &packet(9, seq), ms(9010));
+            assert_eq!(verdict, Verdict::Ignore, "nobody takes the stream over");
+        }
+    }
+
+    #[test]
+    fn who_stays_where_it_was_is_closed_to_others_again() {
+        let mut latch = behind_nat();
+        latch.signalled(Some(address(5)), ms(1000));
+        // For a while it may come from anywhere.
+        for n in 0..300u16 {
+            let now = ms(1000 + u64::from(n) * 20);
+            latch.on_packet(address(2), &packet(1, 10 + n), now);
+        }
+        assert_eq!(latch.remote(), Some(address(2)));
+        assert_eq!(latch.is_connected_wanted(ms(7000)), Some(address(2)));
+        for seq in 0..20 {
+            let verdict = latch.on_packet(address(3), &packet(9, seq), ms(7000));
+            assert_eq!(verdict, Verdict::Ignore);
         }
     }
 

@@ -77,6 +77,8 @@ struct Source {
     received_prior: u32,
     timestamp: Timestamp,
     arrival: MediaTime,
+    /// The next timestamp is of another clock than the last.
+    is_new_line: bool,
     /// Jitter in us, scaled by 16 as in A.8.
     jitter_scaled: u64,
     sender_report: Option<(u32, MediaTime)>,
@@ -95,12 +97,39 @@ impl Receiver {
         }
     }
 
-    /// Payloads of another clock rate, Hz, from now on.
+    /// Payloads of this clock rate, Hz, from now on.
     pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        if clock_rate == self.clock_rate {
+            return;
+        }
         self.clock_rate = clock_rate.max(1);
         if let Some(source) = &mut self.source {
             source.step = 0;
+            source.is_new_line = true;
         }
+    }
+
+    /// Takes in a packet of the present source that cannot be played: its number is no loss.
+    pub fn on_unknown(&mut self, packet: &Packet<'_>) {
+        let Some(source) = self.source.as_mut().filter(|s| s.ssrc == packet.ssrc) else {
+            return;
+        };
+        let delta = packet.seq.distance(SeqNo(source.highest as u16));
+        if !(-MAX_MISORDER..MAX_DROPOUT).contains(&delta) {
+            return;
+        }
+        if delta > 0 {
+            // Its timestamp may be of any clock.
+            source.advance(delta as u32, source.timestamp, &mut self.bursts);
+        } else {
+            let bit = 1u128.checked_shl(delta.unsigned_abs().into()).unwrap_or(0);
+            if source.window & bit != 0 {
+                return;
+            }
+            source.window |= bit;
+        }
+        source.received = source.received.wrapping_add(1);
+        source.unique = source.unique.wrapping_add(1);
     }
 
     /// Takes in a packet that the latch admitted, with its kernel arrival time.
@@ -267,6 +296,7 @@ impl Receiver {
             received_prior: 0,
             timestamp: packet.timestamp,
             arrival,
+            is_new_line: false,
             jitter_scaled: 0,
             sender_report: None,
         });
@@ -324,6 +354,9 @@ impl Source {
         self.timestamp = timestamp;
         self.arrival = arrival;
         let difference = (real_us - media_us).unsigned_abs();
+        if std::mem::take(&mut self.is_new_line) {
+            return;
+        }
         // Repeated timestamps (RFC 4733 events) and restarts of the time line tell no jitter.
         if samples == 0 || difference > MAX_TRANSIT_STEP_US {
             return;
@@ -370,8 +403,13 @@ impl Sender {
         self
     }
 
-    /// Another payload format from now on, with a clock of its own.
-    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+    /// Another payload format from the media position `at` on, with a clock of its own. The line goes on
+    /// from the timestamp that it has there (RFC 7160 §4.1 knows what a step would do to the peer's
+    /// buffer and to its reports).
+    pub fn set_clock_rate(&mut self, clock_rate: u32, at: MediaTime) {
+        let (before, after) = (at.samples(self.clock_rate), at.samples(clock_rate));
+        self.first_timestamp = self.first_timestamp.add(before as u32);
+        self.first_timestamp = Timestamp(self.first_timestamp.0.wrapping_sub(after as u32));
         self.clock_rate = clock_rate;
     }
 

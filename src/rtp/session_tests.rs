@@ -220,3 +220,33 @@ fn the_packet_time_is_that_of_packets_in_sequence() {
     receiver.on_packet(&at(1, 6, 90_000), ms(9000));
     assert_eq!(receiver.packet_time(), Some(Duration::from_millis(30)));
 }
+
+#[test]
+fn a_packet_of_another_clock_is_no_jitter() {
+    let mut receiver = Receiver::new(48_000);
+    receiver.set_clock_rate(8000);
+    feed(&mut receiver, &[1, 2, 3, 4, 5, 6]);
+    assert_eq!(receiver.packet_time(), Some(Duration::from_millis(20)));
+    // From 7 on it is another codec's, whose line goes on from there.
+    for seq in 7..20u16 {
+        receiver.set_clock_rate(48_000);
+        let packet = at(1, seq, u32::from(seq) * 960);
+        receiver.on_packet(&packet, ms(u64::from(seq) * 20));
+    }
+    assert_eq!(receiver.stats().max_jitter_us, 0);
+    assert_eq!(receiver.packet_time(), Some(Duration::from_millis(20)));
+}
+
+#[test]
+fn the_line_goes_on_where_the_clock_changes() {
+    let mut sender = Sender::new(Ssrc(1), SeqNo(0), Timestamp(u32::MAX - 5));
+    let at = MediaTime::from_millis(600_000);
+    let before = sender.header(PayloadType(0), at.samples(8000), false);
+    sender.set_clock_rate(48_000, at);
+    let after = sender.header(PayloadType(96), at.samples(48_000), false);
+    assert_eq!(after.timestamp, before.timestamp);
+    assert_eq!(sender.report(at, 0).timestamp, before.timestamp);
+    let later = MediaTime::from_millis(600_020);
+    let next = sender.header(PayloadType(96), later.samples(48_000), false);
+    assert_eq!(next.timestamp.distance(after.timestamp), 960);
+}

@@ -1,10 +1,11 @@
 //! Files that were made or fetched once and are kept for the next time, within bounds.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -98,8 +99,8 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
         let (new, kept) = (path.with_extension("new"), path.clone());
         let bytes = content.len() as u64;
         let written = tokio::task::spawn_blocking(move || {
-            fs::create_dir_all(directory)?;
-            fs::write(&new, content)?;
+            make_own(&directory)?;
+            write_new(&new, &content)?;
             // Who plays the old one goes on with it.
             fs::rename(&new, &kept)
         });
@@ -128,6 +129,40 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
     }
 }
 
+/// Makes a directory that nobody else can write into, and refuses one where others could lead what is
+/// written elsewhere: the usual ones lie where everybody may make them first.
+fn make_own(directory: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let own = nix::unistd::geteuid().as_raw();
+    for about in [fs::symlink_metadata(directory)?, fs::metadata(directory)?] {
+        let refused = |why: &str| {
+            let text = format!("the directory {} {why}", directory.display());
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+        };
+        if about.uid() != own && about.uid() != 0 {
+            return refused("belongs to another user");
+        }
+        // A link has no permissions of its own, and from a sticky directory nobody takes another's files.
+        if !about.is_symlink() && about.mode() & 0o1002 == 0o002 {
+            return refused("can be written by everybody");
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file that is not there, or that a crash has left; nothing is followed that stands there.
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(content)
+}
+
 /// Throws away what was used longest ago. Whether there was anything.
 fn forget_one<K: Hash + Eq + Clone, V>(places: &mut HashMap<K, Place<V>>, now: Instant) -> bool {
     let idle = places
@@ -154,7 +189,34 @@ pub fn usual_directory(name: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_directory_of_everybodys_is_refused_and_a_link_in_the_place_of_a_file_is_not_followed() {
+        let around = tempfile::tempdir().unwrap();
+        let directory = around.path().join("a/b");
+        make_own(&directory).unwrap();
+        assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
+        let victim = around.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let new = directory.join("x.new");
+        std::os::unix::fs::symlink(&victim, &new).unwrap();
+        write_new(&new, b"sound").unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(fs::read(&new).unwrap(), b"sound");
+        let mode = |mode| fs::set_permissions(&directory, fs::Permissions::from_mode(mode));
+        for (bits, taken) in [
+            (0o777, false),
+            (0o702, false),
+            (0o1777, true),
+            (0o775, true),
+        ] {
+            mode(bits).unwrap();
+            assert_eq!(make_own(&directory).is_ok(), taken, "{bits:o}");
+        }
+    }
 
     #[test]
     fn what_was_used_longest_ago_goes_first_and_what_is_in_use_stays() {

@@ -20,6 +20,7 @@ mod events_beside;
 mod latch;
 mod leftovers;
 mod leg_memory;
+mod leg_wire;
 mod menu;
 mod million;
 mod outgoing;

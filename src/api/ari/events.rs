@@ -167,9 +167,16 @@ impl State {
     /// What was played and recorded of something that is over.
     pub(super) fn finish_tasks(&mut self, target: &Target, now: Instant) {
         for number in self.ari.tasks_of(target) {
-            let began = self.ari.tasks.get(&number).and_then(|task| task.began);
-            let length = began.map_or_else(Default::default, |at| now - at);
-            let report = Report::Ended(number, Ok(OrderEnd::Finished), length);
+            let Some(task) = self.ari.tasks.get(&number) else {
+                continue;
+            };
+            let length = task.began.map_or_else(Default::default, |at| now - at);
+            let how = match (&task.kind, task.began) {
+                // There is no file of it.
+                (Kind::Recording { .. }, None) => Err("it ended before that began".to_owned()),
+                _ => Ok(OrderEnd::Finished),
+            };
+            let report = Report::Ended(number, how, length);
             self.reported(&report, now);
         }
     }

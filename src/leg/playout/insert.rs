@@ -109,6 +109,9 @@ impl Playout {
     fn begin(&mut self, packet: &Packet<'_>, clock: u32) {
         self.state = State::Filled;
         self.ssrc = Some(packet.ssrc);
+        // The numbers of the stream before are none of this one's.
+        self.highest = packet.seq.add(u16::MAX);
+        self.seen = 0;
         self.rebase = 0;
         self.clock = clock;
         let at = self.to_samples(i64::from(packet.timestamp.0));

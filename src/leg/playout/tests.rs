@@ -263,3 +263,50 @@ fn what_may_be_a_digit_keeps_its_length() {
     assert_eq!(accelerated(false), 160);
     assert_eq!(accelerated(true), 0);
 }
+
+#[test]
+fn numbers_of_the_stream_before_are_none_of_the_next() {
+    for (first, from) in [(900, 0u16), (40, 0), (64, 10)] {
+        let mut playout = Playout::new(PlayoutSettings::default());
+        let mut now = MediaTime::from_millis(1000);
+        for (ssrc, packets, from) in [(1, first, 0), (2, 1000, from)] {
+            playout.reset();
+            for n in 0..packets {
+                let packet = Packet {
+                    payload_type: PayloadType(8),
+                    marker: false,
+                    seq: SeqNo(from + n),
+                    timestamp: Timestamp(u32::from(n) * 160),
+                    ssrc: Ssrc(ssrc),
+                    payload: &[0x55; 160],
+                };
+                playout.insert(&packet, Codec::Pcma, now);
+                let mut frame = [0; 160];
+                playout.pull(&mut frame, now);
+                now = now + std::time::Duration::from_millis(20);
+            }
+        }
+        let stats = playout.stats();
+        assert_eq!((stats.duplicates, stats.concealed_samples), (0, 0));
+    }
+}
+
+#[test]
+fn figures_go_on_at_another_rate_as_what_they_were() {
+    let at = |rate| {
+        let settings = PlayoutSettings::default();
+        Playout::new(PlayoutSettings { rate, ..settings })
+    };
+    let mut wide = at(48_000);
+    wide.stats.concealed_samples = 96_000;
+    wide.stats.max_depth_samples = 4_800;
+    (wide.depth_sum, wide.pulls) = (960 * 50, 50);
+    let mut narrow = at(8000);
+    narrow.continue_from(&wide);
+    let stats = narrow.stats();
+    assert_eq!(
+        (stats.concealed_samples, stats.max_depth_samples),
+        (16_000, 800)
+    );
+    assert!((stats.mean_depth_samples - 160.0).abs() < 1e-3);
+}
