@@ -172,7 +172,7 @@ impl Call {
                 Ok(sdp)
             }
             // RFC 3264 §8.2: the audio is taken out, the call goes on without.
-            Err(negotiate::NegotiateError::NoAudio) => {
+            Err(negotiate::NegotiateError::NoAudio) if !negotiate::wants_fax(offer_of(request)) => {
                 let sdp = negotiate::reject(offer_of(request), &local)?;
                 let sdp = self.settle(local, sdp);
                 self.silence_media();

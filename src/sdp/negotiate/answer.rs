@@ -68,18 +68,23 @@ pub fn answer_with(
 }
 
 /// Answers an offer by refusing every stream: what a re-INVITE gets that disables its audio
-/// with port 0 ([`answer`] calls that [`NegotiateError::NoAudio`]), so that the call can go on. One
-/// that wants other media in its place, such as a fax, is refused: what there is then stays.
+/// with port 0 ([`answer`] calls that [`NegotiateError::NoAudio`]), so that the call can go on.
 pub fn reject(offer: &[u8], local: &Local) -> Result<String, NegotiateError> {
     let offer = Description::parse(offer)?;
-    if offer.media().iter().any(|media| media.port != 0) {
-        return Err(NegotiateError::NoAudio);
-    }
     let mut text = write::session(local, offer.time());
     for media in offer.media() {
         write::rejected(&mut text, &RejectedStream::from(media));
     }
     Ok(text)
+}
+
+/// Whether an offer has a fax (T.38) in the place of audio. Refused as a whole it leaves what there is,
+/// and the gateway goes on in the audio; a session without any stream would leave it nothing.
+pub fn wants_fax(offer: &[u8]) -> bool {
+    Description::parse(offer).is_ok_and(|offer| {
+        let mut streams = offer.media().iter();
+        streams.any(|media| media.port != 0 && media.kind.eq_ignore_ascii_case("image"))
+    })
 }
 
 fn agree(

@@ -23,7 +23,7 @@ use crate::codec::{Codec, OpusSettings};
 use super::Direction;
 
 pub use accept::{accept, accept_with};
-pub use answer::{answer, answer_with, reject};
+pub use answer::{answer, answer_with, reject, wants_fax};
 pub use dtls::{Association, Dtls, Role};
 pub use error::NegotiateError;
 pub use offer::{offer, offer_with};
