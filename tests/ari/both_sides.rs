@@ -61,15 +61,20 @@ fn both(timing: &Timing) {
             .set("recording", "stereo", true);
     let server = recording.start();
     let mut client = Client::connect(server.address("http", false));
+    let answering = std::thread::spawn(move || {
+        let began = client.until("StasisStart");
+        let channel = began["channel"]["id"].as_str().unwrap().to_owned();
+        client.post(&format!("channels/{channel}/answer"));
+        (client, channel)
+    });
     let mut line = Line::dial(&server, timing, "7002");
-    let began = client.until("StasisStart");
-    let channel = began["channel"]["id"].as_str().unwrap();
+    let (mut client, channel) = answering.join().unwrap();
     client.post(&format!("channels/{channel}/record?name=both&format=wav"));
     client.until("RecordingStarted");
     line.say(tone(SAID_HZ));
-    client.post(&format!(
-        "channels/{channel}/play?media=tone:{PLAYED_HZ}/10000"
-    ));
+    client.post("bridges/table?type=mixing");
+    client.post(&format!("bridges/table/addChannel?channel={channel}"));
+    client.post(&format!("bridges/table/play?media=tone:{PLAYED_HZ}/10000"));
     line.phone.await_tone(f64::from(PLAYED_HZ), true);
     // It is what the file is held against.
     std::thread::sleep(Duration::from_secs(2));

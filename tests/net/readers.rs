@@ -211,3 +211,35 @@ fn keys_are_read_again_and_who_reads_by_one_that_is_gone_is_cut_off() {
     assert!(told.contains("call.started"), "{told}");
     assert_eq!(call.wait().status, Some(0));
 }
+
+#[test]
+fn who_reads_is_told_of_the_last_call_and_its_recording_when_the_server_ends() {
+    let server = config()
+        .set("server", "shutdown_seconds", 20)
+        .tables(&key("reader", "read", OLD))
+        .start();
+    let mut socket = subscribe(server.address("http", false), OLD);
+    // It hangs up by itself, or when its time is over.
+    let calling = caller::call("520", server.udp(), &["--seconds", "2"]);
+    server.wait_log(" answered ");
+    server.terminate();
+    let mut told = Vec::new();
+    let closed = loop {
+        match socket.read() {
+            Ok(Message::Text(text)) => {
+                let event: Value = serde_json::from_str(&text).unwrap();
+                told.push(event["type"].as_str().unwrap().to_owned());
+            }
+            Ok(Message::Close(frame)) => break frame.unwrap().code,
+            Ok(_) => {}
+            Err(error) => panic!("{error}: {told:?}"),
+        }
+    };
+    assert_eq!(u16::from(closed), 1001, "going away");
+    for last in ["recording.started", "call.ended", "recording.ended"] {
+        let count = told.iter().filter(|kind| *kind == last).count();
+        assert_eq!(count, 1, "{last}: {told:?}");
+    }
+    assert!(server.wait_exit().success());
+    calling.wait();
+}
