@@ -177,6 +177,11 @@ impl Call {
         )
     }
 
+    /// Whether there are other places where nobody has asked yet.
+    pub fn may_be_elsewhere(&self) -> bool {
+        matches!(self.state, State::Calling { .. }) && !self.alternatives.is_empty()
+    }
+
     /// The same INVITE at the next place (RFC 3263 §4.3), where there is one and nobody has
     /// answered yet.
     fn try_elsewhere(&mut self) -> bool {

@@ -42,6 +42,14 @@ impl Endpoint {
         self.tell_client(id, ClientEvent::Cancel, None, now);
     }
 
+    /// There are other places for an INVITE: one that is silent is given up soon.
+    pub fn hurry(&mut self, id: ClientId, now: Instant) {
+        if let Some(client) = self.table.client(id) {
+            client.machine.hurry(now);
+            self.drive_client(id, None, now);
+        }
+    }
+
     /// Sends an ACK of a 2xx, once. Adds the top Via.
     pub fn send_ack(&mut self, mut request: Request, flow: Flow) {
         self.complete(&mut request, flow);

@@ -88,6 +88,12 @@ impl ClientMachine {
         }
     }
 
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let ClientMachine::Invite(machine) = self {
+            machine.hurry(now);
+        }
+    }
+
     pub(super) fn handle(&mut self, event: ClientEvent, now: Instant) {
         match self {
             ClientMachine::Invite(machine) => machine.handle(event, now),

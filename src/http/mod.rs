@@ -13,6 +13,7 @@ mod accept;
 pub mod auth;
 mod hub;
 mod limits;
+mod pieces;
 mod reader;
 mod serve;
 mod stream;

@@ -1,12 +1,12 @@
 //! One request: where it goes, who asks, what comes with it, and what is answered.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request as HttpRequest, Response as HttpResponse, StatusCode, Version};
 use tokio::sync::oneshot;
@@ -16,11 +16,12 @@ use tracing::{debug, info};
 
 use super::auth::Shown;
 use super::limits::{Asker, Place};
+use super::pieces::Pieces;
 use super::reader;
 use super::{Ask, LONG, MAX_UNREAD, Monitoring, Outcome, Shared, count};
 use crate::api::{self, Access, Method, Problem, Request, Response, Routed, Scope, Tree, Unrouted};
 
-type Answer = HttpResponse<Full<Bytes>>;
+type Answer = HttpResponse<Pieces>;
 
 /// What is asked for with a key is asked for like this.
 const CHALLENGE: &str = "Basic realm=\"antiphon\", charset=\"UTF-8\", Bearer realm=\"antiphon\"";
@@ -336,24 +337,6 @@ async fn body(
     }
 }
 
-/// A long answer that waits to be read.
-struct Long {
-    body: Vec<u8>,
-    unread: Arc<AtomicUsize>,
-}
-
-impl AsRef<[u8]> for Long {
-    fn as_ref(&self) -> &[u8] {
-        &self.body
-    }
-}
-
-impl Drop for Long {
-    fn drop(&mut self) {
-        self.unread.fetch_sub(self.body.len(), Ordering::Relaxed);
-    }
-}
-
 /// The response, or that there are too many long ones that nobody has read yet.
 fn weighed(response: Response, shared: &Shared) -> Result<Response, Problem> {
     let length = response.body.len();
@@ -366,14 +349,8 @@ fn weighed(response: Response, shared: &Shared) -> Result<Response, Problem> {
 }
 
 fn written(response: Response, shared: &Shared) -> Answer {
-    let body = if response.body.len() <= LONG {
-        Bytes::from(response.body)
-    } else {
-        let unread = Arc::clone(&shared.unread);
-        let body = response.body;
-        Bytes::from_owner(Long { body, unread })
-    };
-    let mut answer = HttpResponse::new(Full::new(body));
+    let unread = (response.body.len() > LONG).then(|| Arc::clone(&shared.unread));
+    let mut answer = HttpResponse::new(Pieces::of(response.body, unread));
     let status = StatusCode::from_u16(response.status);
     *answer.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = answer.headers_mut();

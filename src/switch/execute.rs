@@ -130,7 +130,12 @@ impl Switch {
         let bye = (method == Method::Bye).then(|| request.clone());
         match self.endpoint.request(request, flow, now) {
             Ok(id) => {
+                let places = method == Method::Invite;
                 self.clients.insert(id, (handle, method));
+                let entry = self.calls.get(&handle);
+                if places && entry.is_some_and(|entry| entry.call.may_be_elsewhere()) {
+                    self.endpoint.hurry(id, now);
+                }
                 if let Some(bye) = bye {
                     self.remember_bye(handle, id, bye, flow);
                 }

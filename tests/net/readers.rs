@@ -1,7 +1,7 @@
 //! Readers of events of the real server: a thousand at once, some of which never read; and whose
 //! key is taken away.
 
-use crate::support::{caller, server};
+use crate::support::{caller, server, web};
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -242,4 +242,64 @@ fn who_reads_is_told_of_the_last_call_and_its_recording_when_the_server_ends() {
     }
     assert!(server.wait_exit().success());
     calling.wait();
+}
+
+#[test]
+fn a_recording_that_cannot_begin_is_told_of_and_counted() {
+    let refuses = |mb: u64| {
+        config()
+            .set("recording", "min_free_mb", mb)
+            .tables(&key("reader", "read", OLD))
+    };
+    let server = refuses(1_000_000_000).start();
+    let here = server.address("http", false);
+    let mut socket = subscribe(here, OLD);
+    let calling = caller::call("520", server.udp(), &["--seconds", "1"]);
+    let failed = loop {
+        if let Message::Text(text) = socket.read().unwrap() {
+            let event: Value = serde_json::from_str(&text).unwrap();
+            if event["type"] == "recording.failed" {
+                break event;
+            }
+        }
+    };
+    let why = failed["recording"]["error"].as_str().unwrap();
+    assert!(why.contains("recording.min_free_mb"), "{failed}");
+    let figures = web::get(here, "/metrics", OLD).1;
+    assert!(figures.contains("antiphon_recordings_failed_total 1"));
+    calling.wait();
+    // What the recorder was started with stays, and SIGHUP says so.
+    server.rewrite(&refuses(0));
+    server.hang_up();
+    server.wait_log("recording.min_free_mb change with a restart alone");
+}
+
+#[test]
+fn long_answers_that_nobody_reads_are_bounded() {
+    let server = config().tables(&key("reader", "read", OLD)).start();
+    let recordings = server.directory().join("recordings");
+    std::fs::create_dir_all(&recordings).unwrap();
+    let file = std::fs::File::create(recordings.join("long.wav")).unwrap();
+    file.set_len(60 << 20).unwrap();
+    let here = server.address("http", false);
+    let mut waiting: Vec<(TcpStream, String)> = Vec::new();
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(here).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        write!(
+            stream,
+            "GET /ari/recordings/stored/long/file HTTP/1.1\r\nHost: x\r\n\
+             Authorization: Bearer {OLD}\r\n\r\n"
+        )
+        .unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        waiting.push((stream, String::from_utf8_lossy(&status).into_owned()));
+    }
+    let statuses: Vec<&str> = waiting.iter().map(|(_, s)| &s[9..]).collect();
+    // 256 MiB are no more than four.
+    assert_eq!(statuses, ["200", "200", "200", "200", "503"]);
+    drop(waiting);
+    let again = web::get(here, "/ari/recordings/stored", OLD);
+    assert_eq!(again.0, 200);
 }

@@ -101,6 +101,14 @@ impl ClientInvite {
         self.state == State::Terminated
     }
 
+    /// The called party may be elsewhere too (RFC 3263 §4.3): without any response it is given up after
+    /// 12*T1, when the INVITE has been sent four times.
+    pub fn hurry(&mut self, now: Instant) {
+        if self.state == State::Calling {
+            self.alarms.set(Timer::B, now + self.timers.t1 * 12);
+        }
+    }
+
     /// Takes one event.
     pub fn handle(&mut self, event: ClientEvent, now: Instant) {
         match (self.state, event) {
