@@ -21,39 +21,45 @@ impl Call {
 
     /// The same for any dialog of the call: an INVITE may reach several places.
     pub(super) fn target_of(&self, dialog: &Dialog) -> Flow {
-        let next_hop = dialog.next_hop();
-        let direct = dialog.route_set.is_empty();
-        // Who has passed an INVITE on without staying on the way has no part in the dialog.
-        let elsewhere = direct
-            && !self.behind_nat
-            && !matches!(self.flow.transport, Transport::Ws | Transport::Wss)
-            && next_hop
-                .socket_address(self.flow.transport.default_port())
-                .is_some_and(|hop| hop.ip() != self.flow.remote.ip());
-        if (self.flow.connection.is_some() && !elsewhere) || (self.behind_nat && direct) {
-            return self.flow;
-        }
-        let is_secure = next_hop.scheme == Scheme::Sips;
-        let named = next_hop.params.value("transport");
-        let transport = match named.map(|named| Transport::named(named, is_secure)) {
-            Some(Some(transport)) => transport,
-            None if is_secure => Transport::Tls,
-            _ => self.flow.transport,
-        };
-        match next_hop.socket_address(transport.default_port()) {
-            Some(remote) if remote.is_ipv4() == self.flow.remote.is_ipv4() => Flow {
-                transport,
-                remote,
-                ..self.flow
-            },
-            _ => self.flow,
-        }
+        path_of(dialog, self.flow, self.behind_nat)
     }
 
     /// Takes note of the path of a request of the dialog.
     pub(super) fn note_path(&mut self, request: &Request, flow: Flow) {
         self.flow = flow;
         self.behind_nat = behind_nat(request, &flow);
+    }
+}
+
+/// Where the next request of a dialog goes; `flow` is the path of the peer's last message.
+fn path_of(dialog: &Dialog, flow: Flow, behind_nat: bool) -> Flow {
+    let next_hop = dialog.next_hop();
+    let direct = dialog.route_set.is_empty();
+    // Who has passed an INVITE on without staying on the way has no part in the dialog.
+    let elsewhere = direct
+        && !behind_nat
+        && !matches!(flow.transport, Transport::Ws | Transport::Wss)
+        && next_hop
+            .socket_address(flow.transport.default_port())
+            .is_some_and(|hop| hop.ip() != flow.remote.ip().to_canonical());
+    if (flow.connection.is_some() && !elsewhere) || (behind_nat && direct) {
+        return flow;
+    }
+    let is_secure = next_hop.scheme == Scheme::Sips;
+    let named = next_hop.params.value("transport");
+    let transport = match named.map(|named| Transport::named(named, is_secure)) {
+        Some(Some(transport)) => transport,
+        None if is_secure => Transport::Tls,
+        _ => flow.transport,
+    };
+    match next_hop.socket_address(transport.default_port()) {
+        Some(remote) if remote.is_ipv4() == flow.remote.is_ipv4() => Flow {
+            transport,
+            remote,
+            connection: flow.connection.filter(|_| !elsewhere),
+            ..flow
+        },
+        _ => flow,
     }
 }
 
@@ -102,7 +108,52 @@ fn is_private(address: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::sip::header::Name;
+    use crate::sip::message::Response;
     use crate::sip::method::Method;
+    use crate::sip::transport::ConnectionId;
+
+    #[test]
+    fn a_connection_is_used_for_who_is_at_its_end() {
+        let flow = |transport| Flow {
+            transport,
+            local: ([192, 0, 2, 9], 5060).into(),
+            remote: ([198, 51, 100, 1], 40_000).into(),
+            connection: Some(ConnectionId(3)),
+        };
+        let path = |transport, contact: &str, route: Option<&str>, nat| {
+            let mut invite = Request::new(Method::Invite, "sip:h");
+            invite.headers.push(Name::From, "<sip:a@h>;tag=1");
+            invite.headers.push(Name::To, "<sip:b@h>");
+            invite.headers.push(Name::CallId, "1");
+            invite.headers.push(Name::CSeq, "1 INVITE");
+            let mut ok = Response::to(&invite, 200);
+            ok.headers.set(Name::To, "<sip:b@h>;tag=2");
+            ok.headers.push(Name::Contact, format!("<sip:b@{contact}>"));
+            if let Some(route) = route {
+                ok.headers
+                    .push(Name::RecordRoute, format!("<sip:{route};lr>"));
+            }
+            let dialog = Dialog::uac(&invite, &ok).unwrap();
+            path_of(&dialog, flow(transport), nat)
+        };
+        let tcp = Transport::Tcp;
+        for (contact, route, nat) in [
+            ("198.51.100.1:5062;transport=tcp", None, false),
+            ("phone.example.com;transport=tcp", None, false),
+            ("10.0.0.7;transport=tcp", None, true),
+            ("10.0.0.7;transport=tcp", Some("203.0.113.2"), false),
+        ] {
+            assert_eq!(path(tcp, contact, route, nat), flow(tcp), "{contact}");
+        }
+        assert_eq!(
+            path(Transport::Ws, "10.0.0.7", None, false),
+            flow(Transport::Ws)
+        );
+        // A dispatcher has passed the INVITE on, and is not on the way.
+        let direct = path(tcp, "203.0.113.7:5070;transport=tcp", None, false);
+        assert_eq!(direct.connection, None);
+        assert_eq!(direct.remote, ([203, 0, 113, 7], 5070).into());
+    }
 
     #[test]
     fn a_nat_is_where_the_addresses_of_via_or_contact_say_so() {
