@@ -39,7 +39,7 @@ impl Call {
             invite: transaction,
         };
         let mut call = Call {
-            behind_nat: behind_nat(&invite, &flow),
+            behind_nat: behind_nat(&invite, &flow).unwrap_or(false),
             peer_updates: allows_update(&invite.headers),
             ..Call::new(
                 handle,

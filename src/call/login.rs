@@ -32,6 +32,8 @@ impl Call {
         if let State::Calling { sent, .. } = &mut self.state {
             *sent = true;
         }
+        // Whom the one before has reached is not who this one reaches.
+        self.branches.clear();
         if let Some(login) = &mut self.login {
             login.authorize(&mut self.invite);
         }
@@ -75,7 +77,6 @@ impl Call {
             return false;
         }
         self.dialog = None;
-        self.branches.clear();
         self.invite.headers.increment_cseq();
         self.resend_invite();
         true

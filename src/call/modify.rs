@@ -28,6 +28,18 @@ impl Call {
                 .push_back(Output::Respond(transaction, response));
             return;
         };
+        // Another branch of a fork (RFC 3261 §13.2.2.4): it is no part of this dialog, and goes by itself.
+        if request.tag_of_from().unwrap_or_default() != dialog.id.remote_tag {
+            let status = if request.method == Method::Bye {
+                200
+            } else {
+                481
+            };
+            let response = self.response(request, status);
+            self.outputs
+                .push_back(Output::Respond(transaction, response));
+            return;
+        }
         // RFC 3261 §12.2.2: a lower CSeq is out of order; a gap is fine.
         if dialog.on_request(request).is_err() {
             let response = self.response(request, 500).with_reason("CSeq Out Of Order");

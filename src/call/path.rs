@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Call;
 use crate::sip::dialog::Dialog;
+use crate::sip::header::Name;
 use crate::sip::message::Request;
 use crate::sip::transport::{Flow, Transport};
 use crate::sip::uri::Scheme;
@@ -27,7 +28,9 @@ impl Call {
     /// Takes note of the path of a request of the dialog.
     pub(super) fn note_path(&mut self, request: &Request, flow: Flow) {
         self.flow = flow;
-        self.behind_nat = behind_nat(request, &flow);
+        if let Some(behind_nat) = behind_nat(request, &flow) {
+            self.behind_nat = behind_nat;
+        }
     }
 }
 
@@ -64,19 +67,22 @@ fn path_of(dialog: &Dialog, flow: Flow, behind_nat: bool) -> Flow {
 }
 
 /// Whether the request came from another address than its top Via says; where that says a name, from a
-/// public one while its Contact is private.
-pub(super) fn behind_nat(request: &Request, flow: &Flow) -> bool {
+/// public one while its Contact is private. None: it says nothing.
+pub(super) fn behind_nat(request: &Request, flow: &Flow) -> Option<bool> {
     let source = flow.remote.ip();
-    request.headers.top_via().is_ok_and(|via| {
-        let received = via.param("received");
-        received.is_some_and(|(_, value)| value.is_some())
-            && match via.host.ip() {
-                Some(host) => host != source,
-                None => contact_address(request).is_some_and(|contact| {
-                    contact != source && is_private(contact) && !is_private(source)
-                }),
-            }
-    })
+    let via = request.headers.top_via().ok()?;
+    let received = via.param("received");
+    if received.is_none_or(|(_, value)| value.is_none()) {
+        return Some(false);
+    }
+    if let Some(host) = via.host.ip() {
+        return Some(host != source);
+    }
+    if !request.headers.contains(&Name::Contact) {
+        return None;
+    }
+    let contact = contact_address(request);
+    Some(contact.is_some_and(|at| at != source && is_private(at) && !is_private(source)))
 }
 
 fn contact_address(request: &Request) -> Option<IpAddr> {
@@ -107,7 +113,6 @@ fn is_private(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::header::Name;
     use crate::sip::message::Response;
     use crate::sip::method::Method;
     use crate::sip::transport::ConnectionId;
@@ -159,8 +164,8 @@ mod tests {
     fn a_nat_is_where_the_addresses_of_via_or_contact_say_so() {
         let nat = |via: &str, contact: &str, source: &str| {
             let mut invite = Request::new(Method::Invite, "sip:h");
-            let via = format!("SIP/2.0/UDP {via};received={source};branch=z9hG4bK1");
-            invite.headers.push(Name::Via, via);
+            let line = format!("SIP/2.0/UDP {via};received={source};branch=z9hG4bK1");
+            invite.headers.push(Name::Via, line);
             invite
                 .headers
                 .push(Name::Contact, format!("<sip:a@{contact}>"));
@@ -172,7 +177,12 @@ mod tests {
                 remote,
                 connection: None,
             };
-            behind_nat(&invite, &flow)
+            let told = behind_nat(&invite, &flow).unwrap();
+            // Of a request within the dialog, which needs no Contact.
+            invite.headers.remove(&Name::Contact);
+            let named = via.parse::<IpAddr>().is_err();
+            assert_eq!(behind_nat(&invite, &flow).is_none(), named, "{via}");
+            told
         };
         assert!(nat("192.168.1.5", "192.168.1.5", "198.51.100.1"));
         assert!(!nat("198.51.100.1", "203.0.113.7", "198.51.100.1"));

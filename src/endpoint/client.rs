@@ -45,6 +45,7 @@ impl Endpoint {
     /// There are other places for an INVITE: one that is silent is given up soon.
     pub fn hurry(&mut self, id: ClientId, now: Instant) {
         if let Some(client) = self.table.client(id) {
+            client.hurried = true;
             client.machine.hurry(now);
             self.drive_client(id, None, now);
         }
@@ -108,6 +109,9 @@ impl Endpoint {
         }
         let timers = self.settings.timers;
         client.machine = ClientMachine::new(client.invite.is_some(), bytes, timers, false, now);
+        if client.hurried {
+            client.machine.hurry(now);
+        }
         self.table.redirect_client(id, flow);
         self.no_tcp.insert(flow.remote.ip(), now + NO_TCP_TIME);
         self.drive_client(id, None, now);
@@ -203,6 +207,7 @@ impl Endpoint {
             flow,
             invite: invite.then_some(request),
             over_udp,
+            hurried: false,
             silent,
             wake: None,
         });

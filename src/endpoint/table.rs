@@ -161,6 +161,8 @@ pub(super) struct Client {
     pub(super) invite: Option<Request>,
     /// The way that is left where TCP is refused; until there is a response.
     pub(super) over_udp: Option<Box<OverUdp>>,
+    /// A silent place is given up soon.
+    pub(super) hurried: bool,
     /// A CANCEL: nobody waits for what becomes of it.
     pub(super) silent: bool,
     pub(super) wake: Option<Instant>,

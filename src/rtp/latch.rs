@@ -61,6 +61,8 @@ struct Latched {
     outdated: bool,
     /// Packets heard since then: at `CONSECUTIVE` we send there again.
     heard_since: u8,
+    /// A hold without an address is over, in which its NAT may have forgotten it.
+    resumed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +115,7 @@ impl Latch {
             latched.ssrc = packet.ssrc;
             latched.seq = packet.seq;
             latched.heard = now;
+            latched.resumed = false;
             if !latched.outdated {
                 self.candidate = None;
                 return Verdict::Accept;
@@ -131,7 +134,7 @@ impl Latch {
         if self.signalled == Some(from) {
             return self.latch(from, packet, now);
         }
-        if !self.may_replace(packet, now) {
+        if !self.may_replace(from, packet, now) {
             self.candidate = None;
             return Verdict::Ignore;
         }
@@ -186,8 +189,11 @@ impl Latch {
             return;
         }
         self.signalled = address;
-        // Back from a hold without an address: the party is where it was.
+        // Back from a hold without an address: the party is where it was, or behind the same NAT.
         if address.is_none() || address == self.named {
+            if let (Some(latched), Some(address)) = (&mut self.latched, address) {
+                latched.resumed = latched.address != address;
+            }
             return;
         }
         self.named = address;
@@ -209,12 +215,13 @@ impl Latch {
             since: now,
             outdated: false,
             heard_since: 0,
+            resumed: false,
         });
         Verdict::Latched(from)
     }
 
     /// Whether a source that is not the signalled one may compete at all.
-    fn may_replace(&self, packet: &Packet<'_>, now: MediaTime) -> bool {
+    fn may_replace(&self, from: SocketAddr, packet: &Packet<'_>, now: MediaTime) -> bool {
         let Some(latched) = &self.latched else {
             return true;
         };
@@ -223,9 +230,9 @@ impl Latch {
         }
         // A NAT that rebinds: the same stream from another port.
         let gap = packet.seq.distance(latched.seq);
-        now.since(latched.heard) >= SILENCE
-            && packet.ssrc == latched.ssrc
-            && (1..=MAX_DROPOUT).contains(&gap)
+        let goes_on = packet.ssrc == latched.ssrc && (1..=MAX_DROPOUT).contains(&gap);
+        let resumes = latched.resumed && from.ip() == latched.address.ip();
+        now.since(latched.heard) >= SILENCE && (goes_on || resumes)
     }
 }
 
@@ -331,6 +338,33 @@ mod tests {
             let verdict = latch.on_packet(address(3), &packet(9, seq), ms(9010));
             assert_eq!(verdict, Verdict::Ignore, "nobody takes the stream over");
         }
+    }
+
+    #[test]
+    fn who_comes_back_from_a_hold_behind_another_port_of_its_nat_is_heard() {
+        let mut latch = behind_nat();
+        latch.signalled(None, ms(1000));
+        latch.signalled(Some(address(1)), ms(40_000));
+        let elsewhere: SocketAddr = ([203, 0, 113, 9], 7).into();
+        let mut verdicts = Vec::new();
+        for seq in 0..8 {
+            let now = ms(40_000 + u64::from(seq) * 20);
+            assert_eq!(
+                latch.on_packet(elsewhere, &packet(8, seq), now),
+                Verdict::Ignore
+            );
+            // Another stream, since the phone has made its own anew.
+            verdicts.push(latch.on_packet(address(3), &packet(9, 500 + seq), now));
+        }
+        assert!(
+            verdicts.iter().all(|verdict| *verdict == Verdict::Ignore),
+            "they take turns"
+        );
+        for seq in 8..12 {
+            let now = ms(40_000 + u64::from(seq) * 20);
+            latch.on_packet(address(3), &packet(9, 500 + seq), now);
+        }
+        assert_eq!(latch.remote(), Some(address(3)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::apps::{self, Tables};
 use super::build;
 use super::core::{Core, StartError};
 use super::files::Done;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Recording};
 use crate::endpoint::Scope;
 use crate::net::tls::Tls;
 use crate::store::prompts::Prompts;
@@ -110,17 +110,7 @@ impl Core {
                     config.auth.realm = asked.realm;
                     config.auth.algorithms = asked.algorithms;
                 }
-                let recording = &self.config.recording;
-                if (&config.recording.directory, config.recording.min_free_mb)
-                    != (&recording.directory, recording.min_free_mb)
-                {
-                    warn!(
-                        "SIGHUP: recording.directory and recording.min_free_mb change with a restart \
-                         alone"
-                    );
-                    config.recording.directory.clone_from(&recording.directory);
-                    config.recording.min_free_mb = recording.min_free_mb;
-                }
+                keep_recorder(&self.config.recording, &mut config.recording);
                 let users = build::users(&config, &config.auth.realm, &config.auth.algorithms);
                 self.switch.set_users(users, build::demand(&config));
                 self.net.set_access(build::access_lists(&config));
@@ -143,4 +133,21 @@ impl Core {
             Err(error) => error!(%error, "SIGHUP: the file is wrong; what was in force stays"),
         }
     }
+}
+
+/// The recorder goes on as it was started.
+fn keep_recorder(before: &Recording, after: &mut Recording) {
+    let parts = |of: &Recording| (of.directory.clone(), of.min_free_mb, of.rate, of.stereo);
+    if parts(before) == parts(after) {
+        return;
+    }
+    warn!(
+        "SIGHUP: directory, min_free_mb, rate and stereo of [recording] change with a restart alone"
+    );
+    *after = Recording {
+        max: after.max,
+        beep: after.beep,
+        silence: after.silence,
+        ..before.clone()
+    };
 }

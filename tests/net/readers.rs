@@ -271,7 +271,7 @@ fn a_recording_that_cannot_begin_is_told_of_and_counted() {
     // What the recorder was started with stays, and SIGHUP says so.
     server.rewrite(&refuses(0));
     server.hang_up();
-    server.wait_log("recording.min_free_mb change with a restart alone");
+    server.wait_log("of [recording] change with a restart alone");
 }
 
 #[test]

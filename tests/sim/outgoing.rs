@@ -209,6 +209,13 @@ fn each_branch_of_a_fork_has_its_own_pracks_and_its_own_answer() {
     assert_eq!(bye.to_tag().as_deref(), Some("a"));
     let reply = Response::to(&bye, 200);
     world.reply(phone, &reply);
+    // And its own, which has crossed ours, ends nothing.
+    let mut crossing = world.phones[phone].request(Method::Bye);
+    let from = format!("{};tag=a", invite.headers.get(&Name::To).unwrap());
+    crossing.headers.set(Name::From, from);
+    world.ask(phone, &crossing, 200);
+    world.run(1000);
+    assert!(world.phones[other].heard.len() > 80, "the call goes on");
     hang_up(&mut world, handle);
     bye_from_us(&mut world, other, 50);
     world.run(40_000);

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 ///           1xx  |  |  | 300-699: ACK, to the user
 ///                v  |  '-------------------------------.
 ///     +------------+|                                  |
-///     | Proceeding || 1xx: to the user                 |
+///     | Proceeding || 1xx: to the user; failure and no |
+///     |            || more for 64*T1: TransportError   |
 ///     +------------+| Cancelled: Timeout --> Terminated|
 ///         |  | 300-699: ACK, to the user               |
 ///     2xx |  '------+------------------------------.   |
@@ -62,6 +63,8 @@ pub struct ClientInvite {
     interval: Duration,
     request: Vec<u8>,
     cancel: Cancel,
+    /// The way to where it is was lost, and nothing has come by another since.
+    lost: bool,
     outputs: VecDeque<ClientOutput>,
 }
 
@@ -87,6 +90,7 @@ impl ClientInvite {
             interval: timers.t1,
             request,
             cancel: Cancel::No,
+            lost: false,
             outputs,
         }
     }
@@ -123,7 +127,14 @@ impl ClientInvite {
             }
             (State::Calling, ClientEvent::Cancel) => self.cancel = Cancel::Wanted,
             (State::Proceeding, ClientEvent::Cancel) => self.send_cancel(now),
-            // In Proceeding the INVITE is there: its response comes by another way (RFC 3261 §18.2.2).
+            // The INVITE is there: its response comes by another way (RFC 3261 §18.2.2), or who had it has
+            // gone with the way.
+            (State::Proceeding, ClientEvent::TransportFailed)
+                if !self.lost && self.cancel != Cancel::Sent =>
+            {
+                self.lost = true;
+                self.alarms.set(Timer::B, now + self.timers.patience());
+            }
             (State::Calling | State::Completed, ClientEvent::TransportFailed) => {
                 // In Completed it is the ACK that failed; the user has its final response.
                 if self.state != State::Completed {
@@ -145,6 +156,10 @@ impl ClientInvite {
                     // RFC 3261 §17.1.1.2: doubles without the bound of T2.
                     self.interval *= 2;
                     self.alarms.set(Timer::A, now + self.interval);
+                }
+                Timer::B if self.lost => {
+                    self.outputs.push_back(ClientOutput::TransportError);
+                    self.terminate();
                 }
                 Timer::B | Timer::Cancelled => {
                     self.outputs.push_back(ClientOutput::Timeout);
@@ -175,6 +190,7 @@ impl ClientInvite {
         if status < 200 {
             self.alarms.stop(Timer::A);
             self.alarms.stop(Timer::B);
+            self.lost = false;
             self.state = State::Proceeding;
             self.outputs.push_back(ClientOutput::Response);
             if self.cancel == Cancel::Wanted {
@@ -201,6 +217,7 @@ impl ClientInvite {
     fn send_cancel(&mut self, now: Instant) {
         if self.cancel != Cancel::Sent {
             self.cancel = Cancel::Sent;
+            self.alarms.stop(Timer::B);
             self.alarms
                 .set(Timer::Cancelled, now + self.timers.patience());
             self.outputs.push_back(ClientOutput::Cancel);
