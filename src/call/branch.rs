@@ -46,3 +46,30 @@ impl Branch {
         Some(all.swap_remove(at))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::header::Name;
+    use crate::sip::message::Request;
+    use crate::sip::method::Method;
+
+    #[test]
+    fn so_many_branches_are_told_apart_and_the_next_is_passed_over() {
+        let of = |tag: usize| {
+            let mut response = Response::to(&Request::new(Method::Invite, "sip:h"), 183);
+            response.headers.set(Name::To, format!("<sip:h>;tag={tag}"));
+            response
+        };
+        let mut all = Vec::new();
+        for tag in 0..1000 {
+            let known = Branch::of(&of(tag), &mut all);
+            assert_eq!(known.is_some(), tag < MAX_BRANCHES, "{tag}");
+        }
+        assert_eq!(all.len(), MAX_BRANCHES);
+        // Those that are known stay so.
+        Branch::of(&of(3), &mut all).unwrap().answer = Some(b"3".to_vec());
+        let answered = Branch::answering(&of(3), all).unwrap();
+        assert_eq!(answered.answer, Some(b"3".to_vec()));
+    }
+}

@@ -153,6 +153,8 @@ pub struct Leg {
     watched: Option<Box<LegStats>>,
     /// What of it is in the sums over all legs, and when that is looked at next.
     counted: MediaTotals,
+    /// Of the playout's made-up samples so many are in it.
+    concealed_counted: u64,
     next_count: MediaTime,
     next_stats: MediaTime,
 }
@@ -217,6 +219,7 @@ impl Leg {
             statistics: LegCounts::default(),
             watched: None,
             counted: MediaTotals::default(),
+            concealed_counted: 0,
             next_count: MediaTime::ZERO,
             next_stats: MediaTime::ZERO,
             params,
@@ -261,6 +264,8 @@ impl Leg {
     pub fn configure(&mut self, params: LegParams, coding: Option<&mut Coding>, now: MediaTime) {
         if let Some(coding) = coding.filter(|coding| coding.serves(&params)) {
             std::mem::swap(&mut self.coding, coding);
+            let rates = (coding.rate(), self.coding.rate());
+            self.concealed_counted = playout::rescaled(self.concealed_counted, rates);
             self.coding.playout.continue_from(&coding.playout);
             // A packet that waits for its slot has its number already.
             std::mem::swap(&mut self.coding.held, &mut coding.held);

@@ -170,6 +170,11 @@ struct Newest {
     arrival: MediaTime,
 }
 
+/// So many samples of one rate, Hz, as those of another.
+pub(super) fn rescaled(samples: u64, (from, to): (u32, u32)) -> u64 {
+    samples * u64::from(to) / u64::from(from.max(1))
+}
+
 impl Playout {
     /// An empty playout: about 12 KiB at 8 kHz.
     pub fn new(settings: PlayoutSettings) -> Self {
@@ -309,8 +314,8 @@ impl Playout {
 
     /// Goes on counting where another has stopped.
     pub fn continue_from(&mut self, before: &Playout) {
-        let (from, to) = (before.settings.rate, self.settings.rate);
-        let scaled = |samples: u64| samples * u64::from(to) / u64::from(from.max(1));
+        let rates = (before.settings.rate, self.settings.rate);
+        let scaled = |samples| rescaled(samples, rates);
         self.stats = PlayoutStats {
             depth_samples: 0,
             max_depth_samples: scaled(before.stats.max_depth_samples.into()) as u32,

@@ -69,7 +69,9 @@ impl Leg {
         let before = self.counted;
         let receive = self.receiver.stats();
         let concealed_samples = self.coding.playout.stats().concealed_samples;
-        let more = concealed_samples.saturating_sub(before.concealed_samples);
+        // What is repaired after all stays counted, and is not counted again.
+        let more = concealed_samples.saturating_sub(self.concealed_counted);
+        self.concealed_counted += more;
         let rate = u64::from(self.coding.rate().max(1));
         let receives = stays && receive.packets > 0;
         let now = MediaTotals {
@@ -79,7 +81,7 @@ impl Leg {
             discarded: self.receiver.pattern().discarded,
             unauthenticated: self.statistics.unauthenticated + self.statistics.before_keys,
             sent: self.transmit.sender().stats().packets,
-            concealed_samples,
+            concealed_samples: before.concealed_samples + more,
             concealed_us: before.concealed_us + more * 1_000_000 / rate,
             jitter_us: if receives {
                 receive.jitter_us.into()

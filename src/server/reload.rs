@@ -151,3 +151,32 @@ fn keep_recorder(before: &Recording, after: &mut Recording) {
         ..before.clone()
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_the_recorder_was_started_with_stays() {
+        let before = Config::default().recording;
+        let mut after = Recording {
+            directory: "elsewhere".into(),
+            min_free_mb: 7,
+            rate: 48_000,
+            stereo: true,
+            max: Duration::from_secs(9),
+            beep: !before.beep,
+            silence: Some(Duration::from_secs(3)),
+        };
+        let wanted = Recording {
+            max: after.max,
+            beep: after.beep,
+            silence: after.silence,
+            ..before.clone()
+        };
+        keep_recorder(&before, &mut after);
+        assert_eq!(after, wanted);
+    }
+}

@@ -340,7 +340,7 @@ impl Worker {
 
     fn run_bridge<I: MediaIo>(&mut self, bridge: u32, ms: u64, time: TickTime, io: &mut I) {
         let place = self.rooms.get_mut(bridge as usize);
-        let Some(mut room) = place.and_then(|r| r.take_if(|room| room.phase.is_due(ms))) else {
+        let Some(mut room) = place.and_then(|r| r.take_if(|room| room.phase.due.is_due(ms))) else {
             return;
         };
         self.fetch(&mut room, time, io);

@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use super::slots::Due;
 use super::{SLOTS, Seat, Worker};
 use crate::bridge::{Bridge, RECENT_TALKERS};
 
@@ -36,8 +37,8 @@ const LATE_SLOTS: i32 = 6;
 pub(super) struct Phase {
     /// Slots later (or earlier) than its home.
     offset: i32,
-    /// The millisecond of its last tick.
-    last_ms: Option<u64>,
+    /// When its last tick was.
+    pub due: Due,
     /// How long it takes to fetch what all parties say, us, smoothed.
     fetch_us: i32,
     /// The same, followed in steps: the parties' playouts are told by it when they are read.
@@ -47,18 +48,6 @@ pub(super) struct Phase {
 }
 
 impl Phase {
-    /// Whether a slot that comes up at `ms` is this tick's: a bridge that has just moved on by one
-    /// slot meets it again at once.
-    pub fn is_due(&mut self, ms: u64) -> bool {
-        let due = self
-            .last_ms
-            .is_none_or(|last| ms.saturating_sub(last) >= SLOTS as u64 / 2);
-        if due {
-            self.last_ms = Some(ms);
-        }
-        due
-    }
-
     /// How long a fetch takes, in steps that are rarely another: packets that come within it are in
     /// time.
     pub fn fetch(&self) -> Duration {

@@ -8,6 +8,26 @@ const PARTIES_PER_SLOT: u32 = 150;
 /// wake-up per tick, which costs as much as a leg, and so many legs run for a third of a slot.
 const SOLO_LEGS: u32 = 32;
 
+/// When somebody's last tick was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Due {
+    last_ms: Option<u64>,
+}
+
+impl Due {
+    /// Whether a slot that comes up at `ms` is this tick's: who has just moved on by one slot meets it
+    /// again at once.
+    pub fn is_due(&mut self, ms: u64) -> bool {
+        let due = self
+            .last_ms
+            .is_none_or(|last| ms.saturating_sub(last) >= SLOTS as u64 / 2);
+        if due {
+            self.last_ms = Some(ms);
+        }
+        due
+    }
+}
+
 /// Who starts in one slot. All lists have room for everybody from the start.
 #[derive(Debug)]
 pub(super) struct Slot {

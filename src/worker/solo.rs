@@ -5,6 +5,7 @@
 //! then moves later, by 1 ms a tick, until they have all been there for a while. Its ticks stay within
 //! half a tick of where they began, and go back there when they can.
 
+use super::slots::Due;
 use super::{Event, Place, SILENCE, SLOTS, Worker};
 use crate::leg::{HELD_SLOTS, MAX_TICK, MediaIo, Outgoing, TickTime};
 
@@ -24,8 +25,7 @@ pub(super) struct Solo {
     pub slot: usize,
     /// Slots later than its home.
     offset: u8,
-    /// The millisecond of its last tick.
-    last_ms: Option<u64>,
+    due: Due,
 }
 
 impl Solo {
@@ -33,20 +33,8 @@ impl Solo {
         Self {
             slot,
             offset: 0,
-            last_ms: None,
+            due: Due::default(),
         }
-    }
-
-    /// Whether a slot that comes up at `ms` is this tick's: a leg that has just moved on by one slot
-    /// meets it again at once.
-    fn is_due(&mut self, ms: u64) -> bool {
-        let due = self
-            .last_ms
-            .is_none_or(|last| ms.saturating_sub(last) >= SLOTS as u64 / 2);
-        if due {
-            self.last_ms = Some(ms);
-        }
-        due
     }
 
     /// Moves by a slot or not at all; `window` is the leg's
@@ -79,7 +67,7 @@ impl Worker {
         };
         let slot = solo.slot;
         let leg = &mut seat.leg;
-        if !solo.is_due(ms) || leg.is_early(time.now) {
+        if !solo.due.is_due(ms) || leg.is_early(time.now) {
             return;
         }
         let id = leg.id();

@@ -76,8 +76,8 @@ fn both(timing: &Timing) {
     client.post(&format!("bridges/table/addChannel?channel={channel}"));
     client.post(&format!("bridges/table/play?media=tone:{PLAYED_HZ}/10000"));
     line.phone.await_tone(f64::from(PLAYED_HZ), true);
-    // It is what the file is held against.
-    std::thread::sleep(Duration::from_secs(2));
+    // Two seconds of both are what the file is held against.
+    line.phone.wait_for(100, Duration::from_secs(5));
     client.post("recordings/live/both/stop");
     let finished = client.until("RecordingFinished");
     let told = finished["recording"]["duration"].as_u64().unwrap();

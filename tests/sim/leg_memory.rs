@@ -1,17 +1,13 @@
 //! A leg in the memory of another is as one in memory of its own: whatever the other had heard, sent and
 //! lost, nothing of it comes back.
 
-use std::net::SocketAddr;
-
 use antiphon::audio::{MediaTime, TICK_SAMPLES};
 use antiphon::codec::Codec;
-use antiphon::leg::{
-    Channel, EventFormat, Leg, LegMemory, LegParams, MediaIo, Outgoing, Sink, TickTime,
-};
+use antiphon::leg::{EventFormat, Leg, LegMemory, LegParams, Outgoing, TickTime};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::support::sim::leg::{ID, peer, settings};
+use crate::support::sim::leg::{ID, Io, peer, settings};
 
 const TICKS: u64 = 300;
 /// The tones of 1, 5, 9 and D, Hz.
@@ -21,28 +17,6 @@ const DIGITS: [(f64, f64); 4] = [
     (852.0, 1477.0),
     (941.0, 1633.0),
 ];
-
-#[derive(Default)]
-struct Io {
-    coming: Vec<(Vec<u8>, MediaTime)>,
-    sent: Vec<Vec<u8>>,
-}
-
-impl MediaIo for Io {
-    fn receive(&mut self, _: u32, channel: Channel, sink: &mut Sink<'_>) {
-        if channel == Channel::Rtp {
-            for (packet, at) in self.coming.drain(..) {
-                sink(&packet, peer(), at);
-            }
-        }
-    }
-    fn send(&mut self, _: u32, _: Channel, _: SocketAddr, bytes: &[u8]) {
-        self.sent.push(bytes.to_vec());
-    }
-    fn connect(&mut self, _: u32, _: Option<SocketAddr>) {}
-    fn closed(&mut self, _: u32) {}
-    fn flush(&mut self) {}
-}
 
 /// What differs between legs.
 #[derive(Clone, Copy)]
@@ -124,7 +98,7 @@ fn life(leg: &mut Leg, ticks: Vec<Vec<(Vec<u8>, MediaTime)>>) -> Vec<String> {
         let time = TickTime { now, ntp: 0 };
         let mut io = Io {
             coming,
-            sent: Vec::new(),
+            ..Io::default()
         };
         let mut rx = [0; TICK_SAMPLES];
         leg.tick_rx(&mut rx, time, &mut io);

@@ -1,45 +1,17 @@
 //! A leg and what is on its wire: what counts as lost, what is a digit, what takes a number.
 
-use std::net::SocketAddr;
-
 use antiphon::audio::MediaTime;
 use antiphon::audio::process::ProcessSettings;
 use antiphon::codec::Codec;
 use antiphon::dtmf::Digit;
-use antiphon::leg::{
-    Channel, Coding, EventFormat, Keying, Leg, LegParams, MediaIo, Outgoing, Sink, TickTime,
-};
+use antiphon::leg::{Coding, EventFormat, Keying, Leg, LegParams, MediaTotals, Outgoing, TickTime};
 use antiphon::rtp::packet::{Header, Packet, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
 use antiphon::srtp::{MasterKey, Suite};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::support::sim::leg::{ID, peer, settings};
-
-#[derive(Default)]
-struct Io {
-    coming: Vec<(Vec<u8>, MediaTime)>,
-    sent: Vec<Vec<u8>>,
-}
-
-impl MediaIo for Io {
-    fn receive(&mut self, _: u32, channel: Channel, sink: &mut Sink<'_>) {
-        if channel == Channel::Rtp {
-            for (packet, at) in self.coming.drain(..) {
-                sink(&packet, peer(), at);
-            }
-        }
-    }
-    fn send(&mut self, _: u32, channel: Channel, _: SocketAddr, bytes: &[u8]) {
-        if channel == Channel::Rtp {
-            self.sent.push(bytes.to_vec());
-        }
-    }
-    fn connect(&mut self, _: u32, _: Option<SocketAddr>) {}
-    fn closed(&mut self, _: u32) {}
-    fn flush(&mut self) {}
-}
+use crate::support::sim::leg::{ID, Io, peer, settings};
 
 struct Wire {
     leg: Leg,
@@ -171,7 +143,7 @@ fn what_has_no_key_yet_takes_no_number() {
     for _ in 0..20 {
         wire.tick();
     }
-    assert!(wire.io.sent.is_empty());
+    assert!(wire.io.rtp().is_empty());
     assert_eq!(wire.leg.stats().send.packets, 0);
     let key = MasterKey::random(Suite::AesCm128HmacSha1_80, &mut StdRng::seed_from_u64(1));
     let now = wire.now();
@@ -179,8 +151,8 @@ fn what_has_no_key_yet_takes_no_number() {
     for _ in 0..5 {
         wire.tick();
     }
-    assert_eq!(wire.io.sent.len(), 5);
-    let first = Packet::parse(&wire.io.sent[0]).unwrap();
+    assert_eq!(wire.io.rtp().len(), 5);
+    let first = Packet::parse(wire.io.rtp()[0]).unwrap();
     assert!(first.marker && first.seq.0 == settings().first_sequence);
     assert_eq!(wire.leg.stats().send.packets, 5);
 }
@@ -192,6 +164,7 @@ fn another_codec_goes_on_with_the_line_the_numbers_and_the_figures() {
     let mut wire = Wire::new(params);
     let codecs = [Codec::Pcmu, Codec::Opus, Codec::Pcmu];
     let mut sent = 0;
+    let (mut sums, mut concealed_in_all) = (MediaTotals::default(), 0);
     for (n, codec) in codecs.into_iter().enumerate() {
         let mut params = LegParams::g711(codec, Some(peer()));
         params.ptime_ms = if codec == Codec::Opus { 20 } else { 30 };
@@ -211,17 +184,24 @@ fn another_codec_goes_on_with_the_line_the_numbers_and_the_figures() {
                 wire.audio(0);
             }
             wire.tick();
+            if tick == 50 || (n == 2 && tick == 100) {
+                let before = sums.concealed_samples;
+                wire.leg.count_now(true, &mut sums);
+                assert!(sums.concealed_samples >= before, "a sum only grows");
+            }
         }
         let concealed = wire.leg.stats().concealed_ms() - before;
         assert!((120..400).contains(&concealed), "{codec:?}: {concealed} ms");
-        sent = wire.io.sent.len();
+        concealed_in_all += concealed;
+        sent = wire.io.rtp().len();
     }
-    let packets: Vec<_> = wire
-        .io
-        .sent
-        .iter()
-        .map(|p| Packet::parse(p).unwrap())
-        .collect();
+    let counted = sums.concealed_us / 1000;
+    assert!(
+        counted.abs_diff(concealed_in_all) <= 2,
+        "{counted} ms of {concealed_in_all}"
+    );
+    let sent_rtp = wire.io.rtp();
+    let packets: Vec<_> = sent_rtp.iter().map(|p| Packet::parse(p).unwrap()).collect();
     assert!(sent > 200);
     for pair in packets.windows(2) {
         let [a, b] = pair else { unreachable!() };

@@ -260,6 +260,21 @@ fn via(request: &Request) -> String {
     request.headers.via().unwrap().transport
 }
 
+#[test]
+fn a_silent_place_is_given_up_soon_also_where_tcp_is_refused_first() {
+    let mut bench = udp();
+    let (id, flow, _) = send_long(&mut bench, &Method::Invite, 1301);
+    bench.endpoint.hurry(id, bench.now);
+    bench.pass(ms(5_000));
+    bench
+        .endpoint
+        .handle(Input::TransportFailed(flow), bench.now);
+    bench.pass(ms(5_900));
+    assert_eq!(statuses(&mut bench, id), [0; 0]);
+    bench.pass(ms(200));
+    assert_eq!(statuses(&mut bench, id), [408]);
+}
+
 /// RFC 3261 §18.1.1.
 #[test]
 fn a_long_request_goes_over_tcp_and_over_udp_where_that_is_refused() {

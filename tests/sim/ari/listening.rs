@@ -116,6 +116,32 @@ fn what_is_spied_is_recorded_and_ends_with_the_call() {
 }
 
 #[test]
+fn a_recording_that_waits_when_the_call_ends_has_failed() {
+    let (mut desk, phones, ids) = office(464);
+    let caller = &ids[CALLER];
+    for name in ["first", "second"] {
+        desk.post(&format!(
+            "/ari/channels/{caller}/record?name={name}&format=wav"
+        ));
+    }
+    desk.run(1_000);
+    desk.types();
+    desk.world.hang_up(phones[CALLER]);
+    desk.run(200);
+    let told = desk.events(&["RecordingFinished", "RecordingFailed"]);
+    let mut told: Vec<_> = told
+        .iter()
+        .map(|event| (event["recording"]["name"].as_str(), event["type"].as_str()))
+        .collect();
+    told.sort_unstable();
+    let expected = [
+        ("first", "RecordingFinished"),
+        ("second", "RecordingFailed"),
+    ];
+    assert_eq!(told, expected.map(|(name, kind)| (Some(name), Some(kind))));
+}
+
+#[test]
 fn as_many_listen_in_as_may_and_nothing_is_left_of_them() {
     let mut desk = Desk::new(462);
     desk.connect("hello");
