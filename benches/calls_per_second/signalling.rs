@@ -254,6 +254,7 @@ fn settings_of_switch() -> switch::Settings {
             srtp_suites: Suite::ALL.to_vec(),
             fingerprint: None,
             dtls_offered: false,
+            media_from_anywhere: false,
         },
         endpoint: endpoint::Settings {
             limits: endpoint::Limits {

@@ -12,7 +12,7 @@ use super::v1::{BanBody, CallBody, Figures};
 use super::{Api, State};
 use crate::call::{CallHandle, EndReason};
 use crate::endpoint::Ban;
-use crate::switch::{Event, Summary, Switch};
+use crate::switch::{BridgeNumber, Event, Summary, Switch};
 
 /// Something that happened.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -208,7 +208,11 @@ pub(super) struct RecordingBody {
     /// Counts the recordings since the start.
     number: u64,
     /// Its call.
-    call: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<String>,
+    /// Its bridge, where a program of `/ari` records one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bridge: Option<String>,
     /// The file.
     file: String,
     /// How long it is, ms.
@@ -217,6 +221,15 @@ pub(super) struct RecordingBody {
     /// Why it broke off.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// What is recorded.
+#[derive(Clone, Debug)]
+pub enum Recorded {
+    /// What a call's party says, or both sides of it.
+    Call(CallHandle),
+    /// What is heard in the bridge of this name.
+    Bridge(String),
 }
 
 /// What becomes of a recording.
@@ -343,18 +356,28 @@ impl Api {
         state.tell(&event);
     }
 
+    /// What programs call a bridge.
+    pub fn bridge_name(&self, bridge: BridgeNumber) -> String {
+        self.state.ari.bridge_name(bridge)
+    }
+
     /// Something became of a recording.
     pub fn on_recording(
         &mut self,
-        (number, call, file): (u64, CallHandle, &Path),
+        (number, recorded, file): (u64, &Recorded, &Path),
         change: RecordingChange<'_>,
         now: Instant,
     ) {
         let state = &mut self.state;
         state.counters.recording(&change);
+        let (call, bridge) = match recorded {
+            Recorded::Call(call) => (Some(state.call_id(*call)), None),
+            Recorded::Bridge(name) => (None, Some(name.clone())),
+        };
         let mut recording = RecordingBody {
             number,
-            call: state.call_id(call),
+            call,
+            bridge,
             file: file.display().to_string(),
             length_ms: None,
             error: None,

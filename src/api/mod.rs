@@ -22,7 +22,7 @@ mod time;
 mod v1;
 
 pub use ari::{Ari, Recordings};
-pub use events::RecordingChange;
+pub use events::{Recorded, RecordingChange};
 pub use message::{JSON, Method, Request, Response, Scope};
 pub use metrics::Counters;
 pub use problem::{Format, PROBLEM_JSON, Problem};

@@ -124,6 +124,11 @@ impl Asker {
         self.ahead.clear();
     }
 
+    /// Drops this key from what came ahead.
+    pub fn forget(&mut self, key: char) {
+        self.ahead.retain(|digit| digit.as_char() != key);
+    }
+
     /// Stops what plays.
     pub fn hush(&mut self, out: &mut Actions) {
         if self.playing.take().is_some() {

@@ -197,6 +197,8 @@ pub enum Action {
     },
     /// Record what the party says into a file of this name in the recording directory.
     RecordNamed {
+        /// The number of the order.
+        order: u32,
         /// The name, without `.wav`; whoever gave it has seen to it that it leads nowhere else.
         name: String,
         /// Stop after so long.

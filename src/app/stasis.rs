@@ -276,6 +276,7 @@ impl Driven {
         self.active = Some(Active::Recording(number, order.stop_on));
         out.push_back(Action::Report(Report::Started(number)));
         out.push_back(Action::RecordNamed {
+            order: number,
             name: order.name,
             max: order.max,
             silence: order.silence,
@@ -467,8 +468,9 @@ mod tests {
         }
     }
 
-    fn recorded() -> Action {
+    fn recorded(order: u32) -> Action {
         Action::RecordNamed {
+            order,
             name: "r".to_owned(),
             max: None,
             silence: None,
@@ -504,7 +506,7 @@ mod tests {
             PlayOutcome::Finished,
             Duration::ZERO,
         ));
-        assert_eq!(next, [started(2), recorded()]);
+        assert_eq!(next, [started(2), recorded(2)]);
         assert_eq!(call.order(Order::Play(3, items("c"), 1)), []);
         assert_eq!(
             call.now(&Happened::Digit(Digit::POUND)),

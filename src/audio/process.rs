@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! said  --> gain --> noise suppression --> gate --> automatic gain --> bridge
+//!                                      '--- level ------^
 //! heard <-- comfort noise <-- gain <---------------------------------- bridge
 //! ```
 //!
@@ -138,8 +139,15 @@ impl Processing {
     pub fn input(&mut self, frame: &mut [i16]) {
         self.gain_in.apply(frame);
         self.suppress_noise(frame);
+        // By the level of what is said, and not of what the gate leaves of it.
+        self.agc.listen(frame);
         self.gate.apply(frame);
         self.agc.apply(frame);
+    }
+
+    /// Goes on where another one of the same party is: its gain does not begin anew.
+    pub fn continue_from(&mut self, before: &Processing) {
+        self.agc.continue_from(&before.agc);
     }
 
     /// Processes what the party hears, in place.

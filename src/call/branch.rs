@@ -1,6 +1,7 @@
 //! The places that an INVITE of ours has reached: a proxy may try several, at once or in turn
 //! (RFC 3261 §13.2.2).
 
+use crate::sdp::negotiate::Agreed;
 use crate::sip::dialog::Dialog;
 use crate::sip::message::Response;
 
@@ -18,6 +19,8 @@ pub(super) struct Branch {
     pub proven: Option<(u32, Dialog)>,
     /// Its answer to our offer, which came before the final response.
     pub answer: Option<Vec<u8>>,
+    /// What an UPDATE behind that has agreed on instead.
+    pub updated: Option<Box<Agreed>>,
 }
 
 impl Branch {
@@ -34,8 +37,15 @@ impl Branch {
             tag,
             proven: None,
             answer: None,
+            updated: None,
         });
         all.last_mut()
+    }
+
+    /// The one of this tag whose answer to our offer is final: it came reliably (RFC 3262 §5).
+    pub fn settled<'a>(tag: &str, all: &'a mut [Self]) -> Option<&'a mut Self> {
+        let mut all = all.iter_mut();
+        all.find(|branch| branch.tag == tag && branch.proven.is_some() && branch.answer.is_some())
     }
 
     /// Whose final response this is. One that gave no tag before is meant where there is no other.

@@ -98,6 +98,7 @@ impl Call {
 
     /// Another application goes on with the call, and answers it where it is not answered yet.
     pub fn hand_on(&mut self, spec: AppSpec, now: Instant) {
+        self.runs = self.runs.wrapping_add(1);
         self.app = App::new(&spec);
         self.spec = spec;
         if matches!(self.state, State::Established) {

@@ -1,4 +1,29 @@
-//! How a call ended, and the word for it.
+//! How a call ends, and the word for it.
+
+use std::time::{Duration, Instant};
+
+use super::{Call, State};
+
+/// How long what was played last takes to be heard: it is told to be over when it is sent, and then in
+/// the peer's jitter buffer.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+impl Call {
+    /// The application hangs up: behind what was just played, when that has been heard.
+    pub(super) fn hang_up_after_play(&mut self, now: Instant) {
+        let heard = self.played.map(|at| at + LAST_WORDS);
+        match heard.filter(|at| *at > now) {
+            Some(at) if matches!(self.state, State::Established) => self.hang_up_at = Some(at),
+            _ => self.end(EndReason::HungUp),
+        }
+    }
+
+    pub(super) fn hang_up_if_due(&mut self, now: Instant) {
+        if self.hang_up_at.take_if(|at| *at <= now).is_some() {
+            self.end(EndReason::HungUp);
+        }
+    }
+}
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

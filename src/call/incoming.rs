@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 
 use super::media::{Keys, offer_of, with_sdp};
 use super::path::behind_nat;
+use super::sources::Hops;
 use super::{Call, CallHandle, EndReason, Output, RETRY_AFTER, Settings, State, allows_update};
 use crate::app::{App, AppSpec, Happened, PlayItem};
 use crate::sdp::negotiate::{Local, NegotiateError};
@@ -41,6 +42,7 @@ impl Call {
         let mut call = Call {
             behind_nat: behind_nat(&invite, &flow).unwrap_or(false),
             peer_updates: allows_update(&invite.headers),
+            hops: Hops::of(&invite, flow.remote.ip()),
             ..Call::new(
                 handle,
                 settings,
@@ -227,11 +229,7 @@ impl Call {
         if !offer_of(&self.invite).is_empty() {
             let offer = offer_of(&self.invite).to_vec();
             match self.answered(&offer, &local) {
-                Ok((answer, mut agreed)) => {
-                    // Who only sends from the start, to where it can be answered, is no party on
-                    // hold: an announcer, say.
-                    agreed.remote_hold &=
-                        agreed.remote_rtp.is_none() || !agreed.direction.receives();
+                Ok((answer, agreed)) => {
                     let answer = self.settle(local, answer);
                     ok = with_sdp(ok, answer);
                     self.agree(agreed);
@@ -309,6 +307,8 @@ impl Call {
             }
         }
         if first {
+            self.state = State::Established;
+            self.send_media();
             self.established(now);
         }
     }

@@ -1,7 +1,8 @@
 //! What was negotiated, as the media plane wants it.
 
-use super::{Call, EndReason, Output};
+use super::{Call, EndReason, Output, State};
 use crate::leg::{EventFormat, Keying, LegParams, MAX_RX_TYPES};
+use crate::rtp::latch::Sources;
 use crate::sdp::negotiate::{self, Agreed, Dtls, Local, NegotiateError, Security, Srtp};
 use crate::sdp::{Direction, SrtpPolicy};
 use crate::sip::message::{Request, Response};
@@ -42,13 +43,19 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
         rtcp_mux: agreed.rtcp_mux,
         rtcp_keys: association.is_some_and(|association| association.rtcp_apart),
         voip_metrics: agreed.voip_metrics,
+        own_address: true,
+        sources: Sources::Any,
     }
 }
 
 impl Call {
     /// What was agreed takes effect.
-    pub(super) fn agree(&mut self, agreed: Agreed) {
-        let params = leg_params(&agreed);
+    pub(super) fn agree(&mut self, mut agreed: Agreed) {
+        // Who has only ever sent, to where it can be answered, is no party on hold: an announcer, say.
+        self.has_listened |= agreed.direction.sends();
+        agreed.remote_hold &=
+            self.has_listened || agreed.remote_rtp.is_none() || !agreed.direction.receives();
+        let params = self.params(&agreed);
         let before = self.agreed.as_ref().filter(|_| self.leg_open);
         let before = before.and_then(|before| before.security.as_ref());
         let keying = keying(before, agreed.security.as_ref());
@@ -134,7 +141,32 @@ impl Call {
             agreed.remote_hold = true;
             agreed.remote_rtp = None;
             agreed.remote_rtcp = None;
-            let params = leg_params(agreed);
+            let agreed = agreed.clone();
+            let params = self.params(&agreed);
+            self.outputs.push_back(Output::ConfigureLeg(params));
+        }
+    }
+
+    /// The leg's part of an agreement of this call.
+    fn params(&self, agreed: &Agreed) -> LegParams {
+        let answers = matches!(
+            self.state,
+            State::Reserving { .. } | State::Proving { .. } | State::Accepted { .. }
+        );
+        let params = leg_params(agreed);
+        LegParams {
+            // Until our answer is acknowledged, anybody may have sent the INVITE, in whosever name.
+            send: params.send && !answers,
+            own_address: self.is_its_own(agreed),
+            sources: self.sources(agreed),
+            ..params
+        }
+    }
+
+    /// Our answer is acknowledged: the peer is sent to.
+    pub(super) fn send_media(&mut self) {
+        if let Some(agreed) = self.agreed.as_ref().filter(|_| self.leg_open) {
+            let params = self.params(agreed);
             self.outputs.push_back(Output::ConfigureLeg(params));
         }
     }

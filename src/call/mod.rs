@@ -29,11 +29,13 @@ mod modify;
 mod outgoing;
 mod path;
 mod phase;
+mod sources;
 mod unsignalled;
 
 use branch::Branch;
 use digits::{InfoDial, Unmatched};
 use driven::Waiting;
+use sources::Hops;
 
 pub use digits::Way;
 pub use driven::rejected;
@@ -49,7 +51,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 
-use crate::app::{Action, App, AppSpec, Happened, Wanted};
+use crate::app::{Action, App, AppSpec, Happened, PlayOutcome, Wanted};
 use crate::dtmf::Digit;
 use crate::leg::{Keying, LegParams, LegStats};
 use crate::sdp::negotiate::{Agreed, Association, Capabilities, Local};
@@ -95,6 +97,8 @@ pub struct Settings {
     pub fingerprint: Option<Fingerprint>,
     /// Calls that we place offer DTLS, and not keys in the description.
     pub dtls_offered: bool,
+    /// Media is taken from any address until a party is heard, and not only from where it signals.
+    pub media_from_anywhere: bool,
 }
 
 /// What a call wants done, in order.
@@ -201,6 +205,17 @@ pub struct Call {
     keys: Option<StdRng>,
     /// Our offer that waits for its answer.
     offered: Option<String>,
+    /// What the last description of the peer came by.
+    hops: Hops,
+    /// Media may come from anywhere, and go anywhere: the peer is trusted.
+    trusted: bool,
+    /// When something was last played to its end, and when the call ends behind it.
+    played: Option<Instant>,
+    hang_up_at: Option<Instant>,
+    /// Counts the applications that have had it before.
+    runs: u32,
+    /// The peer was once willing to receive: if it only sends, it is on hold.
+    has_listened: bool,
     leg_open: bool,
     pending: Pending,
     session: Option<SessionTimer>,
@@ -267,6 +282,12 @@ impl Call {
             last_sdp: None,
             agreed: None,
             offered: None,
+            hops: Hops::default(),
+            trusted: false,
+            played: None,
+            hang_up_at: None,
+            runs: 0,
+            has_listened: false,
             leg_open: false,
             pending: Pending::default(),
             session: None,
@@ -359,7 +380,8 @@ impl Call {
                 return Some(output);
             }
             match self.app.poll_action()? {
-                Action::HangUp => self.end(EndReason::HungUp),
+                _ if self.hang_up_at.is_some() => {}
+                Action::HangUp => self.hang_up_after_play(now),
                 _ if !matches!(self.state, State::Established) => {}
                 action if self.dial_by_info(&action, now) => {}
                 action => return Some(Output::App(action)),
@@ -367,9 +389,15 @@ impl Call {
         }
     }
 
+    /// Which of its applications it is in: tells what is of an earlier one.
+    pub fn run_number(&self) -> u32 {
+        self.runs
+    }
+
     /// Another application goes on with the call.
     pub fn run(&mut self, spec: &AppSpec, now: Instant) {
         if matches!(self.state, State::Established) {
+            self.runs = self.runs.wrapping_add(1);
             self.app = App::new(spec);
             self.app.handle(&Happened::Established, now);
         }
@@ -377,7 +405,11 @@ impl Call {
 
     /// Something happened that concerns the application.
     pub fn happened(&mut self, happened: &Happened, now: Instant) {
+        if let Happened::PlayEnded(_, PlayOutcome::Finished, _) = happened {
+            self.played = Some(now);
+        }
         match (&self.state, happened) {
+            (State::Established, _) if self.hang_up_at.is_some() => {}
             (State::Established, _) => self.app.handle(happened, now),
             // The media runs from our answer on: digits wait for the ACK.
             (State::Accepted { .. }, Happened::Digit(digit)) if self.early.len() < MAX_EARLY => {

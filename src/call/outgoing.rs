@@ -247,13 +247,16 @@ impl Call {
     fn on_answer(&mut self, response: &Response, now: Instant) {
         let cancelled = self.is_cancelled();
         let branches = std::mem::take(&mut self.branches);
-        let early = Branch::answering(response, branches);
+        let mut early = Branch::answering(response, branches);
         let Ok(mut dialog) = Dialog::uac(&self.invite, response) else {
             self.ending(EndReason::Rejected(502, "2xx without a dialog".to_owned()));
             return;
         };
         if let Some((_, proven)) = early.as_ref().and_then(|early| early.proven.as_ref()) {
             dialog.local_cseq = dialog.local_cseq.max(proven.local_cseq);
+        }
+        if let Some(before) = self.dialog.take().filter(|before| before.id == dialog.id) {
+            dialog.remote_cseq = before.remote_cseq;
         }
         dialog.confirm();
         self.peer_updates = allows_update(&response.headers);
@@ -270,13 +273,18 @@ impl Call {
             self.ending(reason);
             return;
         }
+        let updated = early.as_mut().and_then(|early| early.updated.take());
         let answer = if response.body.is_empty() {
             early.and_then(|early| early.answer).unwrap_or_default()
         } else {
             response.body.clone()
         };
         let ours = self.offered.take().unwrap_or_default();
-        match self.accepted(&ours, &answer) {
+        let agreed = match updated {
+            Some(updated) => Ok(*updated),
+            None => self.accepted(&ours, &answer),
+        };
+        match agreed {
             Ok(agreed) => {
                 self.agree(agreed);
                 self.session_agreed(response, now);
@@ -362,9 +370,9 @@ impl Call {
 
     /// When [`Call::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let (app, info) = match self.state {
-            State::Established => (self.app.poll_timeout(), self.info_due()),
-            _ => (None, None),
+        let (app, info, hang_up) = match self.state {
+            State::Established => (self.app.poll_timeout(), self.info_due(), self.hang_up_at),
+            _ => (None, None, None),
         };
         let session = self.session.as_ref().and_then(SessionTimer::poll_timeout);
         let calling = matches!(self.state, State::Calling { .. });
@@ -375,6 +383,7 @@ impl Call {
             self.refresh_again,
             app,
             info,
+            hang_up,
             give_up,
         ]
         .into_iter()
@@ -388,6 +397,7 @@ impl Call {
             self.app.handle_timeout(now);
             self.send_info(now);
         }
+        self.hang_up_if_due(now);
         self.give_up(now);
         if self.ends_at.is_some_and(|at| at <= now) {
             self.ends_at = None;

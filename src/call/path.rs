@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use super::Call;
+use super::media::offer_of;
+use super::sources::Hops;
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
 use crate::sip::message::Request;
@@ -28,6 +30,9 @@ impl Call {
     /// Takes note of the path of a request of the dialog.
     pub(super) fn note_path(&mut self, request: &Request, flow: Flow) {
         self.flow = flow;
+        if !offer_of(request).is_empty() {
+            self.hops = Hops::of(request, flow.remote.ip());
+        }
         if let Some(behind_nat) = behind_nat(request, &flow) {
             self.behind_nat = behind_nat;
         }
@@ -91,7 +96,7 @@ fn contact_address(request: &Request) -> Option<IpAddr> {
 }
 
 /// Whether an address means something in its own network alone (RFC 1918, RFC 6598, RFC 4193).
-fn is_private(address: IpAddr) -> bool {
+pub(super) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let [first, second, ..] = v4.octets();

@@ -109,6 +109,7 @@ mod tests {
             r_factor: 90.0,
             mos_lq: 4.4,
             mos_cq: 4.34,
+            wideband: false,
         });
         stats.receive.packets = 4000;
         stats.receive.jitter_us = 1250;

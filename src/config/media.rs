@@ -39,6 +39,8 @@ pub struct Media {
     pub jitter_max_ms: u32,
     /// How long neither RTP nor RTCP may arrive before the call is ended; none: for ever.
     pub timeout: Option<Duration>,
+    /// Whether media is taken from any address until a party is heard, and not only from where it signals.
+    pub latch_anywhere: bool,
     /// How long a port rests between two calls.
     pub port_rest: Duration,
     /// Whether digits are sought in the audio of peers that send no telephone events.
@@ -137,6 +139,16 @@ impl Media {
         });
         let jitter_max_ms = table.number("jitter_max_ms", 200, 20..=1_000);
         let timeout = positive(table.number("timeout_seconds", 60, 0..=86_400));
+        let latch_anywhere = table.value(
+            "latch",
+            false,
+            "\"signalled\" or \"anywhere\"",
+            |value| match value.as_str()? {
+                "signalled" => Some(false),
+                "anywhere" => Some(true),
+                _ => None,
+            },
+        );
         let port_rest = Duration::from_secs(table.number("port_rest_seconds", 5, 0..=600));
         let inband_dtmf = table.boolean("inband_dtmf", true);
         let opus = codecs::read_opus(table.section("opus"));
@@ -155,6 +167,7 @@ impl Media {
             ptime_ms,
             jitter_max_ms,
             timeout,
+            latch_anywhere,
             port_rest,
             inband_dtmf,
             rtcp_xr,
@@ -204,6 +217,17 @@ impl Media {
             "timeout_seconds",
             self.timeout.map_or(0, seconds),
             "A call without RTP and RTCP for so long, not on hold, is ended; 0: never.",
+        );
+        let latch = if self.latch_anywhere {
+            "anywhere"
+        } else {
+            "signalled"
+        };
+        out.key(
+            "latch",
+            latch,
+            "Where media may come from, besides the address in the peer's description: \"signalled\" (from\n\
+             where its signalling comes) or \"anywhere\". That of access.trusted may come from anywhere.",
         );
         out.key(
             "port_rest_seconds",

@@ -49,6 +49,8 @@ struct Known {
     duration: u16,
     ended: bool,
     last: MediaTime,
+    /// The highest number of its packets.
+    seq: SeqNo,
 }
 
 /// A digit that waits for what may come before it.
@@ -153,7 +155,8 @@ impl EventReceiver {
             let timestamp = packet.timestamp.add(offset);
             // The marker is of the first event of a packet.
             let marker = packet.marker && index == 0;
-            let (is_news, ended) = self.learn(packet.ssrc, timestamp, marker, event, arrival);
+            let name = (packet.ssrc, timestamp, packet.seq);
+            let (is_news, ended) = self.learn(name, marker, event, arrival);
             activity = if ended {
                 Activity::Ended(timestamp.add(event.duration.into()))
             } else {
@@ -207,8 +210,7 @@ impl EventReceiver {
     /// Remembers an event; whether it is a new one, and whether it has ended.
     fn learn(
         &mut self,
-        ssrc: Ssrc,
-        timestamp: Timestamp,
+        (ssrc, timestamp, seq): (Ssrc, Timestamp, SeqNo),
         marker: bool,
         event: Event,
         arrival: MediaTime,
@@ -221,9 +223,16 @@ impl EventReceiver {
             .filter(|k| k.ssrc == ssrc && k.code == event.code)
             .filter(fresh);
         if let Some(known) = of_code.find(|k| k.timestamp == timestamp) {
+            let is_behind = seq.distance(known.seq) > 0;
+            known.seq = if is_behind { seq } else { known.seq };
+            known.last = known.last.max(arrival);
+            // Its timestamp stands still, and it says itself that it begins.
+            if known.ended && is_behind && marker && !event.end {
+                (known.duration, known.ended) = (event.duration, false);
+                return (true, false);
+            }
             known.duration = known.duration.max(event.duration);
             known.ended |= event.end;
-            known.last = known.last.max(arrival);
             return (false, known.ended);
         }
         let continues = self
@@ -240,6 +249,7 @@ impl EventReceiver {
             duration: event.duration,
             ended: event.end,
             last: arrival,
+            seq,
         });
         self.next_known = (self.next_known + 1) % MAX_KNOWN;
         (!continues, event.end)
@@ -326,14 +336,19 @@ impl EventReceiver {
 
 impl Known {
     /// Whether a report with another timestamp is on the same event: its next segment (RFC 4733
-    /// §2.5.1.3), or one of a sender that moves the timestamp on with each packet.
+    /// §2.5.1.3), or one of a sender that moves the timestamp on with each packet, those that repeat
+    /// the end included.
     fn is_continued_at(&self, timestamp: Timestamp, marker: bool) -> bool {
         let ahead = timestamp.distance(self.timestamp);
-        let within = (1..=i32::from(self.duration)).contains(&ahead);
+        let duration = i32::from(self.duration);
+        // While it sounded, no other can have begun.
+        let within = (1..duration).contains(&ahead);
+        let at_its_end = ahead == duration && duration > 0;
         // Not all senders fill a segment to its last unit, and its last report may be lost.
-        let nearly_full = self.duration >= NEARLY_FULL
-            && (i32::from(self.duration)..i32::from(MAX_DURATION)).contains(&ahead);
-        !self.ended && !marker && (within || nearly_full || ahead == i32::from(MAX_DURATION))
+        let nearly_full =
+            self.duration >= NEARLY_FULL && (duration..i32::from(MAX_DURATION)).contains(&ahead);
+        let goes_on = at_its_end || nearly_full || ahead == i32::from(MAX_DURATION);
+        !marker && (within || (!self.ended && goes_on))
     }
 }
 

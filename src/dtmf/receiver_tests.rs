@@ -238,6 +238,18 @@ fn senders_that_move_the_timestamp_are_understood() {
         }
     }
     check(&packets[..9], "4");
+    // Relays do it to those that repeat the end alone.
+    let mut twice = Presses::new().press('4', 200).pause(60).press('4', 200).out;
+    let mut ends = 0;
+    for p in &mut twice {
+        let (timestamp, _, event) = p.event.as_mut().unwrap();
+        if event.end {
+            *timestamp += 160 * (ends % 3);
+            ends += 1;
+        }
+    }
+    assert_eq!(ends, 6);
+    check(&twice, "44");
 }
 
 #[test]
@@ -251,6 +263,20 @@ fn a_timestamp_that_stands_still_names_another_press_after_a_while() {
         p.event.as_mut().unwrap().0 = 0;
     }
     check(&packets, "44");
+    // Sooner than that it is told by its marker; packets that come late are no press.
+    let mut packets = Presses::new()
+        .press('4', 100)
+        .pause(200)
+        .press('4', 100)
+        .out;
+    for p in &mut packets {
+        p.event.as_mut().unwrap().0 = 0;
+    }
+    check(&packets, "44");
+    packets.truncate(packets.len() / 2);
+    let first = packets.remove(0);
+    packets.push(first);
+    check(&packets, "4");
 }
 
 #[test]

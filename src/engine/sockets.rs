@@ -20,7 +20,12 @@ struct LegSockets {
     ahead: Option<Ahead>,
     /// Whether it has its place in the ring.
     in_ring: bool,
+    /// Nothing was read yet.
+    fresh: bool,
 }
+
+/// So much is read at first, in batches: more than a socket's memory holds.
+const FIRST_BATCHES: usize = 16;
 
 /// What reading ahead gave.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,7 @@ impl Sockets {
                 drain: Drain::default(),
                 ahead: None,
                 in_ring: false,
+                fresh: true,
             });
         }
     }
@@ -157,10 +163,23 @@ impl LegSockets {
                 return;
             }
         }
-        packets += media::receive(socket, batch, clock, |bytes, from, arrival| {
-            last = sequence(bytes);
-            sink(bytes, from, arrival);
-        });
+        // What has waited for the leg is out of the way at once: while it fills the socket, the kernel
+        // drops what comes.
+        let batches = if std::mem::take(&mut self.fresh) {
+            FIRST_BATCHES
+        } else {
+            1
+        };
+        for _ in 0..batches {
+            let read = media::receive(socket, batch, clock, |bytes, from, arrival| {
+                last = sequence(bytes);
+                sink(bytes, from, arrival);
+            });
+            packets += read;
+            if read < sys::BATCH_PACKETS {
+                break;
+            }
+        }
         self.drain.done(began, packets, last);
     }
 }

@@ -95,6 +95,23 @@ impl Line {
 }
 
 #[test]
+fn what_has_waited_for_a_leg_is_read_at_once() {
+    let mut line = Line::new();
+    for _ in 0..100 {
+        line.talk();
+    }
+    assert_eq!(line.take(0).len(), 100);
+    for _ in 0..100 {
+        line.talk();
+    }
+    assert_eq!(
+        line.take(0).len(),
+        sys::BATCH_PACKETS,
+        "a flood has its bound"
+    );
+}
+
+#[test]
 fn what_was_read_ahead_goes_to_its_own_leg_in_any_order() {
     let mut line = Line::new();
     line.settle();

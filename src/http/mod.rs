@@ -32,6 +32,7 @@ use crate::net::tls::Tls;
 use auth::Keys;
 use hub::Hub;
 use limits::{Connections, Rates};
+pub use reader::Reader;
 
 /// Requests that wait for the core.
 const WAITING: usize = 256;
@@ -121,7 +122,7 @@ pub enum Outcome {
     /// What this finds, which may block.
     Job(Box<dyn FnOnce() -> Response + Send>),
     /// A reader of events.
-    Reader(Subscription),
+    Reader(Reader),
 }
 
 impl std::fmt::Debug for Outcome {
@@ -129,7 +130,7 @@ impl std::fmt::Debug for Outcome {
         match self {
             Outcome::Response(response) => response.fmt(f),
             Outcome::Job(_) => f.write_str("Job"),
-            Outcome::Reader(subscription) => subscription.fmt(f),
+            Outcome::Reader(reader) => reader.fmt(f),
         }
     }
 }
@@ -280,6 +281,11 @@ impl Http {
         if !events.is_empty() && self.published.try_send(events).is_err() {
             self.shared.hub.overrun();
         }
+    }
+
+    /// One more who reads: what is published from now on is for it, too.
+    pub fn enter(&self, subscription: Subscription) -> Reader {
+        Reader::enter(subscription, Arc::clone(&self.shared))
     }
 
     /// What there was so far.

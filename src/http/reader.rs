@@ -43,26 +43,45 @@ fn limits() -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE))
 }
 
-/// A reader's life, once its connection is its own.
-pub(super) async fn live(
-    upgraded: Upgraded,
+/// One who reads events from the moment of its subscription on; taken out when this is dropped,
+/// whether its WebSocket ever was there or not.
+pub struct Reader {
+    queue: Queue,
     subscription: Subscription,
-    mut queue: Queue,
     shared: Arc<Shared>,
-    place: Arc<Place>,
-) {
-    let io = TokioIo::new(upgraded);
-    let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(limits())).await;
-    serve(socket, &mut queue).await;
-    leave(&queue, subscription, &shared);
-    drop(place);
 }
 
-/// Takes a reader out.
-pub(super) fn leave(queue: &Queue, subscription: Subscription, shared: &Shared) {
-    shared.hub.leave(queue);
-    // Refused only when the core is gone.
-    let _ = shared.left.send(subscription);
+impl Reader {
+    pub(super) fn enter(subscription: Subscription, shared: Arc<Shared>) -> Self {
+        Self {
+            queue: shared.hub.enter(&subscription),
+            subscription,
+            shared,
+        }
+    }
+
+    /// Its life, once its connection is its own.
+    pub(super) async fn live(mut self, upgraded: Upgraded, place: Arc<Place>) {
+        let io = TokioIo::new(upgraded);
+        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(limits())).await;
+        serve(socket, &mut self.queue).await;
+        drop(place);
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // What all connections share has secrets.
+        self.subscription.fmt(f)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.hub.leave(&self.queue);
+        // Refused only when the core is gone.
+        let _ = self.shared.left.send(self.subscription.clone());
+    }
 }
 
 async fn serve(socket: WebSocketStream<TokioIo<Upgraded>>, queue: &mut Queue) {

@@ -17,7 +17,6 @@ use tracing::{debug, info};
 use super::auth::Shown;
 use super::limits::{Asker, Place};
 use super::pieces::Pieces;
-use super::reader;
 use super::{Ask, LONG, MAX_UNREAD, Monitoring, Outcome, Shared, count};
 use crate::api::{self, Access, Method, Problem, Request, Response, Routed, Scope, Tree, Unrouted};
 
@@ -124,16 +123,11 @@ async fn respond(
         Ok(Err(_)) => Err(Problem::later(503, "the server ends", 5)),
         Ok(Ok(Outcome::Response(response))) => Ok(response),
         Ok(Ok(Outcome::Job(job))) => run(job, shared, by).await,
-        Ok(Ok(Outcome::Reader(subscription))) => {
-            let queue = shared.hub.enter(&subscription);
+        Ok(Ok(Outcome::Reader(reader))) => {
             let upgrade = hyper::upgrade::on(request);
-            let shared = Arc::clone(shared);
             tokio::spawn(async move {
-                match upgrade.await {
-                    Ok(upgraded) => {
-                        reader::live(upgraded, subscription, queue, shared, place).await;
-                    }
-                    Err(_) => reader::leave(&queue, subscription, &shared),
+                if let Ok(upgraded) = upgrade.await {
+                    reader.live(upgraded, place).await;
                 }
             });
             Ok(Response {

@@ -177,7 +177,7 @@ impl Leg {
         let (coding, digits) = memory.map_or((None, None), |m| (Some(m.coding), Some(m.digits)));
         Ok(Self {
             id,
-            latch: Latch::new(params.remote_rtp),
+            latch: Latch::of(params.remote_rtp, params.sources),
             connected: None,
             receiver: Receiver::new(params.codec.clock_rate()),
             coding: Coding::in_memory_of(coding, &params, jitter, process)?,
@@ -267,6 +267,9 @@ impl Leg {
             let rates = (coding.rate(), self.coding.rate());
             self.concealed_counted = playout::rescaled(self.concealed_counted, rates);
             self.coding.playout.continue_from(&coding.playout);
+            if let (Some(now), Some(before)) = (&mut self.coding.processing, &coding.processing) {
+                now.continue_from(before);
+            }
             // A packet that waits for its slot has its number already.
             std::mem::swap(&mut self.coding.held, &mut coding.held);
             self.transmit.recode(params.codec, self.position);
@@ -276,6 +279,7 @@ impl Leg {
             // Nothing to encode with: a bug of the control side. The old agreement stays.
             return;
         }
+        self.latch.set_sources(params.sources);
         if params.remote_rtp != self.params.remote_rtp {
             self.latch.signalled(params.remote_rtp, now);
             self.rtcp_source = None;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::audio::process::ProcessSettings;
 use crate::codec::{Codec, OpusSettings};
+use crate::rtp::latch::Sources;
 
 /// How many payload types with audio a leg can receive.
 pub const MAX_RX_TYPES: usize = 8;
@@ -64,6 +65,10 @@ pub struct LegParams {
     pub rtcp_keys: bool,
     /// VoIP metrics go with our reports (RFC 3611 §4.7).
     pub voip_metrics: bool,
+    /// What we send goes to where the party signals from: it need not send anything itself.
+    pub own_address: bool,
+    /// Where its media may come from.
+    pub sources: Sources,
 }
 
 impl LegParams {
@@ -89,6 +94,8 @@ impl LegParams {
             rtcp_mux: false,
             rtcp_keys: false,
             voip_metrics: false,
+            own_address: true,
+            sources: Sources::Any,
         }
     }
 

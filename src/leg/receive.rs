@@ -24,6 +24,7 @@ const RTCP_SILENCE: Duration = Duration::from_millis(22_500);
 
 impl Leg {
     pub(super) fn update_filter<I: MediaIo>(&mut self, now: MediaTime, io: &mut I) {
+        self.latch.settle(now);
         let wanted = self.latch.is_connected_wanted(now);
         if wanted != self.connected {
             self.connected = wanted;
@@ -84,6 +85,9 @@ impl Leg {
             self.statistics.invalid += 1;
             return;
         };
+        if self.is_of_before(arrival) {
+            return;
+        }
         let payload_type = packet.payload_type.0;
         let codec = self.params.rx_codec(payload_type);
         let event = self.params.takes_events(payload_type);
@@ -111,7 +115,19 @@ impl Leg {
         if let Some(codec) = codec {
             self.receiver.set_clock_rate(codec.clock_rate());
         }
-        match self.receiver.on_packet(&packet, arrival) {
+        // Gateways send events beside audio that goes on, under an SSRC of their own: they neither are
+        // nor change the source.
+        let beside = event && self.receiver.is_of_another(packet.ssrc);
+        if beside {
+            if self.params.receive {
+                self.on_event(&packet, arrival, time);
+                // Its timestamps say nothing of when the audio's are played.
+                self.digits.source_changed();
+            }
+            return;
+        }
+        let is_audio = codec.is_some() || redundant;
+        match self.receiver.on_packet_of(&packet, is_audio, arrival) {
             Accept::Duplicate | Accept::Probation => return,
             Accept::SourceChanged => {
                 self.coding.playout.reset();
@@ -124,11 +140,7 @@ impl Leg {
             return;
         }
         if event {
-            self.statistics.telephone_events += 1;
-            let depth_us = u64::from(self.coding.playout.stats().depth_samples) * 1_000_000
-                / u64::from(self.coding.rate());
-            let depth = Duration::from_micros(depth_us);
-            self.digits.on_event(&packet, arrival, time.now, depth);
+            self.on_event(&packet, arrival, time);
             self.coding.playout.silence(&packet);
             return;
         }
@@ -144,6 +156,23 @@ impl Leg {
         } else {
             self.coding.playout.comfort_noise(&packet, arrival);
         }
+    }
+
+    fn on_event(&mut self, packet: &Packet<'_>, arrival: MediaTime, time: TickTime) {
+        self.statistics.telephone_events += 1;
+        let depth_us = u64::from(self.coding.playout.stats().depth_samples) * 1_000_000
+            / u64::from(self.coding.rate());
+        let depth = Duration::from_micros(depth_us);
+        self.digits.on_event(packet, arrival, time.now, depth);
+    }
+
+    /// Whether a packet is of before the leg began. Its party may send long before: the ringing of a
+    /// call of ours, or where the ACK with the answer was lost. Of what waited in the socket no more
+    /// counts than the playout may delay: the rest is neither heard, nor lost, nor says where the party is.
+    fn is_of_before(&self, arrival: MediaTime) -> bool {
+        let longest = Duration::from_millis(self.settings.jitter_max_ms.into());
+        let waited = |begun: MediaTime| begun.since(arrival) > longest;
+        self.begun.is_some_and(waited)
     }
 
     /// Several frames in one packet (RFC 2198): what was lost of the earlier ones is filled, the
@@ -176,17 +205,6 @@ impl Leg {
     }
 
     fn on_audio(&mut self, packet: &Packet<'_>, codec: Codec, arrival: MediaTime) {
-        // A leg may begin long after its party does: where the ACK with the answer was lost, for one.
-        // Of what waited in the socket no more counts than the playout may delay; all of it would
-        // leave no room for the newest.
-        let longest = Duration::from_millis(self.settings.jitter_max_ms.into());
-        if self
-            .begun
-            .is_some_and(|begun| begun.since(arrival) > longest)
-        {
-            self.receiver.discarded(packet.seq);
-            return;
-        }
         if codec
             .samples(packet.payload)
             .is_multiple_of(codec.frame_samples(TICK_MS))

@@ -164,7 +164,9 @@ impl Leg {
         let (ssrc, rating) = (stats.receive.ssrc?, stats.rating?);
         let share = |share: f32| (share * 256.0).min(255.0) as u8;
         let packets = |packets: f32| milliseconds(bursts::duration(packets, stats.packet_time));
-        let (depth, _, max_depth) = stats.buffer_ms();
+        let (depth, ..) = stats.buffer_ms();
+        // It takes whatever comes early, up to that.
+        let limit = self.settings.jitter_max_ms.min(u32::from(u16::MAX)) as u16;
         let ours = u16::from(self.params.ptime_ms) + TICK_MS as u16;
         Some(VoipMetrics {
             ssrc,
@@ -180,14 +182,14 @@ impl Leg {
             noise_dbm0: dbm0(stats.level.noise_dbov),
             echo_return_loss_db: None,
             gmin: GMIN,
-            r_factor: Some(rating.r_factor.min(100.0).round() as u8),
+            r_factor: Some(rating.narrowband_r().round() as u8),
             external_r_factor: None,
             mos_lq: Some((rating.mos_lq * 10.0).round() as u8),
             mos_cq: Some((rating.mos_cq * 10.0).round() as u8),
             receiver_config: STANDARD_CONCEALMENT_ADAPTIVE,
             buffer_nominal_ms: depth as u16,
-            buffer_maximum_ms: max_depth as u16,
-            buffer_limit_ms: self.settings.jitter_max_ms.min(u32::from(u16::MAX)) as u16,
+            buffer_maximum_ms: limit,
+            buffer_limit_ms: limit,
         })
     }
 }

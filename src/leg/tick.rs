@@ -71,10 +71,11 @@ impl Leg {
             self.coding.playout.pull(rx, time.now + after);
             self.mute(rx, time.now);
         }
+        // The party's own, and not what is made of it.
+        self.level.update(rx);
         if let Some(processing) = &mut self.coding.processing {
             processing.input(rx);
         }
-        self.level.update(rx);
         if let Some(talk) = &mut self.talk {
             talk.follow(rx);
         }
@@ -143,9 +144,11 @@ impl Leg {
             }
         }
         let limit = u64::from(self.settings.media_timeout_ms);
+        // Who only listens need not send, but to have it all sent to somebody else.
+        let may_be_silent = self.params.held && (self.params.own_address || !self.params.send);
         if limit > 0
             && !self.timed_out
-            && !self.params.held
+            && !may_be_silent
             && now.since(self.heard).as_millis() as u64 >= limit
         {
             self.timed_out = true;

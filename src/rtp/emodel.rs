@@ -68,6 +68,19 @@ pub struct Rating {
     pub mos_lq: f32,
     /// Opinion of somebody who converses, whom delay bothers: 1 to 4.5.
     pub mos_cq: f32,
+    /// The R factor is of G.107.1's scale.
+    pub wideband: bool,
+}
+
+/// What the R factor of G.107 is multiplied by on the scale of G.107.1.
+const WIDEBAND_SCALE: f32 = 1.29;
+
+impl Rating {
+    /// The R factor on G.107's own scale, 0 to 100: what reports tell (RFC 3611 §4.7.5).
+    pub fn narrowband_r(&self) -> f32 {
+        let scale = if self.wideband { WIDEBAND_SCALE } else { 1.0 };
+        (self.r_factor / scale).clamp(0.0, 100.0)
+    }
 }
 
 /// Rates a connection.
@@ -81,13 +94,18 @@ pub fn rate(connection: &Connection) -> Rating {
     let burst_ratio = connection.burst_ratio.max(1.0);
     // G.107 §7.7.
     let equipment = codec + (95.0 - codec) * loss / (loss / burst_ratio + robustness);
-    let (best, scale) = if wideband { (129.0, 1.29) } else { (BEST, 1.0) };
+    let (best, scale) = if wideband {
+        (129.0, WIDEBAND_SCALE)
+    } else {
+        (BEST, 1.0)
+    };
     let listening = best - equipment;
     let conversing = listening - delay_impairment(connection.delay);
     Rating {
         r_factor: conversing.max(0.0),
         mos_lq: mos(listening / scale),
         mos_cq: mos(conversing / scale),
+        wideband,
     }
 }
 

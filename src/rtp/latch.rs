@@ -2,12 +2,25 @@
 //!
 //! Sits after `rtp::packet`, before `rtp::session`. Pure decision; the socket follows.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::packet::Packet;
 use super::seq::{SeqNo, Ssrc};
 use crate::audio::MediaTime;
+
+/// The addresses of [`Sources::Of`].
+pub const MAX_SOURCES: usize = 3;
+
+/// Who may be the party, where that is at another address than its description says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sources {
+    /// Anybody.
+    #[default]
+    Any,
+    /// Who sends from one of these, or from the described address at another port.
+    Of([Option<IpAddr>; MAX_SOURCES]),
+}
 
 /// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +36,10 @@ pub enum Verdict {
 /// The latch of one leg.
 ///
 /// ```text
-///            packet from the signalled address, or 4 consecutive of another
+///            packet from the signalled address, or 4 consecutive of another that may be it
 ///   Open ------------------------------------------------------------> Latched
 ///                                                                        |  ^
-///     signalling changes the address: for 5 s may be replaced by anybody <-'|
+///     signalling changes the address: for 5 s may be replaced so again <-' |
 ///     2 s of silence: by the same SSRC with a continuing sequence ----------'
 /// ```
 #[derive(Clone, Debug)]
@@ -37,6 +50,7 @@ pub struct Latch {
     latched: Option<Latched>,
     candidate: Option<Candidate>,
     shunned: Option<Stream>,
+    sources: Sources,
 }
 
 /// Who sends, and how far it has come.
@@ -82,7 +96,21 @@ impl Latch {
             latched: None,
             candidate: None,
             shunned: None,
+            sources: Sources::Any,
         }
+    }
+
+    /// The same, where not anybody may be the party.
+    pub fn of(signalled: Option<SocketAddr>, sources: Sources) -> Self {
+        Self {
+            sources,
+            ..Self::new(signalled)
+        }
+    }
+
+    /// Who may be the party from now on.
+    pub fn set_sources(&mut self, sources: Sources) {
+        self.sources = sources;
     }
 
     /// Takes nothing of this stream, wherever the peer may be: it belongs to the call that had the port
@@ -205,6 +233,29 @@ impl Latch {
         }
     }
 
+    /// Once a tick: whom signalling has moved elsewhere, and who sends no more, is not sent to again. A
+    /// relay goes on for a while after it was left.
+    pub fn settle(&mut self, now: MediaTime) {
+        if let Some(latched) = &mut self.latched
+            && latched.outdated
+            && now.since(latched.heard) >= LEFT
+        {
+            latched.heard_since = 0;
+        }
+    }
+
+    fn may_be(&self, address: IpAddr) -> bool {
+        let known = [self.signalled, self.named, self.latched.map(|l| l.address)];
+        let described = known
+            .into_iter()
+            .flatten()
+            .any(|known| known.ip() == address);
+        match &self.sources {
+            Sources::Any => true,
+            Sources::Of(all) => described || all.contains(&Some(address.to_canonical())),
+        }
+    }
+
     fn latch(&mut self, from: SocketAddr, packet: &Packet<'_>, now: MediaTime) -> Verdict {
         self.candidate = None;
         self.latched = Some(Latched {
@@ -223,10 +274,10 @@ impl Latch {
     /// Whether a source that is not the signalled one may compete at all.
     fn may_replace(&self, from: SocketAddr, packet: &Packet<'_>, now: MediaTime) -> bool {
         let Some(latched) = &self.latched else {
-            return true;
+            return self.may_be(from.ip());
         };
         if latched.outdated {
-            return true;
+            return self.may_be(from.ip());
         }
         // A NAT that rebinds: the same stream from another port.
         let gap = packet.seq.distance(latched.seq);
@@ -240,6 +291,8 @@ impl Latch {
 const CONSECUTIVE: u8 = 4;
 /// Silence after which a latched source may be replaced.
 const SILENCE: Duration = Duration::from_secs(2);
+/// Silence after which a source that signalling has replaced is not sent to.
+const LEFT: Duration = Duration::from_millis(300);
 /// How long the signalled address can still come in against an active other source.
 const SETTLED: Duration = Duration::from_secs(5);
 /// RFC 3550 A.1: a larger jump is another stream.

@@ -65,6 +65,8 @@ struct Source {
     base: u32,
     /// Highest sequence number with the wraps counted above bit 16.
     highest: u32,
+    /// The number of the last packet of audio, as `highest`.
+    last_audio: u32,
     /// Bit n: `highest - n` was received.
     window: u128,
     /// Bit n: `highest - n` was received too late to be heard.
@@ -120,7 +122,7 @@ impl Receiver {
         }
         if delta > 0 {
             // Its timestamp may be of any clock.
-            source.advance(delta as u32, source.timestamp, &mut self.bursts);
+            source.advance(delta as u32, None, (self.clock_rate, &mut self.bursts));
         } else {
             let bit = 1u128.checked_shl(delta.unsigned_abs().into()).unwrap_or(0);
             if source.window & bit != 0 {
@@ -132,8 +134,19 @@ impl Receiver {
         source.unique = source.unique.wrapping_add(1);
     }
 
-    /// Takes in a packet that the latch admitted, with its kernel arrival time.
+    /// Takes in a packet of audio that the latch admitted, with its kernel arrival time.
     pub fn on_packet(&mut self, packet: &Packet<'_>, arrival: MediaTime) -> Accept {
+        self.on_packet_of(packet, true, arrival)
+    }
+
+    /// The same of audio or of something else, which is no measure of jitter and packet time: an event's
+    /// packets all have the timestamp of its beginning, and comfort noise comes when it likes.
+    pub fn on_packet_of(
+        &mut self,
+        packet: &Packet<'_>,
+        is_audio: bool,
+        arrival: MediaTime,
+    ) -> Accept {
         let Some(source) = &mut self.source else {
             self.start(packet, arrival);
             return Accept::SourceChanged;
@@ -150,7 +163,8 @@ impl Receiver {
         self.totals.bytes += packet.payload.len() as u64;
         source.received = source.received.wrapping_add(1);
         if delta > 0 {
-            source.advance(delta as u32, packet.timestamp, &mut self.bursts);
+            let timestamp = is_audio.then_some(packet.timestamp);
+            source.advance(delta as u32, timestamp, (self.clock_rate, &mut self.bursts));
         } else {
             let bit = 1u128 << u32::from(delta.unsigned_abs());
             if source.window & bit != 0 {
@@ -161,10 +175,19 @@ impl Receiver {
             self.totals.reordered += 1;
         }
         source.unique = source.unique.wrapping_add(1);
-        source.measure_jitter(packet.timestamp, arrival, self.clock_rate);
+        if is_audio {
+            source.measure_jitter(packet.timestamp, arrival, self.clock_rate);
+        }
         let jitter = source.jitter_us();
         self.totals.max_jitter_us = self.totals.max_jitter_us.max(jitter);
         Accept::New
+    }
+
+    /// Whether there is a source, and it is another than this.
+    pub fn is_of_another(&self, ssrc: Ssrc) -> bool {
+        self.source
+            .as_ref()
+            .is_some_and(|source| source.ssrc != ssrc)
     }
 
     /// A packet that [`Receiver::on_packet`] took came too late, or too early, to be heard.
@@ -286,6 +309,7 @@ impl Receiver {
             ssrc: packet.ssrc,
             base,
             highest: base,
+            last_audio: base,
             // What came before the first packet counts neither as lost nor as new.
             window: u128::MAX,
             discarded: 0,
@@ -313,16 +337,24 @@ impl Source {
     }
 
     /// Moves on to the packet `delta` behind the highest. What leaves the window is settled.
-    fn advance(&mut self, delta: u32, timestamp: Timestamp, bursts: &mut Bursts) {
+    fn advance(
+        &mut self,
+        delta: u32,
+        audio: Option<Timestamp>,
+        (clock_rate, bursts): (u32, &mut Bursts),
+    ) {
         self.settle(WINDOW.saturating_sub(delta), bursts);
         let beyond = delta.saturating_sub(WINDOW);
         bursts.push_many(Fate::Lost, u64::from(beyond));
+        let behind_audio = delta == 1 && self.last_audio == self.highest;
         self.highest = self.highest.wrapping_add(delta);
         self.window = self.window.checked_shl(delta).unwrap_or(0) | 1;
         self.discarded = self.discarded.checked_shl(delta).unwrap_or(0);
-        if delta == 1
+        let Some(timestamp) = audio else { return };
+        self.last_audio = self.highest;
+        if behind_audio
             && let step @ 1.. = timestamp.distance(self.timestamp)
-            && step <= MAX_STEP
+            && step as u32 <= clock_rate / LONGEST_A_SECOND
         {
             self.step = step as u32;
         }
@@ -466,8 +498,8 @@ const MAX_DROPOUT: i16 = 3000;
 const MAX_MISORDER: i16 = 100;
 /// Packets whose fate is open: those that a late one may still fill in, and more.
 const WINDOW: u32 = u128::BITS;
-/// 200 ms at 48 kHz, the longest packet: more is a pause.
-const MAX_STEP: i32 = 9600;
+/// The longest packets are of 200 ms: more is a pause.
+const LONGEST_A_SECOND: u32 = 5;
 /// A transit time that changes by more is a new time line.
 const MAX_TRANSIT_STEP_US: u64 = 2_000_000;
 /// How long a change of source keeps a further one on probation.

@@ -222,6 +222,34 @@ fn the_packet_time_is_that_of_packets_in_sequence() {
 }
 
 #[test]
+fn what_is_no_audio_tells_no_packet_time_and_no_jitter() {
+    let mut receiver = Receiver::new(8000);
+    feed(&mut receiver, &[1, 2, 3]);
+    // A key of 200 ms: its packets have the timestamp of its beginning.
+    for n in 0..10u16 {
+        let event = at(1, 4 + n, 4 * 160);
+        receiver.on_packet_of(&event, false, ms(80 + u64::from(n) * 20));
+    }
+    for n in 0..50u16 {
+        let audio = at(1, 14 + n, (14 + u32::from(n)) * 160);
+        receiver.on_packet(&audio, ms((14 + u64::from(n)) * 20));
+    }
+    assert_eq!(receiver.stats().max_jitter_us, 0);
+    assert_eq!(receiver.packet_time(), Some(Duration::from_millis(20)));
+    // Comfort noise twice a second, with numbers in sequence.
+    for n in 0..20u16 {
+        let noise = at(1, 64 + n, (64 + 25 * u32::from(n)) * 160);
+        receiver.on_packet_of(&noise, false, ms((64 + 25 * u64::from(n)) * 20));
+    }
+    assert_eq!(receiver.packet_time(), Some(Duration::from_millis(20)));
+    assert_eq!(receiver.stats().lost, 0);
+    // The same of a peer whose pauses have no packets at all.
+    receiver.on_packet(&at(1, 84, 600 * 160), ms(600 * 20));
+    receiver.on_packet(&at(1, 85, 625 * 160), ms(625 * 20));
+    assert_eq!(receiver.packet_time(), Some(Duration::from_millis(20)));
+}
+
+#[test]
 fn a_packet_of_another_clock_is_no_jitter() {
     let mut receiver = Receiver::new(48_000);
     receiver.set_clock_rate(8000);

@@ -304,9 +304,11 @@ impl Core {
             Reply::Now(response) => Outcome::Response(response),
             Reply::Job(job) => Outcome::Job(job),
             Reply::Subscribe(subscription) => {
-                let reader = Outcome::Reader(subscription);
-                // Who is gone before its answer never becomes a reader.
-                if let Err(Outcome::Reader(subscription)) = pending.answer.send(reader) {
+                if let Some(http) = &self.programs.http {
+                    // Who asked may be gone: then so is the reader, and its leaving is told.
+                    let reader = Outcome::Reader(http.enter(subscription));
+                    let _ = pending.answer.send(reader);
+                } else {
                     self.programs.api.left(&subscription, &mut self.switch, now);
                 }
                 return;

@@ -6,8 +6,10 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use super::core::Core;
-use super::files::{Done, free_space, space_limit};
+use super::files::Done;
+use super::recordings::{Recorded, free_space, space_limit};
 use super::sources::{samples_at, sources};
+use crate::api::RecordingChange;
 use crate::app::PlayItem;
 use crate::audio::source::Source;
 use crate::bridge::{RoomRecording, RoomRecordingSettings};
@@ -52,6 +54,9 @@ impl Core {
     pub(super) fn record_bridge(&mut self, wanted: BridgeRecord) {
         let name = format!("{}.wav", wanted.name);
         let path = self.config.recording.directory.join(name);
+        let bridge = self.programs.api.bridge_name(wanted.bridge);
+        self.recordings
+            .insert(wanted.recording, Recorded::bridge(bridge));
         let space = space_limit(&self.config);
         let rate = self.config.recording.rate;
         let recorder = self.recorder.clone();
@@ -85,6 +90,7 @@ impl Core {
         let input = match opened {
             Ok(path) => {
                 info!(recording, path = %path.display(), "recording a bridge");
+                self.tell_recording(recording, &path, RecordingChange::Started, now);
                 let settings = RoomRecordingSettings {
                     recording,
                     rate,
@@ -98,6 +104,7 @@ impl Core {
             }
             Err(error) => {
                 self.discarded.remove(&recording);
+                self.could_not_record(recording, &error, now);
                 warn!(recording, error, "a bridge cannot be recorded");
                 Input::RecordingFailed { recording, error }
             }

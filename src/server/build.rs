@@ -108,6 +108,7 @@ pub(super) fn switch_settings(config: &Config, max_calls: usize) -> switch::Sett
             srtp_suites: config.media.srtp_suites.clone(),
             fingerprint: None,
             dtls_offered: config.media.dtls,
+            media_from_anywhere: config.media.latch_anywhere,
         },
         endpoint: endpoint::Settings {
             timers: Timers {

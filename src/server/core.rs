@@ -16,8 +16,9 @@ use super::apps::{self, BuildError};
 use super::build;
 use super::control::{self, Asked, Control};
 use super::ear::Ear;
-use super::files::{Done, Recorded, Wanted};
+use super::files::{Done, Wanted};
 use super::memory::Memory;
+use super::recordings::Recorded;
 use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
@@ -154,7 +155,7 @@ impl Core {
         let engine = Engine::start(build::engine_settings(&config, max_calls), &bell)?;
         let ear = Ear::new(bell.clone(), line)?;
         let settings = RecorderSettings {
-            space: super::files::space_limit(&config),
+            space: super::recordings::space_limit(&config),
             ..RecorderSettings::for_calls(config.recording.rate, config.recording.stereo)
         };
         let recorder = Recorder::start_telling(settings, move || bell.ring())?;

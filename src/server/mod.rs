@@ -20,6 +20,7 @@ mod memory;
 mod metrics;
 mod names;
 pub mod own_key;
+mod recordings;
 mod reload;
 mod room_files;
 mod run;

@@ -6,7 +6,8 @@ use std::time::{Instant, SystemTime};
 use tracing::warn;
 
 use super::core::Core;
-use super::files::{Done, free_space, space_limit};
+use super::files::Done;
+use super::recordings::{free_space, space_limit};
 use crate::store::recorder::RecorderEvent;
 use crate::store::room_files::{self, Finished, OpenedRoom, RoomFileEvent};
 use crate::switch::{Input, NewTrack, Output, RoomFiles, RoomFilesDone, RoomRecord};

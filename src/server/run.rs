@@ -91,7 +91,8 @@ impl Core {
     pub async fn finish(&mut self, deadline: Instant) {
         let left = |core: &Self| {
             let Self { switch, .. } = core;
-            let recordings = switch.room_recordings() + core.recordings.len();
+            let of_calls = core.recordings.values().filter(|r| r.is_of_call());
+            let recordings = switch.room_recordings() + of_calls.count();
             switch.calls() + switch.unanswered() + recordings
         };
         while left(self) > 0 && Instant::now() < deadline {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::bridge_media::{play_control, record_control};
 use super::message::{MailboxRequest, RecordTarget};
-use super::{Output, Recording, Switch};
+use super::recorded::Recording;
+use super::{Output, Switch};
 use crate::app::{
     Action, AppSpec, DtmfMethod, Happened, MenuSpec, PlayId, PlayItem, PlayOutcome, RecordOutcome,
 };
@@ -27,7 +28,7 @@ impl Switch {
             Action::StopPlay => {
                 if let Some(entry) = self.calls.get_mut(&handle)
                     // What is still being loaded is not wanted any more.
-                    && let Some(loading) = entry.loading.take()
+                    && let Some((_, loading)) = entry.loading.take()
                     && matches!(entry.call.spec(), AppSpec::Stasis(_))
                 {
                     let stopped =
@@ -54,8 +55,17 @@ impl Switch {
                 Some(max),
                 silence,
             ),
-            Action::RecordNamed { name, max, silence } => {
+            Action::RecordNamed {
+                order,
+                name,
+                max,
+                silence,
+            } => {
                 self.record(handle, RecordTarget::Named(name), max, silence);
+                let entry = self.calls.get_mut(&handle);
+                if let Some(recording) = entry.and_then(|e| e.recording.as_mut()) {
+                    recording.order = Some(order);
+                }
             }
             Action::DiscardRecord => self.discard_record(handle),
             Action::StopRecord => self.stop_record(handle),
@@ -114,10 +124,13 @@ impl Switch {
             _ => None,
         });
         entry.playing = files.collect();
-        entry.loading = Some(id);
+        // Applications number their own from the start, one after the other in a call.
+        entry.plays = entry.plays.wrapping_add(1);
+        let number = PlayId(entry.plays);
+        entry.loading = Some((number, id));
         self.outputs.push_back(Output::Play {
             call: handle,
-            id,
+            id: number,
             items,
             repeat,
             gap,
@@ -125,11 +138,11 @@ impl Switch {
     }
 
     /// A play is ready: it starts, unless it was stopped or replaced meanwhile.
-    pub(super) fn play_ready(&mut self, handle: CallHandle, id: PlayId, play: Box<Play>) {
+    pub(super) fn play_ready(&mut self, handle: CallHandle, number: PlayId, mut play: Box<Play>) {
         if let Some(entry) = self.calls.get_mut(&handle)
-            && entry.loading == Some(id)
+            && let Some((_, id)) = entry.loading.take_if(|(wanted, _)| *wanted == number)
         {
-            entry.loading = None;
+            play.id = u64::from(entry.call.run_number()) << 32 | u64::from(id.0);
             self.media(handle, |leg| Command::Play(leg, play));
         }
     }
@@ -146,11 +159,7 @@ impl Switch {
         };
         let number = self.next_recording;
         self.next_recording += 1;
-        entry.recording = Some(Recording {
-            number,
-            running: false,
-            stop: false,
-        });
+        entry.recording = Some(Recording::new(number, None));
         match target {
             RecordTarget::Message { .. } => entry.message = Some(number),
             RecordTarget::Name => {

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use super::bridges::{BridgeEvent, BridgeNumber, ProgramBridge};
 use super::room_plays::outcome;
-use super::{Output, Recording, Switch};
+use super::{Output, Switch};
 use crate::app::{Action, App, Happened, Order, PlayChange, PlayId, PlayItem, PlayOutcome};
 use crate::app::{RecordChange, RecordOutcome};
 use crate::audio::player::{PlayControl, PlayEnd};
 use crate::audio::tap::{RecordControl, TapStop};
 use crate::bridge::{RoomPlay, RoomRecording};
 use crate::leg::player::Play;
-use crate::switch::programs::{Closing, ProgramError, Whose};
+use crate::switch::programs::ProgramError;
+use crate::switch::recorded::{Recording, Whose};
 use crate::worker::{BridgeId, Command};
 
 /// Places of plays in a bridge's mix: what programs play, and the beep before a recording.
@@ -50,6 +51,8 @@ pub struct BridgePlay {
 /// A recording of a bridge, whose file is to be opened.
 #[derive(Clone, Debug)]
 pub struct BridgeRecord {
+    /// Which bridge.
+    pub bridge: BridgeNumber,
     /// Its number, fresh.
     pub recording: u64,
     /// Its name in the recording directory.
@@ -170,16 +173,21 @@ impl Switch {
                 let control = play_control(change);
                 self.command_bridge(number, |id| Command::ControlPlayRoom(id, place, control));
             }
-            Action::RecordNamed { name, max, silence } => {
+            Action::RecordNamed {
+                order,
+                name,
+                max,
+                silence,
+            } => {
                 let recording = self.next_recording;
                 self.next_recording += 1;
                 bridge.recording = Some(Recording {
-                    number: recording,
-                    running: false,
                     stop: id.is_none(),
+                    ..Recording::new(recording, Some(order))
                 });
                 self.bridges.recordings.insert(recording, number);
                 self.outputs.push_back(Output::RecordBridge(BridgeRecord {
+                    bridge: number,
                     recording,
                     name,
                     max,
@@ -196,8 +204,11 @@ impl Switch {
                 self.command_bridge(number, |id| Command::ControlRecordRoom(id, control));
             }
             Action::DiscardRecord => {
-                let recording = bridge.recording.map(|recording| recording.number);
-                self.outputs.extend(recording.map(Output::DiscardRecording));
+                if let Some(recording) = &mut bridge.recording {
+                    recording.discarded = true;
+                    let number = recording.number;
+                    self.outputs.push_back(Output::DiscardRecording(number));
+                }
             }
             Action::Report(report) => {
                 self.tell_of_bridge(number, BridgeEvent::Reported(report));
@@ -288,15 +299,10 @@ impl Switch {
             Some(TapStop::MaxLength) => RecordOutcome::MaxLength,
             None => RecordOutcome::Stopped,
         };
-        if let Some(kept) = self.bridges.all.get_mut(&bridge) {
-            kept.recording = None;
-        }
-        let closing = Closing {
-            whose: Whose::Bridge(bridge),
-            outcome,
-            length: recording.length(),
-        };
-        self.bridges.closing.insert(number, closing);
+        let kept = self.bridges.all.get_mut(&bridge);
+        let kept = kept.and_then(|bridge| bridge.recording.take());
+        let (whose, length) = (Whose::Bridge(bridge), recording.length());
+        self.record_over(whose, kept, number, (outcome, length));
     }
 
     /// Something happened to what a bridge records.

@@ -9,12 +9,13 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::{Event, Moving, Output, Recording, Switch};
+use super::{Event, Moving, Output, Switch};
 use crate::app::{App, AppSpec, Happened, PlayId, Report, StasisSpec};
 use crate::bridge::{Bridge, Port};
 use crate::call::CallHandle;
 use crate::codec::Codec;
-use crate::switch::programs::{Closing, ProgramError};
+use crate::switch::programs::ProgramError;
+use crate::switch::recorded::{Closing, Recording, Whose};
 use crate::worker::{BridgeId, Command, SharedEncoder};
 
 /// The most bridges of programs at once.
@@ -46,7 +47,7 @@ pub(super) struct Bridges {
     pub ids: HashMap<(usize, BridgeId), BridgeNumber>,
     /// By their recordings.
     pub recordings: HashMap<u64, BridgeNumber>,
-    /// Recordings, of calls too, whose files are being closed.
+    /// Recordings, of calls too, whose files are being closed or whose programs have left.
     pub closing: HashMap<u64, Closing>,
 }
 
@@ -140,6 +141,7 @@ impl Switch {
         for member in bridge.members.clone() {
             self.leave_bridge(member, now);
         }
+        self.orphan_recordings(Whose::Bridge(number));
         if let Some(bridge) = self.bridges.all.remove(&number)
             && let Some((worker, id)) = bridge.place
         {

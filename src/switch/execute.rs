@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use rand::Rng;
 
+use super::recorded::Whose;
 use super::{Event, LegPlace, Output, Summary, Switch};
 use crate::app::AppSpec;
 use crate::audio::MediaTime;
@@ -329,7 +330,7 @@ impl Switch {
     fn ended(&mut self, handle: CallHandle, reason: EndReason, now: Instant) {
         self.leave_room(handle, now);
         self.leave_bridge(handle, now);
-        self.orphan_recordings(handle);
+        self.orphan_recordings(Whose::Call(handle));
         self.end_snooping(handle);
         let Some(mut entry) = self.calls.remove(&handle) else {
             return;

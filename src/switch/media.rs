@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::programs::{Closing, Whose};
+use super::recorded::Whose;
 use super::{Event, Output, Switch};
-use crate::app::{AppSpec, FIRST_ORDER, Happened, PlayId, PlayOutcome, RecordOutcome};
+use crate::app::{AppSpec, Happened, PlayId, PlayOutcome, RecordOutcome};
 use crate::audio::TICK_MS;
 use crate::call::{Call, CallHandle, Way};
 use crate::leg::player::PlayEndReason;
@@ -73,19 +73,26 @@ impl Switch {
         if let (
             None,
             &LegEvent::RecordingStopped {
-                recording, samples, ..
+                recording,
+                samples,
+                length,
+                ..
             },
         ) = (handle, &event)
         {
+            self.left_recording_over(recording, length);
             // Its leg closed before the tap was in place: the file is to be closed all the same.
             self.outputs
                 .push_back(Output::CloseRecording { recording, samples });
         }
         let Some(handle) = handle else { return };
         match event {
-            // Of the program that had the call before.
+            // Of what had the call before.
             LegEvent::PlayEnded(play, _)
-                if play.id >= u64::from(FIRST_ORDER) && self.program(handle).is_none() => {}
+                if self
+                    .calls
+                    .get(&handle)
+                    .is_none_or(|e| u64::from(e.call.run_number()) != play.id >> 32) => {}
             LegEvent::PlayEnded(play, end) if end.reason == PlayEndReason::Failed => {
                 self.play_broke_off(handle, PlayId(play.id as u32), length(end.samples), now);
             }
@@ -173,22 +180,16 @@ impl Switch {
     ) {
         self.outputs
             .push_back(Output::CloseRecording { recording, samples });
+        self.left_recording_over(recording, length);
         if self.recordings.remove(&recording).is_none() {
             // It has failed, and its application knows: this is only the tap's own end.
             return;
         }
         if let Some(entry) = self.calls.get_mut(&handle) {
-            if entry.recording.is_some_and(|r| r.number == recording) {
-                entry.recording = None;
-            }
+            let ended = entry.recording.take_if(|r| r.number == recording);
             // What is to be a name is told of when it is in its file, and so are programs.
             if matches!(entry.call.spec(), AppSpec::Stasis(_)) {
-                let closing = Closing {
-                    whose: Whose::Call(handle),
-                    outcome,
-                    length,
-                };
-                self.bridges.closing.insert(recording, closing);
+                self.record_over(Whose::Call(handle), ended, recording, (outcome, length));
             } else if entry.naming != Some(recording) {
                 let happened = Happened::RecordEnded(outcome, length);
                 self.with_call(handle, |c| c.happened(&happened, now));
@@ -204,7 +205,17 @@ impl Switch {
                 recording: tap.recording(),
                 samples: tap.end_position(),
             });
-            self.recordings.remove(&tap.recording());
+            let (recording, length) = (tap.recording(), tap.length());
+            self.recordings.remove(&recording);
+            let handle = self.legs.get(&(worker, id)).copied();
+            let entry = handle.and_then(|handle| self.calls.get_mut(&handle));
+            let ended = entry.and_then(|e| e.recording.take_if(|r| r.number == recording));
+            if let (Some(handle), Some(_)) = (handle, ended.and_then(|r| r.order)) {
+                let stopped = (RecordOutcome::Stopped, length);
+                self.record_over(Whose::Call(handle), ended, recording, stopped);
+            } else {
+                self.left_recording_over(recording, length);
+            }
         }
         if let Some(handle) = self.legs.remove(&(worker, id)) {
             self.leg_gone(handle, &leg, now);
@@ -254,18 +265,17 @@ impl Switch {
     pub(super) fn play_failed(
         &mut self,
         handle: CallHandle,
-        id: PlayId,
+        number: PlayId,
         error: String,
         now: Instant,
     ) {
         let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };
-        if entry.loading != Some(id) {
+        let Some((_, id)) = entry.loading.take_if(|(wanted, _)| *wanted == number) else {
             // Stopped or replaced meanwhile: nobody waits for it.
             return;
-        }
-        entry.loading = None;
+        };
         let call_id = entry.call.call_id().to_owned();
         self.outputs.push_back(Output::Event(Event::PlayFailed {
             call_id,
@@ -276,7 +286,8 @@ impl Switch {
     }
 
     pub(super) fn recording_failed(&mut self, recording: u64, error: String, now: Instant) {
-        if self.bridge_recording_failed(recording, &error, now)
+        if self.closing_failed(recording, &error, now)
+            || self.bridge_recording_failed(recording, &error, now)
             || self.room_recording_failed(recording, &error, now)
         {
             return;

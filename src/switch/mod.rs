@@ -19,6 +19,7 @@ mod media;
 mod message;
 mod places;
 mod programs;
+mod recorded;
 mod recording_log;
 mod requests;
 mod room_files;
@@ -75,6 +76,7 @@ use invites::Invites;
 use mail::{Pins, RoomPins};
 use places::Places;
 use programs::Driven;
+use recorded::Recording;
 
 /// What the switch is made with.
 #[derive(Clone, Debug)]
@@ -124,16 +126,6 @@ struct Moving {
     held: Vec<Command>,
 }
 
-/// A recording of a call.
-#[derive(Clone, Copy, Debug)]
-struct Recording {
-    number: u64,
-    /// The leg records; before, its file is being opened.
-    running: bool,
-    /// It is to stop as soon as it has begun.
-    stop: bool,
-}
-
 /// What the switch keeps for a call, besides the call.
 #[derive(Debug)]
 struct Entry {
@@ -167,7 +159,9 @@ struct Entry {
     /// Where its keys come by DTLS.
     secured: Option<Box<dtls::Secured>>,
     /// The play whose files are being read.
-    loading: Option<PlayId>,
+    loading: Option<(PlayId, PlayId)>,
+    /// Counts them.
+    plays: u32,
     /// The last request about a mailbox, and the last recording that was to be a message.
     mailbox_request: u64,
     message: Option<u64>,
@@ -532,6 +526,7 @@ impl Switch {
             moving: None,
             secured: None,
             loading: None,
+            plays: 0,
             mailbox_request: 0,
             message: None,
             playing: Vec::new(),

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::bridges::BridgeNumber;
+use super::recorded::Whose;
 use super::{Entry, Event, Output, Switch};
-use crate::app::{AppSpec, Happened, Order, RecordOutcome, Report, StasisSpec};
+use crate::app::{AppSpec, Order, Report, StasisSpec};
 use crate::audio::process::ProcessSettings;
 use crate::call::{Call, CallHandle, EndReason, Originate};
 use crate::leg::{Feed, TalkWatch};
@@ -72,22 +73,6 @@ pub(super) struct Driven {
     pub feed: Option<Box<Feed>>,
 }
 
-/// A recording of a program's that has ended: its program is told when the file is closed, and can be
-/// played.
-#[derive(Debug)]
-pub(super) struct Closing {
-    pub whose: Whose,
-    pub outcome: RecordOutcome,
-    pub length: Duration,
-}
-
-/// Who records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
-    Call(CallHandle),
-    Bridge(BridgeNumber),
-}
-
 impl Entry {
     /// How its audio is processed: as it is to be, and silent where it is muted.
     pub(super) fn heard_and_said(&self) -> ProcessSettings {
@@ -140,7 +125,9 @@ impl Switch {
             call_id: self.endpoint.new_call_id(),
             local_tag: self.endpoint.new_tag(),
         };
-        let call = Call::outgoing(handle, self.call_settings.clone(), originate, now);
+        let trusted = self.endpoint.trusts(originate.flow.remote.ip());
+        let mut call = Call::outgoing(handle, self.call_settings.clone(), originate, now);
+        call.set_trusted(trusted);
         self.add_call(call);
         handle
     }
@@ -364,14 +351,10 @@ impl Switch {
         self.media(handle, Command::StopPlay);
         self.stop_record(handle);
         // Whatever has the call next has asked for no recording.
-        self.orphan_recordings(handle);
-        if let Some(recording) = self.calls.get(&handle).and_then(|e| e.recording)
-            && recording.running
-        {
+        self.orphan_recordings(Whose::Call(handle));
+        let entry = self.calls.get_mut(&handle);
+        if let Some(recording) = entry.and_then(|e| e.recording.take()) {
             self.recordings.remove(&recording.number);
-            if let Some(entry) = self.calls.get_mut(&handle) {
-                entry.recording = None;
-            }
         }
         if muted != Muted::default() {
             self.process(handle, settings);
@@ -402,41 +385,11 @@ impl Switch {
         }
     }
 
-    /// The file of a recording is closed: its program is told.
-    pub(super) fn recording_closed(&mut self, recording: u64, now: Instant) {
-        let Some(closing) = self.bridges.closing.remove(&recording) else {
-            return;
-        };
-        let happened = Happened::RecordEnded(closing.outcome, closing.length);
-        match closing.whose {
-            Whose::Call(call) => {
-                self.with_call(call, |c| c.happened(&happened, now));
-            }
-            Whose::Bridge(bridge) => self.recorder_of_bridge(bridge, &happened, now),
-        }
-    }
-
-    /// What a call still records is nobody's business any more.
-    pub(super) fn orphan_recordings(&mut self, handle: CallHandle) {
-        self.bridges
-            .closing
-            .retain(|_, closing| closing.whose != Whose::Call(handle));
-    }
-
     pub(super) fn reported(&mut self, handle: CallHandle, report: Report) {
         let event = Event::Reported {
             call: handle,
             report,
         };
         self.outputs.push_back(Output::Event(event));
-    }
-
-    /// Nothing is to be kept of what a call records.
-    pub(super) fn discard_record(&mut self, handle: CallHandle) {
-        let recording = self.calls.get(&handle).and_then(|e| e.recording);
-        if let Some(recording) = recording {
-            let number = recording.number;
-            self.outputs.push_back(Output::DiscardRecording(number));
-        }
     }
 }

@@ -177,6 +177,7 @@ impl Switch {
             now,
         );
         call.set_srtp(srtp);
+        call.set_trusted(self.endpoint.trusts(flow.remote.ip()));
         self.endpoint.set_tag(transaction, &tag);
         let source = subscriber(flow.remote.ip());
         self.invites.insert(transaction, handle, source);

@@ -11,6 +11,7 @@ use crate::app::{AppSpec, StasisSpec};
 use crate::call::{Call, CallHandle, EndReason, Unsignalled, UnsignalledMedia};
 use crate::codec::Codec;
 use crate::leg::{LegParams, MAX_RX_TYPES, MAX_SNOOPS, Sides, listen_in};
+use crate::rtp::latch::{MAX_SOURCES, Sources};
 use crate::sip::transport::{Flow, Transport};
 use crate::worker::Command;
 
@@ -98,6 +99,7 @@ impl Switch {
             opus: self.settings.call.capabilities.opus,
             // On the next port: who expects audio alone is not to find reports in it.
             remote_rtcp: to.port().checked_add(1).map(|port| (to.ip(), port).into()),
+            sources: Sources::Of([None; MAX_SOURCES]),
             ..LegParams::g711(Codec::Pcmu, Some(to))
         };
         let handle = self.next_handle();

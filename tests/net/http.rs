@@ -28,7 +28,7 @@ const WATCH: &str = "Authorization: Bearer a-secret-of-the-watcher\r\n";
 const TOPIC: &str = "call.started";
 
 struct Server {
-    http: Http,
+    http: Arc<Http>,
     here: SocketAddr,
     core: JoinHandle<Vec<Subscription>>,
 }
@@ -45,21 +45,30 @@ fn settings() -> Settings {
     }
 }
 
+fn subscription() -> Subscription {
+    Subscription {
+        topics: vec![TOPIC.to_owned()],
+        key: None,
+    }
+}
+
 impl Server {
     /// The core answers with what it was asked.
     fn start(settings: Settings) -> Self {
         let (http, mut inbox) = Http::start(settings).unwrap();
         let here = http.listening()[0];
+        let http = Arc::new(http);
+        let of_core = Arc::downgrade(&http);
         let core = tokio::spawn(async move {
             let mut left = Vec::new();
             loop {
                 tokio::select! {
                     Some(ask) = inbox.asked.recv() => {
                         let outcome = match ask.operation.id {
-                            "readEvents" if ask.request.upgrades => Outcome::Reader(Subscription {
-                                topics: vec![TOPIC.to_owned()],
-                                key: None,
-                            }),
+                            "readEvents" if ask.request.upgrades => {
+                                let Some(http) = of_core.upgrade() else { continue };
+                                Outcome::Reader(http.enter(subscription()))
+                            }
                             "listCalls" => Outcome::Job(Box::new(|| Response::new(200, "text/plain", "a job"))),
                             // Never answered.
                             "showServer" => { std::mem::forget(ask.answer); continue; }
@@ -513,7 +522,8 @@ async fn readers_who_stall_are_cut_off_and_others_miss_nothing() {
     server
         .until("one is left", |http| http.stats().readers == 1)
         .await;
-    let Server { mut http, core, .. } = server;
+    let Server { http, core, .. } = server;
+    let mut http = Arc::into_inner(http).unwrap();
     let stopping = tokio::spawn(async move { http.stop().await });
     let closing = async {
         loop {
@@ -530,6 +540,44 @@ async fn readers_who_stall_are_cut_off_and_others_miss_nothing() {
     stopping.await.unwrap();
     let left = timeout(LONG, core).await.unwrap().unwrap();
     assert_eq!(left.len(), 4 + READERS, "each reader leaves once");
+}
+
+#[tokio::test]
+async fn a_reader_misses_nothing_from_its_subscription_on() {
+    let (http, mut inbox) = Http::start(settings()).unwrap();
+    let here = http.listening()[0];
+    let stream = TcpStream::connect(here).await.unwrap();
+    let asking = tokio::spawn(async move { shake(stream, here, "").await.unwrap() });
+    let ask = timeout(LONG, inbox.asked.recv()).await.unwrap().unwrap();
+    let reader = http.enter(subscription());
+    // It happens, and is handed out, before the answer is.
+    let (topic, text) = (TOPIC.into(), "{}".to_owned());
+    http.publish(vec![Published { topic, text }]);
+    let end = Instant::now() + LONG;
+    while http.stats().events == 0 {
+        assert!(Instant::now() < end, "{:?}", http.stats());
+        tokio::task::yield_now().await;
+    }
+    ask.answer.send(Outcome::Reader(reader)).unwrap();
+    let mut socket = timeout(LONG, asking).await.unwrap().unwrap();
+    let event = timeout(LONG, socket.next()).await.unwrap();
+    assert_eq!(event.unwrap().unwrap().into_text().unwrap().as_str(), "{}");
+    socket.close(None).await.unwrap();
+    let left = timeout(LONG, inbox.left.recv()).await.unwrap().unwrap();
+    assert_eq!(left.topics, [TOPIC]);
+    // One who does not wait for the answer is no reader, and the core is told so.
+    let mut stream = TcpStream::connect(here).await.unwrap();
+    let request = format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n{BOSS}Connection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let ask = timeout(LONG, inbox.asked.recv()).await.unwrap().unwrap();
+    drop(stream);
+    let _ = ask.answer.send(Outcome::Reader(http.enter(subscription())));
+    let left = timeout(LONG, inbox.left.recv()).await.unwrap().unwrap();
+    assert_eq!(left.topics, [TOPIC]);
+    assert_eq!(http.stats().readers, 0);
 }
 
 #[tokio::test]

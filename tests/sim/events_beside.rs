@@ -151,3 +151,48 @@ fn a_wrong_duration_does_not_hide_speech() {
     let levels = heard(48_000, packets(Pace::Steady, 16_000));
     assert!(ticks_above(&levels, 3000) >= 18, "{levels:?}");
 }
+
+/// A gateway whose events have an SSRC of their own, beside speech that does not pause: each digit is
+/// told, and the speech is not torn by it.
+#[test]
+fn events_of_a_source_of_their_own_are_heard_beside_the_audio() {
+    let mut leg = leg(8000);
+    let (mut digits, mut loud) = (String::new(), 0);
+    let mut number = 0u8;
+    const KEYS: u8 = 6;
+    // 100 ms each, with 100 ms between them.
+    let slots = 20 + 10 * usize::from(KEYS);
+    for slot in 0..slots {
+        let mut packets = vec![vec![0x80, 0, 0, slot as u8]];
+        let [high, low] = (slot as u16 * 160).to_be_bytes();
+        packets[0].extend([0, 0, high, low, 0, 0, 0, 9]);
+        packets[0].extend([SPEECH; 160]);
+        let (key, of_key) = ((slot.max(10) - 10) / 10, slot % 10);
+        if slot >= 10 && of_key < 5 && key < usize::from(KEYS) {
+            let [high, low] = (of_key as u16 * 160 + 160).to_be_bytes();
+            let end = if of_key == 4 { 0x8a } else { 0x0a };
+            for _ in 0..if of_key == 4 { 3 } else { 1 } {
+                // Numbers and timestamps are the source's own, too.
+                let mut packet = vec![0x80, 0x65 | u8::from(of_key == 0) << 7, 90, number];
+                number += 1;
+                packet.extend([7, 0, key as u8, 0, 0, 0, 0, 77]);
+                packet.extend([key as u8 + 1, end, high, low]);
+                packets.push(packet);
+            }
+        }
+        let now = MediaTime::from_millis(1000 + 20 * slot as u64);
+        let mut rx = [0; TICK_SAMPLES];
+        leg.tick_rx(&mut rx, TickTime { now, ntp: 0 }, &mut Io(packets, now));
+        let sum: u32 = rx.iter().map(|s| u32::from(s.unsigned_abs())).sum();
+        loud += u32::from(sum / TICK_SAMPLES as u32 > 3000);
+        digits
+            .extend(std::iter::from_fn(|| leg.take_digit(now)).map(antiphon::dtmf::Digit::as_char));
+    }
+    assert_eq!(digits, "123456");
+    // Its tone, were there one, would be silenced while an event goes on: what is said then is not heard.
+    assert!(
+        loud >= slots as u32 - 6 * u32::from(KEYS) - 3,
+        "{loud} of {slots}"
+    );
+    assert_eq!(leg.stats().receive.ssrc.map(|ssrc| ssrc.0), Some(9));
+}

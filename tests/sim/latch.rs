@@ -5,6 +5,7 @@ use crate::support::sim;
 
 mod packets;
 mod reports;
+mod strangers;
 
 use std::net::SocketAddr;
 
@@ -163,6 +164,8 @@ fn what_comes_late_for_a_closed_call_is_not_heard_in_the_next() {
         ..Setup::default()
     };
     setup.settings.media_timeout_ms = 0;
+    // So that any source may be the phone's.
+    setup.settings.call.media_from_anywhere = true;
     let mut world = World::with(setup);
     let phones = [world.phone(), world.phone()];
     world.dial(phones[0], "500");
@@ -171,7 +174,7 @@ fn what_comes_late_for_a_closed_call_is_not_heard_in_the_next() {
     world.hang_up(0);
     world.run(100);
     let mut invite = world.phones[1].invite("500");
-    // Where nobody is: as behind a NAT, so that any source may be the phone's.
+    // Where nobody is: as behind a NAT.
     let sdp = String::from_utf8(invite.body.clone()).unwrap();
     let hidden = sdp.replace("IN IP4 10.1.0.1", "IN IP4 10.77.0.1");
     assert_ne!(sdp, hidden);

@@ -164,6 +164,56 @@ fn proven(
 }
 
 #[test]
+fn who_is_called_may_offer_anew_before_it_answers_the_call() {
+    let (mut world, phone, handle, invite) = placed();
+    let other = world.phone();
+    world.phones[other].called(&invite);
+    let offer = |world: &mut World| {
+        let mut update = world.phones[phone].request(Method::Update);
+        let sdp = world.phones[other].sdp("sendrecv");
+        sim::phone::put_sdp(&mut update, &sdp);
+        world.send(phone, &update);
+        match world.next(phone, 50).map(|received| received.message) {
+            Some(Message::Response(response)) => response,
+            other => panic!("{other:#?}"),
+        }
+    };
+    let reliable = |world: &mut World, mut session: Response, rseq: &str| {
+        session.headers.push(Name::Require, "100rel");
+        session.headers.push(Name::RSeq, rseq);
+        world.reply(phone, &session);
+        let prack = world.expect_request(phone, &Method::Prack);
+        let reply = world.phones[phone].response(&prack, 200);
+        world.reply(phone, &reply);
+    };
+    // Ours has no answer yet: one offer at a time (RFC 3311 §5.2).
+    let ringing = world.phones[phone].response(&invite, 180);
+    reliable(&mut world, ringing, "5");
+    assert_eq!(offer(&mut world).status, 491);
+    let mut session = ok(&mut world, phone, &invite);
+    session.status = 183;
+    reliable(&mut world, session.clone(), "6");
+    let answer = offer(&mut world);
+    assert_eq!(answer.status, 200);
+    let ours = sim::phone::media_address(&answer.body).unwrap();
+    assert_eq!(ours, sim::phone::media_address(&invite.body).unwrap());
+    // The last of what was agreed holds, whatever the 200 says again.
+    let mut answer = world.phones[phone].response(&invite, 200);
+    answer.headers.set(Name::ContentType, "application/sdp");
+    answer.body.clone_from(&session.body);
+    world.reply(phone, &answer);
+    world.expect_request(phone, &Method::Ack);
+    world.speak(other);
+    world.run(1000);
+    assert!(world.phones[other].heard.len() > 40);
+    assert!(world.phones[phone].heard.is_empty());
+    world.hush(other);
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, phone, 50);
+    ends(world, phone, &EndReason::HungUp);
+}
+
+#[test]
 fn each_branch_of_a_fork_has_its_own_pracks_and_its_own_answer() {
     let (mut world, phone, handle, invite) = placed();
     let other = world.phone();
@@ -379,6 +429,30 @@ fn a_cancel_that_nobody_heeds_ends_the_call_all_the_same() {
     assert!(world.ended(phone).is_some());
     world.run(40_000);
     world.check_empty();
+}
+
+/// The ringing that a gateway plays waits in the socket until the call is answered: it is none of the
+/// call.
+#[test]
+fn what_is_heard_before_the_answer_is_neither_lost_nor_late() {
+    let (mut world, phone, handle, invite) = placed();
+    let ringing = world.phones[phone].response(&invite, 180);
+    world.reply(phone, &ringing);
+    world.speak(phone);
+    world.run(6_000);
+    let ok = ok(&mut world, phone, &invite);
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    world.run(3_000);
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, phone, 50);
+    world.run(300);
+    let stats = world.ended(phone).unwrap().stats.unwrap();
+    assert_eq!((stats.receive.lost, stats.playout.late), (0, 0));
+    assert_eq!(stats.loss.discarded, 0, "{stats:?}");
+    let rated = stats.rating.unwrap();
+    assert!(rated.mos_lq > 4.3, "{rated:?}");
+    assert!((145..175).contains(&stats.receive.packets), "{stats:?}");
 }
 
 #[test]

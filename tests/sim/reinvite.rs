@@ -43,6 +43,39 @@ fn finish(mut world: World, phones: &[usize]) {
     world.check_empty();
 }
 
+/// An announcer only sends, and refreshes its session by offering the same again.
+#[test]
+fn who_only_sends_is_heard_behind_a_refresh_too() {
+    let mut world = World::new(49);
+    let (announcer, listener) = (world.phone(), world.phone());
+    let mut invite = world.phones[announcer].invite("700");
+    let sdp = world.phones[announcer].sdp("sendonly");
+    put_sdp(&mut invite, &sdp);
+    world.dial_with(announcer, &invite);
+    world.dial(listener, "700");
+    let heard = |world: &mut World| {
+        world.run(600);
+        let from = world.ms;
+        world.run(300);
+        let heard = world.phones[listener].audio(from, world.ms);
+        amplitude(&heard[..1600], world.phones[announcer].voice.hz)
+    };
+    assert!(heard(&mut world) > 1_000.0);
+    let again = world.phones[announcer].reinvite(&sdp);
+    let ok = world.ask(announcer, &again, 200);
+    assert!(body(&ok).contains("a=recvonly"));
+    assert!(heard(&mut world) > 1_000.0, "it is no party on hold");
+    // Once it has listened, to send alone is a hold.
+    for (direction, bound) in [("sendrecv", 1_000.0..9_000.0), ("sendonly", 0.0..60.0)] {
+        let sdp = world.phones[announcer].sdp(direction);
+        let change = world.phones[announcer].reinvite(&sdp);
+        world.ask(announcer, &change, 200);
+        let level = heard(&mut world);
+        assert!(bound.contains(&level), "{direction}: {level}");
+    }
+    finish(world, &[announcer, listener]);
+}
+
 /// `o=` session number and version.
 fn origin(response: &Response) -> (u64, u64) {
     let line = body(response)

@@ -22,13 +22,18 @@ use sim::{Setup, World};
 
 /// A world whose rooms, all that begin with 6, are like this.
 pub fn world(settings: RoomSettings) -> World {
+    world_of(settings, false)
+}
+
+/// The same, where a lone member may be told so.
+fn world_of(settings: RoomSettings, lone_prompt: bool) -> World {
     let rooms = RoomTable(vec![(
         RoomName::Matches(anchored("6..").unwrap()),
         Arc::new(settings),
     )]);
     let spec = AppSpec::Conference(ConferenceSpec {
         room: "$0".into(),
-        lone_prompt: false,
+        lone_prompt,
         max_members: 10,
         rooms: Arc::new(rooms),
         invited: false,
@@ -421,6 +426,37 @@ fn a_key_leads_to_a_menu_and_back() {
     press(&mut world, two, "0");
     world.run(100);
     assert_eq!(world.ended(two).unwrap().reason, EndReason::HungUp);
+    finish(&mut world, &[one, three]);
+}
+
+/// What the room still played when the call left it ends then, and is not taken for the menu's.
+#[test]
+fn the_menu_that_a_key_leads_to_knows_its_own_prompt() {
+    let key = |word: &str| KeypadAction::parse(word).unwrap();
+    let pattern = |digits: &str| antiphon::app::collect::Pattern::parse(digits).unwrap();
+    let alone = RoomSettings {
+        keypad: Arc::new(Keypad {
+            keys: vec![(pattern("#"), key("leave-to=main"))],
+            ..Keypad::none()
+        }),
+        ..settings()
+    };
+    let mut world = world_of(alone, true);
+    let one = caller(&mut world);
+    press(&mut world, one, "#");
+    let heard_until = |world: &mut World, ms: u64| {
+        world.run(ms);
+        let last = world.phones[one].audio(world.ms - ms / 2, world.ms);
+        last.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0)
+    };
+    assert!(heard_until(&mut world, 800) > 300, "the menu speaks");
+    // A key that may go on silences it, as any prompt.
+    press(&mut world, one, "7");
+    assert!(heard_until(&mut world, 300) < 100);
+    press(&mut world, one, "00");
+    world.run(1_000);
+    let three = caller_of(&mut world, "700");
+    assert!(hears(&mut world, three, one), "a room of the menu");
     finish(&mut world, &[one, three]);
 }
 

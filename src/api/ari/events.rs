@@ -26,6 +26,8 @@ pub(super) enum Concerns<'a> {
     Both(CallHandle, &'a str),
     /// This program alone.
     App(&'a str),
+    /// These programs.
+    Apps(&'a [String]),
     /// Who is subscribed to this.
     Source(&'a str),
 }
@@ -127,10 +129,10 @@ impl State {
             (Kind::Recording { .. }, _) if over => ("recording", "RecordingFinished"),
             (Kind::Recording { .. }, _) => ("recording", "RecordingFailed"),
         };
-        let target = task.target.clone();
-        let concerns = match &target {
-            Target::Channel(call) => Concerns::Channel(*call),
-            Target::Bridge(id) => Concerns::Bridge(id),
+        let (target, left) = (task.target.clone(), task.left.clone());
+        let concerns = match (&left, &target) {
+            (Some(apps), _) => Concerns::Apps(apps),
+            (None, target) => target.concerns(),
         };
         self.tell_programs(concerns, kind, json!({field: body}), now);
     }
@@ -164,7 +166,8 @@ impl State {
         }
     }
 
-    /// What was played and recorded of something that is over.
+    /// What was played and recorded of something that is over. What has a file is told of when
+    /// that is closed.
     pub(super) fn finish_tasks(&mut self, target: &Target, now: Instant) {
         for number in self.ari.tasks_of(target) {
             let Some(task) = self.ari.tasks.get(&number) else {
@@ -172,6 +175,13 @@ impl State {
             };
             let length = task.began.map_or_else(Default::default, |at| now - at);
             let how = match (&task.kind, task.began) {
+                (Kind::Recording { .. }, Some(_)) => {
+                    let apps = self.ari.concerned(target.concerns());
+                    if let Some(task) = self.ari.tasks.get_mut(&number) {
+                        task.left = Some(apps);
+                    }
+                    continue;
+                }
                 // There is no file of it.
                 (Kind::Recording { .. }, None) => Err("it ended before that began".to_owned()),
                 _ => Ok(OrderEnd::Finished),
@@ -365,11 +375,15 @@ impl State {
         switch: &Switch,
         now: Instant,
     ) {
+        if let BridgeEvent::Reported(report) = event {
+            // Of one that is gone, too.
+            return self.reported(report, now);
+        }
         let Some(id) = self.ari.numbers.get(&number).cloned() else {
             return;
         };
         match event {
-            BridgeEvent::Reported(report) => self.reported(report, now),
+            BridgeEvent::Reported(_) => {}
             BridgeEvent::Entered(call) => {
                 let channel = self.ari.channels.get(call);
                 let app = channel
@@ -447,6 +461,7 @@ impl Ari {
             Concerns::Bridge(id) => (None, Some(id)),
             Concerns::Both(call, id) => (Some(call), Some(id)),
             Concerns::App(name) => return vec![name.to_owned()],
+            Concerns::Apps(names) => return names.to_vec(),
             Concerns::Source(source) => {
                 let told = self.apps.iter();
                 let told = told.filter(|(_, app)| app.all || app.subscriptions.contains(source));

@@ -61,6 +61,7 @@ impl Context<'_> {
             cause: None,
             began: None,
             seconds: None,
+            left: None,
         };
         self.state.ari.tasks.insert(number, task);
         Ok(number)

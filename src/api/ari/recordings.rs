@@ -232,7 +232,10 @@ fn copy(context: &mut Context<'_>) -> Result<Reply, Problem> {
 
 fn number(context: &Context<'_>) -> Result<u32, Problem> {
     let name = context.request.path("recordingName");
-    let found = context.state.ari.recording(name).map(|(number, _)| number);
+    let found = context.state.ari.recording(name);
+    let found = found
+        .filter(|(_, task)| task.left.is_none())
+        .map(|(number, _)| number);
     found.ok_or_else(|| Problem::not_found("recording", name))
 }
 

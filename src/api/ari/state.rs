@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
+use super::events::Concerns;
 use crate::app::FIRST_ORDER;
 use crate::call::CallHandle;
 use crate::switch::BridgeNumber;
@@ -101,6 +102,18 @@ pub(super) struct Task {
     pub began: Option<Instant>,
     /// How long a recording is, s.
     pub seconds: Option<u64>,
+    /// Its target is not there any more, and its file is being closed: whom to tell of that.
+    pub left: Option<Vec<String>>,
+}
+
+impl Target {
+    /// Who is told what happens there.
+    pub fn concerns(&self) -> Concerns<'_> {
+        match self {
+            Target::Channel(call) => Concerns::Channel(*call),
+            Target::Bridge(id) => Concerns::Bridge(id),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -164,6 +177,12 @@ impl Ari {
         FIRST_ORDER + self.next_task
     }
 
+    /// What a bridge is called; its number where it is no program's.
+    pub(in crate::api) fn bridge_name(&self, number: BridgeNumber) -> String {
+        let name = self.numbers.get(&number).cloned();
+        name.unwrap_or_else(|| number.0.to_string())
+    }
+
     pub(super) fn playback(&self, id: &str) -> Option<(u32, &Task)> {
         let is_it =
             |task: &Task| matches!(&task.kind, Kind::Playback { id: known, .. } if known == id);
@@ -179,7 +198,8 @@ impl Ari {
 
     /// Plays and recordings of a channel or a bridge.
     pub(super) fn tasks_of(&self, target: &Target) -> Vec<u32> {
-        let of = self.tasks.iter().filter(|(_, task)| task.target == *target);
+        let here = |task: &Task| task.left.is_none() && task.target == *target;
+        let of = self.tasks.iter().filter(|(_, task)| here(task));
         of.map(|(number, _)| *number).collect()
     }
 

@@ -217,7 +217,11 @@ impl Listen {
                 (State::Pin, Heard::Answered(answer)) => self.pin_entered(&answer.text(), now, out),
                 (State::Count, _) => self.tell(true, now, out),
                 (State::Message, Heard::Answered(answer)) => self.chosen(&answer.text(), now, out),
-                (State::Told, _) => self.next(now, out),
+                (State::Told, _) => {
+                    // Pressed twice, it was for the same message: the next is not even heard yet.
+                    self.asker.forget('3');
+                    self.next(now, out)
+                }
                 (State::Farewell, _) => hang_up(out),
                 _ => None,
             };

@@ -146,6 +146,27 @@ fn messages_are_heard_saved_and_deleted() {
 }
 
 #[test]
+fn a_key_that_is_pressed_twice_deletes_one_message() {
+    let mut talk = talk(VoicemailTask::Listen, None);
+    talk.start();
+    talk.press("100#");
+    talk.press("1234#");
+    talk.messages(&[message(1, false), message(2, false), message(3, false)]);
+    talk.played();
+    // While it is being deleted, and while that is told.
+    talk.press("3").expect("stop | delete 100 m1");
+    talk.press("3").expect("");
+    talk.changed(Ok(()))
+        .expect("play vm-message-number digit-2 /box/m2.wav vm-options");
+    talk.press("3").expect("stop | delete 100 m2");
+    talk.changed(Ok(())).expect("play vm-message-deleted");
+    talk.press("3")
+        .expect("stop | play vm-message-number digit-3 /box/m3.wav vm-options");
+    // Other keys may come ahead.
+    talk.press("2").expect("stop | save 100 m3");
+}
+
+#[test]
 fn one_message_none_and_a_broken_box() {
     let mut one = talk(VoicemailTask::Listen, Some("200"));
     one.start().expect("play vm-pin");

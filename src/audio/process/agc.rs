@@ -32,6 +32,8 @@ pub(super) struct Agc {
     gain_db: f32,
     /// The gain at the end of the last frame.
     gain: f32,
+    /// The gain for the end of the next.
+    wanted: f32,
     /// The mean square of speech.
     level: f32,
     /// How many frames it stands for.
@@ -48,6 +50,7 @@ impl Default for Agc {
             target_dbov: None,
             gain_db: 0.0,
             gain: 1.0,
+            wanted: 1.0,
             level: 0.0,
             averaged: 0.0,
             // Steady before anything is known.
@@ -73,11 +76,27 @@ impl Agc {
         self.target_dbov = target_dbov.map(f32::from);
     }
 
-    pub(super) fn apply(&mut self, frame: &mut [i16]) {
-        let gain = match self.target_dbov {
+    /// Goes on where another one is, if both are on.
+    pub(super) fn continue_from(&mut self, before: &Self) {
+        if self.target_dbov.is_none() || before.target_dbov.is_none() {
+            return;
+        }
+        (self.gain_db, self.gain, self.wanted) = (before.gain_db, before.gain, before.gain);
+        (self.level, self.averaged) = (before.level, before.averaged);
+        (self.recent, self.next) = (before.recent, before.next);
+        self.floor = before.floor;
+    }
+
+    /// Takes the level of what is said in the frame that [`Agc::apply`] gets next.
+    pub(super) fn listen(&mut self, frame: &[i16]) {
+        self.wanted = match self.target_dbov {
             Some(target) => self.follow(target, mean_square(frame)),
             None => 1.0,
         };
+    }
+
+    pub(super) fn apply(&mut self, frame: &mut [i16]) {
+        let gain = self.wanted;
         let is_unity = |gain: &f32| (gain - 1.0).abs() <= 0.0;
         if ![gain, self.gain, self.limiter.gain()].iter().all(is_unity) {
             self.amplify(frame, gain);
@@ -128,7 +147,7 @@ impl Agc {
 const BIAS: f32 = 1.3;
 
 /// The noise floor, by the quietest frame of the last 2 to 2.5 s.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Floor {
     /// The quietest of each earlier half second.
     halves: [f32; 4],

@@ -179,6 +179,46 @@ fn noise_and_tones_are_not_turned_up() {
     }
 }
 
+/// The gate makes silence of the pauses: the noise is what was there before.
+#[test]
+fn a_gate_does_not_hide_the_noise_that_is_not_to_be_turned_up() {
+    let (rate, seconds) = (8000, 16.0);
+    let mut audio = speech(rate, seconds, -38.0, 2);
+    for (sample, noise) in audio.iter_mut().zip(noise(rate, seconds, -52.0, 8)) {
+        *sample = sample.saturating_add(noise);
+    }
+    let spoken = |gate_dbov| {
+        let settings = ProcessSettings {
+            agc_dbov: Some(-20),
+            gate_dbov,
+            ..off()
+        };
+        let out = said(&mut processing(settings, rate), &audio, rate);
+        level(&out, rate, 12.0, 0, true)
+    };
+    let (open, gated) = (spoken(None), spoken(Some(-47)));
+    assert!((gated - open).abs() < 1.5, "{open} and {gated} dBov");
+    assert!(gated < -33.0, "{gated}: the noise may come to -50 dBov");
+}
+
+#[test]
+fn another_codec_goes_on_with_the_gain_of_the_one_before() {
+    let settings = ProcessSettings {
+        agc_dbov: Some(-20),
+        ..off()
+    };
+    let audio = speech(8000, 16.0, -38.0, 2);
+    let mut before = processing(settings, 8000);
+    said(&mut before, &audio, 8000);
+    let wide = speech(16_000, 2.0, -38.0, 2);
+    let mut anew = processing(settings, 16_000);
+    let from_unity = rms_dbov(&said(&mut anew, &wide, 16_000)[..3_200]);
+    let mut after = processing(settings, 16_000);
+    after.continue_from(&before);
+    let goes_on = rms_dbov(&said(&mut after, &wide, 16_000)[..3_200]);
+    assert!(goes_on > from_unity + 10.0, "{from_unity} and {goes_on}");
+}
+
 #[test]
 fn the_noise_between_words_stands_still() {
     let settings = ProcessSettings {

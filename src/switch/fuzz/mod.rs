@@ -263,6 +263,7 @@ fn settings() -> Settings {
             srtp_suites: Suite::ALL.to_vec(),
             fingerprint: None,
             dtls_offered: false,
+            media_from_anywhere: false,
         },
         demand: super::Demand::default(),
         endpoint: endpoint::Settings {

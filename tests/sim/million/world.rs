@@ -268,6 +268,7 @@ fn settings() -> Settings {
             srtp_suites: Suite::ALL.to_vec(),
             fingerprint: None,
             dtls_offered: false,
+            media_from_anywhere: false,
         },
         demand: antiphon::switch::Demand::default(),
         endpoint: endpoint::Settings {

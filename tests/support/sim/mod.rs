@@ -92,6 +92,7 @@ pub fn settings() -> switch::Settings {
             srtp_suites: Suite::ALL.to_vec(),
             fingerprint: None,
             dtls_offered: false,
+            media_from_anywhere: false,
         },
         endpoint: endpoint::Settings::default(),
         demand: switch::Demand::default(),
@@ -281,6 +282,8 @@ pub struct World {
     pub ways: antiphon::switch::Ways,
     /// Prompts are as long as they are, and silent.
     pub silent_prompts: bool,
+    /// The last of a recording cannot be written any more.
+    pub full_at_close: bool,
     /// Where rooms are recorded, once one is.
     pub room_edge: Option<room_files::RoomEdge>,
     /// How often something was played in a mix, and to one call alone.
@@ -344,6 +347,7 @@ impl World {
             named: HashMap::new(),
             ways: Err("nobody is anywhere".to_owned()),
             silent_prompts: false,
+            full_at_close: false,
             room_edge: None,
             plays: (0, 0),
             closed: Vec::new(),

@@ -448,7 +448,13 @@ impl World {
             };
             self.switch.handle(input, now);
         }
-        self.switch.handle(Input::RecordingClosed(recording), now);
+        let input = if self.full_at_close {
+            let error = "the disk is full".to_owned();
+            Input::RecordingFailed { recording, error }
+        } else {
+            Input::RecordingClosed(recording)
+        };
+        self.switch.handle(input, now);
         if let Some((call, outcome)) = self.mail.close(recording, samples) {
             let input = Input::MessageLeft {
                 call,

@@ -1,0 +1,117 @@
+//! What programs are told of recordings whose call or bridge they have lost: when the file is closed,
+//! how long it is, and whether the last of it could be written.
+
+use antiphon::api::Method;
+use serde_json::Value;
+
+use super::Desk;
+
+/// What is told of recordings from now on, after so long: type, name, state and seconds.
+fn told(desk: &mut Desk, ms: u64) -> Vec<(String, String, String, Option<u64>)> {
+    desk.run(ms);
+    let told = desk.events(&["RecordingFinished", "RecordingFailed"]);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let of = |event: &Value| {
+        let recording = &event["recording"];
+        (
+            text(&event["type"]),
+            text(&recording["name"]),
+            text(&recording["state"]),
+            recording["duration"].as_u64(),
+        )
+    };
+    told.iter().map(of).collect()
+}
+
+fn row(kind: &str, name: &str, state: &str, seconds: u64) -> (String, String, String, Option<u64>) {
+    (
+        kind.to_owned(),
+        name.to_owned(),
+        state.to_owned(),
+        Some(seconds),
+    )
+}
+
+/// A call that is recorded for 2 s; 3 s more are left out.
+fn recorded(seed: u64) -> (Desk, usize, String) {
+    let mut desk = Desk::new(seed);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let id = desk.answered(phone, "400");
+    desk.post(&format!("/ari/channels/{id}/record?name=r&format=wav"));
+    desk.run(2_000);
+    desk.post("/ari/recordings/live/r/pause");
+    desk.run(3_000);
+    desk.types();
+    (desk, phone, id)
+}
+
+#[test]
+fn a_recording_ends_with_its_call_and_is_as_long_as_its_file() {
+    let (mut desk, phone, _) = recorded(470);
+    desk.world.hang_up(phone);
+    assert_eq!(
+        told(&mut desk, 300),
+        [row("RecordingFinished", "r", "done", 2)]
+    );
+    // The call goes on elsewhere, and the program is told all the same.
+    let (mut other, _, second) = recorded(471);
+    other.post(&format!("/ari/channels/{second}/continue?extension=500"));
+    assert_eq!(
+        told(&mut other, 300),
+        [row("RecordingFinished", "r", "done", 2)]
+    );
+    let (status, _) = other.get(Method::Get, "/ari/recordings/live/r", "");
+    assert_eq!(status, 404, "it is over");
+    // A bridge's.
+    let mut desk = Desk::new(472);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let id = desk.answered(phone, "400");
+    desk.post("/ari/bridges/b");
+    desk.post(&format!("/ari/bridges/b/addChannel?channel={id}"));
+    desk.post("/ari/bridges/b/record?name=m&format=wav");
+    desk.run(2_000);
+    desk.post("/ari/recordings/live/m/pause");
+    desk.run(3_000);
+    desk.types();
+    desk.ok(Method::Delete, "/ari/bridges/b");
+    assert_eq!(
+        told(&mut desk, 300),
+        [row("RecordingFinished", "m", "done", 2)]
+    );
+    desk.world.hang_up(phone);
+    desk.run(40_000);
+    desk.world.check_empty();
+}
+
+#[test]
+fn a_recording_whose_last_part_cannot_be_written_has_failed() {
+    let (mut desk, phone, id) = recorded(473);
+    desk.world.full_at_close = true;
+    desk.post("/ari/recordings/live/r/stop");
+    let failed = |name: &str| {
+        let state = ("RecordingFailed", "failed");
+        row(state.0, name, state.1, 2)
+    };
+    assert_eq!(told(&mut desk, 300), [failed("r")]);
+    // The next one begins behind it, and fails when its call ends.
+    desk.post(&format!("/ari/channels/{id}/record?name=s&format=wav"));
+    desk.run(2_000);
+    desk.types();
+    desk.world.hang_up(phone);
+    assert_eq!(told(&mut desk, 300), [failed("s")]);
+    desk.run(40_000);
+    desk.world.check_empty();
+}
+
+#[test]
+fn what_is_thrown_away_as_the_call_ends_is_not_told_as_kept() {
+    let (mut desk, phone, _) = recorded(474);
+    desk.ok(Method::Delete, "/ari/recordings/live/r");
+    desk.world.hang_up(phone);
+    assert_eq!(
+        told(&mut desk, 300),
+        [row("RecordingFinished", "r", "canceled", 2)]
+    );
+}

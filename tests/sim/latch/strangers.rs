@@ -1,0 +1,150 @@
+//! Who is not of the call, and sends to its port or is sent to: strangers who spray ports, and victims
+//! to whom others want media sent.
+
+use std::net::SocketAddr;
+
+use antiphon::call::EndReason;
+use antiphon::sip::header::Name;
+use antiphon::sip::method::Method;
+
+use super::{other, rtp, sends_to, silent_call, stats, talk};
+use crate::support::sim::phone::put_sdp;
+use crate::support::sim::{Setup, World};
+
+const STRANGER: ([u8; 4], u16) = ([10, 99, 0, 1], 7000);
+
+#[test]
+fn a_stranger_is_not_heard_in_place_of_who_has_not_spoken_yet() {
+    let (mut world, phone) = silent_call();
+    let sdp = world.phones[phone].rtp;
+    talk(&mut world, STRANGER.into(), 100);
+    assert_eq!(sends_to(&mut world), sdp);
+    // Behind its NAT, at another port, the party may be.
+    talk(&mut world, other(7000), 4);
+    assert_eq!(sends_to(&mut world), other(7000));
+    assert_eq!(stats(&mut world).counts.foreign, 103);
+}
+
+#[test]
+fn nor_when_signalling_has_moved_the_stream() {
+    let (mut world, phone) = silent_call();
+    let sdp = world.phones[phone].rtp;
+    talk(&mut world, sdp, 50);
+    world.phones[phone].rtp = other(7100);
+    let text = world.phones[phone].sdp("sendrecv");
+    let change = world.phones[phone].reinvite(&text);
+    world.ask(phone, &change, 200);
+    talk(&mut world, STRANGER.into(), 100);
+    assert_eq!(sends_to(&mut world), other(7100));
+}
+
+/// A phone at a private address behind proxies, whose Via they tell of, or not; who may be it.
+fn behind(vias: &[&str], anywhere: bool, from: SocketAddr) -> bool {
+    let mut setup = Setup::default();
+    setup.settings.media_timeout_ms = 0;
+    setup.settings.call.media_from_anywhere = anywhere;
+    let mut world = World::with(setup);
+    let phone = world.phone();
+    let mut invite = world.phones[phone].invite("500");
+    for via in vias {
+        invite.headers.push(Name::Via, *via);
+    }
+    let sdp = String::from_utf8(invite.body.clone()).unwrap();
+    put_sdp(
+        &mut invite,
+        &sdp.replace("IN IP4 10.1.0.0", "IN IP4 192.168.7.7"),
+    );
+    world.set_up(phone, &invite);
+    world.run(25);
+    talk(&mut world, from, 6);
+    stats(&mut world).counts.foreign < 6
+}
+
+#[test]
+fn a_party_behind_a_nat_and_a_proxy_is_where_the_proxy_says() {
+    let told = "SIP/2.0/UDP 192.168.7.7;branch=z9hG4bKp;received=10.88.0.1;rport=999";
+    let untold = "SIP/2.0/UDP phone.invalid;branch=z9hG4bKp";
+    let nat: SocketAddr = ([10, 88, 0, 1], 9000).into();
+    assert!(behind(&[told], false, nat));
+    assert!(!behind(&[told], false, STRANGER.into()));
+    // A proxy that does not say where: there is no telling.
+    assert!(behind(&[untold], false, nat));
+    // No proxy at all: it is where it signals from.
+    assert!(!behind(&[], false, nat));
+    assert!(behind(&[], false, other(9000)));
+    assert!(behind(&[], true, nat), "where the configuration says so");
+}
+
+#[test]
+fn nothing_is_sent_before_the_answer_is_acknowledged() {
+    let mut world = World::new(491);
+    let phone = world.phone();
+    let invite = world.phones[phone].invite("500");
+    world.send(phone, &invite);
+    let ok = world.expect(phone, 200);
+    world.phones[phone].learn(&ok);
+    world.run(300);
+    assert!(
+        world.phones[phone].heard.is_empty(),
+        "anybody may have sent it"
+    );
+    let ack = world.phones[phone].ack(&ok);
+    world.send(phone, &ack);
+    world.speak(phone);
+    world.run(1_000);
+    assert!(world.phones[phone].heard.len() > 40);
+    world.hang_up(phone);
+    world.run(100);
+}
+
+#[test]
+fn who_only_listens_may_be_silent_unless_somebody_else_is_to_listen() {
+    for (victim, ends) in [(None, false), (Some("10.66.0.1"), true)] {
+        let mut setup = Setup::default();
+        setup.settings.media_timeout_ms = 5_000;
+        let mut world = World::with(setup);
+        let phone = world.phone();
+        let mut invite = world.phones[phone].invite("500");
+        let mut sdp = world.phones[phone].sdp("recvonly");
+        if let Some(victim) = victim {
+            sdp = sdp.replace("IN IP4 10.1.0.0", &format!("IN IP4 {victim}"));
+        }
+        put_sdp(&mut invite, &sdp);
+        world.set_up(phone, &invite);
+        world.run(4_500);
+        assert!(world.ended(phone).is_none());
+        world.run(20_000);
+        if ends {
+            let bye = world.expect_request(phone, &Method::Bye);
+            let reply = world.phones[phone].response(&bye, 200);
+            world.reply(phone, &reply);
+            world.run(100);
+            assert_eq!(world.ended(phone).unwrap().reason, EndReason::MediaTimeout);
+        } else {
+            assert!(world.ended(phone).is_none());
+            world.hang_up(phone);
+            world.run(100);
+        }
+    }
+}
+
+#[test]
+fn a_relay_that_was_left_is_not_sent_to_once_it_is_silent() {
+    let (mut world, phone) = silent_call();
+    let relay = world.phones[phone].rtp;
+    talk(&mut world, relay, 50);
+    world.phones[phone].rtp = other(7100);
+    let text = world.phones[phone].sdp("sendrecv");
+    let change = world.phones[phone].reinvite(&text);
+    world.ask(phone, &change, 200);
+    // It goes on for a while; where the party is now, nobody has said a word.
+    for _ in 0..10 {
+        let late = world.phones[phone].packet();
+        rtp(&mut world, relay, &late);
+        world.run(20);
+    }
+    world.run(400);
+    assert_eq!(sends_to(&mut world), other(7100));
+    world.run(10_000);
+    assert_eq!(sends_to(&mut world), other(7100));
+}
