@@ -449,7 +449,7 @@ fn the_menu_that_a_key_leads_to_knows_its_own_prompt() {
         let last = world.phones[one].audio(world.ms - ms / 2, world.ms);
         last.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0)
     };
-    assert!(heard_until(&mut world, 800) > 300, "the menu speaks");
+    assert!(heard_until(&mut world, 2_000) > 300, "the menu speaks");
     // A key that may go on silences it, as any prompt.
     press(&mut world, one, "7");
     assert!(heard_until(&mut world, 300) < 100);
