@@ -279,6 +279,24 @@ fn what_is_lost_is_sent_again() {
     party.check_echo();
 }
 
+#[test]
+fn a_forged_alert_ends_no_call() {
+    // Fatal, in the clear: handshake_failure.
+    let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+    for setup in ["actpass", "active"] {
+        let own = identity();
+        let mut party = Party::call(world(SrtpPolicy::Optional), setup, &own, own.fingerprint());
+        let from = party.world.phones[0].rtp;
+        for _ in 0..5 {
+            party.send(from, &alert);
+            party.run(1);
+        }
+        party.run(400);
+        assert!(party.keys.is_some(), "{setup}");
+        party.check_echo();
+    }
+}
+
 /// As fast as it goes, from the party's own address and from another.
 #[test]
 fn a_flood_of_dtls_is_bounded_and_does_no_harm() {
