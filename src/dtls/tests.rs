@@ -27,6 +27,9 @@ impl Pair {
                 remote: awaited[index].fingerprint().clone(),
                 role,
                 profile: Profile::TlsSavp,
+                address: None,
+                local_id: None,
+                remote_id: None,
             };
             Handshake::new(own[index], association, now)
         };
