@@ -51,7 +51,7 @@ pub(super) enum ApiEvent<'a> {
         time: &'a str,
         /// Its SIP Call-ID.
         call_id: &'a str,
-        /// `play`, `record`, `digits`, `media` or `rtcp`.
+        /// `play`, `record`, `digits`, `media`, `rtcp` or `keys`.
         what: &'a str,
         /// Why.
         error: &'a str,
@@ -336,6 +336,7 @@ impl Api {
                 talk: Box::new(TalkersBody::of(talk, state)),
             },
             Event::RtcpFailed { call_id, error } => failed(call_id, "rtcp", error),
+            Event::RekeyFailed { call_id, error } => failed(call_id, "keys", error),
             Event::PlayFailed { call_id, error } => failed(call_id, "play", error),
             Event::RecordingFailed { call_id, error } => failed(call_id, "record", error),
             Event::DigitsNotSent { call_id, error } => failed(call_id, "digits", error),

@@ -58,6 +58,11 @@ impl Call {
         let params = self.params(&agreed);
         let before = self.agreed.as_ref().filter(|_| self.leg_open);
         let before = before.and_then(|before| before.security.as_ref());
+        if let (Some(Security::Dtls(now)), Some(before)) =
+            (&mut agreed.security, before.and_then(Security::dtls))
+        {
+            now.remember(before);
+        }
         let keying = keying(before, agreed.security.as_ref());
         let associate = associate(before, agreed.security.as_ref());
         let is_secure = agreed.security.is_some();

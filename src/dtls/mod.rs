@@ -59,6 +59,9 @@ pub enum Failure {
     /// The other side did not answer, or not to the end.
     #[error("no handshake within {} s", LIMIT.as_secs())]
     TimedOut,
+    /// The same, after a fatal alert (RFC 5246 §7.2) that anybody may have sent.
+    #[error("no handshake within {limit} s, alert {0} received", limit = LIMIT.as_secs())]
+    Alerted(u8),
     /// The other side has no SRTP, or none that we have.
     #[error("no common SRTP profile")]
     NoProfile,
@@ -71,7 +74,7 @@ pub enum Failure {
 ///
 /// ```text
 /// Running ---- connected, certificate as awaited ----> Done (repeats its last flight where asked)
-///    |-- other certificate, error, 10 s --> Failed
+///    |-- other certificate, error, 10 s --> Failed (an alert that is not authentic is none)
 /// ```
 #[derive(Debug)]
 pub struct Handshake {
@@ -89,6 +92,8 @@ enum State {
         proven: bool,
         connected: bool,
         material: Option<Keys>,
+        /// The last fatal alert; none is authentic so early.
+        alert: Option<u8>,
     },
     Done,
     Failed,
@@ -107,6 +112,7 @@ impl Handshake {
                 proven: false,
                 connected: false,
                 material: None,
+                alert: None,
             },
             wake: None,
             outputs: VecDeque::new(),
@@ -142,7 +148,7 @@ impl Handshake {
     /// Some timer is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
-            State::Running { until, .. } if now >= until => self.fail(Failure::TimedOut),
+            State::Running { until, .. } if now >= until => self.time_out(),
             _ => self.advance(None, now),
         }
     }
@@ -159,18 +165,41 @@ impl Handshake {
         let mut result = self.engine.handle_timeout(now);
         if let (Ok(()), Some(datagram)) = (&result, datagram) {
             result = self.engine.handle_packet(datagram);
+            if result
+                .as_ref()
+                .is_err_and(|error| self.is_as_if_lost(error))
+            {
+                result = Ok(());
+            }
         }
         match result {
             Ok(()) => self.drain(),
             Err(error) if self.is_running() => {
                 self.drain();
-                self.fail(match error {
-                    dimpl::Error::Timeout(_) => Failure::TimedOut,
-                    error => Failure::Protocol(error.to_string()),
-                });
+                match error {
+                    dimpl::Error::Timeout(_) => self.time_out(),
+                    error => self.fail(Failure::Protocol(error.to_string())),
+                }
             }
             // There are keys: what comes to the engine now, and be it nonsense, takes none away.
             Err(_) => self.state = State::Failed,
+        }
+    }
+
+    /// Whether a datagram with this error counts as lost on the way: anybody may have sent it, and the
+    /// engine is as it was. An alert before the keys is not authenticated; later the engine passes over
+    /// those that are not.
+    fn is_as_if_lost(&mut self, error: &dimpl::Error) -> bool {
+        match (error, &mut self.state) {
+            (dimpl::Error::ReceiveQueueFull, _) => true,
+            (
+                dimpl::Error::SecurityError(dimpl::SecurityError::FatalAlert { description }),
+                State::Running { alert, .. },
+            ) => {
+                *alert = Some(*description);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -234,6 +263,14 @@ impl Handshake {
             }
             None => self.fail(Failure::NoProfile),
         }
+    }
+
+    fn time_out(&mut self) {
+        let alert = match self.state {
+            State::Running { alert, .. } => alert,
+            State::Done | State::Failed => None,
+        };
+        self.fail(alert.map_or(Failure::TimedOut, Failure::Alerted));
     }
 
     fn fail(&mut self, failure: Failure) {

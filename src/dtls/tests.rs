@@ -27,6 +27,9 @@ impl Pair {
                 remote: awaited[index].fingerprint().clone(),
                 role,
                 profile: Profile::TlsSavp,
+                address: None,
+                local_id: None,
+                remote_id: None,
             };
             Handshake::new(own[index], association, now)
         };
@@ -131,6 +134,64 @@ fn without_an_answer_it_ends_and_does_not_send_much() {
     assert!(pair.failed.iter().all(|f| *f == Some(Failure::TimedOut)));
     assert!(pair.sent.len() <= 1 + 5, "{}", pair.sent.len());
     assert!(pair.sides.iter().all(|side| side.poll_timeout().is_none()));
+}
+
+/// A fatal alert in the clear: handshake_failure.
+const ALERT: [u8; 15] = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+
+/// Anybody can send one: it ends nothing, whenever it comes.
+#[test]
+fn a_forged_alert_ends_no_handshake() {
+    let (a, b) = (identity(), identity());
+    let mut whole = Pair::new([&b, &a], [&a, &b]);
+    whole.run(LIMIT, |_, _| true);
+    for after in 0..=whole.sent.len() {
+        let mut pair = Pair::new([&b, &a], [&a, &b]);
+        pair.run(Duration::from_millis(10), |index, _| index < after);
+        for side in &mut pair.sides {
+            side.handle(&ALERT, pair.now);
+        }
+        pair.run(LIMIT, |_, _| true);
+        assert_eq!(pair.failed, [None, None], "{after}");
+        pair.check_keys();
+    }
+}
+
+#[test]
+fn an_alert_is_told_where_nothing_else_comes() {
+    let (a, b) = (identity(), identity());
+    let mut pair = Pair::new([&b, &a], [&a, &b]);
+    for side in &mut pair.sides {
+        side.handle(&ALERT, pair.now);
+    }
+    pair.run(LIMIT / 2, |_, _| false);
+    assert_eq!(pair.failed, [None, None], "not before its time");
+    pair.run(LIMIT, |_, _| false);
+    let failure = Failure::Alerted(40);
+    assert!(failure.to_string().contains("10 s, alert 40"), "{failure}");
+    assert_eq!(pair.failed, [Some(failure.clone()), Some(failure)]);
+}
+
+/// A ServerHelloDone without content, of which each side awaits none so early.
+fn ahead(number: u8) -> Vec<u8> {
+    let mut datagram = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, number, 0, 12];
+    datagram.extend([14, 0, 0, 0, 1, number, 0, 0, 0, 0, 0, 0]);
+    datagram
+}
+
+#[test]
+fn more_than_can_wait_is_as_if_lost() {
+    let (a, b) = (identity(), identity());
+    let mut pair = Pair::new([&b, &a], [&a, &b]);
+    for number in 0..100 {
+        for side in &mut pair.sides {
+            side.handle(&ahead(number), pair.now);
+        }
+    }
+    pair.run(LIMIT / 2, |_, _| false);
+    assert!(pair.sides.iter().all(Handshake::is_running));
+    pair.run(LIMIT, |_, _| false);
+    assert!(pair.failed.iter().all(|f| *f == Some(Failure::TimedOut)));
 }
 
 /// Whatever comes, nothing panics, and no keys come that the other side does not have.

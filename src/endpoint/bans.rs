@@ -14,7 +14,7 @@ pub enum Offence {
     Scanner,
     /// A wrong password, or a user that there is not.
     FailedAuthentication,
-    /// A 401 that is not answered with credentials; taken back when it is.
+    /// A 401 that is not answered with credentials; all are taken back when one is.
     UnansweredChallenge,
     /// What is no SIP message, or a request that breaks the rules (400).
     Malformed,
@@ -168,7 +168,11 @@ pub(super) struct Meters {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    /// When all is forgiven.
     forgiven: Instant,
+    /// When the unanswered challenges among it would be, if there were nothing else: so much and no more
+    /// can be taken back.
+    asked: Instant,
     ban: Option<Ban>,
     /// The next request that passes a ban of [`Scope::Udp`].
     passes: Instant,
@@ -177,9 +181,12 @@ struct Entry {
 
 impl Entry {
     fn under(mut self, before: &BanSettings, after: &BanSettings, now: Instant) -> Self {
-        let left = self.forgiven.saturating_duration_since(now);
-        let part = left.div_duration_f64(before.window).min(1.0);
-        self.forgiven = now + after.window.mul_f64(part);
+        let scaled = |at: Instant| {
+            let left = at.saturating_duration_since(now);
+            let part = left.div_duration_f64(before.window).min(1.0);
+            now + after.window.mul_f64(part)
+        };
+        (self.forgiven, self.asked) = (scaled(self.forgiven), scaled(self.asked));
         self.ban = self.ban.filter(|ban| after.cost(ban.reason).is_some());
         self.end = self.forgiven;
         if let Some(ban) = &mut self.ban {
@@ -233,6 +240,7 @@ impl Meters {
         let source = subscriber(source);
         let mut entry = self.take(source).unwrap_or(Entry {
             forgiven: now,
+            asked: now,
             ban: None,
             passes: now,
             end: now,
@@ -240,6 +248,9 @@ impl Meters {
         // One whose bans are long over begins anew.
         entry.ban = entry.ban.filter(|_| entry.end > now);
         entry.forgiven = entry.forgiven.max(now) + cost;
+        if offence == Offence::UnansweredChallenge {
+            entry.asked = entry.asked.max(now) + cost;
+        }
         let mut banned = None;
         // The number itself is enough, although a little is forgiven between any two.
         if entry.forgiven + cost / 2 >= now + self.settings.window {
@@ -253,7 +264,7 @@ impl Meters {
                 length,
                 until: now + length,
             };
-            entry.forgiven = now;
+            (entry.forgiven, entry.asked) = (now, now);
             entry.ban = Some(ban);
             entry.end = ban.known_until();
             banned = Some(ban);
@@ -263,13 +274,12 @@ impl Meters {
         banned
     }
 
-    /// Takes an offence back.
-    pub(super) fn forgive(&mut self, source: IpAddr, offence: Offence) {
-        let source = subscriber(source);
-        if let Some(cost) = self.settings.cost(offence)
-            && let Some(entry) = self.entries.get_mut(&source)
-        {
-            entry.forgiven = entry.forgiven.checked_sub(cost).unwrap_or(entry.forgiven);
+    /// Takes the unanswered challenges back, and nothing else.
+    pub(super) fn forgive_challenges(&mut self, source: IpAddr, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&subscriber(source)) {
+            let asked = entry.asked.saturating_duration_since(now);
+            entry.forgiven = entry.forgiven.checked_sub(asked).unwrap_or(now);
+            entry.asked = now;
         }
     }
 

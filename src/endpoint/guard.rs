@@ -170,21 +170,12 @@ impl Guard {
         self.new_bans.extend(meters.count(source, offence, now));
     }
 
-    /// Somebody there has shown a password: what may have been forged before is forgotten.
-    fn granted(&mut self, flow: &Flow, now: Instant) {
-        let source = flow.remote.ip();
-        self.answered_challenge(flow);
+    /// Somebody there has shown a password: what may have been forged before is forgotten, and so are the
+    /// challenges without an answer, which are not counted from now on. A wrong password is not.
+    fn granted(&mut self, source: IpAddr, now: Instant) {
+        self.proven.forgive_challenges(source, now);
         self.unproven.lift(source, now);
         self.known.insert(source, now + KNOWN_TIME);
-    }
-
-    fn answered_challenge(&mut self, flow: &Flow) {
-        let meters = if flow.transport.is_reliable() {
-            &mut self.proven
-        } else {
-            &mut self.unproven
-        };
-        meters.forgive(flow.remote.ip(), Offence::UnansweredChallenge);
     }
 }
 
@@ -270,7 +261,7 @@ impl Endpoint {
         let stale = matches!(verdict, Verdict::Stale { .. });
         match verdict {
             Verdict::Granted(user) => {
-                self.guard.granted(flow, now);
+                self.guard.granted(source, now);
                 return Some(user);
             }
             // Nobody was asked with such a nonce: as if nothing were there.

@@ -134,7 +134,8 @@ impl Leg {
     /// With whose address hands are shaken.
     fn associate(&self, channel: Channel) -> Option<SocketAddr> {
         match channel {
-            Channel::Rtp => self.latch.remote(),
+            // Who has been heard so far goes on for a while, and may have the same certificate.
+            Channel::Rtp => self.latch.awaited().or_else(|| self.latch.remote()),
             Channel::Rtcp => self.params.remote_rtcp.filter(|_| self.params.rtcp_keys),
         }
     }

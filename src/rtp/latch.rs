@@ -195,6 +195,13 @@ impl Latch {
         }
     }
 
+    /// The address that signalling has named since the source of now has latched: whoever comes there in
+    /// its place has yet to be heard.
+    pub fn awaited(&self) -> Option<SocketAddr> {
+        let outdated = self.latched.is_some_and(|latched| latched.outdated);
+        self.signalled.filter(|_| outdated)
+    }
+
     /// The address to which the socket may be connected, or `None` if it must hear all: before
     /// a latch, after 2 s of silence, while signalling has named another address, and in the
     /// first seconds of a source that is not the signalled one (which must be able to come in).

@@ -86,6 +86,9 @@ pub(super) fn event(event: &Event) {
                 error, "no keys for RTCP, the call goes on without it"
             );
         }
+        Event::RekeyFailed { call_id, error } => {
+            warn!(call_id, error, "no new keys, the call keeps those it has");
+        }
         Event::PlayFailed { call_id, error } => warn!(call_id, error, "cannot play"),
         Event::RecordingFailed { call_id, error } => warn!(call_id, error, "cannot record"),
         Event::Refused { flow, status, user } => {

@@ -3,18 +3,19 @@
 //! Bindings live in memory, are bounded in number and size, and are not looked up for calls.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::header::{Name, NameAddr};
 use super::message::{Request, Response};
-use super::uri::{AnyUri, Uri};
+use super::uri::AnyUri;
 
 /// Bounds of the registrar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Bindings in all; more is answered 503.
+    /// Bindings in all; more is answered 503. A source of which no password was asked has half of them.
     pub bindings: usize,
-    /// Bindings of one address; more is answered 503.
+    /// Bindings of one user; more is answered 503.
     pub bindings_per_address: usize,
     /// The shortest registration, whole seconds; below it 423.
     pub min_expires: Duration,
@@ -43,12 +44,14 @@ pub const MAX_LISTED: usize = 1536;
 /// RFC 3261 §10.2.1.1: what counts where no time, or a broken one, is given.
 const DEFAULT_EXPIRES: u64 = 3600;
 
-/// The bindings of every address.
+/// The bindings of every user: an address is the user's, whatever its scheme, host and port, since that
+/// is all that a password vouches for. Addresses without a user count as one.
 #[derive(Debug)]
 pub struct Registrar {
     settings: Settings,
     addresses: HashMap<String, Vec<Binding>>,
     count: usize,
+    holders: Holders,
     /// No binding ends before this: a full registrar is swept only when that can help.
     first_end: Option<Instant>,
 }
@@ -59,6 +62,47 @@ struct Binding {
     call_id: String,
     cseq: u32,
     until: Instant,
+    /// Who holds it, where no password was asked.
+    source: Option<IpAddr>,
+}
+
+/// How many bindings each source holds of which no password was asked.
+#[derive(Debug, Default)]
+struct Holders(HashMap<IpAddr, usize>);
+
+impl Holders {
+    fn held(&self, source: Option<IpAddr>) -> usize {
+        let held = source.and_then(|source| self.0.get(&source));
+        held.copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, source: Option<IpAddr>) {
+        if let Some(source) = source {
+            *self.0.entry(source).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, source: Option<IpAddr>) {
+        if let Some(source) = source
+            && let Some(held) = self.0.get_mut(&source)
+        {
+            *held -= 1;
+            if *held == 0 {
+                self.0.remove(&source);
+            }
+        }
+    }
+
+    /// Lets go of the bindings that do not stay.
+    fn retain(&mut self, bindings: &mut Vec<Binding>, stays: impl Fn(&Binding) -> bool) {
+        bindings.retain(|binding| {
+            let stays = stays(binding);
+            if !stays {
+                self.remove(binding.source);
+            }
+            stays
+        });
+    }
 }
 
 /// What a request wants with one contact. A lifetime of zero removes it.
@@ -77,6 +121,7 @@ impl Registrar {
             settings,
             addresses: HashMap::new(),
             count: 0,
+            holders: Holders::default(),
             first_end: None,
         }
     }
@@ -91,28 +136,29 @@ impl Registrar {
         self.count == 0
     }
 
-    /// Where a user is registered, whatever the host of its address: the binding that lasts longest.
+    /// Where a user is registered: the binding that lasts longest.
     pub fn contact(&self, user: &str, now: Instant) -> Option<String> {
-        let bindings = self.addresses.iter();
-        let bindings = bindings.filter(|(address, _)| user_of(address).as_deref() == Some(user));
-        let live = bindings.flat_map(|(_, all)| all).filter(|b| b.until > now);
+        let bindings = self.addresses.get(user).filter(|_| !user.is_empty())?;
+        let live = bindings.iter().filter(|binding| binding.until > now);
         let last = live.max_by_key(|binding| binding.until)?;
         Some(last.uri.to_string())
     }
 
     /// The users that are registered, in order.
     pub fn users(&self, now: Instant) -> Vec<String> {
-        let live = self.addresses.iter();
-        let live = live.filter(|(_, all)| all.iter().any(|binding| binding.until > now));
-        let mut users: Vec<String> = live.filter_map(|(address, _)| user_of(address)).collect();
+        let live = self.addresses.iter().filter(|(user, all)| {
+            !user.is_empty() && all.iter().any(|binding| binding.until > now)
+        });
+        let mut users: Vec<String> = live.map(|(user, _)| user.clone()).collect();
         users.sort_unstable();
-        users.dedup();
         users
     }
 
     /// Answers a valid REGISTER: 200 with every binding, or 400, 423, 500, 503 and nothing changed.
-    pub fn handle(&mut self, request: &Request, now: Instant) -> Response {
-        match self.register(request, now) {
+    /// `source` is who it came from (an address, or an IPv6 /64) where no password was asked; none: from a
+    /// user, or from a trusted peer, which speaks for many.
+    pub fn handle(&mut self, request: &Request, source: Option<IpAddr>, now: Instant) -> Response {
+        match self.register(request, source, now) {
             Ok(response) => response,
             Err(Refusal(status, phrase)) => {
                 let mut response = Response::to(request, status).with_reason(phrase);
@@ -129,14 +175,19 @@ impl Registrar {
         }
     }
 
-    fn register(&mut self, request: &Request, now: Instant) -> Result<Response, Refusal> {
+    fn register(
+        &mut self,
+        request: &Request,
+        source: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Response, Refusal> {
         let to = request
             .headers
             .to()
             .map_err(|_| Refusal(400, "Bad To header"))?;
         let address = to
             .sip_uri()
-            .map(address_of_record)
+            .map(|uri| uri.user.clone().unwrap_or_default())
             .ok_or(Refusal(400, "To is not a SIP address"))?;
         let (Ok(call_id), Ok(cseq)) = (request.headers.call_id(), request.headers.cseq()) else {
             return Err(Refusal(400, "Bad Call-ID or CSeq header"));
@@ -156,9 +207,9 @@ impl Registrar {
         if changes.iter().any(|change| stale(&change.uri)) {
             return Err(Refusal(500, "CSeq is out of order"));
         }
-        self.make_room(&address, &changes, now)?;
+        self.make_room(&address, &changes, source, now)?;
         for change in changes {
-            self.apply(&address, change, call_id, cseq.number, now);
+            self.apply(&address, change, (call_id, cseq.number), source, now);
         }
         Ok(self.listing(request, &address, now))
     }
@@ -205,6 +256,7 @@ impl Registrar {
         &mut self,
         address: &str,
         changes: &[Change],
+        source: Option<IpAddr>,
         now: Instant,
     ) -> Result<(), Refusal> {
         let current = self.addresses.get(address).map_or(&[][..], Vec::as_slice);
@@ -224,21 +276,37 @@ impl Registrar {
         if held + new > self.settings.bindings_per_address || listed > MAX_LISTED {
             return Err(Refusal(503, "Too many registrations of this address"));
         }
-        if self.count + new > self.settings.bindings && self.first_end.is_some_and(|end| end <= now)
-        {
+        let may_sweep = self.first_end.is_some_and(|end| end <= now);
+        if !self.have_room(new, source) && may_sweep {
             self.sweep(now);
         }
-        if self.count + new > self.settings.bindings {
+        if !self.have_room(new, source) {
             return Err(Refusal(503, "Too many registrations"));
         }
         Ok(())
     }
 
-    fn apply(&mut self, address: &str, change: Change, call_id: &str, cseq: u32, now: Instant) {
+    /// Whether so many more fit in, and into the half of who was asked for no password.
+    fn have_room(&self, new: usize, source: Option<IpAddr>) -> bool {
+        let all = self.settings.bindings;
+        self.count + new <= all
+            && (source.is_none() || self.holders.held(source) + new <= all.div_ceil(2))
+    }
+
+    fn apply(
+        &mut self,
+        address: &str,
+        change: Change,
+        (call_id, cseq): (&str, u32),
+        source: Option<IpAddr>,
+        now: Instant,
+    ) {
         let bindings = self.addresses.entry(address.to_owned()).or_default();
         let before = bindings.len();
-        bindings.retain(|binding| !same(&binding.uri, &change.uri));
+        self.holders
+            .retain(bindings, |binding| !same(&binding.uri, &change.uri));
         if !change.lifetime.is_zero() {
+            self.holders.add(source);
             let until = now + change.lifetime;
             self.first_end = Some(self.first_end.map_or(until, |end| end.min(until)));
             bindings.push(Binding {
@@ -246,6 +314,7 @@ impl Registrar {
                 call_id: call_id.to_owned(),
                 cseq,
                 until,
+                source,
             });
         }
         self.count = self.count + bindings.len() - before;
@@ -257,7 +326,7 @@ impl Registrar {
     fn sweep_address(&mut self, address: &str, now: Instant) {
         if let Some(bindings) = self.addresses.get_mut(address) {
             let before = bindings.len();
-            bindings.retain(|binding| binding.until > now);
+            self.holders.retain(bindings, |binding| binding.until > now);
             self.count -= before - bindings.len();
             if bindings.is_empty() {
                 self.addresses.remove(address);
@@ -266,8 +335,9 @@ impl Registrar {
     }
 
     fn sweep(&mut self, now: Instant) {
+        let holders = &mut self.holders;
         self.addresses.retain(|_, bindings| {
-            bindings.retain(|binding| binding.until > now);
+            holders.retain(bindings, |binding| binding.until > now);
             !bindings.is_empty()
         });
         let left = || self.addresses.values().flatten();
@@ -295,20 +365,6 @@ impl Registrar {
 fn lifetime(text: Option<&str>) -> u64 {
     text.and_then(|text| super::syntax::number::<u32>(super::syntax::trim(text)))
         .map_or(DEFAULT_EXPIRES, u64::from)
-}
-
-/// RFC 3261 §10.3 step 5: the To address without parameters.
-fn address_of_record(uri: &Uri) -> String {
-    let mut plain = Uri::new(uri.user.as_deref(), uri.host.clone(), uri.port);
-    plain.scheme = uri.scheme;
-    if let super::uri::Host::Name(name) = &mut plain.host {
-        name.make_ascii_lowercase();
-    }
-    plain.to_string()
-}
-
-fn user_of(address: &str) -> Option<String> {
-    address.parse::<Uri>().ok()?.user
 }
 
 fn same(a: &AnyUri, b: &AnyUri) -> bool {

@@ -3,18 +3,27 @@
 //! Each call has one, and one more where RTCP has a port of its own; their datagrams go through the leg
 //! in boxes that go round, see [`Leg::exchange`](crate::leg::Leg::exchange).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Event, Switch};
+use super::{Entry, Event, Switch};
 use crate::call::{Call, CallHandle};
-use crate::dtls::{Failure, Handshake, Identity, Output};
+use crate::dtls::{Failure, Handshake, Identity, LIMIT, Output};
 use crate::leg::{Channel, Flight, Keying, MAX_FLIGHTS};
-use crate::sdp::Association;
+use crate::sdp::{Association, Fingerprint};
+use crate::sip::source::subscriber;
 use crate::switch;
 use crate::worker::Command;
 
-/// Handshakes under way at once; a call that needs more ends.
+/// Handshakes under way at once.
 const MAX_HANDSHAKES: usize = 200;
+/// Of them those that are left to calls which have keys and need others.
+const RESERVED: usize = MAX_HANDSHAKES / 4;
+/// Those of one source that is not trusted. A call without keys that finds no room ends.
+const MAX_OF_SOURCE: usize = MAX_HANDSHAKES / 4;
+/// So often a call that has keys looks whether there is room for its handshake.
+const RETRY: Duration = Duration::from_secs(1);
+/// What is told where there is none.
+const NO_ROOM: &str = "too many handshakes at once";
 /// Boxes that a leg has at hand for what comes.
 const AT_HAND: usize = 8;
 
@@ -24,16 +33,37 @@ pub(super) struct Secured {
     rtp: Option<Handshake>,
     /// Where RTCP has a port of its own.
     rtcp: Option<Handshake>,
+    /// A handshake that waits for room, while the keys before hold.
+    postponed: Option<Postponed>,
+    /// Whose certificate the keys of RTP were made with, once there are some.
+    keyed: Option<Fingerprint>,
     /// Boxes that are here.
     boxes: Vec<Box<Flight>>,
     /// Boxes that the leg has.
     in_leg: usize,
 }
 
+#[derive(Debug)]
+struct Postponed {
+    association: Association,
+    again: Instant,
+    until: Instant,
+}
+
 impl Secured {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let handshakes = [&self.rtp, &self.rtcp].into_iter().flatten();
-        handshakes.filter_map(Handshake::poll_timeout).min()
+        let again = self.postponed.as_ref().map(|postponed| postponed.again);
+        handshakes
+            .filter_map(Handshake::poll_timeout)
+            .chain(again)
+            .min()
+    }
+
+    /// Whether there are keys that were made with whom this handshake is with.
+    fn has_keys_of_peer(&self) -> bool {
+        let awaited = self.rtp.as_ref().map(|rtp| &rtp.association().remote);
+        self.keyed.is_some() && self.keyed.as_ref() == awaited
     }
 
     fn running(&self) -> usize {
@@ -66,7 +96,12 @@ impl Secured {
             while let Some(output) = handshake.poll_output() {
                 match output {
                     Output::Send(datagram) => self.pack(channel, &datagram, flights),
-                    output => rest.push((channel, output)),
+                    output => {
+                        if channel == Channel::Rtp && matches!(output, Output::Keys(_)) {
+                            self.keyed = Some(handshake.association().remote.clone());
+                        }
+                        rest.push((channel, output));
+                    }
                 }
             }
             *self.handshake(channel) = Some(handshake);
@@ -111,33 +146,86 @@ impl Switch {
         association: Option<Association>,
         now: Instant,
     ) {
-        let secured = self.calls.values().filter_map(|e| e.secured.as_deref());
-        let running: usize = secured.map(Secured::running).sum();
-        let (Some(entry), Some(identity)) = (self.calls.get_mut(&handle), &self.identity) else {
+        if self.identity.is_none() {
+            return;
+        }
+        let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };
         let secured = entry.secured.get_or_insert_default();
-        (secured.rtp, secured.rtcp) = (None, None);
-        let Some(association) = association else {
+        (secured.rtp, secured.rtcp, secured.postponed) = (None, None, None);
+        match association {
+            Some(association) => self.begin_handshake(handle, association, now + LIMIT, now),
+            None => secured.keyed = None,
+        }
+    }
+
+    /// Begins a handshake where there is room. If not, a call that has keys keeps them, and tries again
+    /// until then.
+    fn begin_handshake(
+        &mut self,
+        handle: CallHandle,
+        association: Association,
+        until: Instant,
+        now: Instant,
+    ) {
+        let has_room = self.has_room_for(handle, &association);
+        let (Some(entry), Some(identity)) = (self.calls.get_mut(&handle), &self.identity) else {
             return;
         };
-        let wanted = 1 + usize::from(association.rtcp_apart);
-        if running + wanted > MAX_HANDSHAKES {
-            let why = "too many handshakes at once".to_owned();
-            self.with_call(handle, |call| call.handshake_failed(why));
+        let Some(secured) = entry.secured.as_deref_mut() else {
             return;
+        };
+        if has_room {
+            if association.rtcp_apart {
+                secured.rtcp = Some(Handshake::new(identity, association.clone(), now));
+            }
+            secured.rtp = Some(Handshake::new(identity, association, now));
+            self.shake(handle, |_| {});
+        } else if secured.keyed.is_none() {
+            self.with_call(handle, |call| call.handshake_failed(NO_ROOM.to_owned()));
+        } else if now < until {
+            secured.postponed = Some(Postponed {
+                association,
+                again: now + RETRY,
+                until,
+            });
+            self.touched.push_back(handle);
+        } else {
+            self.rekey_failed(handle, NO_ROOM.to_owned());
         }
-        if association.rtcp_apart {
-            secured.rtcp = Some(Handshake::new(identity, association.clone(), now));
+    }
+
+    /// Whether a call may shake hands: nobody keeps all others from it, and new calls no running one.
+    fn has_room_for(&self, handle: CallHandle, association: &Association) -> bool {
+        let source_of = |entry: &Entry| entry.call.flow().remote.ip();
+        let Some(entry) = self.calls.get(&handle) else {
+            return false;
+        };
+        let (source, wanted) = (source_of(entry), 1 + usize::from(association.rtcp_apart));
+        let (mut running, mut of_source) = (0, 0);
+        for (_, other) in self.calls.iter().filter(|(other, _)| **other != handle) {
+            let count = other.secured.as_deref().map_or(0, Secured::running);
+            running += count;
+            if count > 0 && subscriber(source_of(other)) == subscriber(source) {
+                of_source += count;
+            }
         }
-        secured.rtp = Some(Handshake::new(identity, association, now));
-        self.shake(handle, |_| {});
+        let has_keys = entry.secured.as_ref().is_some_and(|s| s.keyed.is_some());
+        let reserved = if has_keys { 0 } else { RESERVED };
+        // Whom we call we have chosen ourselves.
+        let is_exempt = entry.call.is_outgoing() || self.endpoint.trusts(source);
+        running + wanted + reserved <= MAX_HANDSHAKES
+            && (is_exempt || of_source + wanted <= MAX_OF_SOURCE)
+    }
+
+    fn secured(&mut self, handle: CallHandle) -> Option<&mut Secured> {
+        self.calls.get_mut(&handle)?.secured.as_deref_mut()
     }
 
     /// DTLS of the party's.
     pub(super) fn on_dtls(&mut self, handle: CallHandle, mut flight: Box<Flight>, now: Instant) {
-        let entry = self.calls.get_mut(&handle);
-        let Some(secured) = entry.and_then(|entry| entry.secured.as_deref_mut()) else {
+        let Some(secured) = self.secured(handle) else {
             return;
         };
         secured.in_leg = secured.in_leg.saturating_sub(1);
@@ -152,6 +240,11 @@ impl Switch {
     }
 
     pub(super) fn handshake_timeout(&mut self, handle: CallHandle, now: Instant) {
+        let secured = self.secured(handle);
+        let due = secured.and_then(|s| s.postponed.take_if(|postponed| postponed.again <= now));
+        if let Some(postponed) = due {
+            self.begin_handshake(handle, postponed.association, postponed.until, now);
+        }
         self.shake(handle, |handshake| {
             if handshake.poll_timeout().is_some_and(|at| at <= now) {
                 handshake.handle_timeout(now);
@@ -161,8 +254,7 @@ impl Switch {
 
     /// Does something to the handshakes, and carries out what they then want.
     fn shake(&mut self, handle: CallHandle, mut f: impl FnMut(&mut Handshake)) {
-        let entry = self.calls.get_mut(&handle);
-        let Some(secured) = entry.and_then(|entry| entry.secured.as_deref_mut()) else {
+        let Some(secured) = self.secured(handle) else {
             return;
         };
         let mut flights: Vec<Box<Flight>> = Vec::new();
@@ -189,14 +281,31 @@ impl Switch {
         self.touched.push_back(handle);
     }
 
-    /// Without keys of its own there is no RTCP, and the audio goes on.
+    /// Without keys of its own there is no RTCP, and the audio goes on. So it does with the keys that
+    /// there are, where the same party has said nothing: it may have kept its own although it has moved.
     fn handshake_failed(&mut self, handle: CallHandle, channel: Channel, why: &Failure) {
         let error = why.to_string();
-        if channel == Channel::Rtp {
-            self.with_call(handle, |call: &mut Call| call.handshake_failed(error));
-        } else if let Some(entry) = self.calls.get(&handle) {
+        let Some(entry) = self.calls.get(&handle) else {
+            return;
+        };
+        let secured = entry.secured.as_deref();
+        if channel == Channel::Rtcp {
             let call_id = entry.call.call_id().to_owned();
             let event = Event::RtcpFailed { call_id, error };
+            self.outputs.push_back(switch::Output::Event(event));
+        } else if matches!(why, Failure::TimedOut | Failure::Alerted(_))
+            && secured.is_some_and(Secured::has_keys_of_peer)
+        {
+            self.rekey_failed(handle, error);
+        } else {
+            self.with_call(handle, |call: &mut Call| call.handshake_failed(error));
+        }
+    }
+
+    fn rekey_failed(&mut self, handle: CallHandle, error: String) {
+        if let Some(entry) = self.calls.get(&handle) {
+            let call_id = entry.call.call_id().to_owned();
+            let event = Event::RekeyFailed { call_id, error };
             self.outputs.push_back(switch::Output::Event(event));
         }
     }

@@ -35,6 +35,15 @@ pub struct Demand {
     pub register: bool,
 }
 
+/// Whose a request outside of all dialogs is that may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comer {
+    /// A user's, who has shown the password.
+    User,
+    /// Anybody's.
+    Unasked,
+}
+
 /// A BYE that may be asked who we are, when its call is gone already.
 #[derive(Debug)]
 pub(super) struct Farewell {
@@ -64,8 +73,8 @@ impl Switch {
             }
     }
 
-    /// Whether a request outside of all dialogs may go on: where it is wanted, with a user's
-    /// credentials alone; else it was answered.
+    /// Whether a request outside of all dialogs may go on, and as whose: where it is wanted, with a
+    /// user's credentials alone; else it was answered.
     pub(super) fn lets_in(
         &mut self,
         id: ServerId,
@@ -73,15 +82,13 @@ impl Switch {
         user: &str,
         flow: &Flow,
         now: Instant,
-    ) -> bool {
+    ) -> Option<Comer> {
         if !self.wants_auth(request, user, flow) {
-            return true;
+            return Some(Comer::Unasked);
         }
-        let Some(name) = self.endpoint.authenticate(id, request, flow, now) else {
-            return false;
-        };
+        let name = self.endpoint.authenticate(id, request, flow, now)?;
         if request.method != Method::Register {
-            return true;
+            return Some(Comer::User);
         }
         // RFC 3261 §10.3 step 4: each registers for themselves.
         let to = request.headers.to().ok();
@@ -90,7 +97,7 @@ impl Switch {
         if !own {
             self.endpoint.respond(id, Response::to(request, 403), now);
         }
-        own
+        own.then_some(Comer::User)
     }
 
     /// Puts other trusted peers and names of scanners in force.

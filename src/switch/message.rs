@@ -460,6 +460,13 @@ pub enum Event {
         /// Why.
         error: String,
     },
+    /// A handshake for other keys came to nothing: the call goes on with those that it has.
+    RekeyFailed {
+        /// Its Call-ID.
+        call_id: String,
+        /// Why.
+        error: String,
+    },
     /// A recording broke off; what is written is valid.
     RecordingFailed {
         /// Its Call-ID.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::login::Comer;
 use super::{Event, Output, Switch};
 use crate::app::{AnnouncementSpec, AppSpec, VoicemailTask};
 use crate::call::{Call, CallHandle};
@@ -94,9 +95,9 @@ impl Switch {
         let uri = request.parsed_uri().ok();
         let user = uri.as_ref().and_then(|u| u.user.clone());
         let user = user.unwrap_or_default();
-        if !self.lets_in(transaction, &request, &user, &flow, now) {
+        let Some(comer) = self.lets_in(transaction, &request, &user, &flow, now) else {
             return;
-        }
+        };
         match request.method {
             Method::Invite => self.on_invite(transaction, request, (uri, user), flow, now),
             Method::Options => {
@@ -104,7 +105,10 @@ impl Switch {
                 self.endpoint.respond(transaction, response, now);
             }
             Method::Register => {
-                let response = self.registrar.handle(&request, now);
+                let source = flow.remote.ip();
+                let counts = comer == Comer::Unasked && !self.endpoint.trusts(source);
+                let holder = counts.then(|| subscriber(source));
+                let response = self.registrar.handle(&request, holder, now);
                 self.endpoint.respond(transaction, response, now);
             }
             Method::Message => self.on_text(transaction, &request, now),

@@ -161,6 +161,9 @@ fn run(
         remote: awaited.clone(),
         role,
         profile: Profile::TlsSavp,
+        address: None,
+        local_id: None,
+        remote_id: None,
     };
     let (peer, child) = match role {
         Role::Client => {

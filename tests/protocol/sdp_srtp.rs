@@ -453,6 +453,101 @@ mod dtls {
         );
     }
 
+    /// The value of `a=tls-id`.
+    fn name(text: &str) -> Option<String> {
+        let description = Description::parse(text.as_bytes()).unwrap();
+        description.media()[0]
+            .attribute("tls-id")
+            .map(str::to_owned)
+    }
+
+    #[test]
+    fn ends_have_names_where_both_sides_give_some() {
+        let (us, mut keys) = side(b"us");
+        let (them, _) = side(b"them");
+        let mut answered = |id: &str, current: Option<&Agreed>| {
+            let lines = format!("a=fingerprint:{them}\r\na=setup:actpass\r\n{id}");
+            let offer = offered("", &lines);
+            let srtp = srtp(&mut keys, &us, current, false);
+            let capabilities = Capabilities::default();
+            let both = Direction::SendRecv;
+            answer_with(offer.as_bytes(), &capabilities, &LOCAL, both, Some(srtp)).unwrap()
+        };
+        let too_long = format!("a=tls-id:{}\r\n", "x".repeat(256));
+        for id in [
+            "",
+            "a=tls-id:short\r\n",
+            "a=tls-id:abcdefghijklmnopqrst!\r\n",
+            too_long.as_str(),
+        ] {
+            let (text, agreed) = answered(id, None);
+            assert_eq!(name(&text), None, "{id}");
+            assert_eq!(agreed.security.unwrap().dtls().unwrap().remote_id, None);
+        }
+        let first = "a=tls-id:abcdefghijklm+/-_012\r\n";
+        let (text, agreed) = answered(first, None);
+        let ours = name(&text);
+        assert_eq!(ours.as_ref().map(String::len), Some(32));
+        let (text, again) = answered(first, Some(&agreed));
+        assert_eq!(name(&text), ours, "it goes on");
+        assert_eq!(again.security, agreed.security);
+        let second = "a=tls-id:ABCDEFGHIJKLMNOPQRSTUVW\r\n";
+        let (text, other) = answered(second, Some(&agreed));
+        assert_ne!(name(&text), ours, "another association");
+        let association = |agreed: &Agreed| agreed.security.clone().unwrap().dtls().cloned();
+        let (other, agreed) = (association(&other).unwrap(), association(&agreed).unwrap());
+        assert!(!other.is_same(&agreed));
+    }
+
+    #[test]
+    fn our_own_offer_names_our_end_and_keeps_the_name() {
+        let (us, mut keys) = side(b"us");
+        let capabilities = Capabilities::default();
+        let both = Direction::SendRecv;
+        let first = Some(srtp(&mut keys, &us, None, true));
+        let ours = offer_with(&capabilities, &LOCAL, both, None, first);
+        let id = name(&ours).unwrap();
+        let (answer, _) = answered(&ours, None).unwrap();
+        let agreed = antiphon::sdp::accept_with(&ours, answer.as_bytes(), &capabilities, true);
+        let agreed = agreed.unwrap();
+        let association = agreed.security.as_ref().and_then(Security::dtls).unwrap();
+        assert_eq!(association.local_id.as_deref(), Some(id.as_str()));
+        assert_eq!(association.remote_id, name(&answer));
+        // Where others may answer, too: then the answer tells.
+        let later = Some(srtp(&mut keys, &us, None, false));
+        let later = offer_with(&capabilities, &LOCAL, both, Some(&agreed), later);
+        assert_eq!(name(&later), Some(id));
+    }
+
+    #[test]
+    fn without_names_another_address_is_another_end() {
+        let (them, _) = side(b"them");
+        let lines = format!("a=fingerprint:{them}\r\na=setup:actpass\r\n");
+        let offer = offered("", &lines);
+        let associated = |offer: &str, current: Option<&Agreed>| {
+            let (_, agreed) = answered(offer, current).unwrap();
+            let association = agreed.security.as_ref().and_then(Security::dtls).cloned();
+            (agreed, association.unwrap())
+        };
+        let (agreed, first) = associated(&offer, None);
+        for (from, to, same) in [
+            ("192.0.2.9", "192.0.2.9", true),
+            ("c=IN IP4 192.0.2.9", "c=IN IP4 0.0.0.0", true),
+            ("c=IN IP4 192.0.2.9", "c=IN IP4 192.0.2.10", false),
+            ("m=audio 4000", "m=audio 4010", false),
+        ] {
+            let (_, again) = associated(&offer.replace(from, to), Some(&agreed));
+            assert_eq!(again.is_same(&first), same, "{to}");
+            assert_eq!(again.role, Role::Client);
+        }
+        // Through a hold it is remembered where the end was.
+        let hold = offer.replace("c=IN IP4 192.0.2.9", "c=IN IP4 0.0.0.0");
+        let (_, mut held) = associated(&hold, Some(&agreed));
+        held.remember(&first);
+        let (_, moved) = associated(&offer.replace("m=audio 4000", "m=audio 4010"), None);
+        assert!(held.is_same(&first) && !held.is_same(&moved));
+    }
+
     #[test]
     fn rtcp_may_have_a_port_of_its_own() {
         let (them, _) = side(b"them");

@@ -398,7 +398,7 @@ fn application_layer() {
 fn registrations() {
     let contact = |name| {
         let mut registrar = Registrar::new(Settings::default());
-        let response = registrar.handle(&request(name), std::time::Instant::now());
+        let response = registrar.handle(&request(name), None, std::time::Instant::now());
         let contact = response.headers.get(&Name::Contact).unwrap_or_default();
         (response.status, contact.to_owned())
     };

@@ -410,3 +410,34 @@ fn who_has_an_account_cannot_guess_others() {
     let ask = door.request(Method::Options, "x");
     assert_eq!(door.status(&ask, udp(HERE)), 200, "over");
 }
+
+/// Nor on a stream: what own logins answer, and those of others behind the same address, pays for no wrong
+/// password.
+#[test]
+fn who_has_an_account_cannot_guess_others_on_a_stream() {
+    let mut door = door();
+    let mut own = client("alice", PASSWORD);
+    let register = door.request(Method::Register, "alice");
+    assert_eq!(door.login(&register, tcp(HERE), &mut own), 200);
+    let mut tried = 0;
+    while door.bans.is_empty() && tried < 50 {
+        for _ in 0..5 {
+            let mut good = door.again(&register);
+            own.authorize(&mut good);
+            assert_eq!(door.status(&good, tcp(HERE)), 200);
+        }
+        let another = door.request(Method::Register, "alice");
+        let mut neighbour = client("alice", PASSWORD);
+        assert_eq!(door.login(&another, tcp(HERE), &mut neighbour), 200);
+        let ask = door.request(Method::Register, "bob");
+        let mut guesser = client("bob", &format!("guess {tried}"));
+        assert_eq!(door.login(&ask, tcp(HERE), &mut guesser), 401);
+        tried += 1;
+    }
+    assert_eq!(tried, 10);
+    let ban = door.bans.pop().unwrap();
+    assert_eq!(
+        (ban.scope, ban.reason),
+        (Scope::All, Offence::FailedAuthentication)
+    );
+}

@@ -8,7 +8,7 @@ use antiphon::sip::auth::Challenge;
 use antiphon::sip::header::Name;
 use antiphon::sip::message::{Request, Response};
 use antiphon::sip::method::Method;
-use antiphon::switch::Demand;
+use antiphon::switch::{Demand, Switch};
 use sim::access::{Door, PASSWORD, access, client, guarded_routes, tcp, udp};
 use sim::{Setup, World};
 
@@ -112,6 +112,51 @@ fn register_needs_a_user_and_each_registers_alone_for_themselves() {
     let mut other = door.request(Method::Register, "bob");
     alice.authorize(&mut other);
     assert_eq!(door.status(&other, udp(HERE)), 403);
+}
+
+/// A user has as many contacts as a user may have, and not as many for each host.
+#[test]
+fn a_user_does_not_fill_the_registrar() {
+    let mut door = door();
+    let mut alice = client("alice", PASSWORD);
+    let first = door.request(Method::Register, "alice");
+    assert_eq!(door.login(&first, udp(HERE), &mut alice), 200);
+    let mut kept = 1;
+    for n in 0..20 {
+        let mut register = door.request(Method::Register, "alice");
+        register
+            .headers
+            .set(Name::To, format!("<sip:alice@host{n}:{}>", 5000 + n));
+        register.headers.set(
+            Name::Contact,
+            format!("<sip:alice@192.0.2.99:{}>", 6000 + n),
+        );
+        alice.authorize(&mut register);
+        kept += u32::from(door.status(&register, udp(HERE)) == 200);
+    }
+    assert_eq!(kept, 10);
+}
+
+/// Where no password is asked no source takes the room of all the others.
+#[test]
+fn a_source_that_is_not_asked_leaves_room_in_the_registrar() {
+    let mut settings = sim::settings();
+    settings.endpoint.access = access();
+    settings.registration.bindings = 20;
+    let kept = |sources: &[&str]| -> Vec<usize> {
+        let mut door = Door::new(access(), Demand::default(), sim::routes());
+        door.switch = Switch::new(settings.clone(), sim::routes(), 1);
+        let register = |source: &&str| {
+            let taken = (0..30).filter(|n| {
+                let register = door.request(Method::Register, &format!("{n}-{source}"));
+                door.status(&register, udp(source)) == 200
+            });
+            taken.count()
+        };
+        sources.iter().map(register).collect()
+    };
+    assert_eq!(kept(&[HERE, HERE, "192.0.2.2"]), [10, 0, 10]);
+    assert_eq!(kept(&["10.5.0.1"]), [20], "trusted: it speaks for many");
 }
 
 #[test]

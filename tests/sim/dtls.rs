@@ -12,11 +12,15 @@ use antiphon::rtp::HEADER_LEN;
 use antiphon::sdp::{Association, Description, Fingerprint, Profile, Role, SrtpPolicy};
 use antiphon::sip::header::Name;
 use antiphon::sip::message::Response;
+use antiphon::sip::method::Method;
 use antiphon::srtp::{Inbound, MAX_OVERHEAD, Outbound};
+use antiphon::switch::Event;
 use sim::net::Kind;
 use sim::phone::{Heard, put_sdp};
 use sim::signal::amplitude;
 use sim::{Setup, World};
+
+use super::dtls_rtcp::wait;
 
 pub(super) fn identity() -> Identity {
     let made = rcgen::generate_simple_self_signed(Vec::new()).unwrap();
@@ -57,6 +61,9 @@ pub(super) fn answered(response: &Response) -> Association {
         },
         profile: Profile::TlsSavpf,
         rtcp_apart: !media.has_attribute("rtcp-mux"),
+        address: None,
+        local_id: None,
+        remote_id: media.attribute("tls-id").map(str::to_owned),
     }
 }
 
@@ -167,13 +174,11 @@ impl Party {
 
     fn talk(&mut self, count: usize) {
         for _ in 0..count {
-            let mut packet = self.world.phones[0].packet();
-            let len = packet.len();
-            packet.resize(len + MAX_OVERHEAD, 0);
+            let packet = self.world.phones[0].packet();
             let (outbound, _) = self.crypto.as_mut().unwrap();
-            let len = outbound.protect_rtp(&mut packet, len).unwrap();
+            let packet = sealed(outbound, packet);
             let from = self.world.phones[0].rtp;
-            self.send(from, &packet[..len]);
+            self.send(from, &packet);
             self.run(20);
         }
     }
@@ -188,10 +193,36 @@ impl Party {
 
     fn reinvite(&mut self, fingerprint: &Fingerprint, setup: &str) -> Association {
         let sdp = self.world.phones[0].sdp("sendrecv");
-        let change = self.world.phones[0].reinvite(&offered(&sdp, fingerprint, setup));
+        self.describe(&offered(&sdp, fingerprint, setup))
+    }
+
+    fn describe(&mut self, sdp: &str) -> Association {
+        let change = self.world.phones[0].reinvite(sdp);
         let ok = self.world.ask(0, &change, 200);
         answered(&ok)
     }
+
+    /// Another handshake gives other keys.
+    fn rekey(&mut self, shown: Identity, association: Association, ms: u64) {
+        self.identity = shown;
+        self.handshake = Handshake::new(&self.identity, association, self.world.now());
+        let old = self.keys.take().unwrap();
+        self.run(ms);
+        assert_ne!(self.keys.as_ref().expect("new ones").rx, old.rx);
+    }
+
+    fn rekeys_failed(&self) -> usize {
+        let failed = |event: &&Event| matches!(event, Event::RekeyFailed { .. });
+        self.world.events.iter().filter(failed).count()
+    }
+}
+
+fn sealed(outbound: &mut Outbound, mut packet: Vec<u8>) -> Vec<u8> {
+    let len = packet.len();
+    packet.resize(len + MAX_OVERHEAD, 0);
+    let len = outbound.protect_rtp(&mut packet, len).unwrap();
+    packet.truncate(len);
+    packet
 }
 
 #[test]
@@ -279,6 +310,24 @@ fn what_is_lost_is_sent_again() {
     party.check_echo();
 }
 
+#[test]
+fn a_forged_alert_ends_no_call() {
+    // Fatal, in the clear: handshake_failure.
+    let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+    for setup in ["actpass", "active"] {
+        let own = identity();
+        let mut party = Party::call(world(SrtpPolicy::Optional), setup, &own, own.fingerprint());
+        let from = party.world.phones[0].rtp;
+        for _ in 0..5 {
+            party.send(from, &alert);
+            party.run(1);
+        }
+        party.run(400);
+        assert!(party.keys.is_some(), "{setup}");
+        party.check_echo();
+    }
+}
+
 /// As fast as it goes, from the party's own address and from another.
 #[test]
 fn a_flood_of_dtls_is_bounded_and_does_no_harm() {
@@ -330,12 +379,7 @@ fn a_reinvite_keeps_the_association_and_a_new_certificate_begins_another() {
 
     let new = identity();
     let association = party.reinvite(new.fingerprint(), "actpass");
-    party.identity = new;
-    party.handshake = Handshake::new(&party.identity, association, party.world.now());
-    let old = party.keys.take().unwrap();
-    party.run(400);
-    let keys = party.keys.as_ref().unwrap();
-    assert_ne!(keys.rx, old.rx);
+    party.rekey(new, association, 400);
     party.check_echo();
     // And back to plain RTP.
     let plain = party.world.phones[0].sdp("sendrecv");
@@ -380,4 +424,148 @@ fn the_policy_and_what_is_missing_are_told() {
         let warning = response.headers.get(&Name::Warning).unwrap();
         assert!(warning.contains(why), "{warning}");
     }
+}
+
+fn connected() -> (Party, Identity) {
+    let own = identity();
+    let world = world(SrtpPolicy::Optional);
+    let mut party = Party::call(world, "actpass", &own, own.fingerprint());
+    party.run(400);
+    (party, own)
+}
+
+/// As where a call goes on to another server of media that has the same certificate.
+#[test]
+fn another_end_with_the_same_certificate_gets_keys_of_its_own() {
+    let (mut party, own) = connected();
+    party.talk(10);
+    let before = party.world.phones[0].rtp;
+    let mut end_before = Outbound::new(&party.keys.as_ref().unwrap().tx);
+    party.world.phones[0].rtp.set_port(4010);
+    let association = party.reinvite(own.fingerprint(), "actpass");
+    party.handshake = Handshake::new(&own, association, party.world.now());
+    let old = party.keys.take().unwrap();
+    // The end before goes on for a while.
+    for _ in 0..30 {
+        let packet = party.world.phones[0].packet();
+        let packet = sealed(&mut end_before, packet);
+        party.send(before, &packet);
+        party.run(20);
+    }
+    assert_ne!(party.keys.as_ref().expect("new ones").rx, old.rx);
+    let misled = &party.world.phones[0].rtcp_dtls;
+    assert!(misled.is_empty(), "no handshake with the end before");
+    party.check_echo();
+    assert_eq!(party.rekeys_failed(), 0);
+}
+
+#[test]
+fn a_hold_without_an_address_and_another_port_of_a_nat_keep_the_keys() {
+    let (mut party, own) = connected();
+    party.check_echo();
+    let before = party.world.phones[0].dtls.len();
+    let (own_rtp, nowhere) = (party.world.phones[0].rtp, "c=IN IP4 0.0.0.0");
+    let here = format!("c=IN IP4 {}", own_rtp.ip());
+    for address in [nowhere, here.as_str()] {
+        let sdp = party.world.phones[0].sdp("sendrecv");
+        let sdp = sdp.replace(&here, address);
+        party.describe(&offered(&sdp, own.fingerprint(), "actpass"));
+        party.run(100);
+    }
+    party.check_echo();
+    // Behind a NAT that has forgotten it, with the description that it had.
+    party.run(2_100);
+    party.world.phones[0].rtp.set_port(4020);
+    party.talk(10);
+    let sdp = party.world.phones[0].sdp("sendrecv");
+    let sdp = sdp.replace("m=audio 4020", "m=audio 4000");
+    party.describe(&offered(&sdp, own.fingerprint(), "actpass"));
+    party.check_echo();
+    let phone = &party.world.phones[0];
+    assert_eq!((phone.dtls.len(), phone.rtcp_dtls.len()), (before, 0));
+}
+
+/// Where both sides name their ends (RFC 8842) the names tell, and not where they are.
+#[test]
+fn ends_with_names_are_told_apart_by_them() {
+    let (mut party, own) = connected();
+    let named = |party: &mut Party, name: &str| {
+        let sdp = party.world.phones[0].sdp("sendrecv");
+        let sdp = offered(&sdp, own.fingerprint(), "actpass");
+        party.describe(&format!("{sdp}a=tls-id:{name}\r\n"))
+    };
+    let before = party.world.phones[0].dtls.len();
+    let one = named(&mut party, "a-name-of-20-letters");
+    assert!(one.remote_id.is_some(), "ours");
+    party.world.phones[0].rtp.set_port(4010);
+    let moved = named(&mut party, "a-name-of-20-letters");
+    assert_eq!(moved.remote_id, one.remote_id);
+    party.check_echo();
+    assert_eq!(party.world.phones[0].dtls.len(), before, "no new handshake");
+    let other = named(&mut party, "another-name+/_of-letters");
+    assert_ne!(other.remote_id, one.remote_id);
+    party.rekey(own.clone(), other, 400);
+    party.check_echo();
+}
+
+/// It may have its keys still, wherever it is.
+#[test]
+fn who_moves_and_shakes_no_hands_there_keeps_its_keys() {
+    let (mut party, own) = connected();
+    party.check_echo();
+    party.world.phones[0].rtp.set_port(4010);
+    party.reinvite(own.fingerprint(), "actpass");
+    party.world.run(11_000);
+    assert!(
+        party.world.phones[0].dtls.len() > party.seen,
+        "it was asked"
+    );
+    party.seen = party.world.phones[0].dtls.len();
+    party.check_echo();
+    assert!(party.world.ended(0).is_none());
+    assert_eq!(party.rekeys_failed(), 1);
+}
+
+#[test]
+fn new_calls_leave_room_for_new_keys_of_running_ones() {
+    let mut setup = Setup::default();
+    setup.settings.max_calls = 100;
+    setup.settings.legs_per_worker = 100;
+    let own = identity();
+    let world = world_with(setup, SrtpPolicy::Required);
+    let mut party = Party::call(world, "actpass", &own, own.fingerprint());
+    party.run(400);
+    for phone in party.world.phones(75) {
+        wait(&mut party.world, phone, own.fingerprint(), "actpass");
+    }
+    let last = party.world.phone();
+    wait(&mut party.world, last, own.fingerprint(), "actpass");
+    party.world.expect_request(last, &Method::Bye);
+    let new = identity();
+    let association = party.reinvite(new.fingerprint(), "actpass");
+    party.rekey(new, association, 400);
+    party.check_echo();
+}
+
+#[test]
+fn without_room_a_running_call_keeps_its_keys_and_waits_for_others() {
+    let (mut party, own) = connected();
+    party.check_echo();
+    // All that its source may have.
+    let call = party.world.phones[0].clone();
+    for _ in 0..25 {
+        wait(&mut party.world, 0, own.fingerprint(), "active");
+    }
+    party.world.phones[0].resume(&call);
+    let before = party.world.phones[0].dtls.len();
+    let new = identity();
+    let association = party.reinvite(new.fingerprint(), "actpass");
+    party.check_echo();
+    party.run(5_000);
+    assert_eq!(party.world.phones[0].dtls.len(), before, "it waits");
+    // The others' time is over 10 s after they began.
+    party.rekey(new, association, 6_000);
+    party.check_echo();
+    assert!(party.world.ended(0).is_none());
+    assert_eq!(party.rekeys_failed(), 0);
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use antiphon::dtls::{Handshake, Keys, Output};
 use antiphon::rtp::Ssrc;
 use antiphon::rtp::rtcp::{ReportBlock, Rtcp, parse, write_compound};
-use antiphon::sdp::SrtpPolicy;
+use antiphon::sdp::{Fingerprint, SrtpPolicy};
 use antiphon::sip::method::Method;
 use antiphon::srtp::{Inbound, MAX_OVERHEAD, Outbound};
 use antiphon::switch::Event;
@@ -173,24 +173,56 @@ fn without_a_handshake_for_rtcp_the_audio_goes_on() {
     assert_eq!(world.events.iter().filter(|event| told(event)).count(), 1);
 }
 
-/// Both handshakes of a call count; whose do not fit any more is hung up.
+/// Both handshakes of a call count; whose do not fit any more is hung up. A quarter is left to who has keys.
 #[test]
 fn handshakes_under_way_are_bounded() {
     let own = identity();
     let mut setup = Setup::default();
-    setup.settings.max_calls = 101;
-    setup.settings.legs_per_worker = 101;
+    setup.settings.max_calls = 76;
+    setup.settings.legs_per_worker = 76;
     let mut world = world_with(setup, SrtpPolicy::Required);
-    let phones = world.phones(101);
+    let phones = world.phones(76);
     for &phone in &phones {
-        let sdp = world.phones[phone].sdp("sendrecv");
-        let sdp = offered(&sdp, own.fingerprint(), "actpass").replace("a=rtcp-mux\r\n", "");
-        let mut invite = world.phones[phone].invite("500");
-        put_sdp(&mut invite, &sdp);
-        world.set_up(phone, &invite);
+        wait(&mut world, phone, own.fingerprint(), "actpass");
     }
-    world.expect_request(100, &Method::Bye);
-    for phone in &phones[..100] {
+    world.expect_request(75, &Method::Bye);
+    for phone in &phones[..75] {
         world.expect_nothing(*phone, 1);
+    }
+}
+
+/// A call whose two handshakes the phone leaves to themselves.
+pub(super) fn wait(world: &mut World, phone: usize, told: &Fingerprint, setup: &str) {
+    let mut invite = world.phones[phone].invite("500");
+    let sdp = world.phones[phone].sdp("sendrecv");
+    let sdp = offered(&sdp, told, setup).replace("a=rtcp-mux\r\n", "");
+    put_sdp(&mut invite, &sdp);
+    world.set_up(phone, &invite);
+}
+
+/// Who calls and never shakes hands takes no handshakes of others.
+#[test]
+fn a_source_has_a_quarter_of_the_handshakes() {
+    for trusted in [false, true] {
+        let own = identity();
+        let mut setup = Setup::default();
+        if trusted {
+            setup.settings.endpoint.access.trusted = vec!["10.1.0.0/32".parse().unwrap()];
+        }
+        let mut world = world_with(setup, SrtpPolicy::Required);
+        let phones = world.phones(2);
+        for _ in 0..25 {
+            wait(&mut world, phones[0], own.fingerprint(), "active");
+            world.expect_nothing(phones[0], 1);
+        }
+        wait(&mut world, phones[0], own.fingerprint(), "active");
+        if trusted {
+            world.expect_nothing(phones[0], 100);
+        } else {
+            world.expect_request(phones[0], &Method::Bye);
+        }
+        wait(&mut world, phones[1], own.fingerprint(), "actpass");
+        world.expect_nothing(phones[1], 100);
+        assert!(!world.phones[1].dtls.is_empty(), "others are served");
     }
 }

@@ -87,7 +87,41 @@ fn what_is_taken_back_does_not_count() {
     let now = Instant::now();
     for _ in 0..1000 {
         assert_eq!(meters.count(ip(1), Offence::UnansweredChallenge, now), None);
-        meters.forgive(ip(1), Offence::UnansweredChallenge);
+        meters.forgive_challenges(ip(1), now);
+    }
+}
+
+#[test]
+fn what_is_taken_back_of_challenges_pays_for_nothing_else() {
+    let mut meters = meters();
+    let now = Instant::now();
+    let banned = (1..100).find(|_| {
+        if meters.count(ip(1), FAILED, now).is_some() {
+            return true;
+        }
+        assert_eq!(meters.count(ip(1), Offence::UnansweredChallenge, now), None);
+        for _ in 0..10 {
+            meters.forgive_challenges(ip(1), now);
+        }
+        false
+    });
+    assert_eq!(banned, Some(BanSettings::default().failed_authentication));
+    // Nor when they are long forgiven by themselves.
+    for source in [2, 3] {
+        for _ in 0..10 {
+            meters.count(ip(source), Offence::UnansweredChallenge, now);
+        }
+        let later = now + SECOND * 30;
+        for _ in 0..9 {
+            assert_eq!(meters.count(ip(source), FAILED, later), None);
+            if source == 2 {
+                meters.forgive_challenges(ip(source), later);
+            }
+        }
+        assert!(
+            meters.count(ip(source), FAILED, later).is_some(),
+            "{source}"
+        );
     }
 }
 

@@ -36,8 +36,8 @@ pub fn answer_with(
     })?;
     let mut agreed = agree(&offer, index, &formats, capabilities, wanted)?;
     if let (Some(chosen), Some(srtp), Some(media)) = (chosen, &mut srtp, offer.media().get(index)) {
-        let security = security::answer(chosen, Profile::of(media)?, srtp);
-        agreed.security = Some(security.with_rtcp(agreed.rtcp_mux));
+        let profile = Profile::of(media)?;
+        agreed.security = Some(security::answer(chosen, profile, agreed.rtcp_mux, srtp));
     }
     let dtls = srtp.as_ref().and_then(|srtp| srtp.dtls);
     let keys = security::state(agreed.security.as_ref(), dtls);

@@ -114,7 +114,7 @@ impl Security {
 pub(super) enum Statement {
     /// `a=crypto`, none for plain RTP.
     Crypto(Vec<Crypto>),
-    /// `a=fingerprint` and `a=setup`.
+    /// `a=fingerprint`, `a=setup` and, where it has a name, `a=tls-id`.
     Dtls(String),
 }
 
@@ -204,10 +204,18 @@ pub(super) fn choose(
 
 /// Our answer to a line: the key that we have where the peer's is what it was, else a fresh one. The
 /// peer that has changed its key may be another, which knows nothing of our roll-over counter.
-pub(super) fn answer(chosen: Chosen, profile: Profile, srtp: &mut Srtp<'_>) -> Security {
+pub(super) fn answer(
+    chosen: Chosen,
+    profile: Profile,
+    rtcp_mux: bool,
+    srtp: &mut Srtp<'_>,
+) -> Security {
     let line = match chosen {
         Chosen::Crypto(line) => line,
-        Chosen::Dtls(association) => return Security::Dtls(association),
+        Chosen::Dtls(association) => {
+            let current = srtp.current.and_then(Security::dtls);
+            return Security::Dtls(association.answered(rtcp_mux, current, srtp.keys));
+        }
     };
     let current = srtp.current.and_then(Security::sdes);
     let kept = current.filter(|current| current.remote == line.key);
@@ -227,7 +235,8 @@ pub(super) fn answer(chosen: Chosen, profile: Profile, srtp: &mut Srtp<'_>) -> S
 pub(super) fn state(security: Option<&Security>, dtls: Option<Dtls<'_>>) -> Statement {
     match (security, dtls) {
         (Some(Security::Dtls(association)), Some(dtls)) => {
-            Statement::Dtls(dtls.attributes(association.role.name()))
+            let id = association.local_id.as_deref();
+            Statement::Dtls(dtls.attributes(association.role.name(), id))
         }
         (Some(Security::Sdes(sdes)), _) => Statement::Crypto(vec![Crypto {
             tag: sdes.tag,
@@ -249,12 +258,18 @@ pub(super) fn offer(
     };
     let in_session = previous.map(|agreed| agreed.security.as_ref());
     if let Some(dtls) = srtp.dtls {
+        // Within a session the name stays, also where another may answer: its answer has another one.
         let association = match in_session {
-            Some(security) => security.and_then(Security::dtls).map(|a| a.profile),
-            None => dtls.offered.then_some(Profile::TlsSavp),
+            Some(security) => {
+                let association = security.and_then(Security::dtls);
+                association.map(|a| (a.profile, a.local_id.clone()))
+            }
+            None if dtls.offered => Some((Profile::TlsSavp, Some(dtls::fresh_id(srtp.keys)))),
+            None => None,
         };
-        if let Some(profile) = association {
-            return (profile, Statement::Dtls(dtls.attributes("actpass")));
+        if let Some((profile, id)) = association {
+            let attributes = dtls.attributes("actpass", id.as_deref());
+            return (profile, Statement::Dtls(attributes));
         }
     }
     let profile = match in_session {
@@ -297,7 +312,7 @@ pub(super) fn accept(
 ) -> Result<Option<Security>, NegotiateError> {
     let profile = Profile::of(ours)?;
     if profile.is_dtls() {
-        let association = dtls::accept(theirs, profile)?;
+        let association = dtls::accept(ours, theirs, profile)?;
         return Ok(Some(Security::Dtls(association)));
     }
     let offered: Vec<Crypto> = lines(ours).collect();
