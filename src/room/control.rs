@@ -1,6 +1,6 @@
 //! What members ask of their room by their keys, and programs by operations.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::relations::Scope;
 use super::{
@@ -79,6 +79,23 @@ impl Room {
             RoomRequest::End => self.end(super::EndCause::Asked),
             RoomRequest::PlayBegan(_) | RoomRequest::PlayEnded(..) => {}
         }
+    }
+
+    /// Whether it ends at once when this member goes.
+    pub fn ends_without(&self, call: CallHandle) -> bool {
+        let states = self.members.values().map(|member| &member.state);
+        let others: Vec<&MemberState> = states.filter(|state| state.call != call).collect();
+        if others.is_empty() {
+            return self.coming.is_empty();
+        }
+        let inside: Vec<Role> = others
+            .iter()
+            .filter(|s| !s.waiting)
+            .map(|s| s.role)
+            .collect();
+        let leads = self.member(call).is_some_and(|s| s.role == Role::Moderator);
+        let at_once = self.settings.end_without_moderator == Some(Duration::ZERO);
+        leads && at_once && !inside.is_empty() && !inside.contains(&Role::Moderator)
     }
 
     /// A program wants something.

@@ -22,6 +22,11 @@ use sim::{Setup, World};
 
 /// A world whose rooms, all that begin with 6, are like this.
 pub fn world(settings: RoomSettings) -> World {
+    world_of(settings, |_| {})
+}
+
+/// The same with something else that is different about it.
+fn world_of(settings: RoomSettings, change: impl FnOnce(&mut Setup)) -> World {
     let rooms = RoomTable(vec![(
         RoomName::Matches(anchored("6..").unwrap()),
         Arc::new(settings),
@@ -45,11 +50,13 @@ pub fn world(settings: RoomSettings) -> World {
             spec,
         },
     );
-    let mut world = World::with(Setup {
+    let mut setup = Setup {
         seed: 1,
         routes,
         ..Setup::default()
-    });
+    };
+    change(&mut setup);
+    let mut world = World::with(setup);
     world.switch.set_menus(sim::menu().menus);
     world
 }
@@ -69,7 +76,7 @@ pub fn caller(world: &mut World) -> usize {
     caller_of(world, "600")
 }
 
-fn caller_of(world: &mut World, user: &str) -> usize {
+pub fn caller_of(world: &mut World, user: &str) -> usize {
     let phone = world.phone();
     world.phones[phone].events = true;
     world.dial(phone, user);
@@ -149,6 +156,14 @@ pub fn operate(world: &mut World, room: &str, operation: RoomOperation) -> Resul
     let result = world.switch.room_operation(room, operation, now);
     world.carry_out();
     result
+}
+
+/// A phone's call goes to another room.
+pub fn moved(world: &World, phone: usize, to: &str) -> RoomOperation {
+    RoomOperation::Move {
+        member: handle(world, phone),
+        to: to.into(),
+    }
 }
 
 pub fn changes(world: &World) -> impl Iterator<Item = &RoomChange> {
@@ -433,10 +448,6 @@ fn a_program_moves_members_to_other_rooms_and_hears_why_not() {
     let (one, two) = (caller(&mut world), caller(&mut world));
     let (three, four) = (caller_of(&mut world, "601"), caller_of(&mut world, "601"));
     assert!(hears(&mut world, one, two) && hears(&mut world, three, four));
-    let moved = |world: &World, phone: usize, to: &str| RoomOperation::Move {
-        member: handle(world, phone),
-        to: to.into(),
-    };
     let to = moved(&world, one, "601");
     let full = operate(&mut world, "600", to);
     assert_eq!(full, Err(RoomError::Full("601".into())));
@@ -457,4 +468,54 @@ fn a_program_moves_members_to_other_rooms_and_hears_why_not() {
     assert_eq!(world.switch.rooms(), 2, "600 is empty, and gone");
     check_roster(&world);
     finish(&mut world, &[one, two, three]);
+}
+
+#[test]
+fn a_move_to_a_room_that_cannot_begin_is_refused_and_changes_nothing() {
+    let mut world = world_of(settings(), |setup| setup.settings.max_rooms = 2);
+    let (one, two) = (caller(&mut world), caller(&mut world));
+    let three = caller_of(&mut world, "601");
+    let to = moved(&world, one, "602");
+    let refused = operate(&mut world, "600", to);
+    assert_eq!(refused, Err(RoomError::TooManyRooms));
+    assert!(hears(&mut world, one, two) && hears(&mut world, two, one));
+    // The room that ends with the move makes room for the other.
+    let to = moved(&world, three, "602");
+    operate(&mut world, "601", to).unwrap();
+    world.run(200);
+    assert!(world.ended(three).is_none() && world.switch.room_state("602").is_some());
+    assert_eq!(world.switch.rooms(), 2);
+    finish(&mut world, &[one, two, three]);
+
+    let mut world = world_of(settings(), |setup| {
+        (setup.settings.workers, setup.settings.bridges_per_worker) = (1, 1);
+    });
+    let (one, two) = (caller(&mut world), caller(&mut world));
+    let to = moved(&world, one, "602");
+    let refused = operate(&mut world, "600", to);
+    assert_eq!(refused, Err(RoomError::TooManyRooms));
+    assert!(hears(&mut world, one, two) && hears(&mut world, two, one));
+    finish(&mut world, &[one, two]);
+}
+
+#[test]
+fn the_last_moderators_move_makes_room_where_that_ends_its_room() {
+    let mut world = world_of(
+        RoomSettings {
+            moderator_pin: Some(pin("9876")),
+            end_without_moderator: Some(Duration::ZERO),
+            ..settings()
+        },
+        |setup| setup.settings.max_rooms = 1,
+    );
+    let one = caller_with(&mut world, "");
+    let lead = caller_with(&mut world, "9876");
+    let to = moved(&world, one, "602");
+    let refused = operate(&mut world, "600", to);
+    assert_eq!(refused, Err(RoomError::TooManyRooms));
+    let to = moved(&world, lead, "602");
+    operate(&mut world, "600", to).unwrap();
+    world.run(8_000);
+    assert!(world.ended(one).is_some() && world.ended(lead).is_none());
+    finish(&mut world, &[lead]);
 }
