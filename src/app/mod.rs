@@ -221,12 +221,7 @@ pub enum Action {
     /// Leave the room.
     LeaveRoom,
     /// A PIN was entered; [`Happened::Unlocked`] tells at once whether it opens the room.
-    UnlockRoom {
-        /// Which room.
-        room: String,
-        /// Whether it is one of the room's own.
-        right: bool,
-    },
+    UnlockRoom(room::PinTry),
     /// Record what the caller says of itself, for as long as the call lasts;
     /// [`Happened::NameRecorded`] follows.
     RecordName {

@@ -74,7 +74,7 @@ impl Switch {
             Action::Join(entrant) => self.join(handle, entrant, now),
             Action::Room(request) => self.room_request(handle, request, now),
             Action::LeaveRoom => self.quit_room(handle, now),
-            Action::UnlockRoom { room, right } => self.unlock_room(handle, &room, right, now),
+            Action::UnlockRoom(tried) => self.unlock_room(handle, &tried, now),
             Action::RecordName { max, silence } => {
                 self.record(handle, RecordTarget::Name, Some(max), Some(silence));
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::sim;
 
 use antiphon::app::keypad::{Keypad, KeypadAction};
-use antiphon::app::room::{Names, RoomName, RoomSettings, RoomTable};
+use antiphon::app::room::{Names, Role, RoomName, RoomSettings, RoomTable};
 use antiphon::app::voicemail::Pin;
 use antiphon::app::{AppSpec, ConferenceSpec, PlayItem};
 use antiphon::audio::sound::Band;
@@ -231,6 +231,51 @@ fn a_pin_lets_in_and_three_wrong_ones_do_not() {
     let refused: Vec<_> = refused.collect();
     assert_eq!(refused, [("600", 1), ("600", 2), ("600", 3)]);
     finish(&mut world, &[one, two]);
+}
+
+#[test]
+fn wrong_pins_count_over_all_rooms_of_a_pattern_and_moderators_apart() {
+    let mut world = world(RoomSettings {
+        pin: Some(pin("1234")),
+        moderator_pin: Some(pin("9876")),
+        ..settings()
+    });
+    let enter = |world: &mut World, room: &str, pins: &[&str]| {
+        let phone = caller_of(world, room);
+        for pin in pins {
+            press(world, phone, &format!("{pin}#"));
+        }
+        phone
+    };
+    let role = |world: &World, room: &str, phone: usize| {
+        let room = world.switch.room_state(room)?;
+        let call = handle(world, phone);
+        let member = room.members.iter().find(|member| member.call == call)?;
+        Some(member.role)
+    };
+    for room in ["600", "601", "602"] {
+        let guesses = enter(&mut world, room, &["9871", "9872", "9873"]);
+        world.run(8_000);
+        assert!(world.ended(guesses).is_some());
+        world.hush(guesses);
+        // The members' PIN clears what was tried at that alone.
+        let member = enter(&mut world, room, &["1234"]);
+        assert_eq!(role(&world, room, member), Some(Role::Member));
+        world.hang_up(member);
+    }
+    let phone = enter(&mut world, "603", &["9874", "9876", "1234"]);
+    assert_eq!(role(&world, "603", phone), Some(Role::Member), "locked");
+    let refused = world.events.iter().filter_map(|event| match event {
+        Event::RoomPinRefused { room, failures, .. } => Some((room.as_str(), *failures)),
+        _ => None,
+    });
+    let refused: Vec<_> = refused.skip(7).collect();
+    assert_eq!(refused, [("602", 8), ("602", 9), ("603", 10), ("603", 10)]);
+    world.hang_up(phone);
+    world.run(301_000);
+    let lead = enter(&mut world, "603", &["9876"]);
+    assert_eq!(role(&world, "603", lead), Some(Role::Moderator));
+    finish(&mut world, &[lead]);
 }
 
 #[test]

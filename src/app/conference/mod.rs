@@ -49,6 +49,12 @@ impl ConferenceSpec {
         })
     }
 
+    /// What of the configuration its room is like: rooms of one entry share their PINs.
+    fn entry(&self) -> String {
+        let entry = self.rooms.entry(&self.room);
+        entry.map_or_else(String::new, |(name, _)| name.to_string())
+    }
+
     /// Whether a caller is in as soon as it is answered.
     pub fn is_direct(&self) -> bool {
         let asks = self.rooms.find(&self.room).is_some_and(|s| s.asks());
