@@ -131,6 +131,12 @@ impl Bridge {
         self.ports.get(port).is_some_and(|p| p.phase == Phase::Left)
     }
 
+    /// Whether a party fades out, or has: there will be a port less.
+    pub fn is_vacating(&self) -> bool {
+        let mut phases = self.ports.iter().map(|port| port.phase);
+        phases.any(|phase| matches!(phase, Phase::Leaving | Phase::Left))
+    }
+
     /// Takes a port out. The last port takes its number: the owner of that one is returned, if it
     /// is another.
     pub fn remove(&mut self, port: usize) -> Option<(Box<Port>, Option<u32>)> {
