@@ -295,6 +295,13 @@ impl Bridge {
                 }
             }
             port.prepare();
+            if self.watched {
+                // As it is said, and not as it is heard when it makes way.
+                let said = port.contributes.then(|| &port.rx[..frame_of(port.band)]);
+                if port.talk.follow(said) {
+                    self.talking.push(n);
+                }
+            }
             if port.contributes {
                 self.talkers += 1;
                 voice |= port.loudness.is_voice();
@@ -309,12 +316,6 @@ impl Bridge {
             {
                 recording.take(port, &mut track, port.part(0));
                 port.track = Some(track);
-            }
-            if self.watched {
-                let said = port.contributes.then(|| &port.rx[..frame_of(port.band)]);
-                if port.talk.follow(said) {
-                    self.talking.push(n);
-                }
             }
         }
         self.dominant.end(loudest);
