@@ -111,6 +111,8 @@ pub enum RecordOutcome {
 pub enum Happened {
     /// The call is answered and its media flows.
     Established,
+    /// What is to be played was found: it is heard from now on.
+    PlayBegan(PlayId),
     /// A play came to its end, having played for so long.
     PlayEnded(PlayId, PlayOutcome, Duration),
     /// The recording came to its end, so long.

@@ -328,8 +328,15 @@ pub enum RoomRequest {
     Dial(String),
     /// The end of the room.
     End,
-    /// Not asked but told: what the room has it play has begun.
-    PlayBegan(PlayId),
+    /// Not asked but told: what the room has it play is being looked for.
+    PlayLoading(PlayId),
+    /// The same: it is heard from now on.
+    PlayBegan {
+        /// Which.
+        id: PlayId,
+        /// It is paused, and will be heard when it goes on.
+        paused: bool,
+    },
     /// The same: it is over, having played for so long.
     PlayEnded(PlayId, PlayOutcome, Duration),
 }
@@ -365,7 +372,7 @@ pub enum RoomNews {
     Entered {
         /// So many are in, itself included.
         members: usize,
-        /// Nobody hears it.
+        /// It has muted itself, or somebody has.
         muted: bool,
         /// It is being recorded, and is to be told so.
         recorded: bool,

@@ -37,6 +37,13 @@ impl Talk {
         self.happened(&Happened::Established)
     }
 
+    /// What is to play was found.
+    #[track_caller]
+    pub fn found(&mut self) -> &mut Self {
+        let id = self.playing.expect("something is to play");
+        self.happened(&Happened::PlayBegan(id))
+    }
+
     /// What plays has come to its end.
     #[track_caller]
     pub fn played(&mut self) -> &mut Self {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::relations::Scope;
 use super::{
-    GAIN_DB, LeaveReason, MAX_GROUP, MemberState, Relations, Room, RoomChange, RoomError,
-    RoomOperation, RoomOutput, hearing,
+    GAIN_DB, LeaveReason, MAX_GROUP, MemberState, PlayPhase, Relations, Room, RoomChange,
+    RoomError, RoomOperation, RoomOutput, hearing,
 };
 use crate::app::conference_count;
 use crate::app::room::{Role, RoomNews, RoomRequest, Toggle};
@@ -16,7 +16,15 @@ impl Room {
     pub fn request(&mut self, call: CallHandle, request: RoomRequest, now: Instant) {
         // Also of who waits.
         let request = match request {
-            RoomRequest::PlayBegan(id) => return self.member_plays(call, id),
+            RoomRequest::PlayLoading(id) => {
+                return self.member_plays(call, id, PlayPhase::Loading);
+            }
+            RoomRequest::PlayBegan { id, paused: true } => {
+                return self.member_plays(call, id, PlayPhase::Paused);
+            }
+            RoomRequest::PlayBegan { id, paused: false } => {
+                return self.member_plays(call, id, PlayPhase::Playing);
+            }
             RoomRequest::PlayEnded(id, outcome, length) => {
                 return self.member_played(call, id, outcome, length);
             }
@@ -77,7 +85,9 @@ impl Room {
             }
             RoomRequest::Dial(uri) => self.outputs.push_back(RoomOutput::Dial(uri, call)),
             RoomRequest::End => self.end(super::EndCause::Asked),
-            RoomRequest::PlayBegan(_) | RoomRequest::PlayEnded(..) => {}
+            RoomRequest::PlayLoading(_)
+            | RoomRequest::PlayBegan { .. }
+            | RoomRequest::PlayEnded(..) => {}
         }
     }
 

@@ -125,12 +125,20 @@ impl Switch {
     }
 
     /// A play is ready: it starts, unless it was stopped or replaced meanwhile.
-    pub(super) fn play_ready(&mut self, handle: CallHandle, id: PlayId, play: Box<Play>) {
+    pub(super) fn play_ready(
+        &mut self,
+        handle: CallHandle,
+        id: PlayId,
+        play: Box<Play>,
+        now: Instant,
+    ) {
         if let Some(entry) = self.calls.get_mut(&handle)
             && entry.loading == Some(id)
         {
             entry.loading = None;
             self.media(handle, |leg| Command::Play(leg, play));
+            // Whatever that has the application do comes behind the play.
+            self.with_call(handle, |c| c.happened(&Happened::PlayBegan(id), now));
         }
     }
 

@@ -235,6 +235,12 @@ impl Machine for Member {
             (State::Over, _) => return,
             (_, Happened::Established) => self.begin(now, out),
             (_, Happened::Room(news)) => self.news(news, out),
+            (_, Happened::PlayBegan(id)) => {
+                if self.asker.plays(*id) {
+                    self.speech.began(out);
+                }
+                None
+            }
             (_, Happened::JoinFailed) => {
                 self.state = State::Over;
                 out.push_back(Action::HangUp);
