@@ -24,9 +24,11 @@ pub use recording::{RoomRecording, RoomRecordingSettings, Track};
 pub use relation::{MAX_CLASSES, Relation};
 pub use talker::RECENT_TALKERS;
 
-use crate::audio::MediaTime;
+use std::time::Duration;
+
 use crate::audio::player::{PlayControl, PlayEnd};
 use crate::audio::tap::{RecordControl, TapStop};
+use crate::audio::{MediaTime, TICK_MS};
 use bands::frame_of;
 use play::Plays;
 use port::Phase;
@@ -64,6 +66,8 @@ pub struct Bridge {
     dominant: Dominant,
     talkers: usize,
     plays: Plays,
+    /// When the last tick was, and where that is on a line of whole ticks.
+    last_tick: Option<(MediaTime, MediaTime)>,
     recording: Option<Box<RoomRecording>>,
     /// Why the recording has stopped by itself.
     recorded: Option<TapStop>,
@@ -82,6 +86,7 @@ impl Bridge {
             dominant: Dominant::default(),
             talkers: 0,
             plays: Plays::new(),
+            last_tick: None,
             recording: None,
             recorded: None,
             watched: false,
@@ -273,9 +278,10 @@ impl Bridge {
 
     /// The same; a recording needs to know when.
     pub fn mix_at(&mut self, now: MediaTime) {
+        let line = self.advance(now);
         let ducked = self.plays.begin(self.sums.heard_band());
         if let Some(recording) = &mut self.recording {
-            recording.begin(now);
+            recording.begin(line);
         }
         self.talking.clear();
         let mut voice = false;
@@ -322,13 +328,25 @@ impl Bridge {
         self.plays.add(voice, &mut self.sums);
         self.sums.finish();
         if let Some(recording) = &mut self.recording {
-            self.recorded = recording.finish(&self.sums.bands, now);
+            self.recorded = recording.finish(&self.sums.bands, line);
         }
         for port in &mut self.ports {
             if port.own_mix || port.heard_own {
                 port.hear(&self.sums);
             }
         }
+    }
+
+    /// Moves the line of whole ticks to the tick at `now`: by one, and past any that were skipped. One that
+    /// is some milliseconds off is one tick: the bridge moves, and its recordings do not.
+    fn advance(&mut self, now: MediaTime) -> MediaTime {
+        let tick = Duration::from_millis(u64::from(TICK_MS));
+        let line = self.last_tick.map_or(now, |(last, line)| {
+            let ticks = (now.since(last) + tick / 2).as_micros() / tick.as_micros();
+            line + tick * ticks.max(1) as u32
+        });
+        self.last_tick = Some((now, line));
+        line
     }
 
     /// Starts a play of the room's own; what it replaces goes back.
