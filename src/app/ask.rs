@@ -129,6 +129,11 @@ impl Asker {
         self.ahead.retain(|digit| digit.as_char() != key);
     }
 
+    /// Whether this is what plays, or is to.
+    pub fn plays(&self, id: PlayId) -> bool {
+        self.playing == Some(id)
+    }
+
     /// Stops what plays.
     pub fn hush(&mut self, out: &mut Actions) {
         if self.playing.take().is_some() {

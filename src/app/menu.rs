@@ -276,11 +276,14 @@ impl Navigator {
 
     /// What happened, as the running application knows it; none: it is not for it.
     fn for_sub(&self, happened: &Happened) -> Option<Happened> {
+        let own = |id: &PlayId| {
+            let mine = id.0 >> RUN_SHIFT == self.run;
+            mine.then_some(PlayId(id.0 & RUN_MASK))
+        };
         match happened {
+            Happened::PlayBegan(id) => own(id).map(Happened::PlayBegan),
             Happened::PlayEnded(id, outcome, played) => {
-                let mine = id.0 >> RUN_SHIFT == self.run;
-                let id = PlayId(id.0 & RUN_MASK);
-                mine.then(|| Happened::PlayEnded(id, outcome.clone(), *played))
+                own(id).map(|id| Happened::PlayEnded(id, outcome.clone(), *played))
             }
             other => Some(other.clone()),
         }

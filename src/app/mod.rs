@@ -111,6 +111,8 @@ pub enum RecordOutcome {
 pub enum Happened {
     /// The call is answered and its media flows.
     Established,
+    /// What is to be played was found: it is heard from now on.
+    PlayBegan(PlayId),
     /// A play came to its end, having played for so long.
     PlayEnded(PlayId, PlayOutcome, Duration),
     /// The recording came to its end, so long.
@@ -223,12 +225,7 @@ pub enum Action {
     /// Leave the room.
     LeaveRoom,
     /// A PIN was entered; [`Happened::Unlocked`] tells at once whether it opens the room.
-    UnlockRoom {
-        /// Which room.
-        room: String,
-        /// Whether it is one of the room's own.
-        right: bool,
-    },
+    UnlockRoom(room::PinTry),
     /// Record what the caller says of itself, for as long as the call lasts;
     /// [`Happened::NameRecorded`] follows.
     RecordName {

@@ -5,6 +5,7 @@
 //!                    <-------- Happened::Room(RoomNews) ---------'
 //! ```
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,6 +165,13 @@ impl RoomSettings {
         self.pin.is_some() || self.moderator_pin.is_some()
     }
 
+    /// Who has a PIN to enter with.
+    pub(super) fn roles_with_pin(&self) -> Vec<Role> {
+        let member = self.pin.is_some().then_some(Role::Member);
+        let moderator = self.moderator_pin.is_some().then_some(Role::Moderator);
+        member.into_iter().chain(moderator).collect()
+    }
+
     /// Who enters with what was keyed in; none: nobody does. Both PINs are looked at whatever the
     /// first one says: the time tells nothing.
     pub(super) fn role_of(&self, entered: &str) -> Option<Role> {
@@ -210,20 +218,49 @@ impl PartialEq for RoomName {
     }
 }
 
-impl RoomTable {
-    /// What a room is like, if anything says so.
-    pub fn find(&self, room: &str) -> Option<&Arc<RoomSettings>> {
-        let is = |name: &RoomName| match name {
+impl fmt::Display for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RoomName::Is(name) => write!(f, "name {name:?}"),
+            RoomName::Matches(pattern) => write!(f, "match {:?}", pattern.as_str()),
+        }
+    }
+}
+
+impl RoomName {
+    fn is_for(&self, room: &str) -> bool {
+        match self {
             RoomName::Is(name) => name == room,
             RoomName::Matches(pattern) => pattern
                 .find(room)
                 .is_some_and(|found| found.len() == room.len()),
-        };
-        self.0
-            .iter()
-            .find(|(name, _)| is(name))
-            .map(|(_, settings)| settings)
+        }
     }
+}
+
+impl RoomTable {
+    /// What a room is like, if anything says so.
+    pub fn find(&self, room: &str) -> Option<&Arc<RoomSettings>> {
+        self.entry(room).map(|(_, settings)| settings)
+    }
+
+    /// The same with the name that it stands under.
+    pub fn entry(&self, room: &str) -> Option<&(RoomName, Arc<RoomSettings>)> {
+        self.0.iter().find(|(name, _)| name.is_for(room))
+    }
+}
+
+/// A PIN that was keyed in at a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinTry {
+    /// The room's name.
+    pub room: String,
+    /// What of the configuration it is like, in words: wrong PINs are counted by that.
+    pub entry: String,
+    /// Who has a PIN there, so whose it was a try at.
+    pub at: Vec<Role>,
+    /// Whose it is; none: nobody's.
+    pub opens: Option<Role>,
 }
 
 /// Who wants to enter a room, and which.
@@ -291,8 +328,15 @@ pub enum RoomRequest {
     Dial(String),
     /// The end of the room.
     End,
-    /// Not asked but told: what the room has it play has begun.
-    PlayBegan(PlayId),
+    /// Not asked but told: what the room has it play is being looked for.
+    PlayLoading(PlayId),
+    /// The same: it is heard from now on.
+    PlayBegan {
+        /// Which.
+        id: PlayId,
+        /// It is paused, and will be heard when it goes on.
+        paused: bool,
+    },
     /// The same: it is over, having played for so long.
     PlayEnded(PlayId, PlayOutcome, Duration),
 }
@@ -328,7 +372,7 @@ pub enum RoomNews {
     Entered {
         /// So many are in, itself included.
         members: usize,
-        /// Nobody hears it.
+        /// It has muted itself, or somebody has.
         muted: bool,
         /// It is being recorded, and is to be told so.
         recorded: bool,

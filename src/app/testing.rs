@@ -37,6 +37,13 @@ impl Talk {
         self.happened(&Happened::Established)
     }
 
+    /// What is to play was found.
+    #[track_caller]
+    pub fn found(&mut self) -> &mut Self {
+        let id = self.playing.expect("something is to play");
+        self.happened(&Happened::PlayBegan(id))
+    }
+
     /// What plays has come to its end.
     #[track_caller]
     pub fn played(&mut self) -> &mut Self {
@@ -111,15 +118,23 @@ impl Talk {
         self
     }
 
+    fn tried(&mut self, right: bool) {
+        let open = right && !self.locked;
+        self.app.handle(&Happened::Unlocked(open), self.now);
+    }
+
     fn collect(&mut self) {
         while let Some(action) = self.app.poll_action() {
             match &action {
                 Action::Play { id, .. } => self.playing = Some(*id),
                 Action::StopPlay => self.playing = None,
                 // The switch answers at once.
-                Action::Unlock { right, .. } | Action::UnlockRoom { right, .. } => {
-                    let open = *right && !self.locked;
-                    self.app.handle(&Happened::Unlocked(open), self.now);
+                Action::Unlock { right, .. } => {
+                    self.tried(*right);
+                    continue;
+                }
+                Action::UnlockRoom(tried) => {
+                    self.tried(tried.opens.is_some());
                     continue;
                 }
                 _ => {}
@@ -160,7 +175,7 @@ fn words(action: &Action) -> String {
         }
         Action::Room(request) => format!("{request:?}"),
         Action::LeaveRoom => "leave-room".into(),
-        Action::UnlockRoom { room, .. } => format!("unlock-room {room}"),
+        Action::UnlockRoom(tried) => format!("unlock-room {}", tried.room),
         Action::RecordName { .. } => "record-name".into(),
         Action::GoTo(menu) => format!("go-to {menu}"),
         Action::SendDigits { digits, .. } => {

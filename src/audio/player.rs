@@ -192,6 +192,11 @@ impl Player {
         self.running.as_ref().map(|running| running.play.id)
     }
 
+    /// Whether what plays is paused.
+    pub fn is_paused(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.paused)
+    }
+
     /// Whether nothing plays and nothing is left of what did.
     pub fn is_idle(&self) -> bool {
         self.running.is_none() && self.tail_samples == 0

@@ -24,9 +24,11 @@ pub use recording::{RoomRecording, RoomRecordingSettings, Track};
 pub use relation::{MAX_CLASSES, Relation};
 pub use talker::RECENT_TALKERS;
 
-use crate::audio::MediaTime;
+use std::time::Duration;
+
 use crate::audio::player::{PlayControl, PlayEnd};
 use crate::audio::tap::{RecordControl, TapStop};
+use crate::audio::{MediaTime, TICK_MS};
 use bands::frame_of;
 use play::Plays;
 use port::Phase;
@@ -64,6 +66,8 @@ pub struct Bridge {
     dominant: Dominant,
     talkers: usize,
     plays: Plays,
+    /// When the last tick was, and where that is on a line of whole ticks.
+    last_tick: Option<(MediaTime, MediaTime)>,
     recording: Option<Box<RoomRecording>>,
     /// Why the recording has stopped by itself.
     recorded: Option<TapStop>,
@@ -82,6 +86,7 @@ impl Bridge {
             dominant: Dominant::default(),
             talkers: 0,
             plays: Plays::new(),
+            last_tick: None,
             recording: None,
             recorded: None,
             watched: false,
@@ -129,6 +134,12 @@ impl Bridge {
     /// Whether a leaving party has faded out.
     pub fn has_left(&self, port: usize) -> bool {
         self.ports.get(port).is_some_and(|p| p.phase == Phase::Left)
+    }
+
+    /// Whether a party fades out, or has: there will be a port less.
+    pub fn is_vacating(&self) -> bool {
+        let mut phases = self.ports.iter().map(|port| port.phase);
+        phases.any(|phase| matches!(phase, Phase::Leaving | Phase::Left))
     }
 
     /// Takes a port out. The last port takes its number: the owner of that one is returned, if it
@@ -267,9 +278,10 @@ impl Bridge {
 
     /// The same; a recording needs to know when.
     pub fn mix_at(&mut self, now: MediaTime) {
+        let line = self.advance(now);
         let ducked = self.plays.begin(self.sums.heard_band());
         if let Some(recording) = &mut self.recording {
-            recording.begin(now);
+            recording.begin(line);
         }
         self.talking.clear();
         let mut voice = false;
@@ -289,6 +301,13 @@ impl Bridge {
                 }
             }
             port.prepare();
+            if self.watched {
+                // As it is said, and not as it is heard when it makes way.
+                let said = port.contributes.then(|| &port.rx[..frame_of(port.band)]);
+                if port.talk.follow(said) {
+                    self.talking.push(n);
+                }
+            }
             if port.contributes {
                 self.talkers += 1;
                 voice |= port.loudness.is_voice();
@@ -304,24 +323,30 @@ impl Bridge {
                 recording.take(port, &mut track, port.part(0));
                 port.track = Some(track);
             }
-            if self.watched {
-                let said = port.contributes.then(|| &port.rx[..frame_of(port.band)]);
-                if port.talk.follow(said) {
-                    self.talking.push(n);
-                }
-            }
         }
         self.dominant.end(loudest);
         self.plays.add(voice, &mut self.sums);
         self.sums.finish();
         if let Some(recording) = &mut self.recording {
-            self.recorded = recording.finish(&self.sums.bands, now);
+            self.recorded = recording.finish(&self.sums.bands, line);
         }
         for port in &mut self.ports {
             if port.own_mix || port.heard_own {
                 port.hear(&self.sums);
             }
         }
+    }
+
+    /// Moves the line of whole ticks to the tick at `now`: by one, and past any that were skipped. One that
+    /// is some milliseconds off is one tick: the bridge moves, and its recordings do not.
+    fn advance(&mut self, now: MediaTime) -> MediaTime {
+        let tick = Duration::from_millis(u64::from(TICK_MS));
+        let line = self.last_tick.map_or(now, |(last, line)| {
+            let ticks = (now.since(last) + tick / 2).as_micros() / tick.as_micros();
+            line + tick * ticks.max(1) as u32
+        });
+        self.last_tick = Some((now, line));
+        line
     }
 
     /// Starts a play of the room's own; what it replaces goes back.

@@ -229,7 +229,9 @@ impl Plays {
         let mut least = 1.0f32;
         for place in &mut self.places {
             place.begin(band);
-            if let (Some(_), Ducking::Talkers(db)) = (&place.now, place.ducking) {
+            if let (Some(_), Ducking::Talkers(db)) = (&place.now, place.ducking)
+                && !place.player.is_paused()
+            {
                 least = least.min(lowered(db));
             }
         }

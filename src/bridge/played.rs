@@ -138,6 +138,47 @@ fn talkers_make_way_for_a_play() {
 }
 
 #[test]
+fn nobody_makes_way_for_a_play_while_it_is_paused() {
+    let mut b = bridge(2);
+    b.play(Box::new(RoomPlay {
+        ducking: Ducking::Talkers(20.0),
+        ..play(1, 1000, 400)
+    }));
+    let speech = |b: &mut Bridge| {
+        for _ in 0..40 {
+            b.say(0, &[8000; 160]);
+            b.set_silent(1);
+            b.mix();
+        }
+        heard(b, 1)[159] - heard(b, 0)[159]
+    };
+    assert!((790..=810).contains(&speech(&mut b)));
+    b.control_play(0, PlayControl::Pause);
+    assert_eq!(speech(&mut b), 8000);
+    b.control_play(0, PlayControl::Resume);
+    assert!((790..=810).contains(&speech(&mut b)));
+}
+
+#[test]
+fn who_talks_while_it_makes_way_is_told_as_loud_as_it_is() {
+    let mut b = bridge(2);
+    b.watch(true);
+    b.play(Box::new(RoomPlay {
+        ducking: Ducking::Talkers(40.0),
+        ..play(1, 1000, 400)
+    }));
+    for _ in 0..100 {
+        b.say(0, &[600; 160]);
+        b.set_silent(1);
+        b.mix();
+    }
+    assert_eq!(b.talking(), 1);
+    let mut told = Vec::new();
+    b.tell_talking(|owner, level, ticks| told.push((owner, level.round() as i32, ticks)));
+    assert_eq!(told, [(0, -35, 100)]);
+}
+
+#[test]
 fn who_talks_is_told_with_level_and_time() {
     let mut b = bridge(4);
     b.watch(true);

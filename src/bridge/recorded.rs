@@ -320,3 +320,25 @@ fn a_track_of_another_recording_takes_nothing() {
     );
     assert_eq!(bridge.take_track(0).unwrap().span, None);
 }
+
+#[test]
+fn a_bridge_that_moves_tears_no_hole_and_a_skipped_tick_does() {
+    let mut bridge = Bridge::new(1);
+    bridge.join(Box::new(Port::new(0, 8000))).unwrap();
+    let (room, taken) = recording(8000, None);
+    bridge.record(room);
+    let mut now = MediaTime::from_millis(4003);
+    let mut at = |after_ms| {
+        now = now + Duration::from_millis(after_ms);
+        bridge.say(0, &[1000; 160]);
+        bridge.mix_at(now);
+        pieces(&taken)[&MIX].0
+    };
+    // As far as it may move in speech, a millisecond a tick, and back.
+    let steps = [[21; 24], [19; 24]].concat();
+    for (n, after_ms) in (0..).zip(steps) {
+        assert_eq!(at(after_ms), n * 160);
+    }
+    assert_eq!(at(40), 49 * 160);
+    assert_eq!(at(21), 50 * 160);
+}

@@ -1,11 +1,11 @@
 //! What members ask of their room by their keys, and programs by operations.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::relations::Scope;
 use super::{
-    GAIN_DB, LeaveReason, MAX_GROUP, MemberState, Relations, Room, RoomChange, RoomError,
-    RoomOperation, RoomOutput, hearing,
+    GAIN_DB, LeaveReason, MAX_GROUP, MemberState, PlayPhase, Relations, Room, RoomChange,
+    RoomError, RoomOperation, RoomOutput, hearing,
 };
 use crate::app::conference_count;
 use crate::app::room::{Role, RoomNews, RoomRequest, Toggle};
@@ -16,7 +16,15 @@ impl Room {
     pub fn request(&mut self, call: CallHandle, request: RoomRequest, now: Instant) {
         // Also of who waits.
         let request = match request {
-            RoomRequest::PlayBegan(id) => return self.member_plays(call, id),
+            RoomRequest::PlayLoading(id) => {
+                return self.member_plays(call, id, PlayPhase::Loading);
+            }
+            RoomRequest::PlayBegan { id, paused: true } => {
+                return self.member_plays(call, id, PlayPhase::Paused);
+            }
+            RoomRequest::PlayBegan { id, paused: false } => {
+                return self.member_plays(call, id, PlayPhase::Playing);
+            }
             RoomRequest::PlayEnded(id, outcome, length) => {
                 return self.member_played(call, id, outcome, length);
             }
@@ -77,8 +85,27 @@ impl Room {
             }
             RoomRequest::Dial(uri) => self.outputs.push_back(RoomOutput::Dial(uri, call)),
             RoomRequest::End => self.end(super::EndCause::Asked),
-            RoomRequest::PlayBegan(_) | RoomRequest::PlayEnded(..) => {}
+            RoomRequest::PlayLoading(_)
+            | RoomRequest::PlayBegan { .. }
+            | RoomRequest::PlayEnded(..) => {}
         }
+    }
+
+    /// Whether it ends at once when this member goes.
+    pub fn ends_without(&self, call: CallHandle) -> bool {
+        let states = self.members.values().map(|member| &member.state);
+        let others: Vec<&MemberState> = states.filter(|state| state.call != call).collect();
+        if others.is_empty() {
+            return self.coming.is_empty();
+        }
+        let inside: Vec<Role> = others
+            .iter()
+            .filter(|s| !s.waiting)
+            .map(|s| s.role)
+            .collect();
+        let leads = self.member(call).is_some_and(|s| s.role == Role::Moderator);
+        let at_once = self.settings.end_without_moderator == Some(Duration::ZERO);
+        leads && at_once && !inside.is_empty() && !inside.contains(&Role::Moderator)
     }
 
     /// A program wants something.

@@ -417,12 +417,16 @@ impl Room {
         self.outputs.push_back(RoomOutput::Enter(call, told));
         let news = RoomNews::Entered {
             members: self.inside,
-            muted: !state.is_heard(),
+            // Being on hold is told by its music.
+            muted: state.muted || state.muted_by_moderator,
             recorded: self.recorded && self.settings.announce_recording,
         };
-        let name = state.name;
+        let (name, on_hold) = (state.name, state.on_hold);
         self.tell_event(RoomChange::Joined(Box::new(state)));
         self.tell(call, news);
+        if on_hold {
+            self.tell(call, RoomNews::Held(true));
+        }
         self.announce(&JOIN_HZ, name, "conf-joined", Some(call));
         self.tell_who_is_alone();
         self.record_first();

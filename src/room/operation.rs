@@ -119,6 +119,9 @@ pub enum RoomError {
     /// The room that somebody is to be moved to.
     #[error("room {0:?} has as many members as it may")]
     Full(String),
+    /// The same would have to begin, and cannot.
+    #[error("there are as many rooms as there may be; try again later")]
+    TooManyRooms,
     /// Whom to call.
     #[error("{0:?} is not a SIP URI such as sip:600@192.0.2.1")]
     Uri(String),

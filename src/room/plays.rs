@@ -206,11 +206,17 @@ impl Room {
             (PlayPhase::Paused, PlayPhase::Playing, PlayChange::Resume)
         };
         if let Some(state) = self.plays.members.iter_mut().find(|p| p.id == id) {
-            if let (true, Audience::Member(call)) = (state.phase == from, state.order.to) {
-                state.phase = to;
-                self.tell(call, RoomNews::ControlPlay(id, change));
-            } else if state.phase == PlayPhase::Waiting {
-                return Err(RoomError::NotPlaying(id));
+            match (state.phase, state.order.to) {
+                (PlayPhase::Waiting, _) => return Err(RoomError::NotPlaying(id)),
+                // Its application keeps it in mind until it is there.
+                (PlayPhase::Loading, Audience::Member(call)) => {
+                    self.tell(call, RoomNews::ControlPlay(id, change));
+                }
+                (phase, Audience::Member(call)) if phase == from => {
+                    state.phase = to;
+                    self.tell(call, RoomNews::ControlPlay(id, change));
+                }
+                _ => {}
             }
             return Ok(());
         }
@@ -298,13 +304,16 @@ impl Room {
     }
 
     /// A member's application tells how far a play is.
-    pub(super) fn member_plays(&mut self, call: CallHandle, id: PlayId) {
+    pub(super) fn member_plays(&mut self, call: CallHandle, id: PlayId, phase: PlayPhase) {
         let to = Audience::Member(call);
         let mut all = self.plays.members.iter_mut();
-        if let Some(state) = all.find(|p| p.id == id && p.order.to == to) {
-            state.phase = PlayPhase::Playing;
-            let state = state.clone();
-            self.tell_event(RoomChange::PlayBegan(Box::new(state)));
+        let Some(state) = all.find(|p| p.id == id && p.order.to == to) else {
+            return;
+        };
+        state.phase = phase;
+        if phase != PlayPhase::Loading {
+            let state = Box::new(state.clone());
+            self.tell_event(RoomChange::PlayBegan(state));
         }
     }
 

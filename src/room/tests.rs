@@ -363,6 +363,30 @@ fn who_is_locked_out_waits_or_comes_muted() {
 }
 
 #[test]
+fn who_was_put_on_hold_while_it_waited_comes_in_on_hold_and_is_not_muted() {
+    let mut world = World::new(RoomSettings {
+        wait_for_moderator: true,
+        ..settings()
+    });
+    world.arrive(1, Role::Member);
+    world.operate(RoomOperation::Hold(c(1), true)).unwrap();
+    world.arrive(2, Role::Moderator);
+    let told: Vec<_> = world
+        .told
+        .iter()
+        .filter(|(call, _)| *call == c(1))
+        .collect();
+    let entered = RoomNews::Entered {
+        members: 2,
+        muted: false,
+        recorded: false,
+    };
+    let wanted = [RoomNews::Waiting, entered, RoomNews::Held(true)];
+    assert!(told.iter().map(|(_, news)| news).eq(&wanted), "{told:?}");
+    assert!(!world.pairs().contains(&(c(2), c(1))));
+}
+
+#[test]
 fn what_a_moderator_has_muted_its_owner_cannot_unmute() {
     let mut world = World::new(settings());
     world.arrive(1, Role::Moderator);

@@ -61,6 +61,8 @@ pub(super) fn dial(config: &Config) -> switch::DialSettings {
         user,
         login: login.map(Arc::new),
         ring: conference.dial_time,
+        lone_prompt: conference.lone_prompt,
+        max_members: conference.max_members,
     }
 }
 

@@ -84,7 +84,7 @@ impl Switch {
             Action::Join(entrant) => self.join(handle, entrant, now),
             Action::Room(request) => self.room_request(handle, request, now),
             Action::LeaveRoom => self.quit_room(handle, now),
-            Action::UnlockRoom { room, right } => self.unlock_room(handle, &room, right, now),
+            Action::UnlockRoom(tried) => self.unlock_room(handle, &tried, now),
             Action::RecordName { max, silence } => {
                 self.record(handle, RecordTarget::Name, Some(max), Some(silence));
             }
@@ -138,12 +138,20 @@ impl Switch {
     }
 
     /// A play is ready: it starts, unless it was stopped or replaced meanwhile.
-    pub(super) fn play_ready(&mut self, handle: CallHandle, number: PlayId, mut play: Box<Play>) {
+    pub(super) fn play_ready(
+        &mut self,
+        handle: CallHandle,
+        number: PlayId,
+        mut play: Box<Play>,
+        now: Instant,
+    ) {
         if let Some(entry) = self.calls.get_mut(&handle)
             && let Some((_, id)) = entry.loading.take_if(|(wanted, _)| *wanted == number)
         {
             play.id = u64::from(entry.call.run_number()) << 32 | u64::from(id.0);
             self.media(handle, |leg| Command::Play(leg, play));
+            // Whatever that has the application do comes behind the play.
+            self.with_call(handle, |c| c.happened(&Happened::PlayBegan(id), now));
         }
     }
 

@@ -106,7 +106,7 @@ impl Switch {
         }
         let capacity = max_members.min(self.settings.legs_per_worker);
         let place = if mixing {
-            let worker = self.quietest_worker().ok_or(ProgramError::Full)?;
+            let worker = self.worker_for_bridge(None).ok_or(ProgramError::Full)?;
             let place = self.bridge_places[worker].take();
             let (index, generation) = place.ok_or(ProgramError::Full)?;
             let id = BridgeId { index, generation };

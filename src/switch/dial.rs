@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Output, Switch};
-use crate::app::room::{RoomName, RoomNews, RoomTable};
+use crate::app::room::{RoomName, RoomNews, RoomSettings, RoomTable};
 use crate::app::{AppSpec, ConferenceSpec, Happened, PlayItem};
 use crate::call::{CallHandle, EndReason};
 use crate::room::{RoomChange, RoomError};
@@ -30,14 +30,21 @@ pub struct DialSettings {
     pub login: Option<Arc<Login>>,
     /// How long the other side may take to answer.
     pub ring: Duration,
+    /// Whoever was called may be moved to another room: whether one that no table has tells a lone member.
+    pub lone_prompt: bool,
+    /// The most members of such a room.
+    pub max_members: usize,
 }
 
 impl Default for DialSettings {
     fn default() -> Self {
+        let usual = RoomSettings::default();
         Self {
             user: "conference".to_owned(),
             login: None,
             ring: Duration::from_secs(30),
+            lone_prompt: usual.lone_prompt,
+            max_members: usual.max_members,
         }
     }
 }
@@ -116,13 +123,7 @@ impl Switch {
                 .unwrap_or_else(|| "the room has ended".to_owned());
             return self.dial_failed(&dial, &why, now);
         };
-        let rooms = RoomTable(vec![(RoomName::Is(dial.room.clone()), settings)]);
-        let spec = AppSpec::Conference(ConferenceSpec {
-            room: dial.room.clone(),
-            rooms: Arc::new(rooms),
-            invited: true,
-            ..ConferenceSpec::default()
-        });
+        let spec = self.invitation(&dial.room, settings);
         let (uri, user) = (dial.uri.clone(), self.dial.user.clone());
         let call = self.place(uri, user, *flow, alternatives.clone(), spec, now);
         if let Some(login) = self.dial.login.clone() {
@@ -139,6 +140,20 @@ impl Switch {
         if let Some(entry) = self.calls.get_mut(&call) {
             entry.dial = Some(Box::new(dial));
         }
+    }
+
+    /// What whoever is called does: it is asked into the room, as that is, and knows all others, since it
+    /// may be moved there.
+    fn invitation(&self, room: &str, settings: Arc<RoomSettings>) -> AppSpec {
+        let mut rooms = vec![(RoomName::Is(room.to_owned()), settings)];
+        rooms.extend(self.room_table.0.iter().cloned());
+        AppSpec::Conference(ConferenceSpec {
+            room: room.to_owned(),
+            lone_prompt: self.dial.lone_prompt,
+            max_members: self.dial.max_members,
+            rooms: Arc::new(RoomTable(rooms)),
+            invited: true,
+        })
     }
 
     /// Whoever is called by a room and has not answered is not called any longer.

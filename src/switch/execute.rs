@@ -207,7 +207,7 @@ impl Switch {
         let near = self.quietest_worker();
         let worker = match room {
             Some((room, Some(settings))) => {
-                near.and_then(|near| self.expect_in_room(handle, &room, &settings, near, now))
+                self.expect_in_room(handle, &room, &settings, None, now)
             }
             Some((room, None)) => self.rooms.get(&room).map(|room| room.worker).or(near),
             None => near,
@@ -324,6 +324,18 @@ impl Switch {
 
     pub(super) fn quietest_worker(&self) -> Option<usize> {
         (0..self.settings.workers).min_by_key(|&w| self.leg_places[w].in_use())
+    }
+
+    /// Where another bridge is mixed: on `near` if that has a place left for it, else on the one with the
+    /// fewest legs, then bridges, of the workers that have; none: none has.
+    pub(super) fn worker_for_bridge(&self, near: Option<usize>) -> Option<usize> {
+        let has_place = |w: &usize| self.bridge_places[*w].has_free();
+        let load = |&w: &usize| {
+            let legs = self.leg_places[w].in_use();
+            (legs, self.bridge_places[w].in_use())
+        };
+        let workers = (0..self.settings.workers).filter(has_place);
+        near.filter(has_place).or_else(|| workers.min_by_key(load))
     }
 
     /// Forgets a call that is over.

@@ -1,20 +1,23 @@
 //! Mailboxes as the switch knows them: answers that come in time, and PINs that are tried.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use super::{Event, MailboxRequest, Output, Switch};
+use crate::app::room::{PinTry, Role};
 use crate::app::{Happened, MessageOutcome};
 use crate::call::CallHandle;
 
-/// So many wrong PINs in a row, over all calls, lock a mailbox.
+/// So many wrong PINs, over all calls, lock what they were tried at.
 const MAX_FAILURES: u32 = 10;
-/// For so long; each further one begins it anew.
+/// For so long; and one of them is forgotten for each such time without any.
 const LOCKED: Duration = Duration::from_mins(5);
 
-/// Wrong PINs by mailbox. Only those that exist get in: it is no larger than the configuration.
+/// Wrong PINs, by mailbox if not by something else. Only what exists gets in: it is no larger than the
+/// configuration.
 #[derive(Debug, Default)]
-pub(super) struct Pins(HashMap<String, Tries>);
+pub(super) struct Pins<K = String>(HashMap<K, Tries>);
 
 #[derive(Clone, Copy, Debug)]
 struct Tries {
@@ -22,63 +25,70 @@ struct Tries {
     last: Instant,
 }
 
-impl Pins {
-    /// Takes a try. Whether it opens the box; else how often it has failed in a row.
-    fn try_pin(&mut self, mailbox: &str, right: bool, now: Instant) -> Result<(), u32> {
-        let before = self.0.get(mailbox).copied();
-        let locked = before.is_some_and(|tries| {
-            tries.failures >= MAX_FAILURES && now.saturating_duration_since(tries.last) < LOCKED
-        });
-        if right && !locked {
-            self.0.remove(mailbox);
-            return Ok(());
-        }
-        // While it is locked, no try tells anything.
-        let failures = before.map_or(0, |tries| tries.failures).saturating_add(1);
-        let tries = Tries {
-            failures,
+impl Tries {
+    fn are_locked(&self, now: Instant) -> bool {
+        self.failures >= MAX_FAILURES && now.saturating_duration_since(self.last) < LOCKED
+    }
+
+    /// The same with one more.
+    fn and_one(self, now: Instant) -> Self {
+        let quiet = now.saturating_duration_since(self.last).as_secs() / LOCKED.as_secs();
+        let forgotten = u32::try_from(quiet).unwrap_or(u32::MAX);
+        Self {
+            failures: self.failures.saturating_sub(forgotten) + 1,
             last: now,
-        };
-        self.0.insert(mailbox.to_owned(), tries);
-        Err(failures)
+        }
     }
 }
 
-/// Rooms whose wrong PINs are remembered; the one that was tried longest ago is forgotten.
-const MAX_ROOMS: usize = 4_096;
+impl<K: Eq + Hash> Pins<K> {
+    /// Takes a try. Whether it opens; else how many have failed.
+    fn try_pin(&mut self, at: K, right: bool, now: Instant) -> Result<(), u32> {
+        let before = self.0.get(&at).copied();
+        if let Some(locked) = before.filter(|tries| tries.are_locked(now)) {
+            // No try tells anything, and none counts: whoever has the right PIN would else keep it locked.
+            return Err(locked.failures);
+        }
+        if right {
+            self.0.remove(&at);
+            return Ok(());
+        }
+        let none = Tries {
+            failures: 0,
+            last: now,
+        };
+        let tries = before.unwrap_or(none).and_one(now);
+        self.0.insert(at, tries);
+        Err(tries.failures)
+    }
+}
 
-/// Wrong PINs by room. Patterns let callers name any number of rooms.
+/// Wrong PINs of rooms, by entry of the configuration, since callers can name any number of rooms that
+/// match a pattern; moderators' apart from members', so that nobody clears what it has tried at the one by
+/// the other.
 #[derive(Debug, Default)]
-pub(super) struct RoomPins(Pins);
+pub(super) struct RoomPins(Pins<(String, Role)>);
 
 impl RoomPins {
-    fn try_pin(&mut self, room: &str, right: bool, now: Instant) -> Result<(), u32> {
-        let tries = &mut self.0.0;
-        if tries.len() >= MAX_ROOMS && !tries.contains_key(room) {
-            let oldest = tries.iter().min_by_key(|(_, tries)| tries.last);
-            if let Some(oldest) = oldest.map(|(room, _)| room.clone()) {
-                tries.remove(&oldest);
-            }
+    fn try_pin(&mut self, tried: &PinTry, now: Instant) -> Result<(), u32> {
+        let mut at = |role, right| self.0.try_pin((tried.entry.clone(), role), right, now);
+        if let Some(role) = tried.opens {
+            return at(role, true);
         }
-        self.0.try_pin(room, right, now)
+        let failures = tried.at.iter().filter_map(|role| at(*role, false).err());
+        Err(failures.max().unwrap_or(1))
     }
 }
 
 impl Switch {
     /// The same for a room as [`Switch::unlock`] for a box.
-    pub(super) fn unlock_room(
-        &mut self,
-        handle: CallHandle,
-        room: &str,
-        right: bool,
-        now: Instant,
-    ) {
-        let result = self.room_pins.try_pin(room, right, now);
+    pub(super) fn unlock_room(&mut self, handle: CallHandle, tried: &PinTry, now: Instant) {
+        let result = self.room_pins.try_pin(tried, now);
         if let (Err(failures), Some(entry)) = (result, self.calls.get(&handle)) {
             let event = Event::RoomPinRefused {
                 call_id: entry.call.call_id().to_owned(),
                 flow: entry.call.flow(),
-                room: room.to_owned(),
+                room: tried.room.clone(),
                 failures,
             };
             self.outputs.push_back(Output::Event(event));
@@ -105,7 +115,7 @@ impl Switch {
     }
 
     pub(super) fn unlock(&mut self, handle: CallHandle, mailbox: &str, right: bool, now: Instant) {
-        let result = self.pins.try_pin(mailbox, right, now);
+        let result = self.pins.try_pin(mailbox.to_owned(), right, now);
         if let (Err(failures), Some(entry)) = (result, self.calls.get(&handle)) {
             let event = Event::PinRefused {
                 call_id: entry.call.call_id().to_owned(),
@@ -167,48 +177,89 @@ impl Switch {
 mod tests {
     use super::*;
 
-    #[test]
-    fn ten_wrong_pins_lock_a_box_for_five_minutes() {
-        let mut pins = Pins::default();
-        let start = Instant::now();
-        for n in 1..10 {
-            assert_eq!(pins.try_pin("100", false, start), Err(n));
-        }
-        assert_eq!(
-            pins.try_pin("100", true, start),
-            Ok(()),
-            "nine are forgiven"
-        );
-        for n in 1..=10 {
-            assert_eq!(pins.try_pin("100", false, start), Err(n));
-        }
-        let soon = start + Duration::from_secs(299);
-        assert_eq!(pins.try_pin("100", true, soon), Err(11), "locked");
-        assert_eq!(
-            pins.try_pin("200", true, soon),
-            Ok(()),
-            "another box is not"
-        );
-        let later = soon + Duration::from_secs(299);
-        assert_eq!(
-            pins.try_pin("100", true, later),
-            Err(12),
-            "a try begins it anew"
-        );
-        assert_eq!(pins.try_pin("100", true, later + LOCKED), Ok(()));
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
     }
 
     #[test]
-    fn rooms_that_callers_make_up_displace_the_oldest() {
-        let mut pins = RoomPins::default();
+    fn ten_wrong_pins_lock_a_box_for_five_minutes_and_no_longer() {
+        let mut pins = Pins::default();
         let start = Instant::now();
-        for n in 0..MAX_ROOMS as u64 + 10 {
-            let now = start + Duration::from_millis(n);
-            assert_eq!(pins.try_pin(&n.to_string(), false, now), Err(1));
+        let mut try_at = |number: &str, right, at| pins.try_pin(number.to_owned(), right, at);
+        for n in 1..10 {
+            assert_eq!(try_at("100", false, start), Err(n));
         }
-        assert_eq!(pins.0.0.len(), MAX_ROOMS);
-        let later = start + Duration::from_secs(10);
-        assert_eq!(pins.try_pin("9", false, later), Err(1), "forgotten");
-        assert_eq!(pins.try_pin("4000", false, later), Err(2));
+        assert_eq!(try_at("100", true, start), Ok(()), "nine are forgiven");
+        for n in 1..=10 {
+            assert_eq!(try_at("100", false, start), Err(n));
+        }
+        // Neither the right one nor a wrong one makes it longer.
+        for right in [true, false, true] {
+            let soon = after(start, 299);
+            assert_eq!(try_at("100", right, soon), Err(10), "locked");
+        }
+        let another = try_at("200", true, after(start, 299));
+        assert_eq!(another, Ok(()), "another box is not");
+        // The next wrong one locks it again, for as long.
+        assert_eq!(try_at("100", false, after(start, 300)), Err(10));
+        assert_eq!(try_at("100", true, after(start, 599)), Err(10));
+        assert_eq!(try_at("100", true, after(start, 600)), Ok(()));
+        assert_eq!(try_at("100", false, after(start, 600)), Err(1));
+    }
+
+    #[test]
+    fn one_is_forgotten_for_each_five_minutes_without_any() {
+        let mut pins = Pins::default();
+        let start = Instant::now();
+        let mut wrong = |at| pins.try_pin("100", false, at);
+        for n in 1..10 {
+            assert_eq!(wrong(start), Err(n));
+        }
+        assert_eq!(wrong(after(start, 15 * 60)), Err(7));
+        assert_eq!(wrong(after(start, 24 * 60 * 60)), Err(1));
+    }
+
+    fn tried(entry: &str, opens: Option<Role>) -> PinTry {
+        PinTry {
+            room: "600".to_owned(),
+            entry: entry.to_owned(),
+            at: vec![Role::Member, Role::Moderator],
+            opens,
+        }
+    }
+
+    #[test]
+    fn who_knows_the_members_pin_does_not_guess_the_moderators_for_ever() {
+        let mut pins = RoomPins::default();
+        let now = Instant::now();
+        let mut try_at = |opens, at| pins.try_pin(&tried("6..", opens), at);
+        for n in 1..=9 {
+            assert_eq!(try_at(None, now), Err(n));
+            assert_eq!(try_at(Some(Role::Member), now), Ok(()));
+        }
+        assert_eq!(try_at(None, now), Err(10));
+        assert_eq!(try_at(Some(Role::Moderator), now), Err(10), "locked");
+        assert_eq!(try_at(Some(Role::Member), now), Ok(()), "and they are not");
+        let later = after(now, 300);
+        assert_eq!(try_at(Some(Role::Moderator), later), Ok(()));
+        assert_eq!(try_at(None, later), Err(1));
+        let other = pins.try_pin(&tried("7..", Some(Role::Moderator)), now);
+        assert_eq!(other, Ok(()));
+    }
+
+    #[test]
+    fn a_room_without_a_pin_for_members_counts_for_moderators_alone() {
+        let mut pins = RoomPins::default();
+        let now = Instant::now();
+        let wrong = PinTry {
+            at: vec![Role::Moderator],
+            ..tried("600", None)
+        };
+        for n in 1..=3 {
+            assert_eq!(pins.try_pin(&wrong, now), Err(n));
+        }
+        let moderator = tried("600", Some(Role::Moderator));
+        assert_eq!(pins.try_pin(&moderator, now), Ok(()));
+        assert_eq!(pins.try_pin(&wrong, now), Err(1));
     }
 }

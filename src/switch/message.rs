@@ -403,7 +403,7 @@ pub enum Event {
         flow: Flow,
         /// Of which box.
         mailbox: String,
-        /// How often in a row, over all calls.
+        /// How many wrong ones count, over all calls.
         failures: u32,
     },
     /// The PIN of a room was refused.
@@ -414,7 +414,7 @@ pub enum Event {
         flow: Flow,
         /// Of which room.
         room: String,
-        /// How often in a row, over all calls.
+        /// How many wrong ones count, over all calls.
         failures: u32,
     },
     /// Something happened in a conference room.

@@ -413,7 +413,7 @@ impl Switch {
                 self.with_call(call, |c| c.media_failed(&why));
             }
             Input::Media { worker, event } => self.on_media(worker, event, now),
-            Input::PlayReady { call, id, play } => self.play_ready(call, id, play),
+            Input::PlayReady { call, id, play } => self.play_ready(call, id, play, now),
             Input::BridgePlayReady {
                 player,
                 place,

@@ -29,6 +29,11 @@ impl Places {
         }
     }
 
+    /// Whether there is a free place.
+    pub fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
     pub fn in_use(&self) -> usize {
         self.generations.len() - self.free.len()
     }

@@ -84,6 +84,8 @@ pub(super) struct Noted {
     muted: Vec<(u64, u64)>,
     since: Option<u64>,
     muted_since: Option<u64>,
+    /// When it was in by the clock, until its track tells.
+    by_clock: Option<(u64, u64)>,
 }
 
 /// What is written down while a recording goes on.
@@ -227,11 +229,12 @@ impl Notes {
         if let Some(member) = self.of_call(call) {
             member.call = None;
             let given = member.track.is_some_and(|track| track.given);
-            if let Some(from) = member.since.take()
-                && may
-                && !given
-            {
-                member.present.push((from, at));
+            let span = member.since.take().map(|from| (from, at));
+            let span = span.filter(|_| may);
+            if given {
+                member.by_clock = span;
+            } else {
+                member.present.extend(span);
             }
         }
     }
@@ -245,12 +248,23 @@ impl Notes {
         if let Some(track) = &mut member.track {
             track.given = false;
         }
+        member.by_clock = None;
         // What the track tells counts, and not what the clock did.
         if member.call.is_some() {
             member.since = None;
         }
         if let Some(span) = span.filter(|_| may) {
             member.present.push(span);
+        }
+    }
+
+    /// No track comes back any more: of those that are still out the clock tells.
+    pub fn cut(&mut self) {
+        for member in &mut self.members {
+            if let Some(track) = &mut member.track {
+                track.given = false;
+            }
+            member.present.extend(member.by_clock.take());
         }
     }
 
@@ -340,6 +354,31 @@ mod tests {
             (&first.muted[..], &second.muted[..]),
             (&[][..], &[(4000, 24_000)][..])
         );
+    }
+
+    #[test]
+    fn who_has_a_track_that_never_comes_back_was_in_by_the_clock() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut notes = Notes::new(8000, start);
+        for (n, party) in [(1, "one"), (2, "two"), (3, "three")] {
+            let member = notes.join(CallHandle(n), party, false, at(0)).unwrap();
+            member.track = Some(OwnTrack {
+                handle: n,
+                open: true,
+                given: true,
+            });
+        }
+        notes.leave(CallHandle(1), at(1000));
+        notes.track_ended(1, Some((160, 7840)));
+        notes.leave(CallHandle(2), at(2000));
+        notes.cut();
+        let mut log = RecordingLog::default();
+        notes.finish(&mut log, 24_000, at(3000));
+        let present: Vec<_> = log.members.iter().map(|m| &m.present[..]).collect();
+        assert_eq!(present[0], [(160, 7840)], "as its track has told");
+        assert_eq!(present[1], [(0, 16_000)]);
+        assert_eq!(present[2], [(0, 24_000)]);
     }
 
     #[test]

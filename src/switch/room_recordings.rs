@@ -403,11 +403,12 @@ impl Switch {
     pub fn cut_room_recordings(&mut self, now: Instant) {
         let numbers: Vec<u64> = self.room_recordings.all.keys().copied().collect();
         for number in numbers {
-            let Some(kept) = self.room_recordings.all.get(&number) else {
+            let Some(kept) = self.room_recordings.all.get_mut(&number) else {
                 continue;
             };
             let samples = if kept.begun { kept.notes.at(now) } else { 0 };
             if !kept.files.is_empty() {
+                kept.notes.cut();
                 self.close_room_recording(number, samples, now);
             }
         }

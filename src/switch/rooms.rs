@@ -29,15 +29,8 @@ impl Switch {
         operation: RoomOperation,
         now: Instant,
     ) -> Result<(), RoomError> {
-        if let RoomOperation::Move { member, to } = &operation
-            && self
-                .rooms
-                .get(room)
-                .is_some_and(|r| r.member(*member).is_some())
-            && self.rooms.get(to).is_some_and(|other| !other.has_room())
-            && to != room
-        {
-            return Err(RoomError::Full(to.clone()));
+        if let RoomOperation::Move { member, to } = &operation {
+            self.may_move(room, *member, to)?;
         }
         if let RoomOperation::Dial { uri } = &operation {
             if !self.rooms.contains_key(room) {
@@ -58,6 +51,22 @@ impl Switch {
         result
     }
 
+    /// Whether there is a place for a member where it is to be moved to. Who is no member, the room says.
+    fn may_move(&self, room: &str, member: CallHandle, to: &str) -> Result<(), RoomError> {
+        let from = self.rooms.get(room);
+        let Some(from) = from.filter(|from| from.member(member).is_some() && room != to) else {
+            return Ok(());
+        };
+        if let Some(other) = self.rooms.get(to) {
+            let full = || RoomError::Full(to.to_owned());
+            return other.has_room().then_some(()).ok_or_else(full);
+        }
+        // The one that ends with the move makes room at once; its bridge does when all have faded out.
+        let others = self.rooms.len() - usize::from(from.ends_without(member));
+        let may = others < self.settings.max_rooms && self.worker_for_bridge(None).is_some();
+        may.then_some(()).ok_or(RoomError::TooManyRooms)
+    }
+
     /// All that is known of all rooms, by their names.
     pub fn room_states(&self) -> Vec<RoomState> {
         let mut rooms: Vec<RoomState> = self.rooms.values().map(Room::state).collect();
@@ -70,31 +79,18 @@ impl Switch {
         self.rooms.get(room).map(Room::state)
     }
 
-    /// Keeps a place in a room, which begins to exist with its first caller, on the worker `near`
-    /// as far as that has a bridge left. Where it is mixed; none: there is no room or no place.
+    /// Keeps a place in a room, which begins to exist with its first caller, on the worker `near` if
+    /// that has a bridge left. Where it is mixed; none: there is no room or no place.
     pub(super) fn expect_in_room(
         &mut self,
         handle: CallHandle,
         name: &str,
         settings: &Arc<RoomSettings>,
-        near: usize,
+        near: Option<usize>,
         now: Instant,
     ) -> Option<usize> {
         if !self.rooms.contains_key(name) {
-            if self.rooms.len() >= self.settings.max_rooms {
-                return None;
-            }
-            let (index, generation) = self.bridge_places[near].take()?;
-            let id = BridgeId { index, generation };
-            let capacity = settings.max_members.min(self.settings.legs_per_worker);
-            let bridge = Box::new(Bridge::new(capacity));
-            self.outputs.push_back(Output::Media {
-                worker: near,
-                command: Command::CreateBridge(id, bridge),
-            });
-            let room = Room::new(name.to_owned(), (near, id), settings.clone(), capacity, now);
-            self.rooms.insert(name.to_owned(), room);
-            self.mixer_begins(name, (near, id));
+            self.begin_room(name, settings, near, now)?;
         }
         let room = self.rooms.get_mut(name)?;
         if !room.expect(handle) {
@@ -106,6 +102,32 @@ impl Switch {
         }
         self.pump_room(name, now);
         Some(worker)
+    }
+
+    /// A room begins, for whoever gets its first place at once: without one it would never end.
+    fn begin_room(
+        &mut self,
+        name: &str,
+        settings: &Arc<RoomSettings>,
+        near: Option<usize>,
+        now: Instant,
+    ) -> Option<()> {
+        let capacity = settings.max_members.min(self.settings.legs_per_worker);
+        if capacity == 0 || self.rooms.len() >= self.settings.max_rooms {
+            return None;
+        }
+        let worker = self.worker_for_bridge(near)?;
+        let (index, generation) = self.bridge_places[worker].take()?;
+        let id = BridgeId { index, generation };
+        self.outputs.push_back(Output::Media {
+            worker,
+            command: Command::CreateBridge(id, Box::new(Bridge::new(capacity))),
+        });
+        let place = (worker, id);
+        let room = Room::new(name.to_owned(), place, settings.clone(), capacity, now);
+        self.rooms.insert(name.to_owned(), room);
+        self.mixer_begins(name, place);
+        Some(())
     }
 
     /// A call enters a room, out of the one that it was in.
@@ -120,9 +142,9 @@ impl Switch {
             self.leave_room(handle, now);
         }
         let full = self.rooms.get(name).is_some_and(|room| !room.has_room());
-        let worker = place
-            .filter(|_| !moving)
-            .and_then(|p| self.expect_in_room(handle, name, &entrant.settings, p.worker, now));
+        let worker = place.filter(|_| !moving).and_then(|p| {
+            self.expect_in_room(handle, name, &entrant.settings, Some(p.worker), now)
+        });
         let (Some(place), Some(worker)) = (place, worker) else {
             if mixed {
                 self.unmix(handle);

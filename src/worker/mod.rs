@@ -21,6 +21,7 @@ pub use shared::SharedEncoder;
 pub use slots::SLOTS;
 pub use talkers::{MAX_TALKERS, Talker, Talkers};
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -64,7 +65,7 @@ struct Seat {
     place: Place,
     /// Without a bridge: it ends with its next tick, so that all that has come is still taken in.
     closing: bool,
-    /// The join that follows the fade out of another bridge.
+    /// The join that follows the fade out of another bridge, or that of another leg whose port it gets.
     next: Option<(BridgeId, Entry)>,
 }
 
@@ -113,6 +114,8 @@ pub struct Worker {
     outbox: Outbox,
     /// Joins that wait until the bridge that is being left is back in its place.
     rejoins: Vec<(LegId, BridgeId, Entry)>,
+    /// Legs without a bridge whose join waits for a port; each once at most.
+    waiting: VecDeque<u32>,
     /// Ports whose packets have not come yet, in the tick of the bridge that runs.
     deferred: Vec<Deferred>,
     /// What the bridges of a slot may still wait for those whom they are placed behind.
@@ -131,6 +134,7 @@ impl Worker {
             slots: Slots::new(max_legs, max_bridges),
             outbox: Outbox::new(events, max_legs),
             rejoins: Vec::with_capacity(max_legs),
+            waiting: VecDeque::with_capacity(max_legs),
             deferred: Vec::with_capacity(max_legs),
             wait_left: Duration::ZERO,
             shared: Some(Box::new(SharedEncodings::new())),
@@ -369,6 +373,7 @@ impl Worker {
             self.counts.bridges -= 1;
             self.outbox.tell(Event::BridgeClosed(room.id, room.bridge));
         }
+        self.admit_waiting(bridge);
         while let Some((leg, bridge, entry)) = self.rejoins.pop() {
             self.join(leg, bridge, entry);
         }

@@ -236,6 +236,9 @@ impl Worker {
         match &mut seat.place {
             Place::Solo(solo) => {
                 let slot = solo.slot;
+                if let Some((_, old)) = seat.next.take() {
+                    self.free(old);
+                }
                 self.join_solo(id, slot, bridge, entry);
             }
             Place::Bridged { then, .. } => {
@@ -257,11 +260,7 @@ impl Worker {
         let class = port.relation_asked_for().ears;
         let room = match self.rooms.get_mut(bridge.index as usize) {
             Some(Some(room)) if room.id == bridge && !room.closing => room,
-            _ => {
-                self.free_encoder(encoder);
-                self.outbox.tell(Event::JoinRefused(id, port));
-                return;
-            }
+            _ => return self.refuse(id, Entry { port, encoder }),
         };
         match room.bridge.join(port) {
             Ok(at) => {
@@ -284,8 +283,57 @@ impl Worker {
                 }
             }
             Err(full) => {
-                self.free_encoder(encoder);
-                self.outbox.tell(Event::JoinRefused(id, full.0));
+                let entry = Entry {
+                    port: full.0,
+                    encoder,
+                };
+                if room.bridge.is_vacating() {
+                    self.wait_for_port(id, bridge, entry);
+                } else {
+                    self.refuse(id, entry);
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, id: LegId, entry: Entry) {
+        self.free_encoder(entry.encoder);
+        self.outbox.tell(Event::JoinRefused(id, entry.port));
+    }
+
+    /// The control side gives a place anew as soon as somebody is to leave it, who fades out until the
+    /// bridge's next tick: so long the leg goes on alone.
+    fn wait_for_port(&mut self, id: LegId, bridge: BridgeId, entry: Entry) {
+        let Some(seat) = self.seat(id) else {
+            return self.free(entry);
+        };
+        seat.next = Some((bridge, entry));
+        if !self.waiting.contains(&id.index) {
+            self.waiting.push_back(id.index);
+        }
+    }
+
+    /// Legs that wait for a port of this bridge come in, in their order, now that who has left is out.
+    pub(super) fn admit_waiting(&mut self, bridge: u32) {
+        for _ in 0..self.waiting.len() {
+            let Some(index) = self.waiting.pop_front() else {
+                return;
+            };
+            let Some(Some(seat)) = self.seats.get_mut(index as usize) else {
+                continue;
+            };
+            let to = seat.next.as_ref().map(|(to, _)| to.index);
+            // What follows the fade out of a bridge comes by itself.
+            if to.is_none() || !matches!(seat.place, Place::Solo(_)) {
+                continue;
+            }
+            if to != Some(bridge) {
+                self.waiting.push_back(index);
+                continue;
+            }
+            let id = seat.leg.id();
+            if let Some((to, entry)) = seat.next.take() {
+                self.join(id, to, entry);
             }
         }
     }
@@ -324,10 +372,9 @@ impl Worker {
 
     pub(super) fn leave(&mut self, id: LegId) {
         let Some(seat) = self.seat(id) else { return };
-        let Place::Bridged { then, .. } = &mut seat.place else {
-            return;
-        };
-        if *then == Then::Stay {
+        if let Place::Bridged { then, .. } = &mut seat.place
+            && *then == Then::Stay
+        {
             *then = Then::Solo;
         }
         // A join that was to follow is taken back.

@@ -305,6 +305,20 @@ fn plays_are_paused_resumed_stopped_and_follow_each_other() {
 }
 
 #[test]
+fn what_one_member_is_to_hear_and_is_not_there_has_not_begun() {
+    let mut world = world(settings());
+    let phones = silent(&mut world, 2);
+    let to = (Audience::Member(handle(&world, phones[0])), Ducking::Off);
+    play(&mut world, PlayItem::Library("../none".into()), 1, to).unwrap();
+    play(&mut world, tone(1000.0, 400), 1, to).unwrap();
+    world.run(1_000);
+    let news = told(&world);
+    assert!(news[0].starts_with("failed 1"), "{news:?}");
+    assert_eq!(news[1..], ["began 2", "finished 2 0.4"]);
+    finish(&mut world, &phones);
+}
+
+#[test]
 fn a_member_hears_its_own_play_between_what_its_room_says() {
     let mut world = world(settings());
     let phones = silent(&mut world, 2);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::sim;
 
 use antiphon::app::keypad::{Keypad, KeypadAction};
-use antiphon::app::room::{Names, RoomName, RoomSettings, RoomTable};
+use antiphon::app::room::{Names, Role, RoomName, RoomSettings, RoomTable};
 use antiphon::app::voicemail::Pin;
 use antiphon::app::{AppSpec, ConferenceSpec, PlayItem};
 use antiphon::audio::sound::Band;
@@ -22,11 +22,20 @@ use sim::{Setup, World};
 
 /// A world whose rooms, all that begin with 6, are like this.
 pub fn world(settings: RoomSettings) -> World {
-    world_of(settings, false)
+    world_of(settings, |_| {})
+}
+
+/// The same with something else that is different about it.
+fn world_of(settings: RoomSettings, change: impl FnOnce(&mut Setup)) -> World {
+    world_where(settings, false, change)
 }
 
 /// The same, where a lone member may be told so.
-fn world_of(settings: RoomSettings, lone_prompt: bool) -> World {
+fn world_where(
+    settings: RoomSettings,
+    lone_prompt: bool,
+    change: impl FnOnce(&mut Setup),
+) -> World {
     let rooms = RoomTable(vec![(
         RoomName::Matches(anchored("6..").unwrap()),
         Arc::new(settings),
@@ -50,11 +59,13 @@ fn world_of(settings: RoomSettings, lone_prompt: bool) -> World {
             spec,
         },
     );
-    let mut world = World::with(Setup {
+    let mut setup = Setup {
         seed: 1,
         routes,
         ..Setup::default()
-    });
+    };
+    change(&mut setup);
+    let mut world = World::with(setup);
     world.switch.set_menus(sim::menu().menus);
     world
 }
@@ -74,7 +85,7 @@ pub fn caller(world: &mut World) -> usize {
     caller_of(world, "600")
 }
 
-fn caller_of(world: &mut World, user: &str) -> usize {
+pub fn caller_of(world: &mut World, user: &str) -> usize {
     let phone = world.phone();
     world.phones[phone].events = true;
     world.dial(phone, user);
@@ -156,6 +167,14 @@ pub fn operate(world: &mut World, room: &str, operation: RoomOperation) -> Resul
     result
 }
 
+/// A phone's call goes to another room.
+pub fn moved(world: &World, phone: usize, to: &str) -> RoomOperation {
+    RoomOperation::Move {
+        member: handle(world, phone),
+        to: to.into(),
+    }
+}
+
 pub fn changes(world: &World) -> impl Iterator<Item = &RoomChange> {
     world.events.iter().filter_map(|event| match event {
         Event::Room(event) => Some(&event.change),
@@ -221,6 +240,51 @@ fn a_pin_lets_in_and_three_wrong_ones_do_not() {
     let refused: Vec<_> = refused.collect();
     assert_eq!(refused, [("600", 1), ("600", 2), ("600", 3)]);
     finish(&mut world, &[one, two]);
+}
+
+#[test]
+fn wrong_pins_count_over_all_rooms_of_a_pattern_and_moderators_apart() {
+    let mut world = world(RoomSettings {
+        pin: Some(pin("1234")),
+        moderator_pin: Some(pin("9876")),
+        ..settings()
+    });
+    let enter = |world: &mut World, room: &str, pins: &[&str]| {
+        let phone = caller_of(world, room);
+        for pin in pins {
+            press(world, phone, &format!("{pin}#"));
+        }
+        phone
+    };
+    let role = |world: &World, room: &str, phone: usize| {
+        let room = world.switch.room_state(room)?;
+        let call = handle(world, phone);
+        let member = room.members.iter().find(|member| member.call == call)?;
+        Some(member.role)
+    };
+    for room in ["600", "601", "602"] {
+        let guesses = enter(&mut world, room, &["9871", "9872", "9873"]);
+        world.run(8_000);
+        assert!(world.ended(guesses).is_some());
+        world.hush(guesses);
+        // The members' PIN clears what was tried at that alone.
+        let member = enter(&mut world, room, &["1234"]);
+        assert_eq!(role(&world, room, member), Some(Role::Member));
+        world.hang_up(member);
+    }
+    let phone = enter(&mut world, "603", &["9874", "9876", "1234"]);
+    assert_eq!(role(&world, "603", phone), Some(Role::Member), "locked");
+    let refused = world.events.iter().filter_map(|event| match event {
+        Event::RoomPinRefused { room, failures, .. } => Some((room.as_str(), *failures)),
+        _ => None,
+    });
+    let refused: Vec<_> = refused.skip(7).collect();
+    assert_eq!(refused, [("602", 8), ("602", 9), ("603", 10), ("603", 10)]);
+    world.hang_up(phone);
+    world.run(301_000);
+    let lead = enter(&mut world, "603", &["9876"]);
+    assert_eq!(role(&world, "603", lead), Some(Role::Moderator));
+    finish(&mut world, &[lead]);
 }
 
 #[test]
@@ -441,7 +505,7 @@ fn the_menu_that_a_key_leads_to_knows_its_own_prompt() {
         }),
         ..settings()
     };
-    let mut world = world_of(alone, true);
+    let mut world = world_where(alone, true, |_| {});
     let one = caller(&mut world);
     press(&mut world, one, "#");
     let heard_until = |world: &mut World, ms: u64| {
@@ -469,10 +533,6 @@ fn a_program_moves_members_to_other_rooms_and_hears_why_not() {
     let (one, two) = (caller(&mut world), caller(&mut world));
     let (three, four) = (caller_of(&mut world, "601"), caller_of(&mut world, "601"));
     assert!(hears(&mut world, one, two) && hears(&mut world, three, four));
-    let moved = |world: &World, phone: usize, to: &str| RoomOperation::Move {
-        member: handle(world, phone),
-        to: to.into(),
-    };
     let to = moved(&world, one, "601");
     let full = operate(&mut world, "600", to);
     assert_eq!(full, Err(RoomError::Full("601".into())));
@@ -493,4 +553,54 @@ fn a_program_moves_members_to_other_rooms_and_hears_why_not() {
     assert_eq!(world.switch.rooms(), 2, "600 is empty, and gone");
     check_roster(&world);
     finish(&mut world, &[one, two, three]);
+}
+
+#[test]
+fn a_move_to_a_room_that_cannot_begin_is_refused_and_changes_nothing() {
+    let mut world = world_of(settings(), |setup| setup.settings.max_rooms = 2);
+    let (one, two) = (caller(&mut world), caller(&mut world));
+    let three = caller_of(&mut world, "601");
+    let to = moved(&world, one, "602");
+    let refused = operate(&mut world, "600", to);
+    assert_eq!(refused, Err(RoomError::TooManyRooms));
+    assert!(hears(&mut world, one, two) && hears(&mut world, two, one));
+    // The room that ends with the move makes room for the other.
+    let to = moved(&world, three, "602");
+    operate(&mut world, "601", to).unwrap();
+    world.run(200);
+    assert!(world.ended(three).is_none() && world.switch.room_state("602").is_some());
+    assert_eq!(world.switch.rooms(), 2);
+    finish(&mut world, &[one, two, three]);
+
+    let mut world = world_of(settings(), |setup| {
+        (setup.settings.workers, setup.settings.bridges_per_worker) = (1, 1);
+    });
+    let (one, two) = (caller(&mut world), caller(&mut world));
+    let to = moved(&world, one, "602");
+    let refused = operate(&mut world, "600", to);
+    assert_eq!(refused, Err(RoomError::TooManyRooms));
+    assert!(hears(&mut world, one, two) && hears(&mut world, two, one));
+    finish(&mut world, &[one, two]);
+}
+
+#[test]
+fn the_last_moderators_move_makes_room_where_that_ends_its_room() {
+    let mut world = world_of(
+        RoomSettings {
+            moderator_pin: Some(pin("9876")),
+            end_without_moderator: Some(Duration::ZERO),
+            ..settings()
+        },
+        |setup| setup.settings.max_rooms = 1,
+    );
+    let one = caller_with(&mut world, "");
+    let lead = caller_with(&mut world, "9876");
+    let to = moved(&world, one, "602");
+    let refused = operate(&mut world, "600", to);
+    assert_eq!(refused, Err(RoomError::TooManyRooms));
+    let to = moved(&world, lead, "602");
+    operate(&mut world, "600", to).unwrap();
+    world.run(8_000);
+    assert!(world.ended(one).is_some() && world.ended(lead).is_none());
+    finish(&mut world, &[lead]);
 }

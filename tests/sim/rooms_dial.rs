@@ -1,8 +1,13 @@
 //! Rooms that call somebody.
 
-use super::rooms::{caller, check_roster, hears, hears_prompt, operate, press, settings, world};
+use std::sync::Arc;
+
+use super::rooms::{
+    caller, caller_of, check_roster, hears, hears_prompt, moved, operate, press, settings, world,
+};
 use crate::support::sim::{World, flow};
 
+use antiphon::app::room::{RoomName, RoomSettings, RoomTable};
 use antiphon::call::EndReason;
 use antiphon::room::{RoomChange, RoomError, RoomOperation};
 use antiphon::sip::header::Name;
@@ -12,7 +17,10 @@ use antiphon::switch::Event;
 
 /// A room with one member, and a phone that the room calls; its INVITE.
 fn dialled() -> (World, usize, usize, Request) {
-    let mut world = world(settings());
+    dialled_in(world(settings()))
+}
+
+fn dialled_in(mut world: World) -> (World, usize, usize, Request) {
     let member = caller(&mut world);
     let phone = world.phone();
     world.phones[phone].events = true;
@@ -72,6 +80,37 @@ fn who_answers_and_presses_1_is_in() {
     world.run(50);
     world.hush(guest);
     finish(world, member);
+}
+
+#[test]
+fn who_was_called_may_be_moved_to_rooms_that_are_as_configured_or_as_any() {
+    // No more than there are places for legs where nothing is said of a room.
+    for (to, members) in [("601", 7), ("602", 50)] {
+        let known = RoomSettings {
+            max_members: 7,
+            ..settings()
+        };
+        let table = RoomTable(vec![(RoomName::Is("601".into()), Arc::new(known))]);
+        let mut world = world(settings());
+        world.switch.set_room_table(Arc::new(table));
+        let (mut world, member, guest, invite) = dialled_in(world);
+        answer(&mut world, guest, &invite);
+        hears_prompt(&mut world, guest, "conf-invited");
+        press(&mut world, guest, "1");
+        let moves = moved(&world, guest, to);
+        operate(&mut world, "600", moves).unwrap();
+        world.run(100);
+        let room = world.switch.room_state(to).expect("it has begun");
+        assert_eq!(room.max_members, members, "{to}");
+        let other = caller_of(&mut world, to);
+        assert!(hears(&mut world, other, guest) && hears(&mut world, guest, other));
+        world.hang_up(other);
+        let bye = world.phones[guest].request(Method::Bye);
+        world.send(guest, &bye);
+        world.run(50);
+        world.hush(guest);
+        finish(world, member);
+    }
 }
 
 #[test]

@@ -195,6 +195,32 @@ fn a_program_records_the_mix_and_tracks_that_add_up_to_it() {
     finish(&mut desk.world);
 }
 
+#[test]
+fn of_a_recording_that_is_cut_off_the_clock_tells_who_was_in() {
+    let mut desk = desk(settings());
+    caller(&mut desk.world);
+    let two = caller(&mut desk.world);
+    let wanted = json!({"layout": "mix+tracks", "name": "{room}"});
+    post(&mut desk, "", &wanted, 202);
+    desk.world.run(2_000);
+    desk.world.hang_up(two);
+    desk.world.run(1_000);
+    // The server ends, and does not wait for the media threads.
+    let now = desk.world.now();
+    desk.world.switch.cut_room_recordings(now);
+    desk.world.carry_out();
+    let (words, events) = told(&mut desk);
+    assert_eq!(words, ["began", "ended"]);
+    let (meeting, _) = sidecar(&events["ended"]);
+    let present = meeting.tracks.iter().map(|track| &track.present[..]);
+    let present: Vec<_> = present.collect();
+    let [[first], [second]] = &present[..] else {
+        panic!("{:?}", meeting.tracks);
+    };
+    assert!(first.from < 1_000 && first.to == meeting.samples);
+    assert!(second.to.abs_diff(16_000) < 1_000, "{second:?}");
+}
+
 /// Key 5 records, for members and moderators.
 fn with_key(settings: RoomSettings) -> RoomSettings {
     let keys = Arc::new(Keypad {

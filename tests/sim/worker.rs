@@ -332,6 +332,51 @@ fn a_full_bridge_and_one_that_is_gone_refuse() {
 }
 
 #[test]
+fn who_takes_a_place_while_another_fades_out_of_it_waits_until_it_has() {
+    let refused = |events: &[Event]| -> Vec<u32> {
+        let legs = events.iter().filter_map(|event| match event {
+            Event::JoinRefused(leg, _) => Some(leg.index),
+            _ => None,
+        });
+        legs.collect()
+    };
+    let level = |leg: usize| coded(LEVELS[leg]);
+    let mut bench = Bench::new();
+    bench.create(0, 2);
+    for leg in 0..4 {
+        bench.open(leg, level(leg as usize));
+    }
+    bench.join(0, 0);
+    bench.join(1, 0);
+    bench.run(300);
+    assert_eq!((bench.hears(0), bench.hears(1)), (level(1), level(0)));
+    // Before the bridge's next tick.
+    bench.apply(Command::Leave(id(0)));
+    bench.join(2, 0);
+    assert!(refused(&bench.run(300)).is_empty());
+    assert_eq!((bench.hears(1), bench.hears(2)), (level(2), level(1)));
+    assert_eq!(bench.hears(0), 0);
+    // Two for one place: the first gets it.
+    bench.apply(Command::Leave(id(1)));
+    bench.join(3, 0);
+    bench.join(0, 0);
+    assert_eq!(refused(&bench.run(300)), [0]);
+    assert_eq!((bench.hears(2), bench.hears(3)), (level(3), level(2)));
+    // Who waits may be taken back, or end.
+    bench.apply(Command::Leave(id(2)));
+    bench.join(0, 0);
+    bench.join(1, 0);
+    bench.apply(Command::Leave(id(0)));
+    bench.apply(Command::Close(id(1)));
+    let events = bench.run(300);
+    let freed = events
+        .iter()
+        .filter(|event| matches!(event, Event::Freed(Freed::Port(_))));
+    assert_eq!((freed.count(), refused(&events)), (3, vec![]));
+    assert_eq!((bench.hears(0), bench.hears(3)), (0, 0));
+}
+
+#[test]
 fn commands_for_a_leg_that_is_gone_are_counted_and_give_back_what_they_brought() {
     let mut bench = Bench::new();
     bench.create(0, 2);

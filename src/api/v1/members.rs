@@ -198,7 +198,9 @@ pub(super) fn problem(error: &RoomError) -> Problem {
         RoomError::Gain(_) => Problem::invalid("gain", text),
         RoomError::Group => Problem::invalid("group", text),
         RoomError::Uri(_) => Problem::invalid("uri", text),
-        RoomError::TooManyCalls | RoomError::TooManyRecordings => Problem::later(503, text, 5),
+        RoomError::TooManyCalls | RoomError::TooManyRecordings | RoomError::TooManyRooms => {
+            Problem::later(503, text, 5)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Member, State};
 use crate::app::ask::{Heard, Question};
 use crate::app::collect::{Answer, CollectSpec, Pattern};
-use crate::app::room::{Names, Role};
+use crate::app::room::{Names, PinTry, Role};
 use crate::app::{Action, Actions, PlayItem, beep, speak};
 
 /// Tries at a PIN, at saying a name, at an answer to an invitation.
@@ -50,10 +50,12 @@ impl Member {
             return self.unlocked(role, now, out);
         }
         self.state = State::Unlocking(role.unwrap_or_default());
-        out.push_back(Action::UnlockRoom {
+        out.push_back(Action::UnlockRoom(PinTry {
             room: self.spec.room.clone(),
-            right: role.is_some(),
-        });
+            entry: self.spec.entry(),
+            at: self.settings.roles_with_pin(),
+            opens: role,
+        }));
         None
     }
 

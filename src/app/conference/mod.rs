@@ -49,6 +49,12 @@ impl ConferenceSpec {
         })
     }
 
+    /// What of the configuration its room is like: rooms of one entry share their PINs.
+    fn entry(&self) -> String {
+        let entry = self.rooms.entry(&self.room);
+        entry.map_or_else(String::new, |(name, _)| name.to_string())
+    }
+
     /// Whether a caller is in as soon as it is answered.
     pub fn is_direct(&self) -> bool {
         let asks = self.rooms.find(&self.room).is_some_and(|s| s.asks());
@@ -229,6 +235,12 @@ impl Machine for Member {
             (State::Over, _) => return,
             (_, Happened::Established) => self.begin(now, out),
             (_, Happened::Room(news)) => self.news(news, out),
+            (_, Happened::PlayBegan(id)) => {
+                if self.asker.plays(*id) {
+                    self.speech.began(out);
+                }
+                None
+            }
             (_, Happened::JoinFailed) => {
                 self.state = State::Over;
                 out.push_back(Action::HangUp);

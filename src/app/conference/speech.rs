@@ -18,9 +18,25 @@ enum Now {
     Saying,
     /// That the member is alone: it is cut short when company comes.
     Lone,
+    /// What a program plays is being looked for, and whether it is to be paused as soon as it is there: until
+    /// then what was heard before goes on.
+    Loading {
+        id: PlayId,
+        paused: bool,
+    },
     /// What a program plays.
     Playing(PlayId),
     Music,
+}
+
+impl Now {
+    /// The play of a program's that it is.
+    fn play(self) -> Option<PlayId> {
+        match self {
+            Now::Loading { id, .. } | Now::Playing(id) => Some(id),
+            Now::Nothing | Now::Saying | Now::Lone | Now::Music => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -63,17 +79,33 @@ impl Speech {
         }
     }
 
+    /// What is to be heard is there.
+    pub fn began(&mut self, out: &mut Actions) {
+        let Now::Loading { id, paused } = self.now else {
+            return;
+        };
+        self.now = Now::Playing(id);
+        if paused {
+            out.push_back(Action::ControlPlay(PlayChange::Pause));
+        }
+        out.push_back(Action::Room(RoomRequest::PlayBegan { id, paused }));
+    }
+
     /// A program's play is paused, or goes on.
-    pub fn control(&self, id: PlayId, change: PlayChange, out: &mut Actions) {
-        if self.now == Now::Playing(id) {
-            out.push_back(Action::ControlPlay(change));
+    pub fn control(&mut self, id: PlayId, change: PlayChange, out: &mut Actions) {
+        match &mut self.now {
+            Now::Playing(now) if *now == id => out.push_back(Action::ControlPlay(change)),
+            Now::Loading { id: now, paused } if *now == id => {
+                *paused = change == PlayChange::Pause;
+            }
+            _ => {}
         }
     }
 
     /// It stops, or does not begin.
     pub fn stop(&mut self, id: PlayId, asker: &mut Asker, out: &mut Actions) {
         let over = RoomRequest::PlayEnded(id, PlayOutcome::Stopped, Duration::ZERO);
-        if self.now == Now::Playing(id) {
+        if self.now.play() == Some(id) {
             self.now = Now::Nothing;
             asker.hush(out);
             out.push_back(Action::Room(over));
@@ -126,7 +158,7 @@ impl Speech {
             // It goes on for ever, unless it cannot be played.
             self.music.clear();
         }
-        if let (Now::Playing(id), Some((outcome, length))) = (self.now, self.outcome.take()) {
+        if let (Some(id), Some((outcome, length))) = (self.now.play(), self.outcome.take()) {
             out.push_back(Action::Room(RoomRequest::PlayEnded(id, outcome, length)));
         }
         self.now = Now::Nothing;
@@ -141,8 +173,9 @@ impl Speech {
             self.now = Now::Lone;
             asker.say(speak::prompts(&["only-one"]), false, out);
         } else if let Some(play) = self.plays.pop_front() {
-            self.now = Now::Playing(play.id);
-            out.push_back(Action::Room(RoomRequest::PlayBegan(play.id)));
+            let (id, paused) = (play.id, false);
+            self.now = Now::Loading { id, paused };
+            out.push_back(Action::Room(RoomRequest::PlayLoading(id)));
             asker.repeat(play.items, play.repeat, out);
         } else if !self.music.is_empty() && self.now != Now::Music {
             self.now = Now::Music;

@@ -6,7 +6,7 @@ use crate::app::keypad::Keypad;
 use crate::app::room::{Names, RoomName};
 use crate::app::testing::Talk;
 use crate::app::voicemail::Pin;
-use crate::app::{AppSpec, PlayItem};
+use crate::app::{AppSpec, PlayChange, PlayId, PlayItem};
 
 fn talk(settings: RoomSettings) -> Talk {
     let rooms = RoomTable(vec![(RoomName::Is("600".into()), Arc::new(settings))]);
@@ -145,6 +145,62 @@ fn who_waits_hears_music_between_what_is_said() {
     call.happened(&entered(3))
         .expect("stop | play conf-count digit-3");
     call.played().expect("");
+}
+
+#[test]
+fn who_is_on_hold_when_it_comes_in_hears_music_behind_what_is_said() {
+    let mut call = talk(RoomSettings {
+        waiting_music: vec![PlayItem::Prompt("waiting".into())],
+        hold_music: vec![PlayItem::Prompt("hold".into())],
+        announce_count: true,
+        ..RoomSettings::default()
+    });
+    call.start().happened(&news(RoomNews::Waiting));
+    call.played().expect("play waiting x0");
+    call.happened(&entered(2))
+        .expect("stop | play conf-count digit-2");
+    call.happened(&news(RoomNews::Held(true))).expect("");
+    call.played().expect("play hold x0");
+}
+
+#[test]
+fn what_a_program_plays_has_begun_when_it_is_there_paused_where_that_is_wanted() {
+    let mut call = talk(RoomSettings {
+        hold_music: vec![PlayItem::Prompt("hold".into())],
+        ..RoomSettings::default()
+    });
+    let play = |id, name: &str| {
+        news(RoomNews::Play(Box::new(MemberPlay {
+            id: PlayId(id),
+            items: vec![PlayItem::Prompt(name.into())],
+            repeat: 1,
+        })))
+    };
+    let control = |id, change| news(RoomNews::ControlPlay(PlayId(id), change));
+    call.start().happened(&entered(2));
+    call.happened(&news(RoomNews::Held(true)))
+        .expect("play hold x0");
+    call.found().expect("");
+    call.happened(&play(7, "x"))
+        .expect("PlayLoading(PlayId(7)) | play x");
+    // The music is heard so long, and goes on.
+    call.happened(&control(7, PlayChange::Pause)).expect("");
+    call.found()
+        .expect("ControlPlay(Pause) | PlayBegan { id: PlayId(7), paused: true }");
+    call.happened(&control(7, PlayChange::Resume))
+        .expect("ControlPlay(Resume)");
+    call.happened(&play(8, "y")).expect("");
+    call.played()
+        .expect("PlayEnded(PlayId(7), Finished, 1s) | PlayLoading(PlayId(8)) | play y");
+    call.happened(&control(8, PlayChange::Pause)).expect("");
+    call.happened(&control(8, PlayChange::Resume)).expect("");
+    call.found()
+        .expect("PlayBegan { id: PlayId(8), paused: false }");
+    call.happened(&play(9, "none")).expect("");
+    call.played();
+    // One that is not there has never begun.
+    call.broken()
+        .expect("PlayEnded(PlayId(9), Failed(\"gone\"), 0ns) | play hold x0");
 }
 
 #[test]

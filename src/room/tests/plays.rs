@@ -250,8 +250,9 @@ fn one_members_plays_are_its_applications_and_end_with_it() {
     assert!(matches!(world.last_told(1), Some(RoomNews::Play(play)) if play.id == id));
     assert!(world.plays.is_empty(), "the mix has nothing of it");
     // Another one's word counts for nothing.
-    world.request(2, RoomRequest::PlayBegan(id));
-    world.request(1, RoomRequest::PlayBegan(id));
+    let began = RoomRequest::PlayBegan { id, paused: false };
+    world.request(2, began.clone());
+    world.request(1, began);
     world.room.pause_play(id, true).unwrap();
     world.drain();
     assert_eq!(
@@ -269,6 +270,28 @@ fn one_members_plays_are_its_applications_and_end_with_it() {
     assert_eq!(other, PlayId(2));
     assert_eq!(world.news(), ["began 1", "Stopped 1", "Stopped 2"]);
     assert!(world.phases().is_empty());
+}
+
+#[test]
+fn a_members_play_is_paused_while_it_is_looked_for_and_not_while_it_waits() {
+    let mut world = World::new(settings());
+    world.members(1);
+    let id = world.order("a", Audience::Member(c(1))).unwrap();
+    let refused = world.room.pause_play(id, true);
+    assert_eq!(refused, Err(RoomError::NotPlaying(id)));
+    world.request(1, RoomRequest::PlayLoading(id));
+    assert_eq!(world.phases(), [(1, PlayPhase::Loading)]);
+    world.room.pause_play(id, true).unwrap();
+    world.drain();
+    let pause = RoomNews::ControlPlay(id, PlayChange::Pause);
+    assert_eq!(world.last_told(1), Some(&pause));
+    assert!(world.news().is_empty(), "nothing is heard yet");
+    world.request(1, RoomRequest::PlayBegan { id, paused: true });
+    assert_eq!(world.phases(), [(1, PlayPhase::Paused)]);
+    world.room.pause_play(id, false).unwrap();
+    world.drain();
+    assert_eq!(world.phases(), [(1, PlayPhase::Playing)]);
+    assert_eq!(world.news(), ["began 1"]);
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::sim::{Setup, World};
 use super::{check_end, one};
+use antiphon::app::AppSpec;
 use antiphon::call::EndReason;
 use antiphon::sip::header::Name;
 use antiphon::sip::method::Method;
+use antiphon::switch::{BridgeNumber, ProgramError};
 
 /// Sends an INVITE that is refused, and acknowledges the refusal.
 fn refused(
@@ -119,6 +121,50 @@ fn limits_are_503_with_retry_after() {
         s.settings.legs_per_worker = 1;
         s.settings.workers = 1;
     });
+}
+
+#[test]
+fn a_room_that_is_for_nobody_does_not_begin() {
+    let mut setup = Setup::default();
+    for route in &mut setup.routes.0 {
+        if let AppSpec::Conference(conference) = &mut route.spec {
+            conference.max_members = 0;
+        }
+    }
+    let mut world = World::with(setup);
+    let phone = world.phone();
+    refused(&mut world, phone, "600", 503);
+    assert_eq!(world.switch.rooms(), 0);
+    world.run(40_000);
+    world.check_empty();
+}
+
+fn bridge(world: &mut World) -> Result<BridgeNumber, ProgramError> {
+    let now = world.now();
+    let made = world.switch.create_bridge(true, 10, now);
+    world.carry_out();
+    made
+}
+
+#[test]
+fn rooms_and_programs_bridges_are_mixed_where_there_is_a_place_left() {
+    let mut setup = Setup::default();
+    setup.settings.bridges_per_worker = 2;
+    let mut world = World::with(setup);
+    let phones = world.phones(2);
+    // No worker has any leg yet, and has the fewest for all that.
+    let bridges = [(); 3].map(|()| bridge(&mut world).unwrap());
+    world.dial(phones[0], "600");
+    assert_eq!(bridge(&mut world), Err(ProgramError::Full));
+    refused(&mut world, phones[1], "601", 503);
+    for number in bridges {
+        let now = world.now();
+        world.switch.destroy_bridge(number, now).unwrap();
+        world.carry_out();
+    }
+    world.hang_up(phones[0]);
+    world.run(40_000);
+    world.check_empty();
 }
 
 #[test]
