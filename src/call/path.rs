@@ -27,7 +27,11 @@ impl Call {
 
     /// Takes note of the path of a request of the dialog.
     pub(super) fn note_path(&mut self, request: &Request, flow: Flow) {
-        self.flow = flow;
+        // Whom we have called stays who has to prove it, by whatever connection it speaks.
+        self.flow = Flow {
+            host: flow.host.or(self.flow.host),
+            ..flow
+        };
         if let Some(behind_nat) = behind_nat(request, &flow) {
             self.behind_nat = behind_nat;
         }
@@ -124,6 +128,7 @@ mod tests {
             local: ([192, 0, 2, 9], 5060).into(),
             remote: ([198, 51, 100, 1], 40_000).into(),
             connection: Some(ConnectionId(3)),
+            host: None,
         };
         let path = |transport, contact: &str, route: Option<&str>, nat| {
             let mut invite = Request::new(Method::Invite, "sip:h");
@@ -176,6 +181,7 @@ mod tests {
                 local,
                 remote,
                 connection: None,
+                host: None,
             };
             let told = behind_nat(&invite, &flow).unwrap();
             // Of a request within the dialog, which needs no Contact.

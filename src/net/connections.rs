@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::net::gate::Gate;
 use crate::net::sip::Shared;
 use crate::sip::source::subscriber;
-use crate::sip::transport::{ConnectionId, Transport};
+use crate::sip::transport::{ConnectionId, HostId, Transport};
 
 /// Messages that wait for a peer to read. A peer with more unread is not reading.
 const QUEUE_MESSAGES: usize = 64;
@@ -27,15 +28,29 @@ pub(super) struct Connections {
     closed: bool,
     open: usize,
     by_id: HashMap<ConnectionId, Entry>,
-    /// The newest connection to each peer; a connection has two places where its peer has an alias.
-    by_peer: HashMap<Peer, ConnectionId>,
+    /// The newest connection to each peer, over TLS to each host there that it was checked for.
+    by_peer: HashMap<(Peer, Option<HostId>), ConnectionId>,
+    /// Where else who has proven something is to be reached, by its own word.
+    aliases: HashMap<Peer, ConnectionId>,
     /// Accepted connections per source.
     per_source: HashMap<IpAddr, usize>,
 }
 
+/// Who has opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opener {
+    /// The peer.
+    Peer,
+    /// We have, to this host, if it has a name.
+    We(Option<HostId>),
+}
+
 struct Entry {
     peer: Peer,
+    host: Option<HostId>,
     alias: Option<Peer>,
+    /// What the peer has shown and we have checked.
+    certificate: Option<CertificateDer<'static>>,
     accepted: bool,
     queue: mpsc::Sender<Vec<u8>>,
     kill: Arc<Notify>,
@@ -70,16 +85,20 @@ pub(super) enum Queued {
 }
 
 impl Connections {
-    /// Enters an accepted (`accepted`) or opened connection, unless a limit forbids it.
+    /// Enters a connection, unless a limit forbids it.
     pub(super) fn register(
         &mut self,
         shared: &Arc<Shared>,
         peer: Peer,
-        accepted: bool,
+        opener: Opener,
     ) -> Option<Opened> {
         if self.closed || self.open >= shared.settings.tcp_connections {
             return None;
         }
+        let (accepted, host) = match opener {
+            Opener::Peer => (true, None),
+            Opener::We(host) => (false, host),
+        };
         let source = accepted.then(|| subscriber(peer.1.ip()));
         if let Some(source) = source {
             let of_source = self.per_source.entry(source).or_default();
@@ -97,7 +116,9 @@ impl Connections {
         let answers = sender.downgrade();
         let entry = Entry {
             peer,
+            host,
             alias: None,
+            certificate: None,
             accepted,
             queue: sender,
             kill: Arc::clone(&kill),
@@ -106,7 +127,7 @@ impl Connections {
         // A port behind a NAT may be another's the next time: over TLS only who has proven who it is
         // is called back, which is told by its alias.
         if !(accepted && peer.0.is_secure()) {
-            self.by_peer.insert(peer, id);
+            self.by_peer.insert((peer, host), id);
         }
         let registered = Registered {
             id,
@@ -142,24 +163,43 @@ impl Connections {
         self.by_id.contains_key(&id)
     }
 
-    /// The connection to reuse for a peer (RFC 3261 §18.1.1).
-    pub(super) fn to(&self, peer: Peer) -> Option<ConnectionId> {
-        self.by_peer.get(&peer).copied()
+    /// The connection to reuse for a peer (RFC 3261 §18.1.1), over TLS if it is to that host.
+    pub(super) fn to(&self, peer: Peer, host: Option<HostId>) -> Option<ConnectionId> {
+        self.by_peer.get(&(peer, host)).copied()
+    }
+
+    /// The connection whose peer says that it is reached at `peer`, if its certificate names whom we
+    /// call (RFC 5922 §7): its word is good for its own name alone.
+    pub(super) fn called_back(
+        &self,
+        peer: Peer,
+        is_called: impl Fn(&CertificateDer<'static>) -> bool,
+    ) -> Option<ConnectionId> {
+        let id = *self.aliases.get(&peer)?;
+        let shown = self.by_id.get(&id)?.certificate.as_ref();
+        shown.is_some_and(is_called).then_some(id)
+    }
+
+    /// The peer of a connection has shown a certificate that we have checked.
+    pub(super) fn prove(&mut self, id: ConnectionId, certificate: CertificateDer<'static>) {
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.certificate = Some(certificate);
+        }
     }
 
     /// The peer behind a connection is also reached at `peer` (RFC 5923 §5), which is nobody's
     /// yet. The last of its aliases counts.
     pub(super) fn alias(&mut self, id: ConnectionId, peer: Peer) {
-        if self.by_peer.contains_key(&peer) {
+        if self.aliases.contains_key(&peer) {
             return;
         }
         let Some(entry) = self.by_id.get_mut(&id) else {
             return;
         };
         if let Some(old) = entry.alias.replace(peer) {
-            self.by_peer.remove(&old);
+            self.aliases.remove(&old);
         }
-        self.by_peer.insert(peer, id);
+        self.aliases.insert(peer, id);
     }
 
     /// Takes a connection out: nothing more is queued on it, and it ends when the rest is sent.
@@ -173,10 +213,12 @@ impl Connections {
         let Some(entry) = self.by_id.get_mut(&id) else {
             return;
         };
-        for peer in [Some(entry.peer), entry.alias.take()].into_iter().flatten() {
-            if self.by_peer.get(&peer) == Some(&id) {
-                self.by_peer.remove(&peer);
-            }
+        let peer = (entry.peer, entry.host);
+        if self.by_peer.get(&peer) == Some(&id) {
+            self.by_peer.remove(&peer);
+        }
+        if let Some(alias) = entry.alias.take() {
+            self.aliases.remove(&alias);
         }
     }
 
@@ -207,6 +249,7 @@ impl Connections {
         self.closed = true;
         self.by_id.clear();
         self.by_peer.clear();
+        self.aliases.clear();
     }
 
     /// How many are open, those included that are ending.

@@ -9,6 +9,7 @@ mod frames;
 pub mod fuzz;
 pub mod gate;
 mod handshakes;
+mod hosts;
 pub mod media;
 mod pktinfo;
 pub mod ports;

@@ -506,11 +506,7 @@ pub fn flows(
     uri: &Uri,
     targets: &[Target],
 ) -> Result<(Flow, Vec<Flow>), (SocketAddr, io::Error)> {
-    let host = uri.host.to_string();
-    let path = |target: &Target| {
-        net.note_name(target.address, &host);
-        net.flow_to(target.transport, target.address)
-    };
+    let path = |target: &Target| net.flow_to_host(target.transport, target.address, &uri.host);
     let (first, others) = (&targets[0], &targets[1..]);
     let flow = path(first).map_err(|error| (first.address, error))?;
     let alternatives = others.iter().filter_map(|target| path(target).ok());

@@ -41,13 +41,12 @@ impl Core {
     }
 
     fn ways(&self, uri: &str, targets: &[Target]) -> Ways {
-        let host = uri.parse::<Uri>().map(|uri| uri.host.to_string());
-        let host = host.map_err(|error| error.to_string())?;
+        let uri = uri.parse::<Uri>().map_err(|error| error.to_string())?;
         let mut failed = "there is no way to it".to_owned();
         let mut flows: Vec<Flow> = Vec::new();
         for target in targets {
-            self.net.note_name(target.address, &host);
-            match self.net.flow_to(target.transport, target.address) {
+            let (transport, address) = (target.transport, target.address);
+            match self.net.flow_to_host(transport, address, &uri.host) {
                 Ok(flow) => flows.push(flow),
                 Err(error) => failed = format!("no route to {}: {error}", target.address),
             }

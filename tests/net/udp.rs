@@ -78,6 +78,7 @@ async fn the_reply_leaves_from_the_socket_that_the_request_came_to() {
             local: here,
             remote: client.local_addr().unwrap(),
             connection: None,
+            host: None,
         };
         assert_eq!(flow, expected);
         net.send(flow, b"SIP/2.0 200 OK\r\n\r\n".to_vec());
@@ -214,6 +215,7 @@ async fn what_cannot_be_sent_fails_its_flow() {
         local,
         remote: "127.0.0.1:9".parse().unwrap(),
         connection: None,
+        host: None,
     };
     net.send(too_long, vec![b'x'; 65_508]);
     assert!(matches!(next(&mut events).await, NetEvent::Failed(flow) if flow == too_long));

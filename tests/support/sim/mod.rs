@@ -438,5 +438,6 @@ pub fn flow(remote: SocketAddr) -> Flow {
         local: SERVER,
         remote,
         connection: None,
+        host: None,
     }
 }
