@@ -9,13 +9,16 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
+use crate::net::crowd::Crowd;
 use crate::net::gate::Gate;
-use crate::net::sip::Shared;
+use crate::net::sip::{Settings, Shared, count};
 use crate::sip::source::subscriber;
 use crate::sip::transport::{ConnectionId, HostId, Transport};
 
 /// Messages that wait for a peer to read. A peer with more unread is not reading.
 const QUEUE_MESSAGES: usize = 64;
+/// Of so many connections one is kept for trusted peers and for those that we open.
+const RESERVED_OF: usize = 10;
 
 /// Whom a connection reaches, and how.
 pub(super) type Peer = (Transport, SocketAddr);
@@ -32,8 +35,8 @@ pub(super) struct Connections {
     by_peer: HashMap<(Peer, Option<HostId>), ConnectionId>,
     /// Where else who has proven something is to be reached, by its own word.
     aliases: HashMap<Peer, ConnectionId>,
-    /// Accepted connections per source.
-    per_source: HashMap<IpAddr, usize>,
+    /// Accepted ones of peers that are not trusted.
+    crowd: Crowd,
 }
 
 /// Who has opened a connection.
@@ -59,7 +62,7 @@ struct Entry {
 /// A connection's place in the registry; left on drop.
 pub(super) struct Registered {
     pub(super) id: ConnectionId,
-    /// The source whose count it is in; `None` if we opened it.
+    /// Where it comes from, if it is one of the crowd.
     source: Option<IpAddr>,
     shared: Arc<Shared>,
 }
@@ -99,18 +102,17 @@ impl Connections {
             Opener::Peer => (true, None),
             Opener::We(host) => (false, host),
         };
-        let source = accepted.then(|| subscriber(peer.1.ip()));
-        if let Some(source) = source {
-            let of_source = self.per_source.entry(source).or_default();
-            let full = *of_source >= shared.settings.tcp_connections_per_address;
-            if full && !shared.gate.trusts(peer.1.ip()) {
-                return None;
-            }
-            *of_source += 1;
+        let ip = peer.1.ip();
+        let source = Some(ip).filter(|&ip| accepted && !shared.gate.trusts(ip));
+        if source.is_some() && !self.has_room_for(ip, shared) {
+            return None;
         }
         self.open += 1;
         self.next_id += 1;
         let id = ConnectionId(self.next_id);
+        if let Some(source) = source {
+            self.crowd.enter(source, id);
+        }
         let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
         let kill = Arc::new(Notify::new());
         let answers = sender.downgrade();
@@ -140,6 +142,31 @@ impl Connections {
             answers,
             kill,
         })
+    }
+
+    /// Whether a peer without a privilege may have one more. Where all that such peers may have is open,
+    /// who has the most of it gives one up for who has less.
+    fn has_room_for(&mut self, source: IpAddr, shared: &Shared) -> bool {
+        let Settings {
+            tcp_connections: all,
+            tcp_connections_per_address: share,
+            ..
+        } = shared.settings;
+        if !self.crowd.admits(source, share) {
+            return false;
+        }
+        if self.crowd.open() < all - all / RESERVED_OF {
+            return true;
+        }
+        let Some(id) = self.crowd.give_up_for(source) else {
+            return false;
+        };
+        count(&shared.counters.tcp_refused);
+        if let Some(entry) = self.by_id.get(&id) {
+            entry.kill.notify_one();
+        }
+        self.remove(id);
+        true
     }
 
     /// Queues a message on a connection.
@@ -182,9 +209,11 @@ impl Connections {
 
     /// The peer of a connection has shown a certificate that we have checked.
     pub(super) fn prove(&mut self, id: ConnectionId, certificate: CertificateDer<'static>) {
-        if let Some(entry) = self.by_id.get_mut(&id) {
-            entry.certificate = Some(certificate);
-        }
+        let Some(entry) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        entry.certificate = Some(certificate);
+        self.crowd.spare(entry.peer.1.ip(), id);
     }
 
     /// The peer behind a connection is also reached at `peer` (RFC 5923 §5), which is nobody's
@@ -260,13 +289,8 @@ impl Connections {
     fn leave(&mut self, registered: &Registered) {
         self.remove(registered.id);
         self.open -= 1;
-        if let Some(source) = registered.source
-            && let Some(of_source) = self.per_source.get_mut(&source)
-        {
-            *of_source -= 1;
-            if *of_source == 0 {
-                self.per_source.remove(&source);
-            }
+        if let Some(source) = registered.source {
+            self.crowd.leave(source, registered.id);
         }
     }
 }

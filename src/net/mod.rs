@@ -4,6 +4,7 @@
 mod alarm;
 pub mod clock;
 mod connections;
+mod crowd;
 pub mod fetch;
 mod frames;
 pub mod fuzz;

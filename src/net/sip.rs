@@ -53,9 +53,9 @@ pub struct Settings {
     pub security: Option<Arc<Tls>>,
     /// The longest message that is read, bytes; a longer one gets 513.
     pub max_message: usize,
-    /// Stream connections in all, opened ones included.
+    /// Stream connections in all; a tenth is kept for those that we open and for trusted peers.
     pub tcp_connections: usize,
-    /// Accepted stream connections per source address (per /64 with IPv6).
+    /// Accepted stream connections per source address (with IPv6 per /64, four times as many per /48).
     pub tcp_connections_per_address: usize,
     /// Handshakes of accepted connections at once; half of them from one source.
     pub handshakes: usize,
@@ -185,7 +185,7 @@ pub struct NetStats {
     pub udp_send_failed: u64,
     /// Stream connections accepted.
     pub tcp_accepted: u64,
-    /// Stream connections closed at once because of a limit.
+    /// Stream connections closed because of a limit: at once, or for another source to have one.
     pub tcp_refused: u64,
     /// Stream connections closed because a message or a handshake took too long.
     pub tcp_timed_out: u64,
