@@ -1,7 +1,5 @@
 //! The control API's requests and events, as the core carries them out.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::core::{Core, StartError};
+use super::dialling::flows;
 use super::files::Done;
 use super::metrics::{self, SipCounts};
 use super::own_key::{self, KeyFile, OwnKey};
@@ -442,7 +441,7 @@ impl Core {
         } = placing;
         let flows = targets.and_then(|targets| {
             let flows = flows(&self.net, &uri, &targets);
-            flows.map_err(|(address, error)| format!("no route to {address}: {error}"))
+            flows.map_err(|error| error.to_string())
         });
         match wants {
             Wants::Place(place) => self.place_call(*place, flows, pending, now),
@@ -498,17 +497,4 @@ impl Core {
             http.publish(published);
         }
     }
-}
-
-/// The paths to the places where a called party may be; the first one has to exist.
-pub fn flows(
-    net: &Net,
-    uri: &Uri,
-    targets: &[Target],
-) -> Result<(Flow, Vec<Flow>), (SocketAddr, io::Error)> {
-    let path = |target: &Target| net.flow_to_host(target.transport, target.address, &uri.host);
-    let (first, others) = (&targets[0], &targets[1..]);
-    let flow = path(first).map_err(|error| (first.address, error))?;
-    let alternatives = others.iter().filter_map(|target| path(target).ok());
-    Ok((flow, alternatives.collect()))
 }
