@@ -24,7 +24,7 @@ use crate::engine::Engine;
 use crate::http::auth::{Key, Keys};
 use crate::http::{self, Ask, Http, HttpError, Inbox, Outcome};
 use crate::leg::LegStats;
-use crate::net::resolve::{Resolver, Target};
+use crate::net::resolve::Target;
 use crate::net::sip::Net;
 use crate::sip::transport::Flow;
 use crate::sip::uri::Uri;
@@ -129,7 +129,6 @@ pub(super) struct Programs {
     key_file: Option<KeyFile>,
     inbox: Option<Inbox>,
     waiting: Vec<Waiting>,
-    resolver: Option<Resolver>,
     pub sip: SipCounts,
     recordings: Arc<dyn Recordings>,
     is_draining: bool,
@@ -149,7 +148,6 @@ impl Programs {
             key_file: None,
             inbox: None,
             waiting: Vec::new(),
-            resolver: None,
             sip: SipCounts::default(),
             recordings: Arc::new(StoredRecordings::new(config.recording.directory.clone())),
             is_draining: false,
@@ -408,11 +406,7 @@ impl Core {
 
     /// Finds out where a URI leads, which asks name servers.
     fn locate_uri(&mut self, uri: Uri, wants: Wants, pending: Pending) {
-        let resolver = self
-            .programs
-            .resolver
-            .get_or_insert_with(|| Resolver::new(&self.config.sip.dns_servers));
-        let (resolver, done) = (resolver.clone(), self.done.clone());
+        let (resolver, done) = (self.resolver(), self.done.clone());
         tokio::spawn(async move {
             let mut rng = StdRng::from_os_rng();
             let targets = resolver.targets(&uri, &mut rng).await;

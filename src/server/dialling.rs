@@ -13,14 +13,21 @@ use crate::sip::uri::Uri;
 use crate::switch::{Input, Ways};
 
 impl Core {
+    /// What asks for names, with what it has been told so far.
+    pub(super) fn resolver(&mut self) -> Resolver {
+        let servers = &self.config.sip.dns_servers;
+        let resolver = self.resolver.get_or_insert_with(|| Resolver::new(servers));
+        resolver.clone()
+    }
+
     /// Looks for the places where a URI leads.
-    pub(super) fn resolve(&self, dial: u64, uri: String) {
-        let done = self.done.clone();
+    pub(super) fn resolve(&mut self, dial: u64, uri: String) {
+        let (resolver, done) = (self.resolver(), self.done.clone());
         tokio::spawn(async move {
             let targets = match uri.parse::<Uri>() {
                 Ok(parsed) => {
                     let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::from_os_rng();
-                    let found = Resolver::new(&[]).targets(&parsed, &mut rng).await;
+                    let found = resolver.targets(&parsed, &mut rng).await;
                     found.map_err(|error| error.to_string())
                 }
                 Err(error) => Err(error.to_string()),
