@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::sip::message::Response;
     use crate::sip::method::Method;
-    use crate::sip::transport::ConnectionId;
+    use crate::sip::transport::{ConnectionId, HostId};
 
     #[test]
     fn a_connection_is_used_for_who_is_at_its_end() {
@@ -128,7 +128,7 @@ mod tests {
             local: ([192, 0, 2, 9], 5060).into(),
             remote: ([198, 51, 100, 1], 40_000).into(),
             connection: Some(ConnectionId(3)),
-            host: None,
+            host: Some(HostId(4)),
         };
         let path = |transport, contact: &str, route: Option<&str>, nat| {
             let mut invite = Request::new(Method::Invite, "sip:h");
@@ -163,6 +163,8 @@ mod tests {
         let direct = path(tcp, "203.0.113.7:5070;transport=tcp", None, false);
         assert_eq!(direct.connection, None);
         assert_eq!(direct.remote, ([203, 0, 113, 7], 5070).into());
+        // Wherever that is, it is who we have called.
+        assert_eq!(direct.host, Some(HostId(4)));
     }
 
     #[test]
