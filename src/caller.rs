@@ -16,7 +16,7 @@ use crate::codec::Codec;
 use crate::config::Config;
 use crate::net::resolve::{ResolveError, Resolver};
 use crate::sdp::SrtpPolicy;
-use crate::server::{Core, StartError, flows};
+use crate::server::{Core, NoRoute, StartError, flows};
 use crate::sip::auth::Login;
 use crate::sip::uri::{Uri, UriError};
 use crate::store::prompts::{PromptError, Prompts};
@@ -69,8 +69,8 @@ pub enum CallError {
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// No way to it.
-    #[error("no route to {0}: {1}")]
-    Route(SocketAddr, std::io::Error),
+    #[error(transparent)]
+    Route(#[from] NoRoute),
     /// The file to play.
     #[error("--play: {0}")]
     Play(#[from] PromptError),
@@ -98,8 +98,7 @@ pub async fn run(options: CallOptions) -> Result<Report, CallError> {
     let targets = resolver.targets(&uri, &mut rand::rng()).await?;
     check_files(&options)?;
     let mut core = Core::start(caller_config(&options, targets[0].address))?;
-    let (flow, alternatives) =
-        flows(&core.net, &uri, &targets).map_err(|(to, error)| CallError::Route(to, error))?;
+    let (flow, alternatives) = flows(&core.net, &uri, &targets)?;
     let mut progress = Progress::new(options.progress);
     progress.calling(&options.uri);
     let plays = options.play.is_some();

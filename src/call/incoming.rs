@@ -153,8 +153,17 @@ impl Call {
             let mut response = self.response_to_invite(503);
             response.headers.set(Name::RetryAfter, RETRY_AFTER);
             self.refuse(invite, response);
-        } else {
-            self.end(EndReason::Rejected(503, why.to_owned()));
+            return;
+        }
+        let none = || EndReason::Rejected(503, why.to_owned());
+        let reason = self.lost.take().unwrap_or_else(none);
+        // For no other place that is reached from there either.
+        let address = self.flow.local.ip();
+        self.alternatives
+            .retain(|other| other.local.ip() != address);
+        let calling = matches!(self.state, State::Calling { .. });
+        if !(calling && self.try_elsewhere(reason.clone())) {
+            self.end(reason);
         }
     }
 

@@ -118,7 +118,7 @@ pub enum Output {
     Ack(Request, Flow),
     /// Cancel our INVITE.
     Cancel,
-    /// Bind RTP ports on this address.
+    /// Bind RTP ports on this address, in place of others where there are any.
     ReserveMedia(IpAddr),
     /// The dialog has this identity now: requests in it belong to the call.
     Dialog(DialogId),
@@ -234,6 +234,8 @@ pub struct Call {
     retried: bool,
     /// Where else the called party may be.
     alternatives: VecDeque<Flow>,
+    /// Why it is not at the place before, while ports are asked for on another address for the next one.
+    lost: Option<EndReason>,
     /// What answers challenges.
     login: Option<Box<Client>>,
     /// The peer's Allow names UPDATE.
@@ -300,6 +302,7 @@ impl Call {
             branches: Vec::new(),
             retried: false,
             alternatives: VecDeque::new(),
+            lost: None,
             login: None,
             peer_updates: false,
             unmatched: Unmatched::default(),

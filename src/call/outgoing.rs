@@ -55,13 +55,7 @@ impl Call {
             "<sip:{}@{host}>;tag={}",
             originate.from_user, call.local_tag
         );
-        // The ports are bound on the first one's address.
-        let reachable = |other: &Flow| other.local.ip() == flow.local.ip();
-        call.alternatives = originate
-            .alternatives
-            .into_iter()
-            .filter(reachable)
-            .collect();
+        call.alternatives = originate.alternatives.into();
         let contact = call.contact();
         let headers = &mut call.invite.headers;
         headers.set(Name::MaxForwards, "70");
@@ -83,7 +77,8 @@ impl Call {
         let settings = self.timer_settings();
         session_timer::uac_headers(&mut self.invite, &settings, None);
         self.invite = request_with_sdp(self.invite.clone(), offer);
-        self.ends_at = Some(now + self.settings.max_length);
+        // From the first place on.
+        self.ends_at.get_or_insert(now + self.settings.max_length);
         self.resend_invite();
     }
 
@@ -135,7 +130,7 @@ impl Call {
             101..=199 => self.on_provisional(response),
             200..=299 => self.on_answer(response, now),
             422 if !self.retried && !self.is_cancelled() => self.retry_longer(response),
-            503 if self.try_elsewhere() => {}
+            503 if self.try_elsewhere(EndReason::Rejected(503, response.reason.clone())) => {}
             status => {
                 let reason = match self.state {
                     State::Calling {
@@ -183,19 +178,37 @@ impl Call {
     }
 
     /// The same INVITE at the next place (RFC 3263 §4.3), where there is one and nobody has
-    /// answered yet.
-    fn try_elsewhere(&mut self) -> bool {
+    /// answered yet; `lost`: why not at the one before.
+    pub(super) fn try_elsewhere(&mut self, lost: EndReason) -> bool {
         if self.is_cancelled() || self.dialog.is_some() {
             return false;
         }
         let Some(flow) = self.alternatives.pop_front() else {
             return false;
         };
+        let moves = flow.local.ip() != self.flow.local.ip();
         self.flow = flow;
         let contact = self.contact();
         self.invite.headers.set(Name::Contact, contact);
-        self.resend_invite();
+        if moves {
+            self.move_media(lost);
+        } else {
+            self.resend_invite();
+        }
         true
+    }
+
+    /// The next place is reached from another address of ours. Its INVITE, which describes the media,
+    /// goes out when ports are bound there.
+    fn move_media(&mut self, lost: EndReason) {
+        if let State::Calling { sent, .. } = &mut self.state {
+            *sent = false;
+        }
+        self.lost = Some(lost);
+        self.retried = false;
+        self.last_sdp = None;
+        self.outputs
+            .push_back(Output::ReserveMedia(self.flow.local.ip()));
     }
 
     fn on_provisional(&mut self, response: &Response) {
@@ -337,7 +350,7 @@ impl Call {
     /// A request of ours got no answer at all.
     pub fn on_timeout(&mut self, method: &Method, now: Instant) {
         if self.places(method) {
-            if !self.try_elsewhere() {
+            if !self.try_elsewhere(EndReason::NoAnswer) {
                 self.ending(EndReason::NoAnswer);
             }
             return;
@@ -355,7 +368,7 @@ impl Call {
     /// A request of ours could not be sent.
     pub fn on_transport_error(&mut self, method: &Method, now: Instant) {
         if self.places(method) {
-            if !self.try_elsewhere() {
+            if !self.try_elsewhere(EndReason::TransportFailed) {
                 self.ending(EndReason::TransportFailed);
             }
             return;

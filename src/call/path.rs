@@ -29,7 +29,11 @@ impl Call {
 
     /// Takes note of the path of a request of the dialog.
     pub(super) fn note_path(&mut self, request: &Request, flow: Flow) {
-        self.flow = flow;
+        // Whom we have called stays who has to prove it, by whatever connection it speaks.
+        self.flow = Flow {
+            host: flow.host.or(self.flow.host),
+            ..flow
+        };
         if !offer_of(request).is_empty() {
             self.hops = Hops::of(request, flow.remote.ip());
         }
@@ -120,7 +124,7 @@ mod tests {
     use super::*;
     use crate::sip::message::Response;
     use crate::sip::method::Method;
-    use crate::sip::transport::ConnectionId;
+    use crate::sip::transport::{ConnectionId, HostId};
 
     #[test]
     fn a_connection_is_used_for_who_is_at_its_end() {
@@ -129,6 +133,7 @@ mod tests {
             local: ([192, 0, 2, 9], 5060).into(),
             remote: ([198, 51, 100, 1], 40_000).into(),
             connection: Some(ConnectionId(3)),
+            host: Some(HostId(4)),
         };
         let path = |transport, contact: &str, route: Option<&str>, nat| {
             let mut invite = Request::new(Method::Invite, "sip:h");
@@ -163,6 +168,8 @@ mod tests {
         let direct = path(tcp, "203.0.113.7:5070;transport=tcp", None, false);
         assert_eq!(direct.connection, None);
         assert_eq!(direct.remote, ([203, 0, 113, 7], 5070).into());
+        // Wherever that is, it is who we have called.
+        assert_eq!(direct.host, Some(HostId(4)));
     }
 
     #[test]
@@ -181,6 +188,7 @@ mod tests {
                 local,
                 remote,
                 connection: None,
+                host: None,
             };
             let told = behind_nat(&invite, &flow).unwrap();
             // Of a request within the dialog, which needs no Contact.

@@ -294,7 +294,7 @@ impl Sip {
         out.list(
             "dns_servers",
             &self.dns_servers,
-            "Name servers for what is called. Empty: those of the system.",
+            "Name servers for what is called. Empty: those of the system. SIGHUP reads both again.",
         );
         out.key(
             "keepalive_seconds",
@@ -401,12 +401,12 @@ impl Limits {
         out.key(
             "tcp_connections",
             to_i64(self.tcp_connections),
-            "The most connections of TCP, TLS and WebSocket.",
+            "The most connections of TCP, TLS and WebSocket; a tenth is kept for trusted peers and for those that we open.",
         );
         out.key(
             "tcp_connections_per_address",
             to_i64(self.tcp_connections_per_address),
-            "The most of them from one address.",
+            "The most of them from one address that is not trusted; an IPv6 /48 has four times as many in all.",
         );
         out.key(
             "handshakes",

@@ -419,11 +419,15 @@ impl Table {
     /// the same peer.
     pub(super) fn uses(&self, id: u64, flow: &Flow) -> bool {
         let ours = match (self.servers.get(&id), self.clients.get(&id)) {
-            (Some(server), _) => server.flow.connection,
-            (_, Some(client)) => client.flow.connection,
+            (Some(server), _) => server.flow,
+            (_, Some(client)) => client.flow,
             _ => return false,
         };
-        ours.is_none() || flow.connection.is_none() || ours == flow.connection
+        match (ours.connection, flow.connection) {
+            (Some(ours), Some(failed)) => ours == failed,
+            // Who proves to be one host of an address need not prove to be another.
+            _ => ours.host == flow.host,
+        }
     }
 
     pub(super) fn next_wake(&self) -> Option<Instant> {

@@ -28,6 +28,7 @@ fn flow(transport: Transport) -> Flow {
         local: "192.0.2.1:5060".parse().unwrap(),
         remote: "192.0.2.9:5070".parse().unwrap(),
         connection: transport.is_reliable().then_some(ConnectionId(1)),
+        host: None,
     }
 }
 

@@ -7,14 +7,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
+use crate::net::crowd::Crowd;
 use crate::net::gate::Gate;
-use crate::net::sip::Shared;
+use crate::net::sip::{Settings, Shared, count};
 use crate::sip::source::subscriber;
-use crate::sip::transport::{ConnectionId, Transport};
+use crate::sip::transport::{ConnectionId, HostId, Transport};
 
 /// Messages that wait for a peer to read. A peer with more unread is not reading.
 const QUEUE_MESSAGES: usize = 64;
+/// Of so many connections one is kept for trusted peers and for those that we open.
+const RESERVED_OF: usize = 10;
 
 /// Whom a connection reaches, and how.
 pub(super) type Peer = (Transport, SocketAddr);
@@ -27,15 +31,29 @@ pub(super) struct Connections {
     closed: bool,
     open: usize,
     by_id: HashMap<ConnectionId, Entry>,
-    /// The newest connection to each peer; a connection has two places where its peer has an alias.
-    by_peer: HashMap<Peer, ConnectionId>,
-    /// Accepted connections per source.
-    per_source: HashMap<IpAddr, usize>,
+    /// The newest connection to each peer, over TLS to each host there that it was checked for.
+    by_peer: HashMap<(Peer, Option<HostId>), ConnectionId>,
+    /// Where else who has proven something is to be reached, by its own word.
+    aliases: HashMap<Peer, ConnectionId>,
+    /// Accepted ones of peers that are not trusted.
+    crowd: Crowd,
+}
+
+/// Who has opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opener {
+    /// The peer.
+    Peer,
+    /// We have, to this host, if it has a name.
+    We(Option<HostId>),
 }
 
 struct Entry {
     peer: Peer,
+    host: Option<HostId>,
     alias: Option<Peer>,
+    /// What the peer has shown and we have checked.
+    certificate: Option<CertificateDer<'static>>,
     accepted: bool,
     queue: mpsc::Sender<Vec<u8>>,
     kill: Arc<Notify>,
@@ -44,7 +62,7 @@ struct Entry {
 /// A connection's place in the registry; left on drop.
 pub(super) struct Registered {
     pub(super) id: ConnectionId,
-    /// The source whose count it is in; `None` if we opened it.
+    /// Where it comes from, if it is one of the crowd.
     source: Option<IpAddr>,
     shared: Arc<Shared>,
 }
@@ -70,34 +88,39 @@ pub(super) enum Queued {
 }
 
 impl Connections {
-    /// Enters an accepted (`accepted`) or opened connection, unless a limit forbids it.
+    /// Enters a connection, unless a limit forbids it.
     pub(super) fn register(
         &mut self,
         shared: &Arc<Shared>,
         peer: Peer,
-        accepted: bool,
+        opener: Opener,
     ) -> Option<Opened> {
         if self.closed || self.open >= shared.settings.tcp_connections {
             return None;
         }
-        let source = accepted.then(|| subscriber(peer.1.ip()));
-        if let Some(source) = source {
-            let of_source = self.per_source.entry(source).or_default();
-            let full = *of_source >= shared.settings.tcp_connections_per_address;
-            if full && !shared.gate.trusts(peer.1.ip()) {
-                return None;
-            }
-            *of_source += 1;
+        let (accepted, host) = match opener {
+            Opener::Peer => (true, None),
+            Opener::We(host) => (false, host),
+        };
+        let ip = peer.1.ip();
+        let source = Some(ip).filter(|&ip| accepted && !shared.gate.trusts(ip));
+        if source.is_some() && !self.has_room_for(ip, shared) {
+            return None;
         }
         self.open += 1;
         self.next_id += 1;
         let id = ConnectionId(self.next_id);
+        if let Some(source) = source {
+            self.crowd.enter(source, id);
+        }
         let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
         let kill = Arc::new(Notify::new());
         let answers = sender.downgrade();
         let entry = Entry {
             peer,
+            host,
             alias: None,
+            certificate: None,
             accepted,
             queue: sender,
             kill: Arc::clone(&kill),
@@ -106,7 +129,7 @@ impl Connections {
         // A port behind a NAT may be another's the next time: over TLS only who has proven who it is
         // is called back, which is told by its alias.
         if !(accepted && peer.0.is_secure()) {
-            self.by_peer.insert(peer, id);
+            self.by_peer.insert((peer, host), id);
         }
         let registered = Registered {
             id,
@@ -119,6 +142,31 @@ impl Connections {
             answers,
             kill,
         })
+    }
+
+    /// Whether a peer without a privilege may have one more. Where all that such peers may have is open,
+    /// who has the most of it gives one up for who has less.
+    fn has_room_for(&mut self, source: IpAddr, shared: &Shared) -> bool {
+        let Settings {
+            tcp_connections: all,
+            tcp_connections_per_address: share,
+            ..
+        } = shared.settings;
+        if !self.crowd.admits(source, share) {
+            return false;
+        }
+        if self.crowd.open() < all - all / RESERVED_OF {
+            return true;
+        }
+        let Some(id) = self.crowd.give_up_for(source) else {
+            return false;
+        };
+        count(&shared.counters.tcp_refused);
+        if let Some(entry) = self.by_id.get(&id) {
+            entry.kill.notify_one();
+        }
+        self.remove(id);
+        true
     }
 
     /// Queues a message on a connection.
@@ -142,24 +190,45 @@ impl Connections {
         self.by_id.contains_key(&id)
     }
 
-    /// The connection to reuse for a peer (RFC 3261 §18.1.1).
-    pub(super) fn to(&self, peer: Peer) -> Option<ConnectionId> {
-        self.by_peer.get(&peer).copied()
+    /// The connection to reuse for a peer (RFC 3261 §18.1.1), over TLS if it is to that host.
+    pub(super) fn to(&self, peer: Peer, host: Option<HostId>) -> Option<ConnectionId> {
+        self.by_peer.get(&(peer, host)).copied()
+    }
+
+    /// The connection whose peer says that it is reached at `peer`, if its certificate names whom we
+    /// call (RFC 5922 §7): its word is good for its own name alone.
+    pub(super) fn called_back(
+        &self,
+        peer: Peer,
+        is_called: impl Fn(&CertificateDer<'static>) -> bool,
+    ) -> Option<ConnectionId> {
+        let id = *self.aliases.get(&peer)?;
+        let shown = self.by_id.get(&id)?.certificate.as_ref();
+        shown.is_some_and(is_called).then_some(id)
+    }
+
+    /// The peer of a connection has shown a certificate that we have checked.
+    pub(super) fn prove(&mut self, id: ConnectionId, certificate: CertificateDer<'static>) {
+        let Some(entry) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        entry.certificate = Some(certificate);
+        self.crowd.spare(entry.peer.1.ip(), id);
     }
 
     /// The peer behind a connection is also reached at `peer` (RFC 5923 §5), which is nobody's
     /// yet. The last of its aliases counts.
     pub(super) fn alias(&mut self, id: ConnectionId, peer: Peer) {
-        if self.by_peer.contains_key(&peer) {
+        if self.aliases.contains_key(&peer) {
             return;
         }
         let Some(entry) = self.by_id.get_mut(&id) else {
             return;
         };
         if let Some(old) = entry.alias.replace(peer) {
-            self.by_peer.remove(&old);
+            self.aliases.remove(&old);
         }
-        self.by_peer.insert(peer, id);
+        self.aliases.insert(peer, id);
     }
 
     /// Takes a connection out: nothing more is queued on it, and it ends when the rest is sent.
@@ -173,10 +242,12 @@ impl Connections {
         let Some(entry) = self.by_id.get_mut(&id) else {
             return;
         };
-        for peer in [Some(entry.peer), entry.alias.take()].into_iter().flatten() {
-            if self.by_peer.get(&peer) == Some(&id) {
-                self.by_peer.remove(&peer);
-            }
+        let peer = (entry.peer, entry.host);
+        if self.by_peer.get(&peer) == Some(&id) {
+            self.by_peer.remove(&peer);
+        }
+        if let Some(alias) = entry.alias.take() {
+            self.aliases.remove(&alias);
         }
     }
 
@@ -207,6 +278,7 @@ impl Connections {
         self.closed = true;
         self.by_id.clear();
         self.by_peer.clear();
+        self.aliases.clear();
     }
 
     /// How many are open, those included that are ending.
@@ -217,13 +289,8 @@ impl Connections {
     fn leave(&mut self, registered: &Registered) {
         self.remove(registered.id);
         self.open -= 1;
-        if let Some(source) = registered.source
-            && let Some(of_source) = self.per_source.get_mut(&source)
-        {
-            *of_source -= 1;
-            if *of_source == 0 {
-                self.per_source.remove(&source);
-            }
+        if let Some(source) = registered.source {
+            self.crowd.leave(source, registered.id);
         }
     }
 }

@@ -4,11 +4,13 @@
 mod alarm;
 pub mod clock;
 mod connections;
+mod crowd;
 pub mod fetch;
 mod frames;
 pub mod fuzz;
 pub mod gate;
 mod handshakes;
+mod hosts;
 pub mod media;
 mod pktinfo;
 pub mod ports;

@@ -92,6 +92,7 @@ mod tests {
             local: here,
             remote: here,
             connection: None,
+            host: None,
         })
     }
 

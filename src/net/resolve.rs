@@ -105,6 +105,13 @@ impl Resolver {
     }
 }
 
+impl From<TokioResolver> for Resolver {
+    /// One that is set up already.
+    fn from(dns: TokioResolver) -> Resolver {
+        Resolver { dns: Ok(dns) }
+    }
+}
+
 /// Questions that may be asked.
 struct Asking(TokioResolver);
 
@@ -130,11 +137,12 @@ impl Asking {
             None => locate::by_naptr(self.naptr(&name).await, secure),
             Some(_) => Vec::new(),
         };
+        services.truncate(MOST);
         if services.is_empty() {
             services = locate::by_convention(&name, transport, secure);
         }
         for (transport, service) in services {
-            for record in locate::in_order(self.srv(&service).await, rng) {
+            for record in locate::in_order(self.srv(&service).await, MOST, rng) {
                 // One host without an address does not spoil the others.
                 let _ = self
                     .add_host(transport, &record.target, record.port, targets)
@@ -183,7 +191,8 @@ impl Asking {
         self.records(name, RecordType::SRV, read).await
     }
 
-    /// What is found; nothing where there is nothing: what comes next is tried then.
+    /// What is found, as much as an answer holds; nothing where there is nothing: what comes next is
+    /// tried then.
     async fn records<T>(
         &self,
         name: &str,
@@ -195,7 +204,6 @@ impl Asking {
                 .answers()
                 .iter()
                 .filter_map(|record| read(&record.data))
-                .take(MOST)
                 .collect(),
             Err(error) => {
                 tracing::debug!(name, %kind, %error, "no records");
@@ -211,7 +219,9 @@ impl Asking {
         port: u16,
         targets: &mut Vec<Target>,
     ) -> Result<(), String> {
-        let found = self.0.lookup_ip(host).await.map_err(|e| e.to_string())?;
+        // Those of the hosts file are found as well.
+        let found = self.0.lookup_ip(rooted(host)).await;
+        let found = found.map_err(|error| error.to_string())?;
         let mut addresses: Vec<IpAddr> = found.iter().collect();
         // The same order each time, and IPv4 first: it is what phones speak.
         addresses.sort_unstable();

@@ -2,7 +2,6 @@
 //! `endpoint`: events go out by a bounded channel, messages come in by [`Net::send`], which never
 //! blocks.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,18 +19,18 @@ use tokio::task::AbortHandle;
 use crate::net::connections::Connections;
 use crate::net::gate::{AccessLists, Gate};
 use crate::net::handshakes::Handshakes;
+use crate::net::hosts::Hosts;
 use crate::net::queues::Queues;
 use crate::net::route::RouteCache;
 use crate::net::tls::Tls;
 use crate::net::{pktinfo, sys, tcp, udp};
 use crate::sip::message::{Message, ParseError};
 use crate::sip::transport::{ConnectionId, Flow, Transport};
+use crate::sip::uri::Host;
 
 /// SO_RCVBUF asked for on a UDP listener, bytes: a burst of calls while the control side is busy.
 /// Without the privilege (CAP_NET_ADMIN) the kernel gives what net.core.rmem_max allows.
 const UDP_RECEIVE_BUFFER: usize = 1 << 20;
-/// Addresses of which the called host is known; all are forgotten when it is one more.
-const MAX_NAMES: usize = 1024;
 /// Pending connections that the kernel keeps for a TCP listener.
 const TCP_BACKLOG: i32 = 1024;
 
@@ -54,9 +53,9 @@ pub struct Settings {
     pub security: Option<Arc<Tls>>,
     /// The longest message that is read, bytes; a longer one gets 513.
     pub max_message: usize,
-    /// Stream connections in all, opened ones included.
+    /// Stream connections in all; a tenth is kept for those that we open and for trusted peers.
     pub tcp_connections: usize,
-    /// Accepted stream connections per source address (per /64 with IPv6).
+    /// Accepted stream connections per source address (with IPv6 per /64, four times as many per /48).
     pub tcp_connections_per_address: usize,
     /// Handshakes of accepted connections at once; half of them from one source.
     pub handshakes: usize,
@@ -186,7 +185,7 @@ pub struct NetStats {
     pub udp_send_failed: u64,
     /// Stream connections accepted.
     pub tcp_accepted: u64,
-    /// Stream connections closed at once because of a limit.
+    /// Stream connections closed because of a limit: at once, or for another source to have one.
     pub tcp_refused: u64,
     /// Stream connections closed because a message or a handshake took too long.
     pub tcp_timed_out: u64,
@@ -232,8 +231,7 @@ pub(super) struct Shared {
     routes: Mutex<RouteCache>,
     connections: Mutex<Connections>,
     handshakes: Mutex<Handshakes>,
-    /// The host that was called at an address, for its certificate.
-    names: Mutex<HashMap<SocketAddr, String>>,
+    hosts: Mutex<Hosts>,
 }
 
 /// The SIP transports of the server. Dropping it closes the listeners at once, and connections
@@ -262,7 +260,7 @@ impl Net {
             runtime: Handle::current(),
             routes: Mutex::default(),
             connections: Mutex::default(),
-            names: Mutex::default(),
+            hosts: Mutex::default(),
         });
         // From here on an error drops what is open already.
         let mut net = Self {
@@ -378,21 +376,23 @@ impl Net {
             local,
             remote,
             connection: None,
+            host: None,
         })
     }
 
-    /// Takes note of the host that was called at an address: what a TLS connection to it has to
-    /// prove to be.
-    pub fn note_name(&self, remote: SocketAddr, host: &str) {
-        let mut names = self
-            .shared
-            .names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= MAX_NAMES && !names.contains_key(&remote) {
-            names.clear();
+    /// The same to where a host leads that is called: over TLS it has to prove to be that host, or to
+    /// have that address where it was called by one.
+    pub fn flow_to_host(
+        &self,
+        transport: Transport,
+        remote: SocketAddr,
+        host: &Host,
+    ) -> io::Result<Flow> {
+        let mut flow = self.flow_to(transport, remote)?;
+        if let (Transport::Tls, Host::Name(name)) = (transport, host) {
+            flow.host = Some(self.shared.hosts().note(name));
         }
-        names.insert(remote, host.to_owned());
+        Ok(flow)
     }
 
     /// Open stream connections.
@@ -513,10 +513,9 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// See [`Net::note_name`].
-    pub(super) fn name_of(&self, remote: SocketAddr) -> Option<String> {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.get(&remote).cloned()
+    /// What is called by name; see [`Shared::connections`].
+    pub(super) fn hosts(&self) -> MutexGuard<'_, Hosts> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn local_address_for(&self, remote: SocketAddr) -> io::Result<IpAddr> {

@@ -10,13 +10,14 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::net::connections::{Opened, Queued};
+use crate::net::connections::{Opened, Opener, Queued};
 use crate::net::handshakes::Handshake;
 use crate::net::sip::{NetEvent, Shared, count};
 use crate::net::stream::{self, Kind, Trust};
 use crate::net::{tls, ws};
-use crate::sip::transport::{Flow, Transport};
+use crate::sip::transport::{ConnectionId, Flow, Transport};
 
 /// How long the accept loop pauses when the system has no descriptor left (EMFILE).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,12 +56,18 @@ pub(super) fn send(shared: &Arc<Shared>, flow: Flow, bytes: Vec<u8>) -> bool {
     // A connection that is gone is replaced by another to the same peer (RFC 3261 §18.2.2).
     let named = flow.connection.filter(|&id| connections.contains(id));
     let peer = (flow.transport, flow.remote);
-    let Some(id) = named.or_else(|| connections.to(peer)) else {
+    let host = flow.host.filter(|_| flow.transport == Transport::Tls);
+    let found = named.or_else(|| connections.to(peer, host)).or_else(|| {
+        connections.called_back(peer, |shown| {
+            called(shared, flow).is_some_and(|name| tls::certifies(shown, &name))
+        })
+    });
+    let Some(id) = found else {
         // A browser cannot be called back (RFC 7118 §5).
         if matches!(flow.transport, Transport::Ws | Transport::Wss) {
             return false;
         }
-        let Some(opened) = connections.register(shared, peer, false) else {
+        let Some(opened) = connections.register(shared, peer, Opener::We(host)) else {
             return false;
         };
         // An empty queue takes it.
@@ -99,7 +106,7 @@ fn admit(stream: TcpStream, remote: SocketAddr, transport: Transport, shared: &A
     };
     let registered = shared
         .connections()
-        .register(shared, (transport, remote), true);
+        .register(shared, (transport, remote), Opener::Peer);
     let Some(opened) = registered else {
         count(&shared.counters.tcp_refused);
         return;
@@ -110,6 +117,7 @@ fn admit(stream: TcpStream, remote: SocketAddr, transport: Transport, shared: &A
         local,
         remote,
         connection: Some(opened.registered.id),
+        host: None,
     };
     tokio::spawn(welcome(stream, opened, handshake, flow, Arc::clone(shared)));
 }
@@ -134,13 +142,14 @@ async fn welcome(
         Transport::Tls => {
             let shaking = Box::pin(shake(stream, &shared));
             if let Some((stream, opened)) = greet(shaking, handshake, opened, &shared).await {
+                let id = opened.registered.id;
                 let kind = Kind {
-                    is_verified: is_verified(&stream),
+                    is_verified: note_certificate(&stream, id, &shared),
                     ..plain
                 };
                 if kind.is_verified {
                     let peer = (flow.transport, flow.remote);
-                    shared.connections().alias(opened.registered.id, peer);
+                    shared.connections().alias(id, peer);
                 }
                 Box::pin(stream::serve(stream, opened, flow, kind, shared)).await;
             }
@@ -195,8 +204,14 @@ async fn shake(stream: TcpStream, shared: &Shared) -> Option<TlsStream<TcpStream
     }
 }
 
-fn is_verified(stream: &TlsStream<TcpStream>) -> bool {
-    stream.get_ref().1.peer_certificates().is_some()
+/// Remembers the peer's certificate, which the handshake has checked; whether it has shown one.
+fn note_certificate(stream: &TlsStream<TcpStream>, id: ConnectionId, shared: &Shared) -> bool {
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let Some(own) = shown.first() else {
+        return false;
+    };
+    shared.connections().prove(id, own.clone());
+    true
 }
 
 async fn open(opened: Opened, flow: Flow, shared: Arc<Shared>) {
@@ -232,7 +247,10 @@ async fn open(opened: Opened, flow: Flow, shared: Arc<Shared>) {
     };
     match stream {
         Way::Plain(stream) => stream::serve(stream, opened, flow, kind, shared).await,
-        Way::Secure(stream) => stream::serve(stream, opened, flow, kind, shared).await,
+        Way::Secure(stream) => {
+            note_certificate(&stream, opened.registered.id, &shared);
+            stream::serve(stream, opened, flow, kind, shared).await;
+        }
     }
 }
 
@@ -249,10 +267,19 @@ async fn secure(stream: TcpStream, flow: Flow, shared: &Shared) -> io::Result<Wa
     let security = shared.settings.security.as_ref();
     let connector = security.ok_or(io::ErrorKind::Unsupported)?.connector();
     let connector = connector.map_err(io::Error::other)?;
-    let name = shared.name_of(flow.remote);
-    let name = tls::server_name(name.as_deref(), flow.remote.ip());
+    let name = called(shared, flow);
+    let name = name.ok_or_else(|| io::Error::other("the host that was called is forgotten"))?;
     let stream = connector.connect(name, stream).await?;
     Ok(Way::Secure(Box::new(stream.into())))
+}
+
+/// Whom a path leads to: what a certificate there has to name. None: the host is forgotten.
+fn called(shared: &Shared, flow: Flow) -> Option<ServerName<'static>> {
+    let name = match flow.host {
+        None => None,
+        Some(host) => Some(shared.hosts().name(host)?),
+    };
+    Some(tls::server_name(name.as_deref(), flow.remote.ip()))
 }
 
 async fn connect(flow: Flow) -> io::Result<TcpStream> {

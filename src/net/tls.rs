@@ -237,11 +237,13 @@ impl ResolvesServerCert for ByName {
 }
 
 fn is_valid_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
-    let parsed = key
-        .cert
-        .first()
-        .and_then(|own| ParsedCertificate::try_from(own).ok());
-    parsed.is_some_and(|own| verify_server_name(&own, name).is_ok())
+    key.cert.first().is_some_and(|own| certifies(own, name))
+}
+
+/// Whether a certificate names this one; who has signed it is not asked here.
+pub fn certifies(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+    let parsed = ParsedCertificate::try_from(certificate);
+    parsed.is_ok_and(|own| verify_server_name(&own, name).is_ok())
 }
 
 /// Whom a server's certificate has to name: the host that was called (RFC 5922 §7.1), or its

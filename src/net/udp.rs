@@ -94,6 +94,7 @@ fn on_datagram(
         local,
         remote,
         connection: None,
+        host: None,
     };
     let event = match parse(bytes, shared.settings.max_message) {
         Ok(message) => NetEvent::Message { flow, message },

@@ -1,7 +1,5 @@
 //! The control API's requests and events, as the core carries them out.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::core::{Core, StartError};
+use super::dialling::flows;
 use super::files::Done;
 use super::metrics::{self, SipCounts};
 use super::own_key::{self, KeyFile, OwnKey};
@@ -25,7 +24,7 @@ use crate::engine::Engine;
 use crate::http::auth::{Key, Keys};
 use crate::http::{self, Ask, Http, HttpError, Inbox, Outcome};
 use crate::leg::LegStats;
-use crate::net::resolve::{Resolver, Target};
+use crate::net::resolve::Target;
 use crate::net::sip::Net;
 use crate::sip::transport::Flow;
 use crate::sip::uri::Uri;
@@ -130,7 +129,6 @@ pub(super) struct Programs {
     key_file: Option<KeyFile>,
     inbox: Option<Inbox>,
     waiting: Vec<Waiting>,
-    resolver: Option<Resolver>,
     pub sip: SipCounts,
     recordings: Arc<dyn Recordings>,
     is_draining: bool,
@@ -150,7 +148,6 @@ impl Programs {
             key_file: None,
             inbox: None,
             waiting: Vec::new(),
-            resolver: None,
             sip: SipCounts::default(),
             recordings: Arc::new(StoredRecordings::new(config.recording.directory.clone())),
             is_draining: false,
@@ -411,11 +408,7 @@ impl Core {
 
     /// Finds out where a URI leads, which asks name servers.
     fn locate_uri(&mut self, uri: Uri, wants: Wants, pending: Pending) {
-        let resolver = self
-            .programs
-            .resolver
-            .get_or_insert_with(|| Resolver::new(&self.config.sip.dns_servers));
-        let (resolver, done) = (resolver.clone(), self.done.clone());
+        let (resolver, done) = (self.resolver(), self.done.clone());
         tokio::spawn(async move {
             let mut rng = StdRng::from_os_rng();
             let targets = resolver.targets(&uri, &mut rng).await;
@@ -444,7 +437,7 @@ impl Core {
         } = placing;
         let flows = targets.and_then(|targets| {
             let flows = flows(&self.net, &uri, &targets);
-            flows.map_err(|(address, error)| format!("no route to {address}: {error}"))
+            flows.map_err(|error| error.to_string())
         });
         match wants {
             Wants::Place(place) => self.place_call(*place, flows, pending, now),
@@ -500,21 +493,4 @@ impl Core {
             http.publish(published);
         }
     }
-}
-
-/// The paths to the places where a called party may be; the first one has to exist.
-pub fn flows(
-    net: &Net,
-    uri: &Uri,
-    targets: &[Target],
-) -> Result<(Flow, Vec<Flow>), (SocketAddr, io::Error)> {
-    let host = uri.host.to_string();
-    let path = |target: &Target| {
-        net.note_name(target.address, &host);
-        net.flow_to(target.transport, target.address)
-    };
-    let (first, others) = (&targets[0], &targets[1..]);
-    let flow = path(first).map_err(|error| (first.address, error))?;
-    let alternatives = others.iter().filter_map(|target| path(target).ok());
-    Ok((flow, alternatives.collect()))
 }

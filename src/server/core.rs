@@ -30,6 +30,7 @@ use crate::leg::Leg;
 use crate::net::Alarm;
 use crate::net::media::{PortPool, SocketPair};
 use crate::net::queues::{Inbox, queues};
+use crate::net::resolve::Resolver;
 use crate::net::sip::{Net, NetError, NetEvent};
 use crate::net::sys;
 use crate::net::tls::{Tls, TlsError};
@@ -108,6 +109,8 @@ pub struct Core {
     pub(super) questions: Option<mpsc::Receiver<Asked>>,
     pub(super) control: Option<Control>,
     pub(super) programs: Programs,
+    /// Made when somebody is called by name.
+    pub(super) resolver: Option<Resolver>,
     pub(super) engine: Engine,
     pub(super) ear: Ear,
     pub(super) alarm: Alarm,
@@ -187,6 +190,7 @@ impl Core {
             questions: None,
             control: None,
             programs: Programs::new(&config),
+            resolver: None,
             engine,
             ear,
             alarm: Alarm::new(),

@@ -27,9 +27,9 @@ mod run;
 mod sources;
 mod statistics;
 
-pub use api::flows;
 pub use apps::{BuildError, check, routes};
 pub use banner::banner;
 pub use core::{Core, StartError, Started};
+pub use dialling::{NoRoute, flows};
 pub use log::init as init_log;
 pub use run::{ServeError, serve};

@@ -124,6 +124,8 @@ impl Core {
                 self.net.set_bans(proven.map(|ban| (ban.source, ban.until)));
                 self.prompts = Arc::new(reloaded.prompts);
                 self.config = config;
+                // The next one has these name servers, or what the system's files say now.
+                self.resolver = None;
                 self.adopt_http_keys();
                 info!(
                     file = %path.display(),

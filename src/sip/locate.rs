@@ -133,13 +133,16 @@ pub fn by_convention(
 }
 
 /// SRV records in the order in which they are tried (RFC 2782): by priority, and within one at
-/// random by weight. A single record with the target `.` says that there is no such service.
-pub fn in_order(mut records: Vec<Srv>, rng: &mut impl Rng) -> Vec<Srv> {
+/// random by weight; the first `most` of them. A single record with the target `.` says that there is
+/// no such service.
+pub fn in_order(mut records: Vec<Srv>, most: usize, rng: &mut impl Rng) -> Vec<Srv> {
     records.retain(|record| !matches!(record.target.as_str(), "" | "."));
     // Those without weight first: so that they have a small chance.
     records.sort_by_key(|record| (record.priority, record.weight != 0));
-    let mut ordered = Vec::with_capacity(records.len());
-    while let Some(first) = records.first() {
+    let mut ordered = Vec::with_capacity(records.len().min(most));
+    while ordered.len() < most
+        && let Some(first) = records.first()
+    {
         let priority = first.priority;
         let equals = records
             .iter()
@@ -252,7 +255,7 @@ mod tests {
                 srv(1, 30, "b"),
                 srv(1, 0, "c"),
             ];
-            let order = in_order(records, &mut rng);
+            let order = in_order(records, 16, &mut rng);
             assert_eq!(order.len(), 4);
             assert_eq!(order[3].target, "z");
             let first = ["a", "b", "c"].iter().position(|t| *t == order[0].target);
@@ -262,7 +265,12 @@ mod tests {
         assert!((2_200..2_700).contains(&a), "{firsts:?}");
         assert!((7_000..7_600).contains(&b), "{firsts:?}");
         assert!((100..500).contains(&c), "{firsts:?}");
-        assert!(in_order(vec![srv(0, 0, ".")], &mut rng).is_empty());
+        assert!(in_order(vec![srv(0, 0, ".")], 16, &mut rng).is_empty());
+        // However many there are, the best are taken.
+        let many = (0..1000).map(|n| srv(1000 - n, 1, "a")).collect();
+        let best = in_order(many, 3, &mut rng);
+        let priorities: Vec<_> = best.iter().map(|record| record.priority).collect();
+        assert_eq!(priorities, [1, 2, 3]);
     }
 
     #[test]

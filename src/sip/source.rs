@@ -120,9 +120,20 @@ impl Recent {
 
 /// What counts as one source: an IPv4 address, or an IPv6 /64, which one host commonly has.
 pub fn subscriber(source: IpAddr) -> IpAddr {
+    network(source, 64)
+}
+
+/// What counts as one site: an IPv4 address, or an IPv6 /48, the most that one customer commonly has.
+pub fn site(source: IpAddr) -> IpAddr {
+    network(source, 48)
+}
+
+/// An IPv4 address as it is, of an IPv6 one so many bits.
+fn network(source: IpAddr, bits: u32) -> IpAddr {
+    let host = u128::BITS - bits;
     match source.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> host << host)),
     }
 }
 
@@ -196,5 +207,13 @@ mod tests {
         assert!(sources.admit(ip("2001:db8::1"), now));
         assert!(!sources.admit(ip("2001:db8::2"), now));
         assert!(sources.admit(ip("2001:db8:0:1::2"), now));
+    }
+
+    #[test]
+    fn a_v6_site_is_a_48() {
+        let site = |text: &str| site(text.parse().unwrap()).to_string();
+        assert_eq!(site("2001:db8:1:ff02::3"), "2001:db8:1::");
+        assert_eq!(site("192.0.2.7"), "192.0.2.7");
+        assert_eq!(site("::ffff:192.0.2.7"), "192.0.2.7");
     }
 }

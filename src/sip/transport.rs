@@ -90,6 +90,10 @@ impl fmt::Display for Transport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
+/// A host that was called by its name: its number in the network's list of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostId(pub u64);
+
 /// The path of a message: transport, our address and the peer's. `local` is always a concrete
 /// address (the one of the route towards the peer), never 0.0.0.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +106,9 @@ pub struct Flow {
     pub remote: SocketAddr,
     /// The stream connection, where there is one already.
     pub connection: Option<ConnectionId>,
+    /// The host that was called, where that was by name and over TLS: who is at the other end of a
+    /// connection has to prove to be it (RFC 5922 §7.1).
+    pub host: Option<HostId>,
 }
 
 /// What address we give to whom: behind a NAT it is not the one that we have.
@@ -148,6 +155,7 @@ mod tests {
             local: local.parse().unwrap(),
             remote: remote.parse().unwrap(),
             connection: None,
+            host: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Carries out what a call wants.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use rand::Rng;
@@ -52,10 +53,7 @@ impl Switch {
                     self.endpoint.cancel(id, now);
                 }
             }
-            Out::ReserveMedia(address) => self.outputs.push_back(Output::Reserve {
-                call: handle,
-                address,
-            }),
+            Out::ReserveMedia(address) => self.reserve_media(handle, address),
             Out::Dialog(id) => {
                 if let Some(entry) = self.calls.get_mut(&handle) {
                     let (ours, peers) = (&id.local_tag, &id.remote_tag);
@@ -320,6 +318,15 @@ impl Switch {
             entry.call.leg_unavailable();
             self.touched.push_back(handle);
         }
+    }
+
+    /// Asks for ports on an address; those that a call has on another go back.
+    fn reserve_media(&mut self, call: CallHandle, address: IpAddr) {
+        let entry = self.calls.get_mut(&call);
+        if entry.and_then(|entry| entry.rtp_port.take()).is_some() {
+            self.outputs.push_back(Output::Release { call });
+        }
+        self.outputs.push_back(Output::Reserve { call, address });
     }
 
     pub(super) fn quietest_worker(&self) -> Option<usize> {

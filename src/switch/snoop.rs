@@ -51,6 +51,7 @@ impl Switch {
             local: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             remote: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             connection: None,
+            host: None,
         };
         let params = LegParams {
             rtcp_mux: true,

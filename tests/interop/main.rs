@@ -7,6 +7,7 @@ mod support;
 
 mod audio;
 mod auth;
+mod dialling;
 mod dialog;
 mod dtmf_loss;
 mod leftovers;

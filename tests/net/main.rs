@@ -8,6 +8,7 @@ mod support;
 mod descriptors;
 mod http;
 mod http_server;
+mod limits;
 mod media;
 mod ports;
 mod readers;

@@ -7,6 +7,12 @@ use std::net::IpAddr;
 use antiphon::net::resolve::{ResolveError, Resolver};
 use antiphon::sip::transport::Transport::{self, Tcp, Tls, Udp};
 use dns::{Entry, NameServer};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverConfig,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::Name;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -104,6 +110,52 @@ async fn a_domain_leads_to_its_services_in_their_order() {
             .collect();
         assert_eq!(found(&resolver, uri).await.expect(uri), expected, "{uri}");
     }
+}
+
+/// More records than are tried, the best one last.
+#[tokio::test]
+async fn the_best_of_many_records_are_tried() {
+    let service = "_sip._udp.a.example";
+    let mut zone: Vec<_> = (0..20)
+        .map(|n| (service, Entry::Srv(100 - n, 1, 5060 + n, "one.example")))
+        .collect();
+    zone.push(("one.example", Entry::Address(ip("192.0.2.1"))));
+    let server = NameServer::start(zone);
+    let resolver = Resolver::new(&[server.address]);
+    let expected: Vec<_> = (0..16)
+        .map(|n| (Udp, format!("192.0.2.1:{}", 5079 - n)))
+        .collect();
+    let uri = "sip:1@a.example;transport=udp";
+    assert_eq!(found(&resolver, uri).await.unwrap(), expected);
+}
+
+/// A name that is not known is not sought in the domains that people leave out in a shell.
+#[tokio::test]
+async fn no_search_list_is_gone_through() {
+    let server = NameServer::start(vec![("pbx.corp.example", Entry::Address(ip("192.0.2.66")))]);
+    let mut connection = ConnectionConfig::new(ProtocolConfig::Udp);
+    connection.port = server.address.port();
+    let servers = vec![NameServerConfig::new(
+        server.address.ip(),
+        true,
+        vec![connection],
+    )];
+    let search = vec![Name::from_utf8("corp.example.").unwrap()];
+    let config = ResolverConfig::from_parts(None, search, servers);
+    let runtime = TokioRuntimeProvider::default();
+    let dns = TokioResolver::builder_with_config(config, runtime).build();
+    let resolver = Resolver::from(dns.unwrap());
+    let whole = found(&resolver, "sip:1@pbx.corp.example:5060").await;
+    assert_eq!(whole.unwrap(), [(Udp, "192.0.2.66:5060".to_owned())]);
+    for uri in ["sip:1@pbx:5060", "sip:1@pbx"] {
+        assert!(found(&resolver, uri).await.is_err(), "{uri}");
+    }
+    // What the system knows without DNS is found.
+    let here = found(&resolver, "sip:1@localhost:5060").await.unwrap();
+    assert!(
+        here.contains(&(Udp, "127.0.0.1:5060".to_owned())),
+        "{here:?}"
+    );
 }
 
 #[tokio::test]

@@ -12,11 +12,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-const LONG: Duration = Duration::from_secs(5);
+pub(super) const LONG: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(150);
 const OK: &[u8] = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-fn options(call_id: &str, body: &str) -> Vec<u8> {
+pub(super) fn options(call_id: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
         "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK1\r\n\
@@ -26,21 +26,21 @@ fn options(call_id: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         tcp: vec!["127.0.0.1:0".parse().unwrap()],
         ..Settings::default()
     }
 }
 
-struct Server {
-    net: Net,
+pub(super) struct Server {
+    pub(super) net: Net,
     events: mpsc::Receiver<NetEvent>,
-    here: SocketAddr,
+    pub(super) here: SocketAddr,
 }
 
 impl Server {
-    fn start(settings: Settings) -> Self {
+    pub(super) fn start(settings: Settings) -> Self {
         Self::with_capacity(settings, 16)
     }
 
@@ -51,7 +51,7 @@ impl Server {
         Self { net, events, here }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.here).await.unwrap()
     }
 
@@ -59,7 +59,7 @@ impl Server {
         timeout(LONG, self.events.recv()).await.unwrap().unwrap()
     }
 
-    async fn request(&mut self) -> (Flow, Request) {
+    pub(super) async fn request(&mut self) -> (Flow, Request) {
         match self.next().await {
             NetEvent::Message {
                 flow,
@@ -69,7 +69,7 @@ impl Server {
         }
     }
 
-    async fn closed(&mut self) -> ConnectionId {
+    pub(super) async fn closed(&mut self) -> ConnectionId {
         match self.next().await {
             NetEvent::Closed { connection } => connection,
             other => panic!("{other:?}"),
@@ -87,7 +87,7 @@ async fn read(stream: &mut TcpStream, length: usize) -> Vec<u8> {
 }
 
 /// Reads until the other side closes.
-async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+pub(super) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     // A reset also is an end.
     let _ = timeout(LONG, stream.read_to_end(&mut bytes)).await.unwrap();
@@ -225,51 +225,6 @@ async fn the_answer_reaches_a_peer_that_has_closed_its_direction() {
     assert_eq!(read_to_end(&mut client).await, OK);
     assert_eq!(Some(server.closed().await), flow.connection);
     assert_eq!(server.net.connections(), 0);
-}
-
-#[tokio::test]
-async fn connections_beyond_the_limits_are_closed_at_once() {
-    let per_address = Settings {
-        tcp_connections_per_address: 2,
-        ..settings()
-    };
-    let in_all = Settings {
-        tcp_connections: 2,
-        ..settings()
-    };
-    for limited in [per_address, in_all] {
-        let mut server = Server::start(limited);
-        let mut first = server.connect().await;
-        let mut second = server.connect().await;
-        let mut third = server.connect().await;
-        assert_eq!(read_to_end(&mut third).await, b"");
-        assert_eq!(server.net.stats().tcp_refused, 1);
-        // The others are as before, and the next is let in when one has gone.
-        for client in [&mut first, &mut second] {
-            client.write_all(&options("1", "")).await.unwrap();
-            server.request().await;
-        }
-        drop(first);
-        server.closed().await;
-        let mut fourth = server.connect().await;
-        fourth.write_all(&options("1", "")).await.unwrap();
-        server.request().await;
-        assert_eq!(server.net.connections(), 2);
-    }
-}
-
-#[tokio::test]
-async fn the_limit_per_address_leaves_room_for_others() {
-    let mut server = Server::start(Settings {
-        tcp_connections_per_address: 1,
-        ..settings()
-    });
-    let _first = server.connect().await;
-    let other = TcpSocket::new_v4().unwrap();
-    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-    let mut other = other.connect(server.here).await.unwrap();
-    other.write_all(&options("1", "")).await.unwrap();
-    assert_eq!(server.request().await.0.remote, other.local_addr().unwrap());
 }
 
 #[tokio::test]

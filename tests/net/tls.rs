@@ -12,6 +12,7 @@ use antiphon::net::sys;
 use antiphon::net::tls::{CertificateFiles, ClientCertificates, Tls, TlsError, TlsSettings};
 use antiphon::sip::message::{Message, Request};
 use antiphon::sip::transport::{Flow, Transport};
+use antiphon::sip::uri::Host;
 use certificates::{Authority, Files};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -89,6 +90,22 @@ impl Server {
         timeout(LONG, self.events.recv()).await.unwrap().unwrap()
     }
 
+    /// The next path that has failed; ends of connections are passed over.
+    async fn failed(&mut self) -> Flow {
+        loop {
+            match self.next().await {
+                NetEvent::Failed(flow) => return flow,
+                NetEvent::Closed { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// A path to an address that a host is called at; none: it is called by the address.
+    fn path(&self, at: SocketAddr, host: Option<&str>) -> Flow {
+        path(&self.net, at, host)
+    }
+
     /// The next request; ends of connections are passed over.
     async fn request(&mut self) -> (Flow, Request) {
         loop {
@@ -102,6 +119,25 @@ impl Server {
             }
         }
     }
+}
+
+fn path(net: &Net, at: SocketAddr, host: Option<&str>) -> Flow {
+    let host = host.map_or(at.ip().into(), |name| Host::Name(name.to_owned()));
+    net.flow_to_host(Transport::Tls, at, &host).unwrap()
+}
+
+/// One that only calls, and whom it trusts.
+fn calling(authority: &Authority) -> (Net, mpsc::Receiver<NetEvent>) {
+    let trusting = TlsSettings {
+        ca: Some(authority.file.clone()),
+        ..TlsSettings::default()
+    };
+    let settings = Settings {
+        security: Some(Arc::new(Tls::load(&trusting, false).unwrap())),
+        ..Settings::default()
+    };
+    let (sender, events) = mpsc::channel(16);
+    (Net::bind(settings, sender).unwrap(), events)
 }
 
 struct Client {
@@ -289,7 +325,7 @@ async fn a_proven_peer_is_called_back_on_its_own_connection() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new(directory.path(), "ca");
     let files = authority.issue("server", &["127.0.0.1"]);
-    let own = authority.issue("client", &["c"]);
+    let own = authority.issue("client", &["phone.example"]);
     let mut server = Server::start(&TlsSettings {
         client_certificates: ClientCertificates::Optional,
         client_ca: Some(authority.file.clone()),
@@ -303,14 +339,19 @@ async fn a_proven_peer_is_called_back_on_its_own_connection() {
         let message = options("127.0.0.1:45061;alias", "1");
         stream.write_all(&message).await.unwrap();
         server.request().await;
-        let flow = server.net.flow_to(Transport::Tls, at).unwrap();
+        // Its word is good for the name that it has proven, and for no other at that address: there a
+        // connection is opened, to where nobody listens.
+        for host in [None, Some("trunk.example")] {
+            let flow = server.path(at, host);
+            server.net.send(flow, OK.to_vec());
+            assert_eq!(server.failed().await, flow);
+        }
+        let flow = server.path(at, Some("phone.example"));
         server.net.send(flow, OK.to_vec());
         if reused {
             assert_eq!(read(&mut stream, OK.len()).await, OK);
         } else {
-            // Its word alone is not believed: a connection is opened, to where nobody listens.
-            let failed = server.next().await;
-            assert!(matches!(failed, NetEvent::Failed(failed) if failed == flow));
+            assert_eq!(server.failed().await, flow);
         }
     }
 }
@@ -321,22 +362,10 @@ async fn we_connect_to_whom_we_can_prove() {
     let authority = Authority::new(directory.path(), "ca");
     let files = authority.issue("server", &["sip.example"]);
     let mut server = Server::start(&tls(&[&files]));
-    let (sender, mut events) = mpsc::channel(16);
-    let trusting = TlsSettings {
-        ca: Some(authority.file.clone()),
-        ..TlsSettings::default()
-    };
-    let settings = Settings {
-        security: Some(Arc::new(Tls::load(&trusting, false).unwrap())),
-        ..Settings::default()
-    };
-    let caller = Net::bind(settings, sender).unwrap();
-    let flow = caller.flow_to(Transport::Tls, server.here).unwrap();
+    let (caller, mut events) = calling(&authority);
     // The certificate names neither the address nor another host.
-    for name in [None, Some("other.example")] {
-        if let Some(name) = name {
-            caller.note_name(server.here, name);
-        }
+    for host in [None, Some("other.example")] {
+        let flow = path(&caller, server.here, host);
         caller.send(flow, options("127.0.0.1", "1"));
         let failed = timeout(LONG, events.recv()).await.unwrap().unwrap();
         assert!(
@@ -344,13 +373,41 @@ async fn we_connect_to_whom_we_can_prove() {
             "{failed:?}"
         );
     }
-    caller.note_name(server.here, "sip.example");
+    let flow = path(&caller, server.here, Some("sip.example"));
     caller.send(flow, options("127.0.0.1", "2"));
     let (of_server, request) = server.request().await;
     assert_eq!(request.headers.call_id().unwrap(), "2");
     server.net.send(of_server, OK.to_vec());
     let answer = timeout(LONG, events.recv()).await.unwrap().unwrap();
     assert!(matches!(answer, NetEvent::Message { flow, .. } if flow.remote == server.here));
+}
+
+/// Two names that lead to one address: each is checked for itself, at once and one after the other.
+#[tokio::test]
+async fn a_connection_is_used_for_the_host_that_it_was_checked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new(directory.path(), "ca");
+    let files = authority.issue("server", &["a.example"]);
+    let mut server = Server::start(&tls(&[&files]));
+    let (caller, mut events) = calling(&authority);
+    let a = path(&caller, server.here, Some("a.example"));
+    let b = path(&caller, server.here, Some("b.example"));
+    let mut connection = None;
+    for (first, second) in [(a, b), (b, a)] {
+        for flow in [first, second] {
+            let whose = if flow == a { "a" } else { "b" };
+            caller.send(flow, options("127.0.0.1", whose));
+        }
+        let (of_server, request) = server.request().await;
+        assert_eq!(request.headers.call_id().unwrap(), "a");
+        let known = *connection.get_or_insert(of_server);
+        assert_eq!(of_server, known, "the connection is used again");
+        let failed = timeout(LONG, events.recv()).await.unwrap().unwrap();
+        assert!(
+            matches!(failed, NetEvent::Failed(failed) if failed == b),
+            "{failed:?}"
+        );
+    }
 }
 
 /// 1,000 who begin a handshake and stop: each is cut off in its time, and nobody else waits.

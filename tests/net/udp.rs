@@ -6,7 +6,9 @@ use std::net::{SocketAddr, UdpSocket as StdSocket};
 use std::time::Duration;
 
 use antiphon::net::queues::queues;
+use antiphon::net::resolve::Target;
 use antiphon::net::sip::{Net, NetError, NetEvent, Settings};
+use antiphon::server::flows;
 use antiphon::sip::message::Message;
 use antiphon::sip::transport::{Flow, Transport};
 use tokio::io::AsyncWriteExt;
@@ -78,6 +80,7 @@ async fn the_reply_leaves_from_the_socket_that_the_request_came_to() {
             local: here,
             remote: client.local_addr().unwrap(),
             connection: None,
+            host: None,
         };
         assert_eq!(flow, expected);
         net.send(flow, b"SIP/2.0 200 OK\r\n\r\n".to_vec());
@@ -205,6 +208,24 @@ async fn a_flow_to_a_peer_names_the_listener_that_it_leaves_from() {
     assert_eq!(local, "127.0.0.1".parse::<std::net::IpAddr>().unwrap());
 }
 
+/// A place that there is no way to hides none behind it.
+#[tokio::test]
+async fn the_first_place_of_a_name_need_not_be_within_reach() {
+    let (net, _events) = bind(udp(&["127.0.0.1:0"]));
+    let target = |address: &str| Target {
+        transport: Transport::Udp,
+        address: address.parse().unwrap(),
+    };
+    let [none, one, two] = ["[::1]:5060", "127.0.0.1:5060", "127.0.0.1:5070"].map(target);
+    let uri = "sip:1@pbx.example".parse().unwrap();
+    let (first, others) = flows(&net, &uri, &[none, one, two]).unwrap();
+    assert_eq!(first.remote, one.address);
+    let others: Vec<_> = others.iter().map(|flow| flow.remote).collect();
+    assert_eq!(others, [two.address]);
+    let error = flows(&net, &uri, &[none]).unwrap_err().to_string();
+    assert!(error.starts_with("no route to [::1]:5060: "), "{error}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_sent_fails_its_flow() {
     let (net, mut events) = bind(udp(&["127.0.0.1:0"]));
@@ -214,6 +235,7 @@ async fn what_cannot_be_sent_fails_its_flow() {
         local,
         remote: "127.0.0.1:9".parse().unwrap(),
         connection: None,
+        host: None,
     };
     net.send(too_long, vec![b'x'; 65_508]);
     assert!(matches!(next(&mut events).await, NetEvent::Failed(flow) if flow == too_long));

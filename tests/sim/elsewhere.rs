@@ -2,6 +2,7 @@
 
 use crate::support::sim;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use antiphon::app::{AppSpec, ScriptSpec};
@@ -11,13 +12,21 @@ use antiphon::sip::header::Name;
 use antiphon::sip::message::Request;
 use antiphon::sip::method::Method;
 use antiphon::switch::Input;
-use sim::{World, flow};
+use sim::{SERVER_IP, World, flow};
+
+/// Another address of the server's.
+const OTHER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 
 /// Places a call that may be answered by either of two phones.
 fn place(seed: u64) -> (World, [usize; 2], CallHandle) {
-    let mut world = World::new(seed);
+    place_from(World::new(seed), SERVER_IP)
+}
+
+/// The same, with the second one reached from this address.
+fn place_from(mut world: World, second: IpAddr) -> (World, [usize; 2], CallHandle) {
     let phones = [world.phone(), world.phone()];
-    let to = phones.map(|phone| flow(world.phones[phone].sip));
+    let mut to = phones.map(|phone| flow(world.phones[phone].sip));
+    to[1].local.set_ip(second);
     let now = world.now();
     let spec = AppSpec::Script(ScriptSpec::default());
     let handle = world.switch.originate(
@@ -41,6 +50,11 @@ fn invited(world: &mut World, phone: usize) -> Request {
 
 /// The same request at the second place: all but the branch, and who is told where to find us.
 fn check_same(first: &Request, second: &Request) {
+    check_same_call(first, second);
+    assert_eq!(first.body, second.body);
+}
+
+fn check_same_call(first: &Request, second: &Request) {
     for name in [Name::CallId, Name::CSeq, Name::From, Name::To] {
         assert_eq!(first.headers.get(&name), second.headers.get(&name));
     }
@@ -49,7 +63,6 @@ fn check_same(first: &Request, second: &Request) {
         via.branch().unwrap().to_owned()
     };
     assert_ne!(branch(first), branch(second));
-    assert_eq!(first.body, second.body);
 }
 
 fn is_answered(mut world: World, phone: usize, handle: CallHandle, invite: &Request) {
@@ -110,6 +123,41 @@ fn the_next_place_is_tried_when_the_first_cannot_be_reached() {
     let two = world.expect_request(second, &Method::Invite);
     check_same(&one, &two);
     is_answered(world, second, handle, &two);
+}
+
+/// One of IPv6 behind one of IPv4, for example: the media is where its INVITE comes from.
+#[test]
+fn a_place_that_is_reached_from_another_address_gets_ports_there() {
+    let mut world = World::new(97);
+    world.addresses.push(OTHER_IP);
+    let (mut world, [first, second], handle) = place_from(world, OTHER_IP);
+    let one = invited(&mut world, first);
+    let busy = world.phones[first].response(&one, 503);
+    world.reply(first, &busy);
+    let two = world.expect_request(second, &Method::Invite);
+    check_same_call(&one, &two);
+    let described = |invite: &Request| String::from_utf8_lossy(&invite.body).into_owned();
+    let line = format!("c=IN IP4 {OTHER_IP}\r\n");
+    assert!(!described(&one).contains(&line), "{}", described(&one));
+    assert!(described(&two).contains(&line), "{}", described(&two));
+    let contact = two.headers.get(&Name::Contact).unwrap();
+    assert!(contact.contains(&OTHER_IP.to_string()), "{contact}");
+    is_answered(world, second, handle, &two);
+}
+
+#[test]
+fn a_place_that_no_ports_can_be_had_for_is_passed_over() {
+    let (mut world, [first, second], _) = place_from(World::new(98), OTHER_IP);
+    let one = invited(&mut world, first);
+    let mut busy = world.phones[first].response(&one, 503);
+    busy.reason = "Not Today".to_owned();
+    world.reply(first, &busy);
+    world.expect_nothing(second, 2000);
+    let reason = world.ended(first).map(|summary| summary.reason.clone());
+    let expected = EndReason::Rejected(503, "Not Today".to_owned());
+    assert_eq!(reason, Some(expected));
+    world.run(40_000);
+    world.check_empty();
 }
 
 #[test]

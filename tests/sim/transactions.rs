@@ -76,6 +76,7 @@ fn flow(local: u8, remote: u8) -> Flow {
         local: address(local),
         remote: address(remote),
         connection: None,
+        host: None,
     }
 }
 

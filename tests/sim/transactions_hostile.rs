@@ -16,6 +16,7 @@ fn flow(transport: Transport) -> Flow {
         local: ([192, 0, 2, 1], 5060).into(),
         remote: ([192, 0, 2, 9], 5060).into(),
         connection: (transport == Transport::Tcp).then_some(ConnectionId(1)),
+        host: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::client::set_via_transport;
 use super::*;
 use crate::sip::method::Method;
-use crate::sip::transport::Advertised;
+use crate::sip::transport::{Advertised, HostId};
 
 fn request(method: &Method) -> Request {
     let mut request = Request::new(method.clone(), "sip:alice@192.0.2.9:5070");
@@ -192,6 +192,33 @@ fn network_failures_are_told_once_and_only_to_whom_they_hit() {
         assert_eq!(statuses(&mut bench, id), [503]);
         assert!(bench.endpoint.table.is_empty());
     }
+}
+
+/// A name that a certificate does not have fails nobody who calls another name at the same address.
+#[test]
+fn a_host_that_cannot_prove_itself_fails_its_own_requests_alone() {
+    let mut bench = Bench::tcp();
+    bench.flow = Flow {
+        transport: Transport::Tls,
+        connection: None,
+        host: Some(HostId(1)),
+        ..bench.flow
+    };
+    let (mut bench, id, _) = started(&Method::Invite, bench);
+    let flow = bench.flow;
+    for host in [None, Some(HostId(2))] {
+        let other = Flow { host, ..flow };
+        bench
+            .endpoint
+            .handle(Input::TransportFailed(other), bench.now);
+        bench.drain();
+        assert_eq!(statuses(&mut bench, id), [0; 0]);
+    }
+    bench
+        .endpoint
+        .handle(Input::TransportFailed(flow), bench.now);
+    bench.drain();
+    assert_eq!(statuses(&mut bench, id), [503]);
 }
 
 #[test]

@@ -91,6 +91,7 @@ impl World {
             local: address(1),
             remote: address(last),
             connection: None,
+            host: None,
         };
         match kind {
             b'm' => self.datagram(peer(2), text),
@@ -140,6 +141,7 @@ impl World {
             local: address(1),
             remote: address(4),
             connection: Some(ConnectionId(self.connection)),
+            host: None,
         };
         self.framer.push(&self.filled(text));
         while let Some(frame) = self.framer.next() {

@@ -167,6 +167,7 @@ impl World {
                     local: SERVER,
                     remote: Caller::address(index),
                     connection: None,
+                    host: None,
                 };
                 let input = match parse_datagram(&bytes) {
                     Ok(message) => endpoint::Input::Message { flow, message },

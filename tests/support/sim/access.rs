@@ -46,6 +46,7 @@ pub fn udp(ip: &str) -> Flow {
         local: SERVER,
         remote: SocketAddr::new(ip.parse::<IpAddr>().unwrap(), 5060),
         connection: None,
+        host: None,
     }
 }
 

@@ -269,6 +269,8 @@ pub struct World {
     pub sockets: Sockets,
     pub net: Network,
     pub phones: Vec<Phone>,
+    /// Where the server can have RTP ports.
+    pub addresses: Vec<IpAddr>,
     free_ports: VecDeque<u16>,
     all_ports: u16,
     ports: HashMap<CallHandle, u16>,
@@ -335,6 +337,7 @@ impl World {
             sockets: Sockets::default(),
             net: Network::new(setup.seed, setup.sip, setup.media),
             phones: Vec::new(),
+            addresses: vec![SERVER_IP],
             free_ports: (0..setup.ports).map(|n| 20_000 + 2 * n).collect(),
             all_ports: setup.ports,
             ports: HashMap::new(),
@@ -442,5 +445,6 @@ pub fn flow(remote: SocketAddr) -> Flow {
         local: SERVER,
         remote,
         connection: None,
+        host: None,
     }
 }

@@ -247,8 +247,10 @@ impl World {
                         .send(Kind::Sip, us, flow.local, flow.remote, &bytes);
                 }
                 Output::Reserve { call, address } => {
-                    assert_eq!(address, SERVER_IP);
-                    let input = if let Some(port) = self.free_ports.pop_front() {
+                    let input = if !self.addresses.contains(&address) {
+                        let why = format!("{address} is not here");
+                        Input::MediaFailed { call, why }
+                    } else if let Some(port) = self.free_ports.pop_front() {
                         self.sockets.bind(port);
                         self.ports.insert(call, port);
                         Input::MediaReady {
