@@ -20,6 +20,8 @@ pub const MAX_TEXT: usize = 4000;
 /// What stands for the language in the command's arguments.
 pub const LANGUAGE: &str = "{language}";
 const PREFIX: &str = "antiphon-speech-";
+/// What is kept of a command's standard error, bytes.
+const MAX_COMPLAINT: u64 = 2000;
 
 /// How text becomes speech.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -186,9 +188,14 @@ async fn run(mut command: Command, text: &[u8], max: usize) -> Result<Vec<u8>, S
         }
     };
     let complain = async move {
+        let mut stderr = stderr;
         let mut complaint = Vec::new();
-        let read = stderr.take(2000).read_to_end(&mut complaint).await;
-        read.map(|_| complaint).map_err(|e| e.to_string())
+        let mut begin = (&mut stderr).take(MAX_COMPLAINT);
+        let read = begin.read_to_end(&mut complaint).await;
+        read.map_err(|e| e.to_string())?;
+        // Read to its end: a closed pipe would end a program that has more to say.
+        let rest = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+        rest.map(|_| complaint).map_err(|e| e.to_string())
     };
     let ((), wav, complaint) = tokio::try_join!(write, read, complain)?;
     let status = child.wait().await.map_err(|e| e.to_string())?;

@@ -85,6 +85,22 @@ async fn what_a_text_or_a_command_does_wrong_is_told() {
 }
 
 #[tokio::test]
+async fn a_command_that_complains_at_length_is_heard_out() {
+    let here = tempfile::tempdir().unwrap();
+    let talks = "cat >/dev/null; head -c 1000000 /dev/zero >&2 && printf RIFF";
+    let talker = speech(here.path(), &["sh", "-c", talks]);
+    let path = talker.say("x", None).await.unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), b"RIFF");
+    let complains = "cat >/dev/null; echo no voice >&2; head -c 1000000 /dev/zero >&2; exit 3";
+    let complainer = speech(here.path(), &["sh", "-c", complains]);
+    let error = complainer.say("x", None).await.unwrap_err().to_string();
+    assert!(
+        error.contains("exit status: 3") && error.contains("no voice"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_command_that_hangs_is_ended() {
     let here = tempfile::tempdir().unwrap();
     let mark = here.path().join("mark");
