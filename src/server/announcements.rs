@@ -105,8 +105,10 @@ impl Announcements {
         }
         let path = self.library.resolve(&wanted.play);
         let path = path.map_err(|error| error.to_string())?;
-        let path = localised(&path, locale).unwrap_or(path);
-        playable(prompts, path)
+        // Another directory of the library may be a link that leads out of it.
+        let mut others = localised(&path, locale).into_iter();
+        let other = others.find_map(|path| self.library.within(&path));
+        playable(prompts, other.unwrap_or(path))
     }
 
     /// A prompt, in the language that is preferred if there is one of that.
@@ -115,7 +117,8 @@ impl Announcements {
         // A prompt's name is that of a file, and no path.
         let directory = self.languages.as_ref();
         let file = directory.map(|d| d.join(format!("{name}.wav")));
-        let other = file.and_then(|file| localised(&file, locale));
+        let others = file.map(|file| localised(&file, locale));
+        let other = others.into_iter().flatten().find(|path| path.is_file());
         let other = other.filter(|path| prompts.load_file(path).is_ok());
         Some(other.map_or_else(|| PlayItem::Prompt(name.to_owned()), PlayItem::File))
     }
@@ -160,13 +163,15 @@ fn playable(prompts: &Prompts, path: PathBuf) -> Result<Vec<PlayItem>, String> {
     loaded.map(|_| vec![PlayItem::File(path)])
 }
 
-/// The same file in the directory of a language beside it: `de-CH`, else `de`.
-fn localised(path: &Path, locale: Option<&str>) -> Option<PathBuf> {
-    let locale = locale?;
+/// Where the same file may be in the directory of a language beside it: `de-CH`, else `de`.
+fn localised(path: &Path, locale: Option<&str>) -> Vec<PathBuf> {
+    let (Some(locale), Some(directory), Some(file)) = (locale, path.parent(), path.file_name())
+    else {
+        return Vec::new();
+    };
     let language = locale.split(['-', '_']).next().unwrap_or(locale);
-    let (directory, file) = (path.parent()?, path.file_name()?);
-    let candidates = [locale, language].map(|name| directory.join(name).join(file));
-    candidates.into_iter().find(|path| path.is_file())
+    let names = [locale, language];
+    names.map(|name| directory.join(name).join(file)).into()
 }
 
 impl Core {
@@ -202,4 +207,53 @@ impl Core {
 
 fn megabytes(count: u32) -> u64 {
     u64::from(count) << 20
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::net::tls::TlsSettings;
+    use crate::wav::Writer;
+
+    fn announcements(config: &Config) -> Announcements {
+        let tls = Tls::load(&TlsSettings::default(), false).unwrap();
+        Announcements::new(config, &Arc::new(tls))
+    }
+
+    fn write(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut writer = Writer::create(File::create(path).unwrap(), 8000).unwrap();
+        writer.write(&[1000; 800]).unwrap();
+        writer.finish().unwrap();
+    }
+
+    #[test]
+    fn a_language_leads_out_of_no_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path().canonicalize().unwrap();
+        for file in ["lib/note.wav", "lib/de/note.wav", "private/note.wav"] {
+            write(&here.join(file));
+        }
+        symlink("../private", here.join("lib/fr")).unwrap();
+        let mut config = Config::default();
+        config.announcement.directories = vec![here.join("lib")];
+        let announcements = announcements(&config);
+        let prompts = Prompts::load(None, "en").unwrap();
+        for (locale, file) in [
+            ("de-CH", "lib/de/note.wav"),
+            ("fr", "lib/note.wav"),
+            ("es", "lib/note.wav"),
+        ] {
+            let wanted = Wanted {
+                play: "note.wav".to_owned(),
+                locale: Some(locale.to_owned()),
+                ..Wanted::default()
+            };
+            let found = announcements.find(&prompts, &wanted).unwrap();
+            assert_eq!(found, [PlayItem::File(here.join(file))], "{locale}");
+        }
+    }
 }
