@@ -158,7 +158,7 @@ pub enum Fetched {
 }
 
 /// Why there is nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
     /// It took too long.
     #[error("no whole answer within {} s", .0.as_secs())]
@@ -188,6 +188,11 @@ impl Fetcher {
     /// One that trusts whom `tls` trusts.
     pub fn new(tls: Arc<Tls>, limits: FetchLimits) -> Self {
         Self { tls, limits }
+    }
+
+    /// How much it takes, and how long it waits.
+    pub fn limits(&self) -> FetchLimits {
+        self.limits
     }
 
     /// Asks once. `language`: what is preferred (RFC 9110 §12.5.4).

@@ -9,8 +9,10 @@ use tracing::info;
 
 use super::core::Core;
 use super::files::Done;
+use super::sources::sources;
 use crate::app::speak;
 use crate::app::{PlayItem, Wanted};
+use crate::audio::source::Source;
 use crate::call::CallHandle;
 use crate::config::{Config, Sequence, SequenceItem};
 use crate::dtmf::Digit;
@@ -19,7 +21,7 @@ use crate::net::tls::Tls;
 use crate::sip::uri::unescaped;
 use crate::store::library::Library;
 use crate::store::prompts::Prompts;
-use crate::store::shelf::usual_directory;
+use crate::store::shelf::{IN_USE, usual_directory};
 use crate::store::speech::{Speech, SpeechSettings};
 use crate::store::web::{Web, WebSettings};
 
@@ -34,36 +36,50 @@ pub(super) struct Announcements {
 }
 
 impl Announcements {
-    /// As configured.
+    /// As configured, at a start: what servers have left that do not run any more is thrown away. Blocks.
     pub fn new(config: &Config, tls: &Arc<Tls>) -> Self {
-        let announcement = &config.announcement;
-        let limits = FetchLimits {
-            time: announcement.web_time,
-            bytes: megabytes(announcement.web_file_mb) as usize,
+        let (limits, settings) = web_settings(config);
+        let web = Web::new(Fetcher::new(Arc::clone(tls), limits), settings);
+        let speech = Speech::new(speech_settings(config));
+        web.clear();
+        speech.clear();
+        Self::of(config, web, speech)
+    }
+
+    /// As configured now. What was fetched, and what was said, stays as long as its own settings do.
+    pub fn renewed(&self, config: &Config, tls: &Arc<Tls>) -> Self {
+        let (limits, settings) = web_settings(config);
+        let web = if self.web.is_of(limits, &settings) {
+            self.web.clone()
+        } else {
+            Web::new(Fetcher::new(Arc::clone(tls), limits), settings)
         };
-        let speech = SpeechSettings {
-            command: config.speech.command.clone(),
-            language: config.prompts.language.clone(),
-            time: config.speech.time,
-            // Some four minutes at 22 kHz.
-            bytes: 10 << 20,
-            directory: usual_directory("antiphon-speech"),
-            max_bytes: megabytes(config.speech.cache_mb),
+        let settings = speech_settings(config);
+        let speech = if self.speech.is_of(&settings) {
+            self.speech.clone()
+        } else {
+            Speech::new(settings)
         };
-        let directory = announcement.web_directory.clone();
-        let settings = WebSettings {
-            hosts: announcement.web_hosts.clone(),
-            directory: directory.unwrap_or_else(|| usual_directory("antiphon-web")),
-            max_bytes: megabytes(announcement.web_cache_mb),
-        };
+        Self::of(config, web, speech)
+    }
+
+    fn of(config: &Config, web: Web, speech: Speech) -> Self {
         let named = |s: &Sequence| (s.name.clone(), s.clone());
         Self {
-            library: Library::new(announcement.directories.clone()),
+            library: Library::new(config.announcement.directories.clone()),
             languages: config.prompts.directory.clone(),
             sequences: config.sequences.iter().map(named).collect(),
-            web: Web::new(Fetcher::new(Arc::clone(tls), limits), settings),
-            speech: Speech::new(speech),
+            web,
+            speech,
         }
+    }
+
+    /// Not needed any more. Calls may be about to open files that these have found, which go with them.
+    pub fn retire(self: Arc<Self>) {
+        tokio::spawn(async move {
+            tokio::time::sleep(IN_USE).await;
+            tokio::task::spawn_blocking(move || drop(self));
+        });
     }
 
     /// The directories whose files may be played by name.
@@ -71,8 +87,21 @@ impl Announcements {
         &self.library
     }
 
+    /// The sources of items, what has to be fetched or said for them included.
+    pub async fn sources(
+        self: Arc<Self>,
+        items: Vec<PlayItem>,
+        prompts: Arc<Prompts>,
+        directory: PathBuf,
+    ) -> Result<Vec<Source>, String> {
+        let items = self.at_hand(items).await?;
+        let read = move || sources(&items, &prompts, &self.library, &directory);
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
     /// The same items, with files in the place of what has to be fetched or said first.
-    pub async fn at_hand(&self, mut items: Vec<PlayItem>) -> Result<Vec<PlayItem>, String> {
+    async fn at_hand(&self, mut items: Vec<PlayItem>) -> Result<Vec<PlayItem>, String> {
         for item in &mut items {
             let path = match item {
                 PlayItem::Web(address) => {
@@ -105,8 +134,10 @@ impl Announcements {
         }
         let path = self.library.resolve(&wanted.play);
         let path = path.map_err(|error| error.to_string())?;
-        let path = localised(&path, locale).unwrap_or(path);
-        playable(prompts, path)
+        // Another directory of the library may be a link that leads out of it.
+        let mut others = localised(&path, locale).into_iter();
+        let other = others.find_map(|path| self.library.within(&path));
+        playable(prompts, other.unwrap_or(path))
     }
 
     /// A prompt, in the language that is preferred if there is one of that.
@@ -115,7 +146,8 @@ impl Announcements {
         // A prompt's name is that of a file, and no path.
         let directory = self.languages.as_ref();
         let file = directory.map(|d| d.join(format!("{name}.wav")));
-        let other = file.and_then(|file| localised(&file, locale));
+        let others = file.map(|file| localised(&file, locale));
+        let other = others.into_iter().flatten().find(|path| path.is_file());
         let other = other.filter(|path| prompts.load_file(path).is_ok());
         Some(other.map_or_else(|| PlayItem::Prompt(name.to_owned()), PlayItem::File))
     }
@@ -160,13 +192,15 @@ fn playable(prompts: &Prompts, path: PathBuf) -> Result<Vec<PlayItem>, String> {
     loaded.map(|_| vec![PlayItem::File(path)])
 }
 
-/// The same file in the directory of a language beside it: `de-CH`, else `de`.
-fn localised(path: &Path, locale: Option<&str>) -> Option<PathBuf> {
-    let locale = locale?;
+/// Where the same file may be in the directory of a language beside it: `de-CH`, else `de`.
+fn localised(path: &Path, locale: Option<&str>) -> Vec<PathBuf> {
+    let (Some(locale), Some(directory), Some(file)) = (locale, path.parent(), path.file_name())
+    else {
+        return Vec::new();
+    };
     let language = locale.split(['-', '_']).next().unwrap_or(locale);
-    let (directory, file) = (path.parent()?, path.file_name()?);
-    let candidates = [locale, language].map(|name| directory.join(name).join(file));
-    candidates.into_iter().find(|path| path.is_file())
+    let names = [locale, language];
+    names.map(|name| directory.join(name).join(file)).into()
 }
 
 impl Core {
@@ -185,7 +219,7 @@ impl Core {
             return;
         };
         let done = self.done.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let (kind, locale) = (wanted.kind.as_deref(), wanted.locale.as_deref());
             let got = announcements.web.get(&address, kind, locale).await;
             let result = match got {
@@ -197,9 +231,111 @@ impl Core {
             // Refused only when the core is gone.
             let _ = done.send(found(result));
         });
+        self.fetching.insert(call, task.abort_handle());
+    }
+
+    /// A call is over: nothing is fetched, said or read for it any more.
+    pub(super) fn give_up(&mut self, call: CallHandle) {
+        self.loading.remove(&call);
+        if let Some(task) = self.fetching.remove(&call) {
+            task.abort();
+        }
+    }
+}
+
+fn web_settings(config: &Config) -> (FetchLimits, WebSettings) {
+    let announcement = &config.announcement;
+    let limits = FetchLimits {
+        time: announcement.web_time,
+        bytes: megabytes(announcement.web_file_mb) as usize,
+    };
+    let directory = announcement.web_directory.clone();
+    let settings = WebSettings {
+        hosts: announcement.web_hosts.clone(),
+        directory: directory.unwrap_or_else(|| usual_directory("antiphon-web")),
+        max_bytes: megabytes(announcement.web_cache_mb),
+    };
+    (limits, settings)
+}
+
+fn speech_settings(config: &Config) -> SpeechSettings {
+    SpeechSettings {
+        command: config.speech.command.clone(),
+        language: config.prompts.language.clone(),
+        time: config.speech.time,
+        // Some four minutes at 22 kHz.
+        bytes: 10 << 20,
+        directory: usual_directory("antiphon-speech"),
+        max_bytes: megabytes(config.speech.cache_mb),
     }
 }
 
 fn megabytes(count: u32) -> u64 {
     u64::from(count) << 20
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::net::tls::TlsSettings;
+    use crate::wav::Writer;
+
+    fn announcements(config: &Config) -> Announcements {
+        let tls = Tls::load(&TlsSettings::default(), false).unwrap();
+        Announcements::new(config, &Arc::new(tls))
+    }
+
+    fn write(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut writer = Writer::create(File::create(path).unwrap(), 8000).unwrap();
+        writer.write(&[1000; 800]).unwrap();
+        writer.finish().unwrap();
+    }
+
+    #[test]
+    fn what_was_fetched_and_said_stays_as_long_as_its_own_settings_do() {
+        let mut config = Config::default();
+        let tls = Arc::new(Tls::load(&TlsSettings::default(), false).unwrap());
+        let first = Announcements::new(&config, &tls);
+        config.announcement.directories = vec!["library".into()];
+        config.prompts.directory = Some("prompts".into());
+        let second = first.renewed(&config, &tls);
+        assert!(second.web.has_what(&first.web) && second.speech.has_what(&first.speech));
+        config.announcement.web_file_mb += 1;
+        let third = second.renewed(&config, &tls);
+        assert!(!third.web.has_what(&first.web) && third.speech.has_what(&first.speech));
+        config.prompts.language = "de".to_owned();
+        let fourth = third.renewed(&config, &tls);
+        assert!(fourth.web.has_what(&third.web) && !fourth.speech.has_what(&first.speech));
+    }
+
+    #[test]
+    fn a_language_leads_out_of_no_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path().canonicalize().unwrap();
+        for file in ["lib/note.wav", "lib/de/note.wav", "private/note.wav"] {
+            write(&here.join(file));
+        }
+        symlink("../private", here.join("lib/fr")).unwrap();
+        let mut config = Config::default();
+        config.announcement.directories = vec![here.join("lib")];
+        let announcements = announcements(&config);
+        let prompts = Prompts::load(None, "en").unwrap();
+        for (locale, file) in [
+            ("de-CH", "lib/de/note.wav"),
+            ("fr", "lib/note.wav"),
+            ("es", "lib/note.wav"),
+        ] {
+            let wanted = Wanted {
+                play: "note.wav".to_owned(),
+                locale: Some(locale.to_owned()),
+                ..Wanted::default()
+            };
+            let found = announcements.find(&prompts, &wanted).unwrap();
+            assert_eq!(found, [PlayItem::File(here.join(file))], "{locale}");
+        }
+    }
 }

@@ -36,15 +36,8 @@ impl Core {
         }
         let done = self.done.clone();
         tokio::spawn(async move {
-            let found = match announcements.at_hand(wanted.items.clone()).await {
-                Err(error) => Err(error),
-                Ok(items) => {
-                    let read =
-                        move || sources(&items, &prompts, announcements.library(), &directory);
-                    let read = tokio::task::spawn_blocking(read).await;
-                    read.unwrap_or_else(|error| Err(error.to_string()))
-                }
-            };
+            let items = wanted.items.clone();
+            let found = announcements.sources(items, prompts, directory).await;
             // Refused only when the core is gone.
             let _ = done.send(Done::BridgeLoaded(Box::new(wanted), found));
         });

@@ -8,6 +8,7 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tracing::warn;
 
 use super::announcements::Announcements;
@@ -131,6 +132,8 @@ pub struct Core {
     pub(super) discarded: HashSet<u64>,
     /// Calls for which files are being read, and the play that waits for that.
     pub(super) loading: HashMap<CallHandle, Option<(Wanted, Vec<PlayItem>)>>,
+    /// What is fetched, or said, for calls.
+    pub(super) fetching: HashMap<CallHandle, AbortHandle>,
 }
 
 impl Core {
@@ -208,6 +211,7 @@ impl Core {
             room_files: RoomFileTable::default(),
             discarded: HashSet::new(),
             loading: HashMap::new(),
+            fetching: HashMap::new(),
         })
     }
 
@@ -353,8 +357,12 @@ impl Core {
                 Output::Event(event) => {
                     super::log::event(&event);
                     self.programs.api.on_event(&event, &mut self.switch, now);
-                    if let Event::Stats { call, stats } = &event {
-                        self.answer_waiting(Some((*call, stats)), now);
+                    match &event {
+                        Event::Stats { call, stats } => {
+                            self.answer_waiting(Some((*call, stats)), now);
+                        }
+                        Event::Ended(summary) => self.give_up(summary.call),
+                        _ => {}
                     }
                     self.events.push(event);
                 }

@@ -68,7 +68,10 @@ impl Core {
                 recording,
                 outcome,
             },
-            Done::Located(call, items) => Input::Located { call, items },
+            Done::Located(call, items) => {
+                self.fetching.remove(&call);
+                Input::Located { call, items }
+            }
             Done::Looked(looked) => return self.looked(*looked, now),
             Done::BridgeLoaded(wanted, found) => return self.bridge_loaded(&wanted, found, now),
             Done::BridgeOpened(wanted, rate, opened) => {
@@ -115,7 +118,7 @@ impl Core {
         }
     }
 
-    fn load(&self, wanted: Wanted, items: Vec<PlayItem>) {
+    fn load(&mut self, wanted: Wanted, items: Vec<PlayItem>) {
         let prompts = self.prompts.clone();
         let announcements = self.announcements.clone();
         let directory = self.config.recording.directory.clone();
@@ -129,23 +132,17 @@ impl Core {
             return;
         }
         let done = self.done.clone();
-        tokio::spawn(async move {
-            let read = match announcements.at_hand(items).await {
-                Err(error) => Err(error),
-                Ok(items) => {
-                    let read =
-                        move || sources(&items, &prompts, announcements.library(), &directory);
-                    let read = tokio::task::spawn_blocking(read).await;
-                    read.unwrap_or_else(|error| Err(error.to_string()))
-                }
-            };
+        let task = tokio::spawn(async move {
+            let read = announcements.sources(items, prompts, directory).await;
             // Refused only when the core is gone.
             let _ = done.send(Done::Loaded(wanted, read));
         });
+        self.fetching.insert(wanted.call, task.abort_handle());
     }
 
     /// A play was read: another one of the call may have waited for it.
     fn load_next(&mut self, call: CallHandle) {
+        self.fetching.remove(&call);
         match self.loading.get_mut(&call).map(Option::take) {
             Some(Some((wanted, items))) => self.load(wanted, items),
             _ => {

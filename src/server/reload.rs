@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use tracing::{error, info, warn};
 
-use super::announcements::Announcements;
 use super::apps::{self, Tables};
 use super::build;
 use super::core::{Core, StartError};
@@ -84,7 +83,6 @@ impl Core {
                 if self.store.is_none() {
                     self.store = reloaded.store;
                 }
-                // What was fetched is known as long as nothing of it changes.
                 let before = &self.config;
                 let after = &reloaded.config;
                 let parts = |c: &Config| {
@@ -92,7 +90,8 @@ impl Core {
                     (announcement, c.speech.clone(), c.prompts.clone())
                 };
                 if parts(after) != parts(before) {
-                    self.announcements = Arc::new(Announcements::new(after, &self.security));
+                    let renewed = Arc::new(self.announcements.renewed(after, &self.security));
+                    std::mem::replace(&mut self.announcements, renewed).retire();
                 }
                 self.switch.set_routes(reloaded.tables.routes);
                 self.switch.set_menus(reloaded.tables.menus);

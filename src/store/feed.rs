@@ -1,11 +1,13 @@
 //! Streams long files to their players, all from one reader thread.
 //!
 //! Sits between `wav::Reader` and [`crate::audio::source::Feed`]. Behind a file's last chunk
-//! the reader goes on with its first, so that a repeat has no gap.
+//! the reader goes on with its first, so that a repeat has no gap. A file stays open for as long as it is
+//! played: what becomes of its name meanwhile does not matter.
 
 use std::fs::File;
+use std::io::Seek as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 
 use crate::audio::resample::StreamResampler;
 use crate::audio::sound::Doubler;
-use crate::audio::source::{self, CHUNK_SAMPLES, Chunk, Feed, Supply};
+use crate::audio::source::{self, CHUNK_SAMPLES, Chunk, FEED_CHUNKS, Feed, Supply};
 use crate::audio::{NARROWBAND, WIDEBAND};
 use crate::wav::{Reader, WavError};
 
@@ -21,6 +23,8 @@ use crate::wav::{Reader, WavError};
 const POLL: Duration = Duration::from_millis(20);
 /// Frames of the file that are read at once.
 const READ_FRAMES: usize = 4096;
+/// Chunks that one stream gets, or has passed over, before it is the others' turn.
+const ROUND_CHUNKS: usize = 4;
 
 /// The reader thread, started with the first long file. It ends once the feeder is dropped and
 /// no feed is left.
@@ -39,7 +43,7 @@ impl Feeder {
     pub fn open(&self, path: &Path) -> Result<Feed, WavError> {
         let (feed, supply) = source::feed();
         let mut stream = Stream::open(path, supply)?;
-        stream.run();
+        stream.run(FEED_CHUNKS);
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         // Unbounded, but fed by the control side alone: one entry per play that is opened.
         let sender = if let Some(sender) = &*streams {
@@ -72,11 +76,14 @@ fn serve(opened: &Receiver<Stream>) {
             },
             Err(_) => {}
         }
+        let mut is_behind = false;
         streams.retain_mut(|stream| {
-            stream.run();
+            is_behind |= stream.run(ROUND_CHUNKS);
             !stream.supply.is_abandoned()
         });
-        thread::sleep(POLL);
+        if !is_behind {
+            thread::sleep(POLL);
+        }
     }
 }
 
@@ -147,11 +154,15 @@ impl Lines {
 
 /// One file on its way to one player.
 struct Stream {
+    /// For the log alone.
     path: PathBuf,
+    file: Arc<File>,
     supply: Supply,
-    reader: Reader<File>,
+    reader: Reader<Arc<File>>,
     lines: Lines,
     generation: u32,
+    /// Samples at 8 kHz that are still to be passed over, for the sake of the filters.
+    unheard: usize,
     file_done: bool,
     failed: bool,
     /// The player has been sent the failure; nothing follows.
@@ -160,40 +171,47 @@ struct Stream {
 
 impl Stream {
     fn open(path: &Path, supply: Supply) -> Result<Self, WavError> {
-        let (reader, lines) = start(path)?;
+        let file = Arc::new(File::open(path)?);
+        let (reader, lines) = start(&file, 0)?;
         Ok(Self {
             path: path.to_owned(),
+            file,
             supply,
             reader,
             lines,
             generation: 0,
+            unheard: 0,
             file_done: false,
             failed: false,
             told: false,
         })
     }
 
-    /// Fills all the room there is.
-    fn run(&mut self) {
-        loop {
+    /// Fills the room there is, with so many chunks at most. Whether there may be more to do.
+    fn run(&mut self, most: usize) -> bool {
+        for _ in 0..most {
             // A player that throws back what it no longer wants must not get more of it.
             let (wanted, start) = self.supply.wanted_pass();
             if wanted != self.generation {
                 self.generation = wanted;
                 (self.failed, self.told) = (false, false);
-                self.restart();
-                self.skip(start);
+                self.go_to(start);
             }
             if self.told {
-                return;
+                return false;
+            }
+            if self.unheard > 0 {
+                self.pass();
+                continue;
             }
             let Some(mut chunk) = self.supply.take_empty() else {
-                return;
+                return false;
             };
             self.fill(&mut chunk);
             self.told = chunk.failed;
             self.supply.deliver(chunk);
         }
+        true
     }
 
     fn fill(&mut self, chunk: &mut Chunk) {
@@ -207,7 +225,7 @@ impl Stream {
         chunk.failed = self.failed;
         chunk.last = self.file_done && self.lines.ready() == 0 && !self.failed;
         if chunk.last {
-            self.restart();
+            self.restart(0);
         }
     }
 
@@ -226,9 +244,10 @@ impl Stream {
         }
     }
 
-    fn restart(&mut self) {
+    /// Goes on at a frame of the file.
+    fn restart(&mut self, frame: u64) {
         self.file_done = false;
-        match start(&self.path) {
+        match start(&self.file, frame) {
             Ok((reader, lines)) => (self.reader, self.lines) = (reader, lines),
             Err(error) => {
                 self.lines.narrow.clear();
@@ -238,36 +257,27 @@ impl Stream {
         }
     }
 
-    /// Goes to a sample, from the file's start: whole seconds are passed over as they are in the file, but
-    /// for the last, which the filters need.
-    fn skip(&mut self, samples: u64) {
+    /// Goes to a sample, from the file's start: whole seconds are not read at all, but for the last, which
+    /// the filters need.
+    fn go_to(&mut self, samples: u64) {
         let rate = u64::from(NARROWBAND);
         let seconds = (samples / rate).saturating_sub(1);
-        self.pass(seconds * u64::from(self.reader.spec().rate));
-        let mut left = (samples - seconds * rate) as usize;
-        while left > 0 {
-            self.read_up_to(left.min(CHUNK_SAMPLES));
-            let count = left.min(self.lines.ready());
-            if count == 0 {
-                return;
-            }
-            self.lines.skip(count);
-            left -= count;
-        }
+        self.restart(seconds * u64::from(self.reader.spec().rate));
+        self.unheard = (samples - seconds * rate) as usize;
     }
 
-    /// Passes frames over, unheard.
-    fn pass(&mut self, mut frames: u64) {
-        let mut unheard = Vec::with_capacity(READ_FRAMES);
-        while frames > 0 && !self.file_done && !self.failed {
-            unheard.clear();
-            let most = frames.min(READ_FRAMES as u64) as usize;
-            match self.reader.read_mono(&mut unheard, most) {
-                Ok(0) => self.file_done = true,
-                Ok(count) => frames -= count as u64,
-                Err(error) => self.fail(&error),
-            }
-        }
+    /// Passes over a chunk of what is not to be heard.
+    fn pass(&mut self) {
+        let wanted = self.unheard.min(CHUNK_SAMPLES);
+        self.read_up_to(wanted);
+        let count = wanted.min(self.lines.ready());
+        self.lines.skip(count);
+        // Where less is ready, nothing follows.
+        self.unheard = if count < wanted {
+            0
+        } else {
+            self.unheard - count
+        };
     }
 
     fn fail(&mut self, error: &WavError) {
@@ -276,8 +286,11 @@ impl Stream {
     }
 }
 
-fn start(path: &Path) -> Result<(Reader<File>, Lines), WavError> {
-    let reader = Reader::open(File::open(path)?)?;
+/// Reads an open file from a frame on.
+fn start(file: &Arc<File>, frame: u64) -> Result<(Reader<Arc<File>>, Lines), WavError> {
+    let mut input = Arc::clone(file);
+    input.rewind()?;
+    let reader = Reader::open_at(input, frame)?;
     let lines = Lines::new(reader.spec().rate);
     Ok((reader, lines))
 }
@@ -495,17 +508,53 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_vanishes_fails_at_its_repeat() {
+    fn a_file_whose_name_is_gone_is_repeated_and_sought_in() {
         let dir = tempfile::tempdir().unwrap();
         let path = counting(dir.path(), 8000, 8000);
         let feeder = Feeder::new();
         let (mut feed, supply) = source::feed();
         let mut stream = Stream::open(&path, supply).unwrap();
         std::fs::remove_file(&path).unwrap();
-        stream.run();
-        let mut out = vec![0; 16_000];
-        assert_eq!(feed.fill(&mut out, Band::Narrow).state, FeedState::End);
-        assert_eq!(feed.fill(&mut out, Band::Narrow).state, FeedState::Failed);
         assert!(feeder.open(&path).is_err());
+        let mut out = vec![0; 16_000];
+        for _ in 0..3 {
+            stream.run(FEED_CHUNKS);
+            let filled = feed.fill(&mut out, Band::Narrow);
+            assert_eq!((filled.samples, filled.state), (8000, FeedState::End));
+            assert_eq!(out_of_order(&out[..8000], 8000), 0);
+        }
+        feed.seek(4000);
+        // Throws back what was ready.
+        feed.fill(&mut out, Band::Narrow);
+        stream.run(FEED_CHUNKS);
+        let filled = feed.fill(&mut out, Band::Narrow);
+        assert_eq!((filled.samples, filled.state), (4000, FeedState::End));
+        // The first samples are faded in.
+        assert_eq!(out[40..4000], (4040..8000).collect::<Vec<i16>>());
+    }
+
+    #[test]
+    fn what_is_sought_is_gone_to_in_the_file_and_others_have_their_turn_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = counting(dir.path(), 8000, 100_000);
+        let (mut feed, supply) = source::feed();
+        let mut stream = Stream::open(&path, supply).unwrap();
+        feed.seek(96_000);
+        let mut out = [0; 160];
+        // The last second before it, a chunk each time.
+        for round in 0..10 {
+            assert!(stream.run(1), "round {round}");
+            let read = stream.file.clone().stream_position().unwrap();
+            assert!(
+                read > 2 * 88_000,
+                "{read} bytes: eleven seconds are not read"
+            );
+            let filled = feed.fill(&mut out, Band::Narrow);
+            assert_eq!(filled.samples, 0, "round {round}");
+        }
+        assert!(stream.run(1));
+        assert_eq!(feed.fill(&mut out, Band::Narrow).samples, 160);
+        // The first samples are faded in.
+        assert_eq!(out[40..], (6040..6160).collect::<Vec<i16>>());
     }
 }

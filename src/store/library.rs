@@ -103,6 +103,16 @@ impl Library {
         }
         Err(refusal.unwrap_or_else(|| outside(uri)))
     }
+
+    /// The real path of a file that is looked for beside one that [`Library::resolve`] has found; none:
+    /// it is not there, or leads outside. May block.
+    pub fn within(&self, path: &Path) -> Option<PathBuf> {
+        self.roots.iter().find_map(|root| {
+            let real_root = fs::canonicalize(root).ok()?;
+            let below = path.strip_prefix(&real_root).ok()?;
+            find("", &real_root, below).ok()
+        })
+    }
 }
 
 /// The path that a value names, free of `..`.

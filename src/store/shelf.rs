@@ -1,159 +1,321 @@
 //! Files that were made or fetched once and are kept for the next time, within bounds.
+//!
+//! Each is made by one task at a time: who wants the same meanwhile waits for what comes of that, be it a
+//! failure. When nobody waits any more, the task is told.
+
+mod directory;
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fs::{self, OpenOptions};
+use std::hash::Hash;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex as Turn;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
-/// The most files that are kept, whatever their size.
+use self::directory::Directory;
+
+/// The most files that are kept, or being made, whatever their size.
 pub const MAX_FILES: usize = 1000;
 /// What was asked for within this time may be about to be opened: it is not thrown away.
-const IN_USE: Duration = Duration::from_mins(1);
+pub const IN_USE: Duration = Duration::from_mins(1);
+
+/// What comes of a making; none: it is still under way.
+type Outcome<E> = Option<Result<PathBuf, E>>;
 
 /// A file, and what is known of it.
 #[derive(Debug)]
-pub struct Kept<V> {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// What its keeper wants to know of it.
-    pub about: V,
+struct Kept<V> {
+    path: PathBuf,
+    bytes: u64,
+    about: V,
 }
 
-/// A file's place; who holds it makes or fetches it, and others who want the same wait.
-pub type Slot<V> = Arc<Turn<Option<Kept<V>>>>;
-
 #[derive(Debug)]
-struct Place<V> {
-    kept: Slot<V>,
-    bytes: u64,
+struct Place<V, E> {
+    /// No other place has had it: a file that is removed late is nobody else's.
+    number: u64,
+    kept: Option<Kept<V>>,
+    /// To whom waits; gone when the making is.
+    making: Weak<watch::Sender<Outcome<E>>>,
     used: Instant,
 }
 
 /// Files by what they were made from.
 #[derive(Debug)]
-pub struct Shelf<K, V> {
-    directory: PathBuf,
-    /// Our files in the directory, which others may use too, begin with it.
-    prefix: &'static str,
+pub struct Shelf<K, V, E> {
+    directory: Directory,
     max_bytes: u64,
-    places: Mutex<HashMap<K, Place<V>>>,
+    places: Mutex<Places<K, V, E>>,
 }
 
-impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
-    /// An empty one. The directory is made when the first file is.
-    pub fn new(directory: PathBuf, prefix: &'static str, max_bytes: u64) -> Self {
+#[derive(Debug)]
+struct Places<K, V, E> {
+    by_key: HashMap<K, Place<V, E>>,
+    /// The last place's number.
+    last: u64,
+}
+
+impl<K, V, E> Shelf<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    /// An empty one. Its files lie in a directory of its own, whose name begins with `prefix`, in one that
+    /// may be shared; both are made when the first file is.
+    pub fn new(shared: PathBuf, prefix: &'static str, max_bytes: u64) -> Self {
         Self {
-            directory,
-            prefix,
+            directory: Directory::new(shared, prefix),
             max_bytes,
-            places: Mutex::default(),
+            places: Mutex::new(Places {
+                by_key: HashMap::new(),
+                last: 0,
+            }),
         }
     }
 
-    /// Throws away what an earlier run has left.
+    /// Throws away what servers have left that do not run any more. Blocks.
     pub fn clear(&self) {
-        let Ok(entries) = fs::read_dir(&self.directory) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(self.prefix) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+        self.directory.clear();
     }
 
-    /// The place of a file, made where there is none; none: all are in use.
-    pub fn slot(&self, key: &K) -> Option<Slot<V>> {
-        let now = Instant::now();
+    /// The file that `make` makes, unless that is being done already: then what comes of it. None: all
+    /// places are in use.
+    pub async fn get<F>(
+        self: &Arc<Self>,
+        key: &K,
+        make: impl FnOnce(Making<K, V, E>) -> F,
+    ) -> Option<Result<PathBuf, E>>
+    where
+        F: Future<Output = Result<PathBuf, E>> + Send + 'static,
+    {
+        let mut waits = self.join(key, make)?;
+        // Fails only where the runtime ends before the making.
+        let outcome = waits.wait_for(Option::is_some).await.ok()?;
+        outcome.clone()
+    }
+
+    fn join<F>(
+        self: &Arc<Self>,
+        key: &K,
+        make: impl FnOnce(Making<K, V, E>) -> F,
+    ) -> Option<watch::Receiver<Outcome<E>>>
+    where
+        F: Future<Output = Result<PathBuf, E>> + Send + 'static,
+    {
         let mut places = self.places();
-        if let Some(place) = places.get_mut(key) {
-            place.used = now;
-            return Some(place.kept.clone());
+        let place = places.place(key, Instant::now())?;
+        let under_way = place.making.upgrade();
+        if let Some(outcome) = under_way.filter(|outcome| outcome.borrow().is_none()) {
+            return Some(outcome.subscribe());
         }
-        if places.len() >= MAX_FILES && !forget_one(&mut places, now) {
-            return None;
-        }
-        let kept = Slot::default();
-        let place = Place {
-            kept: Arc::clone(&kept),
-            bytes: 0,
-            used: now,
+        let (outcome, waits) = watch::channel(None);
+        let outcome = Arc::new(outcome);
+        place.making = Arc::downgrade(&outcome);
+        let making = Making {
+            shelf: Arc::clone(self),
+            key: key.clone(),
+            number: place.number,
+            outcome: Arc::clone(&outcome),
         };
-        places.insert(key.clone(), place);
-        Some(kept)
-    }
-
-    /// Writes a file, in the place of its predecessor, and throws away what was used longest ago until
-    /// all fits. Where it lies.
-    pub async fn keep(&self, key: &K, content: Vec<u8>) -> Result<PathBuf, (PathBuf, io::Error)> {
-        let directory = self.directory.clone();
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let path = directory.join(format!("{}{:016x}.wav", self.prefix, hasher.finish()));
-        let (new, kept) = (path.with_extension("new"), path.clone());
-        let bytes = content.len() as u64;
-        let written = tokio::task::spawn_blocking(move || {
-            make_own(&directory)?;
-            write_new(&new, &content)?;
-            // Who plays the old one goes on with it.
-            fs::rename(&new, &kept)
+        drop(places);
+        let made = make(making);
+        tokio::spawn(async move {
+            let made = made.await;
+            outcome.send_replace(Some(made));
         });
-        match written.await.unwrap_or_else(|e| Err(io::Error::other(e))) {
-            Ok(()) => {
-                self.weigh(key, bytes);
-                Ok(path)
-            }
-            Err(source) => Err((path, source)),
-        }
+        Some(waits)
     }
 
-    fn weigh(&self, key: &K, bytes: u64) {
-        let mut places = self.places();
-        if let Some(place) = places.get_mut(key) {
-            place.bytes = bytes;
+    /// Writes a file in the place of its predecessor, which goes on for who plays it.
+    fn write(
+        &self,
+        key: &K,
+        number: u64,
+        content: &[u8],
+        about: V,
+    ) -> Result<PathBuf, (PathBuf, io::Error)> {
+        let directory = self.directory.path();
+        let directory = directory.map_err(|e| (self.directory.shared().to_owned(), e))?;
+        let path = directory.join(format!("{number}.wav"));
+        let new = path.with_extension("new");
+        if let Err(error) = write_new(&new, content).and_then(|()| fs::rename(&new, &path)) {
+            // Half of it may be there.
+            let _ = fs::remove_file(&new);
+            return Err((path, error));
         }
-        let now = Instant::now();
-        while places.values().map(|p| p.bytes).sum::<u64>() > self.max_bytes
-            && forget_one(&mut places, now)
-        {}
+        let kept = Kept {
+            path: path.clone(),
+            bytes: content.len() as u64,
+            about,
+        };
+        let removed = self.places().put(key, kept, self.max_bytes);
+        for path in removed {
+            let _ = fs::remove_file(path);
+        }
+        Ok(path)
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<K, Place<V>>> {
+    fn places(&self) -> MutexGuard<'_, Places<K, V, E>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Makes a directory that nobody else can write into, and refuses one where others could lead what is
-/// written elsewhere: the usual ones lie where everybody may make them first.
-fn make_own(directory: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
-    let own = nix::unistd::geteuid().as_raw();
-    for about in [fs::symlink_metadata(directory)?, fs::metadata(directory)?] {
-        let refused = |why: &str| {
-            let text = format!("the directory {} {why}", directory.display());
-            Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
-        };
-        if about.uid() != own && about.uid() != 0 {
-            return refused("belongs to another user");
-        }
-        // A link has no permissions of its own, and from a sticky directory nobody takes another's files.
-        if !about.is_symlink() && about.mode() & 0o1002 == 0o002 {
-            return refused("can be written by everybody");
-        }
-    }
-    Ok(())
+/// The making of a file, as its task has it.
+pub struct Making<K, V, E> {
+    shelf: Arc<Shelf<K, V, E>>,
+    key: K,
+    number: u64,
+    outcome: Arc<watch::Sender<Outcome<E>>>,
 }
 
-/// Writes a file that is not there, or that a crash has left; nothing is followed that stands there.
+impl<K, V, E> Making<K, V, E>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    /// What it is made from.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// What was kept before, and what was known of it. Forgotten if the file is not there any more: whoever
+    /// cleans up the directory does not ask.
+    pub async fn known(&self) -> Option<(PathBuf, V)> {
+        let (path, about) = {
+            let places = self.shelf.places();
+            let kept = places.by_key.get(&self.key)?.kept.as_ref()?;
+            (kept.path.clone(), kept.about.clone())
+        };
+        let file = path.clone();
+        if spawn_blocking(move || file.is_file())
+            .await
+            .is_ok_and(|is_there| is_there)
+        {
+            return Some((path, about));
+        }
+        if let Some(place) = self.shelf.places().by_key.get_mut(&self.key) {
+            place.kept = None;
+        }
+        None
+    }
+
+    /// Notes what is known of it now.
+    pub fn note(&self, about: V) {
+        let mut places = self.shelf.places();
+        let place = places.by_key.get_mut(&self.key);
+        if let Some(kept) = place.and_then(|place| place.kept.as_mut()) {
+            kept.about = about;
+        }
+    }
+
+    /// Does some work, unless nobody waits for it any more: then it is given up, and there is nothing.
+    pub async fn while_wanted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.given_up() => None,
+        }
+    }
+
+    /// Keeps the file, and throws away what was used longest ago until all fits. Where it lies.
+    pub async fn keep(&self, content: Vec<u8>, about: V) -> Result<PathBuf, (PathBuf, io::Error)> {
+        let (shelf, key, number) = (Arc::clone(&self.shelf), self.key.clone(), self.number);
+        let written = spawn_blocking(move || shelf.write(&key, number, &content, about)).await;
+        let shared = self.shelf.directory.shared();
+        written.unwrap_or_else(|e| Err((shared.to_owned(), io::Error::other(e))))
+    }
+
+    async fn given_up(&self) {
+        loop {
+            self.outcome.closed().await;
+            // Nobody joins while the places are locked.
+            let mut places = self.shelf.places();
+            if self.outcome.receiver_count() == 0 {
+                // Who comes later starts anew.
+                if let Some(place) = places.by_key.get_mut(&self.key) {
+                    place.making = Weak::new();
+                }
+                return;
+            }
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V, E> Places<K, V, E> {
+    /// The place of a file, made where there is none; none: all are in use.
+    fn place(&mut self, key: &K, now: Instant) -> Option<&mut Place<V, E>> {
+        if !self.by_key.contains_key(key) && !self.make_room(now) {
+            return None;
+        }
+        let last = &mut self.last;
+        let place = self.by_key.entry(key.clone()).or_insert_with(|| {
+            *last += 1;
+            Place {
+                number: *last,
+                kept: None,
+                making: Weak::new(),
+                used: now,
+            }
+        });
+        place.used = now;
+        Some(place)
+    }
+
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.by_key.len() < MAX_FILES {
+            return true;
+        }
+        let Some(forgotten) = self.forget_one(now) else {
+            return false;
+        };
+        if let Some(Kept { path, .. }) = forgotten.kept {
+            spawn_blocking(move || {
+                let _ = fs::remove_file(path);
+            });
+        }
+        true
+    }
+
+    /// Notes a file, and forgets what was used longest ago until all fits: the files to be removed.
+    fn put(&mut self, key: &K, kept: Kept<V>, max_bytes: u64) -> Vec<PathBuf> {
+        if let Some(place) = self.by_key.get_mut(key) {
+            place.kept = Some(kept);
+        }
+        let mut removed = Vec::new();
+        let now = Instant::now();
+        while self.bytes() > max_bytes
+            && let Some(forgotten) = self.forget_one(now)
+        {
+            removed.extend(forgotten.kept.map(|kept| kept.path));
+        }
+        removed
+    }
+
+    fn bytes(&self) -> u64 {
+        let kept = self.by_key.values().filter_map(|p| p.kept.as_ref());
+        kept.map(|kept| kept.bytes).sum()
+    }
+
+    /// Forgets the place that was used longest ago; its file, if it has one, is to be removed. None: all are
+    /// in use.
+    fn forget_one(&mut self, now: Instant) -> Option<Place<V, E>> {
+        let is_idle = |place: &Place<V, E>| {
+            now.duration_since(place.used) > IN_USE && place.making.strong_count() == 0
+        };
+        let idle = self.by_key.iter().filter(|(_, place)| is_idle(place));
+        let (key, _) = idle.min_by_key(|(_, place)| place.used)?;
+        let key = key.clone();
+        self.by_key.remove(&key)
+    }
+}
+
+/// Writes a file that is not there, or that was begun and not finished; nothing is followed that stands
+/// there.
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -163,74 +325,10 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)
 }
 
-/// Throws away what was used longest ago. Whether there was anything.
-fn forget_one<K: Hash + Eq + Clone, V>(places: &mut HashMap<K, Place<V>>, now: Instant) -> bool {
-    let idle = places
-        .iter()
-        .filter(|(_, place)| now.duration_since(place.used) > IN_USE)
-        .min_by_key(|(_, place)| place.used)
-        .map(|(key, _)| key.clone());
-    let Some(place) = idle.and_then(|key| places.remove(&key)) else {
-        return false;
-    };
-    // One that is being made is in use.
-    if let Ok(mut kept) = place.kept.try_lock()
-        && let Some(kept) = kept.take()
-    {
-        let _ = fs::remove_file(&kept.path);
-    }
-    true
-}
-
 /// Where what is kept lies unless it is said otherwise.
 pub fn usual_directory(name: &str) -> PathBuf {
     std::env::temp_dir().join(name)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    #[test]
-    fn a_directory_of_everybodys_is_refused_and_a_link_in_the_place_of_a_file_is_not_followed() {
-        let around = tempfile::tempdir().unwrap();
-        let directory = around.path().join("a/b");
-        make_own(&directory).unwrap();
-        assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
-        let victim = around.path().join("victim");
-        fs::write(&victim, "precious").unwrap();
-        let new = directory.join("x.new");
-        std::os::unix::fs::symlink(&victim, &new).unwrap();
-        write_new(&new, b"sound").unwrap();
-        assert_eq!(fs::read(&victim).unwrap(), b"precious");
-        assert_eq!(fs::read(&new).unwrap(), b"sound");
-        let mode = |mode| fs::set_permissions(&directory, fs::Permissions::from_mode(mode));
-        for (bits, taken) in [
-            (0o777, false),
-            (0o702, false),
-            (0o1777, true),
-            (0o775, true),
-        ] {
-            mode(bits).unwrap();
-            assert_eq!(make_own(&directory).is_ok(), taken, "{bits:o}");
-        }
-    }
-
-    #[test]
-    fn what_was_used_longest_ago_goes_first_and_what_is_in_use_stays() {
-        let start = Instant::now();
-        let later = |seconds| start + Duration::from_secs(seconds);
-        let place = |n| Place {
-            kept: Slot::<()>::default(),
-            bytes: 0,
-            used: later(n),
-        };
-        let mut places: HashMap<_, _> = [30, 10, 20].map(|n| (n, place(n))).into();
-        assert!(!forget_one(&mut places, later(70)));
-        assert!(forget_one(&mut places, later(75)));
-        assert!(!places.contains_key(&10) && places.len() == 2);
-        assert!(!forget_one(&mut places, later(75)));
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ const MU_LAW: u16 = 7;
 const A_LAW: u16 = 6;
 
 /// Why it cannot be played.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SoundError {
     /// Neither WAV nor one of the raw kinds.
     #[error("content type {0:?}, playable are WAV, audio/basic, audio/pcmu and audio/pcma")]

@@ -1,25 +1,29 @@
 //! Text made speech by a command of the system, kept for the next time that it is said.
 //!
 //! The command is run as it is configured, without a shell; the text goes to its standard input and a
-//! WAV file comes from its standard output.
+//! WAV file comes from its standard output. Who wants the same text at once gets what comes of one run;
+//! when all of them have hung up it is ended.
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
-use super::shelf::{Kept, MAX_FILES, Shelf};
+use super::shelf::{self, MAX_FILES, Shelf};
 
-/// Commands that run at once; the next texts wait for their turn.
+/// Commands that run at once; the next texts wait for their turn, within the time that a text has.
 const AT_ONCE: usize = 4;
 /// The longest text, bytes.
 pub const MAX_TEXT: usize = 4000;
 /// What stands for the language in the command's arguments.
 pub const LANGUAGE: &str = "{language}";
 const PREFIX: &str = "antiphon-speech-";
+/// What is kept of a command's standard error, bytes.
+const MAX_COMPLAINT: u64 = 2000;
 
 /// How text becomes speech.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub struct SpeechSettings {
     pub command: Vec<String>,
     /// The language of who says none.
     pub language: String,
-    /// How long it may take.
+    /// How long it may take, the wait for its turn included.
     pub time: Duration,
     /// The most that it may make of a text, bytes.
     pub bytes: usize,
@@ -39,7 +43,7 @@ pub struct SpeechSettings {
 }
 
 /// Why a text is not said.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SpeechError {
     /// Nobody has configured how.
     #[error("no command makes speech of text (speech.command)")]
@@ -72,33 +76,58 @@ pub enum SpeechError {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
     },
     /// Too much is said at this moment.
     #[error("{MAX_FILES} other texts were said within a minute")]
     Busy,
 }
 
-/// Says texts.
-#[derive(Debug)]
+/// The language and the text.
+type Key = (String, String);
+type Making = shelf::Making<Key, (), SpeechError>;
+
+/// Says texts. Clones have said the same.
+#[derive(Clone, Debug)]
 pub struct Speech {
+    parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+struct Parts {
     settings: SpeechSettings,
     turns: Semaphore,
-    shelf: Shelf<(String, String), ()>,
+    shelf: Arc<Shelf<Key, (), SpeechError>>,
 }
 
 impl Speech {
-    /// Nothing was said yet; what an earlier run has left is thrown away.
+    /// Nothing was said yet; the directory is made when the first text is.
     pub fn new(settings: SpeechSettings) -> Self {
         let shelf = Shelf::new(settings.directory.clone(), PREFIX, settings.max_bytes);
-        if !settings.command.is_empty() {
-            shelf.clear();
-        }
         Self {
-            settings,
-            turns: Semaphore::new(AT_ONCE),
-            shelf,
+            parts: Arc::new(Parts {
+                settings,
+                turns: Semaphore::new(AT_ONCE),
+                shelf: Arc::new(shelf),
+            }),
         }
+    }
+
+    /// At a start: throws away what servers have left that do not run any more. Blocks.
+    pub fn clear(&self) {
+        if !self.parts.settings.command.is_empty() {
+            self.parts.shelf.clear();
+        }
+    }
+
+    /// Whether it was made with these.
+    pub fn is_of(&self, settings: &SpeechSettings) -> bool {
+        self.parts.settings == *settings
+    }
+
+    /// Whether what one has fetched the other has too.
+    pub fn has_what(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.parts, &other.parts)
     }
 
     /// The WAV file of a text in a language.
@@ -107,26 +136,34 @@ impl Speech {
         if text.trim().is_empty() || text.len() > MAX_TEXT || text.contains(bad) {
             return Err(SpeechError::Text);
         }
-        let language = language.unwrap_or(&self.settings.language);
+        let language = language.unwrap_or(&self.parts.settings.language);
         let tag = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         // One that begins with a dash would be an option of the program.
         if language.starts_with('-') || language.len() > 35 || !language.chars().all(tag) {
             return Err(SpeechError::Language(language.chars().take(40).collect()));
         }
         let key = (language.to_owned(), text.to_owned());
-        let slot = self.shelf.slot(&key).ok_or(SpeechError::Busy)?;
-        let mut kept = slot.lock().await;
-        if let Some(known) = &*kept {
-            return Ok(known.path.clone());
+        let parts = Arc::clone(&self.parts);
+        let said = self.parts.shelf.get(&key, |making| parts.once(making));
+        said.await.unwrap_or(Err(SpeechError::Busy))
+    }
+}
+
+impl Parts {
+    /// The file that is kept, else a new one.
+    async fn once(self: Arc<Self>, making: Making) -> Result<PathBuf, SpeechError> {
+        if let Some((path, ())) = making.known().await {
+            return Ok(path);
         }
-        let wav = self.make(text, language).await?;
-        let path = self.shelf.keep(&key, wav).await;
-        let path = path.map_err(|(path, source)| SpeechError::File { path, source })?;
-        *kept = Some(Kept {
-            path: path.clone(),
-            about: (),
-        });
-        Ok(path)
+        let (language, text) = making.key();
+        let wav = making.while_wanted(self.make(text, language)).await;
+        // Nobody hears it where nobody waits.
+        let wav = wav.unwrap_or(Err(SpeechError::Busy))?;
+        let kept = making.keep(wav, ()).await;
+        kept.map_err(|(path, source)| SpeechError::File {
+            path,
+            source: Arc::new(source),
+        })
     }
 
     async fn make(&self, text: &str, language: &str) -> Result<Vec<u8>, SpeechError> {
@@ -135,8 +172,6 @@ impl Speech {
             .command
             .split_first()
             .ok_or(SpeechError::NoCommand)?;
-        // Never closed.
-        let _turn = self.turns.acquire().await;
         let arguments = arguments.iter().map(|a| a.replace(LANGUAGE, language));
         let mut command = Command::new(program);
         command
@@ -145,8 +180,12 @@ impl Speech {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let run = run(command, text.as_bytes(), self.settings.bytes);
-        match tokio::time::timeout(self.settings.time, run).await {
+        let made = async {
+            // Never closed.
+            let _turn = self.turns.acquire().await;
+            run(command, text.as_bytes(), self.settings.bytes).await
+        };
+        match tokio::time::timeout(self.settings.time, made).await {
             Ok(Ok(wav)) => Ok(wav),
             Ok(Err(why)) => Err(SpeechError::Failed {
                 program: program.clone(),
@@ -186,9 +225,14 @@ async fn run(mut command: Command, text: &[u8], max: usize) -> Result<Vec<u8>, S
         }
     };
     let complain = async move {
+        let mut stderr = stderr;
         let mut complaint = Vec::new();
-        let read = stderr.take(2000).read_to_end(&mut complaint).await;
-        read.map(|_| complaint).map_err(|e| e.to_string())
+        let mut begin = (&mut stderr).take(MAX_COMPLAINT);
+        let read = begin.read_to_end(&mut complaint).await;
+        read.map_err(|e| e.to_string())?;
+        // Read to its end: a closed pipe would end a program that has more to say.
+        let rest = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+        rest.map(|_| complaint).map_err(|e| e.to_string())
     };
     let ((), wav, complaint) = tokio::try_join!(write, read, complain)?;
     let status = child.wait().await.map_err(|e| e.to_string())?;

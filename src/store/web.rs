@@ -2,20 +2,25 @@
 //!
 //! Sits between an announcement's `play=http://...` (RFC 4240 §3) and the player. What was fetched is
 //! asked for again by its validator (RFC 9110 §13), or not at all while it is fresh; where the web
-//! server is not to be reached, what is known is played. Callers who want the same wait for one request.
+//! server is not to be reached, what is known is played. Callers who want the same wait for one request,
+//! and get what comes of it; when all of them have hung up it is given up.
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 
-use super::shelf::{Kept, MAX_FILES, Shelf};
+use super::shelf::{self, MAX_FILES, Shelf};
 use super::sound::{self, SoundError};
-use crate::net::fetch::{FetchError, Fetched, Fetcher, Url, Validators};
+use crate::net::fetch::{FetchError, FetchLimits, Fetched, Fetcher, Url, Validators};
 
 /// Requests at once; the next wait for their turn, within the time that a request has.
 const AT_ONCE: usize = 16;
+/// How long a web server that was not to be reached is not asked again for what is known.
+const OUTAGE_REST: Duration = Duration::from_secs(10);
 /// Redirections that are followed.
 const REDIRECTIONS: usize = 3;
 
@@ -31,7 +36,7 @@ pub struct WebSettings {
 }
 
 /// Why there is nothing to play.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum WebError {
     /// No address of the web.
     #[error("{0:?} is no address that begins with http:// or https://")]
@@ -67,7 +72,7 @@ pub enum WebError {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// Too many files are wanted at this moment.
     #[error("{MAX_FILES} other files were asked for within a minute")]
@@ -79,35 +84,58 @@ pub enum WebError {
 struct Key(Url, Option<String>, Option<String>);
 
 /// What is known of a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct About {
     validators: Validators,
     fresh_until: Instant,
 }
 
-/// Files that web servers have.
-#[derive(Debug)]
+type Making = shelf::Making<Key, About, WebError>;
+
+/// Files that web servers have. Clones have the same.
+#[derive(Clone, Debug)]
 pub struct Web {
+    parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+struct Parts {
     fetcher: Fetcher,
     settings: WebSettings,
     turns: Semaphore,
-    shelf: Shelf<Key, About>,
+    shelf: Arc<Shelf<Key, About, WebError>>,
 }
 
 impl Web {
-    /// Nothing is known yet. What an earlier run has kept is thrown away, since its validators are
-    /// gone; the directory is made when the first file is.
+    /// Nothing is known yet; the directory is made when the first file is.
     pub fn new(fetcher: Fetcher, settings: WebSettings) -> Self {
         let shelf = Shelf::new(settings.directory.clone(), PREFIX, settings.max_bytes);
-        if !settings.hosts.is_empty() {
-            shelf.clear();
-        }
         Self {
-            fetcher,
-            settings,
-            turns: Semaphore::new(AT_ONCE),
-            shelf,
+            parts: Arc::new(Parts {
+                fetcher,
+                settings,
+                turns: Semaphore::new(AT_ONCE),
+                shelf: Arc::new(shelf),
+            }),
         }
+    }
+
+    /// At a start: throws away what servers have kept that do not run any more, since its validators are
+    /// gone. Blocks.
+    pub fn clear(&self) {
+        if !self.parts.settings.hosts.is_empty() {
+            self.parts.shelf.clear();
+        }
+    }
+
+    /// Whether it was made with these.
+    pub fn is_of(&self, limits: FetchLimits, settings: &WebSettings) -> bool {
+        self.parts.fetcher.limits() == limits && self.parts.settings == *settings
+    }
+
+    /// Whether what one has fetched the other has too.
+    pub fn has_what(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.parts, &other.parts)
     }
 
     /// Whether a text is to be looked for in the web at all.
@@ -128,61 +156,83 @@ impl Web {
         language: Option<&str>,
     ) -> Result<PathBuf, WebError> {
         let url = Url::parse(address).ok_or_else(|| WebError::Address(shortened(address)))?;
-        self.check(&url)?;
+        self.parts.check(&url)?;
         let key = Key(url, language.map(str::to_owned), kind.map(str::to_owned));
-        let slot = self.shelf.slot(&key).ok_or(WebError::Busy)?;
-        let mut kept = slot.lock().await;
-        if let Some(known) = &*kept
-            && known.about.fresh_until > Instant::now()
-        {
-            return Ok(known.path.clone());
-        }
-        let validators = kept.as_ref().map(|k| k.about.validators.clone());
-        let fetched = self.fetch(&key, &validators.unwrap_or_default()).await;
-        match (fetched, &mut *kept) {
-            (Ok(Fetched::Unchanged { fresh }), Some(known)) => {
-                known.about.fresh_until = Instant::now() + fresh;
-                Ok(known.path.clone())
+        let parts = Arc::clone(&self.parts);
+        let got = self.parts.shelf.get(&key, |making| parts.current(making));
+        got.await.unwrap_or(Err(WebError::Busy))
+    }
+}
+
+impl Parts {
+    /// The file as it is now.
+    async fn current(self: Arc<Self>, making: Making) -> Result<PathBuf, WebError> {
+        let deadline = Instant::now() + self.fetcher.limits().time;
+        loop {
+            // Without one the kept file has gone meanwhile, and is asked for as if it had never been there.
+            if let Some(path) = self.once(&making, deadline).await? {
+                return Ok(path);
             }
-            (
-                Ok(Fetched::Body {
-                    bytes,
-                    kind,
-                    validators,
-                    fresh,
-                }),
-                kept,
-            ) => {
-                let kind = key.2.clone().or(kind);
-                let wav = sound::to_wav(bytes.to_vec(), kind.as_deref());
-                let wav = wav.map_err(|source| WebError::Sound {
-                    url: key.0.clone(),
-                    source,
-                })?;
-                let path = self.shelf.keep(&key, wav).await;
-                let path = path.map_err(|(path, source)| WebError::File { path, source })?;
-                *kept = Some(Kept {
-                    path: path.clone(),
-                    about: About {
-                        validators,
-                        fresh_until: Instant::now() + fresh,
-                    },
-                });
-                Ok(path)
-            }
-            (Ok(Fetched::Unchanged { .. } | Fetched::Moved(_)), _) => Err(WebError::Fetch {
-                url: key.0,
-                source: FetchError::Status(304),
-            }),
-            // Who is not there now had this before.
-            (Err(WebError::Fetch { source, .. }), Some(known)) if is_outage(&source) => {
-                Ok(known.path.clone())
-            }
-            (Err(error), _) => Err(error),
         }
     }
 
-    async fn fetch(&self, key: &Key, known: &Validators) -> Result<Fetched, WebError> {
+    /// The file that is kept, if it is still right, else a new one.
+    async fn once(&self, making: &Making, deadline: Instant) -> Result<Option<PathBuf>, WebError> {
+        let (kept, validators) = match making.known().await {
+            Some((path, about)) if about.fresh_until > Instant::now() => return Ok(Some(path)),
+            Some((_, about)) => (true, about.validators),
+            None => (false, Validators::default()),
+        };
+        // In a box: it has a connection's whole handshake in it, and is moved.
+        let fetch = Box::pin(self.fetch(making.key(), &validators, deadline));
+        // Nobody hears it where nobody waits.
+        let fetched = making.while_wanted(fetch).await;
+        match fetched.unwrap_or(Err(WebError::Busy)) {
+            Ok(Fetched::Unchanged { fresh }) if kept => Ok(trusted(making, fresh).await),
+            Ok(Fetched::Body {
+                bytes,
+                kind,
+                validators,
+                fresh,
+            }) => {
+                let kind = making.key().2.clone().or(kind);
+                let about = About {
+                    validators,
+                    fresh_until: Instant::now() + fresh,
+                };
+                let kept = keep(making, bytes.to_vec(), kind.as_deref(), about);
+                kept.await.map(Some)
+            }
+            Ok(Fetched::Unchanged { .. } | Fetched::Moved(_)) => Err(WebError::Fetch {
+                url: making.key().0.clone(),
+                source: FetchError::Status(304),
+            }),
+            // Who is not there now had this before.
+            Err(WebError::Fetch { url, source }) if is_outage(&source) => {
+                let path = trusted(making, OUTAGE_REST).await;
+                path.map(Some).ok_or(WebError::Fetch { url, source })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks when it is its turn, and goes where it is led; all of that before the deadline.
+    async fn fetch(
+        &self,
+        key: &Key,
+        known: &Validators,
+        deadline: Instant,
+    ) -> Result<Fetched, WebError> {
+        let fetched = timeout_at(deadline.into(), self.follow(key, known)).await;
+        fetched.unwrap_or_else(|_| {
+            Err(WebError::Fetch {
+                url: key.0.clone(),
+                source: FetchError::TimedOut(self.fetcher.limits().time),
+            })
+        })
+    }
+
+    async fn follow(&self, key: &Key, known: &Validators) -> Result<Fetched, WebError> {
         // Never closed.
         let _turn = self.turns.acquire().await;
         let mut url = key.0.clone();
@@ -218,6 +268,33 @@ impl Web {
             Err(WebError::Host(host.to_owned()))
         }
     }
+}
+
+/// What is kept, for that much longer without asking; none: it has gone.
+async fn trusted(making: &Making, fresh: Duration) -> Option<PathBuf> {
+    let (path, about) = making.known().await?;
+    making.note(About {
+        fresh_until: Instant::now() + fresh,
+        ..about
+    });
+    Some(path)
+}
+
+async fn keep(
+    making: &Making,
+    bytes: Vec<u8>,
+    kind: Option<&str>,
+    about: About,
+) -> Result<PathBuf, WebError> {
+    let wav = sound::to_wav(bytes, kind).map_err(|source| WebError::Sound {
+        url: making.key().0.clone(),
+        source,
+    })?;
+    let kept = making.keep(wav, about).await;
+    kept.map_err(|(path, source)| WebError::File {
+        path,
+        source: Arc::new(source),
+    })
 }
 
 const PREFIX: &str = "antiphon-web-";

@@ -1,6 +1,6 @@
 //! Reads WAV files as 16-bit mono.
 
-use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read, Seek};
+use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read, Seek, SeekFrom};
 
 use hound::{Sample, SampleFormat, WavReader, WavSpec, WavWriter};
 
@@ -22,9 +22,18 @@ pub struct Reader<R> {
 
 impl<R: Read + Seek> Reader<R> {
     /// Parses the header.
-    pub fn open(mut input: R) -> Result<Self, WavError> {
+    pub fn open(input: R) -> Result<Self, WavError> {
+        Self::open_at(input, 0)
+    }
+
+    /// Parses the header and goes to a frame, without reading those before it; behind the last one
+    /// there is nothing to read.
+    pub fn open_at(mut input: R, frame: u64) -> Result<Self, WavError> {
         let spec = chunks::parse(&mut input)?;
-        let header = plain_header(&spec).map_err(from_hound)?;
+        let passed = frame.min(spec.frames);
+        let bytes = passed * (spec.channels as u64 * spec.format.bytes() as u64);
+        input.seek(SeekFrom::Current(bytes as i64))?;
+        let header = plain_header(&spec, spec.frames - passed).map_err(from_hound)?;
         let audio = Audio(Cursor::new(header).chain(input));
         let hound = WavReader::new(BufReader::with_capacity(BUFFER_LEN, audio));
         Ok(Self {
@@ -84,8 +93,8 @@ impl<R: Read + Seek> Reader<R> {
     }
 }
 
-/// A header, as hound writes it, of all the frames that are there.
-fn plain_header(spec: &Spec) -> hound::Result<Vec<u8>> {
+/// A header, as hound writes it, of the frames that are to be read.
+fn plain_header(spec: &Spec, frames: u64) -> hound::Result<Vec<u8>> {
     let frame = spec.channels as usize * spec.format.bytes();
     let mut file = Cursor::new(Vec::new());
     let hound_spec = WavSpec {
@@ -101,7 +110,7 @@ fn plain_header(spec: &Spec) -> hound::Result<Vec<u8>> {
     let mut header = file.into_inner();
     // The size of the audio comes last; it is no larger than the one that was parsed.
     header.truncate(header.len() - 4);
-    header.extend((spec.frames as u32 * frame as u32).to_le_bytes());
+    header.extend((frames as u32 * frame as u32).to_le_bytes());
     Ok(header)
 }
 

@@ -397,3 +397,52 @@ fn companded_files_decode_as_the_codec_does() {
             .all(|(s, c)| *s == g711::ulaw_decode(*c))
     );
 }
+
+/// Tells how much is read.
+struct Counted<'a> {
+    file: Cursor<&'a [u8]>,
+    read: &'a std::cell::Cell<usize>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buf)?;
+        self.read.set(self.read.get() + count);
+        Ok(count)
+    }
+}
+
+impl Seek for Counted<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+#[test]
+fn a_frame_is_gone_to_without_reading_what_is_before_it() {
+    let frames: Vec<i16> = (0..100_000).map(|n| (n % 30_000) as i16).collect();
+    let audio: Vec<u8> = frames
+        .iter()
+        .flat_map(|s| [s.to_le_bytes(), s.to_le_bytes()].concat())
+        .collect();
+    let bytes = file(1, 2, 8000, 16, audio.len() as u32, &audio);
+    for frame in [0, 1, 50_000, 99_998, 100_000, 200_000] {
+        let read = std::cell::Cell::new(0);
+        let input = Counted {
+            file: Cursor::new(&bytes[..]),
+            read: &read,
+        };
+        let mut reader = Reader::open_at(input, frame as u64).expect("valid");
+        assert_eq!(reader.spec().frames, 100_000, "all that the file has");
+        let mut out = Vec::new();
+        while reader.read_mono(&mut out, 1000).expect("valid") > 0 {}
+        let rest = &frames[frame.min(frames.len())..];
+        assert_eq!(out, rest, "from {frame}");
+        let header = bytes.len() - audio.len();
+        assert!(
+            read.get() <= 4 * rest.len() + 2 * header,
+            "{} bytes read from {frame}",
+            read.get()
+        );
+    }
+}

@@ -43,6 +43,56 @@ async fn a_text_is_said_once_and_kept() {
 }
 
 #[tokio::test]
+async fn who_wants_the_same_text_at_once_gets_what_comes_of_one_run_and_a_lost_file_is_made_anew() {
+    let here = tempfile::tempdir().unwrap();
+    let runs = here.path().join("runs");
+    let script = format!(
+        "echo x >> {}; grep -q fails && exit 1; printf RIFF",
+        runs.display()
+    );
+    let speech = speech(here.path(), &["sh", "-c", &script]);
+    let count = || std::fs::read_to_string(&runs).unwrap().lines().count();
+    let callers = (0..10).map(|_| {
+        let speech = speech.clone();
+        tokio::spawn(async move { speech.say("it fails", None).await })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        let error = caller.await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("exit status: 1"), "{error}");
+    }
+    assert_eq!(count(), 1);
+    let path = speech.say("it works", None).await.unwrap();
+    assert_eq!(speech.say("it works", None).await.unwrap(), path);
+    assert_eq!(count(), 2);
+    std::fs::remove_file(&path).unwrap();
+    let again = speech.say("it works", None).await.unwrap();
+    assert_eq!(std::fs::read(again).unwrap(), b"RIFF");
+    assert_eq!(count(), 3);
+}
+
+#[tokio::test]
+async fn a_text_waits_for_its_turn_no_longer_than_for_its_speech() {
+    let here = tempfile::tempdir().unwrap();
+    let speech = Speech::new(SpeechSettings {
+        command: ["sleep", "30"].map(str::to_owned).into(),
+        time: Duration::from_secs(1),
+        directory: here.path().to_owned(),
+        ..SpeechSettings::default()
+    });
+    let start = Instant::now();
+    let callers = (0..12).map(|n| {
+        let speech = speech.clone();
+        tokio::spawn(async move { speech.say(&format!("text {n}"), None).await.unwrap_err() })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        let error = caller.await.unwrap();
+        assert!(matches!(error, SpeechError::TimedOut { .. }), "{error}");
+    }
+    let length = start.elapsed();
+    assert!(length < Duration::from_millis(2500), "{length:?} for 1 s");
+}
+
+#[tokio::test]
 async fn what_a_text_or_a_command_does_wrong_is_told() {
     let here = tempfile::tempdir().unwrap();
     let told = async |command: &[&str], text: &str, language: Option<&str>| {
@@ -82,6 +132,22 @@ async fn what_a_text_or_a_command_does_wrong_is_told() {
                 .starts_with("language")
         );
     }
+}
+
+#[tokio::test]
+async fn a_command_that_complains_at_length_is_heard_out() {
+    let here = tempfile::tempdir().unwrap();
+    let talks = "cat >/dev/null; head -c 1000000 /dev/zero >&2 && printf RIFF";
+    let talker = speech(here.path(), &["sh", "-c", talks]);
+    let path = talker.say("x", None).await.unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), b"RIFF");
+    let complains = "cat >/dev/null; echo no voice >&2; head -c 1000000 /dev/zero >&2; exit 3";
+    let complainer = speech(here.path(), &["sh", "-c", complains]);
+    let error = complainer.say("x", None).await.unwrap_err().to_string();
+    assert!(
+        error.contains("exit status: 3") && error.contains("no voice"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

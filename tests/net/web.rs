@@ -2,8 +2,8 @@
 //! allowed from whom it is allowed.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use antiphon::net::fetch::{FetchError, FetchLimits, Fetcher};
@@ -15,18 +15,19 @@ use crate::support::web::{WebServer, response};
 
 const LIMIT: usize = 100_000;
 
-fn web(directory: &Path, hosts: &[&str], max_bytes: u64) -> Arc<Web> {
+fn web(directory: &Path, hosts: &[&str], max_bytes: u64) -> Web {
+    web_within(Duration::from_millis(1500), directory, hosts, max_bytes)
+}
+
+fn web_within(time: Duration, directory: &Path, hosts: &[&str], max_bytes: u64) -> Web {
     let tls = Arc::new(Tls::load(&TlsSettings::default(), false).unwrap());
-    let limits = FetchLimits {
-        time: Duration::from_millis(1500),
-        bytes: LIMIT,
-    };
+    let limits = FetchLimits { time, bytes: LIMIT };
     let settings = WebSettings {
         hosts: hosts.iter().map(|&h| h.to_owned()).collect(),
         directory: directory.to_owned(),
         max_bytes,
     };
-    Arc::new(Web::new(Fetcher::new(tls, limits), settings))
+    Web::new(Fetcher::new(tls, limits), settings)
 }
 
 /// A WAV file of so many samples.
@@ -83,26 +84,85 @@ async fn what_has_not_changed_is_not_sent_again_and_what_is_fresh_not_asked_for(
 }
 
 #[tokio::test]
-async fn who_wants_the_same_at_once_waits_for_one_request() {
+async fn who_wants_the_same_at_once_gets_what_comes_of_one_request_be_it_a_failure() {
     let here = tempfile::tempdir().unwrap();
-    let server = WebServer::new(|_| {
-        std::thread::sleep(Duration::from_millis(200));
-        response("200 OK", "Cache-Control: max-age=60\r\n", &wav(800))
-    });
-    let web = web(here.path(), &["*"], 1 << 20);
-    let url = server.url("/a.wav");
-    let callers = (0..20).map(|_| {
-        let (web, url) = (web.clone(), url.clone());
-        tokio::spawn(async move { web.get(&url, None, None).await.unwrap() })
-    });
-    for caller in callers.collect::<Vec<_>>() {
-        caller.await.unwrap();
+    for status in ["200 OK", "404 Not Found"] {
+        let (all_wait, gate) = mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let server = WebServer::new(move |_| {
+            let _ = gate.lock().unwrap().recv();
+            response(status, "", &wav(800))
+        });
+        let web = web(here.path(), &["*"], 1 << 20);
+        let url = server.url("/a.wav");
+        let callers = (0..20).map(|_| {
+            let (web, url) = (web.clone(), url.clone());
+            tokio::spawn(async move { web.get(&url, None, None).await })
+        });
+        let callers: Vec<_> = callers.collect();
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        drop(all_wait);
+        for caller in callers {
+            match caller.await.unwrap() {
+                Ok(path) => assert!(path.exists() && status == "200 OK"),
+                Err(error) => assert!(error.to_string().contains("status 404"), "{error}"),
+            }
+        }
+        assert_eq!(server.asked().len(), 1, "{status}");
     }
-    assert_eq!(server.asked().len(), 1);
 }
 
 #[tokio::test]
-async fn a_web_server_that_is_not_there_leaves_what_is_known() {
+async fn who_waits_for_a_turn_waits_no_longer_than_for_an_answer() {
+    let here = tempfile::tempdir().unwrap();
+    let server = WebServer::new(|_| Vec::new());
+    let web = web(here.path(), &["*"], 1 << 20);
+    let start = Instant::now();
+    let callers = (0..40).map(|n| {
+        let (web, url) = (web.clone(), server.url(&format!("/{n}.wav")));
+        tokio::spawn(async move { web.get(&url, None, None).await.unwrap_err() })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        let error = caller.await.unwrap().to_string();
+        assert!(error.contains("no whole answer within"), "{error}");
+    }
+    let length = start.elapsed();
+    assert!(length < Duration::from_secs(3), "{length:?} for 1.5 s");
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_any_more_makes_room_for_others() {
+    let here = tempfile::tempdir().unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let server = WebServer::new(move |asked| {
+        if asked.line.contains("/never") {
+            let _ = tell.send(());
+            return Vec::new();
+        }
+        response("200 OK", "", &wav(800))
+    });
+    let web = web_within(Duration::from_mins(1), here.path(), &["*"], 1 << 20);
+    let callers = (0..16).map(|n| {
+        let (web, url) = (web.clone(), server.url(&format!("/never{n}.wav")));
+        tokio::spawn(async move { web.get(&url, None, None).await })
+    });
+    let callers: Vec<_> = callers.collect();
+    for _ in &callers {
+        told.recv().await.unwrap();
+    }
+    for caller in callers {
+        caller.abort();
+    }
+    let url = server.url("/a.wav");
+    let next = web.get(&url, None, None);
+    let next = tokio::time::timeout(Duration::from_secs(20), next).await;
+    next.expect("a turn").unwrap();
+}
+
+#[tokio::test]
+async fn a_web_server_that_is_not_there_leaves_what_is_known_and_is_left_alone() {
     let here = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
     let failing = fails.clone();
@@ -114,20 +174,55 @@ async fn a_web_server_that_is_not_there_leaves_what_is_known() {
         }
     });
     let web = web(here.path(), &["*"], 1 << 20);
-    let url = server.url("/a.wav");
-    let path = web.get(&url, None, None).await.unwrap();
+    let get = async |path: &str| web.get(&server.url(path), None, None).await;
+    let (path, other) = (get("/a.wav").await.unwrap(), get("/b.wav").await.unwrap());
     fails.store(true, Ordering::SeqCst);
-    assert_eq!(web.get(&url, None, None).await.unwrap(), path);
+    for _ in 0..3 {
+        assert_eq!(get("/a.wav").await.unwrap(), path);
+    }
+    assert_eq!(server.asked().len(), 3, "the fourth would come 10 s later");
     server.close();
-    assert_eq!(web.get(&url, None, None).await.unwrap(), path);
-    let error = web.get(&server.url("/b.wav"), None, None).await;
-    assert!(matches!(
-        error,
-        Err(WebError::Fetch {
-            source: FetchError::Connect(_),
-            ..
-        })
-    ));
+    assert_eq!(get("/b.wav").await.unwrap(), other);
+    // Nor is played what is not there.
+    std::fs::remove_file(&other).unwrap();
+    for path in ["/b.wav", "/c.wav"] {
+        let error = get(path).await;
+        assert!(
+            matches!(
+                error,
+                Err(WebError::Fetch {
+                    source: FetchError::Connect(_),
+                    ..
+                })
+            ),
+            "{path}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_fetched_as_if_it_had_never_been_there() {
+    let here = tempfile::tempdir().unwrap();
+    let server = WebServer::new(|asked| {
+        if asked.header("if-none-match").is_some() {
+            return response("304 Not Modified", "", b"");
+        }
+        let fresh = if asked.line.contains("fresh") {
+            "Cache-Control: max-age=60\r\n"
+        } else {
+            ""
+        };
+        response("200 OK", &format!("ETag: \"v1\"\r\n{fresh}"), &wav(800))
+    });
+    let web = web(here.path(), &["*"], 1 << 20);
+    for path in ["/a.wav", "/fresh.wav"] {
+        let url = server.url(path);
+        let kept = web.get(&url, None, None).await.unwrap();
+        std::fs::remove_file(&kept).unwrap();
+        let again = web.get(&url, None, None).await.unwrap();
+        assert!(again.exists(), "{path}");
+    }
+    assert_eq!(server.asked().len(), 4);
 }
 
 #[tokio::test]

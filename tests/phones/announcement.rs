@@ -10,6 +10,7 @@ use crate::support::sip;
 use crate::support::tone;
 use crate::support::web;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -382,6 +383,36 @@ fn what_a_web_server_has_is_heard_as_it_is_now() {
         let elsewhere = ";play=http://localhost/note.wav";
         assert_eq!(announce(&server, &phone, elsewhere).0.status(), 404);
     });
+}
+
+#[test]
+fn nothing_is_fetched_any_more_for_a_caller_who_gives_up() {
+    let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Config::new()
+        .set("announcement", "web_hosts", "[\"127.0.0.1\"]")
+        .set("announcement", "web_seconds", 60)
+        .start();
+    let mut peer = Peer::udp(server.udp());
+    let mut dialog = Dialog::new(&peer, "annc");
+    let play = format!(";play=http://{}/note.wav", host.local_addr().unwrap());
+    dialog.uri.push_str(&play);
+    dialog.target.clone_from(&dialog.uri);
+    let body = sdp("127.0.0.1:9".parse().unwrap(), "0", "");
+    let invite = dialog.request(&peer, "INVITE", "", &body);
+    peer.send(invite);
+    let (mut asked, _) = host.accept().unwrap();
+    let limit = Duration::from_secs(20);
+    asked.set_read_timeout(Some(limit)).unwrap();
+    let cancel = dialog.of_invite(&peer, "CANCEL", None);
+    peer.send(cancel);
+    let mut request = Vec::new();
+    // To the end of the connection, for which nothing was answered.
+    asked.read_to_end(&mut request).unwrap();
+    assert!(request.starts_with(b"GET /note.wav "));
+    let refused = peer.await_that(|m| m.method() == "INVITE" && m.status() >= 200);
+    assert_eq!(refused.status(), 487);
+    let ack = dialog.of_invite(&peer, "ACK", refused.to_tag());
+    peer.send(ack);
 }
 
 #[test]

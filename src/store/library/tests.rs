@@ -194,3 +194,24 @@ fn without_directories_everything_is_refused() {
         }
     }
 }
+
+#[test]
+fn what_lies_beside_a_file_is_held_to_the_directories_too() {
+    let (_dir, base) = tree();
+    let library = Library::new(vec![base.join("none"), base.join("link")]);
+    for (file, real) in [
+        ("lib/deep/c.wav", Some("lib/deep/c.wav")),
+        ("lib/in.wav", Some("lib/deep/c.wav")),
+        // By a link of its directory, or of its own.
+        ("lib/away/s.wav", None),
+        ("lib/out.wav", None),
+        ("lib/../private/s.wav", None),
+        ("lib/deep", None),
+        ("lib/nothing.wav", None),
+        ("private/s.wav", None),
+        ("library/z.wav", None),
+    ] {
+        let real = real.map(|real| base.join(real));
+        assert_eq!(library.within(&base.join(file)), real, "{file}");
+    }
+}
