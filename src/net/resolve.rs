@@ -220,7 +220,7 @@ impl Asking {
         targets: &mut Vec<Target>,
     ) -> Result<(), String> {
         // Those of the hosts file are found as well.
-        let found = self.0.lookup_ip(rooted(host)).await;
+        let found = self.0.lookup_ip(whole(host)).await;
         let found = found.map_err(|error| error.to_string())?;
         let mut addresses: Vec<IpAddr> = found.iter().collect();
         // The same order each time, and IPv4 first: it is what phones speak.
@@ -259,6 +259,15 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
         connection(ProtocolConfig::Tcp),
     ];
     NameServerConfig::new(address.ip(), true, connections)
+}
+
+/// A host's name. Of one without a dot the system's search list says where it is; all others are whole.
+fn whole(host: &str) -> String {
+    if host.contains('.') {
+        rooted(host)
+    } else {
+        host.to_owned()
+    }
 }
 
 /// SIP's names are whole: no search list is gone through for them.

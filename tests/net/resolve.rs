@@ -131,8 +131,12 @@ async fn the_best_of_many_records_are_tried() {
 
 /// A name that is not known is not sought in the domains that people leave out in a shell.
 #[tokio::test]
-async fn no_search_list_is_gone_through() {
-    let server = NameServer::start(vec![("pbx.corp.example", Entry::Address(ip("192.0.2.66")))]);
+async fn the_search_list_is_for_names_without_a_dot() {
+    let entry = |address| Entry::Address(ip(address));
+    let server = NameServer::start(vec![
+        ("pbx.corp.example", entry("192.0.2.66")),
+        ("pbx.partner.corp.example", entry("192.0.2.67")),
+    ]);
     let mut connection = ConnectionConfig::new(ProtocolConfig::Udp);
     connection.port = server.address.port();
     let servers = vec![NameServerConfig::new(
@@ -147,7 +151,9 @@ async fn no_search_list_is_gone_through() {
     let resolver = Resolver::from(dns.unwrap());
     let whole = found(&resolver, "sip:1@pbx.corp.example:5060").await;
     assert_eq!(whole.unwrap(), [(Udp, "192.0.2.66:5060".to_owned())]);
-    for uri in ["sip:1@pbx:5060", "sip:1@pbx"] {
+    let short = found(&resolver, "sip:1@pbx:5060").await;
+    assert_eq!(short.unwrap(), [(Udp, "192.0.2.66:5060".to_owned())]);
+    for uri in ["sip:1@pbx.partner:5060", "sip:1@pbx.partner"] {
         assert!(found(&resolver, uri).await.is_err(), "{uri}");
     }
     // What the system knows without DNS is found.

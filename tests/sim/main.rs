@@ -32,6 +32,7 @@ mod room_plays;
 mod room_talkers;
 mod rooms;
 mod rooms_dial;
+mod rooms_menu;
 mod rooms_random;
 mod rooms_recording;
 mod session_timer;
