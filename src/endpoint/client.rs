@@ -78,6 +78,8 @@ impl Endpoint {
             }
             let event = ClientEvent::Response(response.status);
             self.tell_client(id, event, Some(response), now);
+        } else if cseq.method == Method::Invite {
+            self.on_late(key, &response, now);
         }
     }
 
@@ -164,7 +166,14 @@ impl Endpoint {
                     },
                     None => continue,
                 },
-                ClientOutput::Timeout => Output::Timeout { transaction: id },
+                ClientOutput::Timeout => {
+                    if client.hurried
+                        && let Some(invite) = client.invite.take()
+                    {
+                        self.late.add(client.key, invite, flow, now);
+                    }
+                    Output::Timeout { transaction: id }
+                }
                 ClientOutput::TransportError => Output::TransportError { transaction: id },
             });
         }
@@ -177,7 +186,7 @@ impl Endpoint {
         }
     }
 
-    fn start_client(
+    pub(super) fn start_client(
         &mut self,
         mut request: Request,
         branch: &str,
@@ -216,7 +225,7 @@ impl Endpoint {
     }
 
     /// Adds what each request of ours has; returns the branch.
-    fn complete(&mut self, request: &mut Request, flow: Flow) -> String {
+    pub(super) fn complete(&mut self, request: &mut Request, flow: Flow) -> String {
         let branch = format!("{MAGIC_COOKIE}{:024x}", self.rng.random::<u128>() >> 32);
         let mut params = Params::new();
         params.set("branch", Some(&branch));
@@ -257,7 +266,7 @@ pub(super) fn set_via_transport(request: &mut Request, transport: Transport) {
 }
 
 /// The ACK of a non-2xx response: its To is the response's (RFC 3261 §17.1.1.3).
-fn ack(invite: &Request, response: &Response) -> Request {
+pub(super) fn ack(invite: &Request, response: &Response) -> Request {
     let mut ack = derive(invite, Method::Ack);
     if let Some(to) = response.headers.get(&Name::To) {
         ack.headers.set(Name::To, to);
@@ -266,7 +275,7 @@ fn ack(invite: &Request, response: &Response) -> Request {
 }
 
 /// An ACK or CANCEL on the INVITE's branch (RFC 3261 §9.1, §17.1.1.3).
-fn derive(invite: &Request, method: Method) -> Request {
+pub(super) fn derive(invite: &Request, method: Method) -> Request {
     let mut request = Request::new(method.clone(), &invite.uri);
     let from = &invite.headers;
     if let Ok(via) = from.via() {

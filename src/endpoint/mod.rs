@@ -8,6 +8,7 @@ mod abandon;
 mod bans;
 mod client;
 mod guard;
+mod late;
 mod server;
 mod table;
 mod validate;
@@ -22,6 +23,7 @@ use crate::sip::source::{Recent, Sources};
 use crate::sip::transaction::{Keys, Timers};
 use crate::sip::transport::{Advertised, ConnectionId, Flow};
 use guard::Guard;
+use late::Late;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::VecDeque;
@@ -221,6 +223,8 @@ pub struct Endpoint {
     guard: Guard,
     /// Addresses that have refused TCP.
     no_tcp: Recent,
+    /// INVITEs that were given up.
+    late: Late,
     outputs: VecDeque<Output>,
     /// The latest time we were told, for calls that bring none.
     now: Option<Instant>,
@@ -260,6 +264,7 @@ impl Endpoint {
             sources: Sources::new(limits.calls_per_second_per_source, limits.sources),
             guard,
             no_tcp: Recent::new(MAX_NO_TCP),
+            late: Late::default(),
             outputs: VecDeque::new(),
             now: None,
         }

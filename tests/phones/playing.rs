@@ -252,9 +252,8 @@ fn a_long_file_is_streamed_and_ends_where_it_is_cut() {
     );
 }
 
-/// Takes a minute: shorter files are not streamed.
 #[test]
-fn a_streamed_file_that_is_gone_at_its_repeat_is_an_event_too() {
+fn a_streamed_file_that_cannot_be_read_on_is_an_event_too() {
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("long.wav");
     make_long(&path);
@@ -263,16 +262,19 @@ fn a_streamed_file_that_is_gone_at_its_repeat_is_an_event_too() {
         .start();
     let mut calling = call("long", server.udp(), &["--json"]);
     server.wait_log("answered");
-    // It is opened a moment later, and nobody tells when; it is wanted again after a minute.
+    // It is opened a moment later, and nobody tells when. Its name may go: the file is open. What is in
+    // it may not.
     std::thread::sleep(Duration::from_secs(5));
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    assert!(calling.ends_within(Duration::from_secs(90)));
+    assert!(!calling.ends_within(Duration::from_secs(5)));
+    file.set_len(0).unwrap();
+    assert!(calling.ends_within(Duration::from_secs(20)));
     let json = calling.wait().json();
     assert_eq!(json["ended"], "remote-hung-up", "{json}");
-    assert!(json["talked_ms"].as_f64().unwrap() > 60_000.0, "{json}");
     let event = server.wait_log("cannot play");
     assert!(
-        event.contains("long.wav: could not be read on after 61.0 s"),
+        event.contains("long.wav: could not be read on after "),
         "{event}"
     );
     assert!(event.contains("call_id="), "{event}");

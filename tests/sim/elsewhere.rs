@@ -111,6 +111,38 @@ fn the_next_place_is_tried_when_the_first_is_silent() {
     is_answered(world, second, handle, &two);
 }
 
+/// The network had only been slow: whoever is there has rung, and answers.
+#[test]
+fn a_place_that_was_given_up_is_called_off_and_hung_up_on() {
+    let (mut world, [first, second], handle) = place(98);
+    let one = invited(&mut world, first);
+    let two = world.expect_request_within(second, &Method::Invite, 7_000);
+    world.phones[first].inbox.clear();
+    let ringing = world.phones[first].response(&one, 180);
+    world.reply(first, &ringing);
+    let cancel = world.expect_request(first, &Method::Cancel);
+    let branch = |request: &Request| request.headers.via().unwrap().branch().map(str::to_owned);
+    assert_eq!(branch(&cancel), branch(&one));
+    let reply = world.phones[first].response(&cancel, 200);
+    world.reply(first, &reply);
+    world.reply(first, &ringing);
+    world.expect_nothing(first, 100);
+    let mut ok = world.phones[first].response(&one, 200);
+    ok.headers.set(Name::ContentType, "application/sdp");
+    ok.body = world.phones[first].sdp("sendrecv").into_bytes();
+    world.reply(first, &ok);
+    world.expect_request(first, &Method::Ack);
+    let bye = world.expect_request(first, &Method::Bye);
+    assert_eq!(bye.to_tag(), ok.to_tag());
+    let reply = world.phones[first].response(&bye, 200);
+    world.reply(first, &reply);
+    // Its ACK was lost: once more, and nothing else.
+    world.reply(first, &ok);
+    world.expect_request(first, &Method::Ack);
+    world.expect_nothing(first, 100);
+    is_answered(world, second, handle, &two);
+}
+
 #[test]
 fn the_next_place_is_tried_when_the_first_cannot_be_reached() {
     let (mut world, [first, second], handle) = place(93);
