@@ -3,7 +3,7 @@
 use super::{Call, EndReason, Output, State};
 use crate::leg::{EventFormat, Keying, LegParams, MAX_RX_TYPES};
 use crate::rtp::latch::Sources;
-use crate::sdp::negotiate::{self, Agreed, Dtls, Local, NegotiateError, Security, Srtp};
+use crate::sdp::negotiate::{self, Agreed, Dtls, Local, NegotiateError, Role, Security, Srtp};
 use crate::sdp::{Direction, SrtpPolicy};
 use crate::sip::message::{Request, Response};
 use crate::srtp::{MasterKey, Suite};
@@ -43,6 +43,7 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
         rtcp_mux: agreed.rtcp_mux,
         rtcp_keys: association.is_some_and(|association| association.rtcp_apart),
         voip_metrics: agreed.voip_metrics,
+        quiet: false,
         own_address: true,
         sources: Sources::Any,
     }
@@ -69,8 +70,13 @@ impl Call {
         self.agreed = Some(agreed);
         if !self.leg_open {
             self.leg_open = true;
+            let quiet = params.quiet;
             self.outputs.push_back(Output::OpenLeg(params, keying));
-            self.outputs.extend(associate);
+            if quiet && begins_handshake(associate.as_ref()) {
+                self.postponed = associate;
+            } else {
+                self.outputs.extend(associate);
+            }
             return;
         }
         let keying = keying.map(Output::SecureLeg);
@@ -162,6 +168,7 @@ impl Call {
         LegParams {
             // Until our answer is acknowledged, anybody may have sent the INVITE, in whosever name.
             send: params.send && !answers,
+            quiet: answers,
             own_address: self.is_its_own(agreed),
             sources: self.sources(agreed),
             ..params
@@ -173,6 +180,7 @@ impl Call {
         if let Some(agreed) = self.agreed.as_ref().filter(|_| self.leg_open) {
             let params = self.params(agreed);
             self.outputs.push_back(Output::ConfigureLeg(params));
+            self.outputs.extend(self.postponed.take());
         }
     }
 
@@ -212,6 +220,11 @@ pub(super) enum Keys {
     AsTheyAre,
     /// Fresh ones: who answers may be another, and would not know our roll-over counter.
     Fresh,
+}
+
+/// Whether it is ours to begin.
+fn begins_handshake(output: Option<&Output>) -> bool {
+    matches!(output, Some(Output::Associate(Some(association))) if association.role == Role::Client)
 }
 
 /// What of the keys has changed. One that is the same keeps its roll-over counter.

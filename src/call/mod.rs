@@ -209,9 +209,13 @@ pub struct Call {
     hops: Hops,
     /// Media may come from anywhere, and go anywhere: the peer is trusted.
     trusted: bool,
+    /// Those of the other places where it may be that are trusted.
+    trusted_places: Vec<IpAddr>,
     /// When something was last played to its end, and when the call ends behind it.
     played: Option<Instant>,
     hang_up_at: Option<Instant>,
+    /// A handshake that begins with the ACK.
+    postponed: Option<Output>,
     /// Counts the applications that have had it before.
     runs: u32,
     /// The peer was once willing to receive: if it only sends, it is on hold.
@@ -286,8 +290,10 @@ impl Call {
             offered: None,
             hops: Hops::default(),
             trusted: false,
+            trusted_places: Vec::new(),
             played: None,
             hang_up_at: None,
+            postponed: None,
             runs: 0,
             has_listened: false,
             leg_open: false,

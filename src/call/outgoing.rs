@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::branch::Branch;
 use super::media::{Keys, request_with_sdp};
+use super::sources::Hops;
 use super::{Call, CallHandle, EndReason, Output, Settings, State, allows_update};
 use crate::app::AppSpec;
 use crate::sip::dialog::{Dialog, Role};
@@ -188,6 +189,7 @@ impl Call {
         };
         let moves = flow.local.ip() != self.flow.local.ip();
         self.flow = flow;
+        self.trust_place();
         let contact = self.contact();
         self.invite.headers.set(Name::Contact, contact);
         if moves {
@@ -292,6 +294,7 @@ impl Call {
         } else {
             response.body.clone()
         };
+        self.hops = Hops::of_answer(response, self.flow.remote.ip());
         let ours = self.offered.take().unwrap_or_default();
         let agreed = match updated {
             Some(updated) => Ok(*updated),
@@ -536,6 +539,7 @@ impl Call {
         let cseq = response.headers.cseq().map_or(1, |c| c.number);
         self.pending.acknowledged = Some(cseq);
         self.acknowledge(response.status, cseq);
+        self.hops = Hops::of_answer(response, self.flow.remote.ip());
         if let Some(ours) = self.offered.take()
             && let Ok(agreed) = self.accepted(&ours, &response.body)
         {

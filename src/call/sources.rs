@@ -9,7 +9,7 @@ use super::path::is_private;
 use crate::rtp::latch::{MAX_SOURCES, Sources};
 use crate::sdp::negotiate::Agreed;
 use crate::sip::header::{Name, ViaRef};
-use crate::sip::message::Request;
+use crate::sip::message::{Request, Response};
 
 /// The addresses that the last description came by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +40,20 @@ impl Hops {
         hops
     }
 
+    /// Those of an answer to an INVITE of ours that went to `place`. Unless its Contact is just there,
+    /// somebody has passed it on, or a NAT is between.
+    pub fn of_answer(response: &Response, place: IpAddr) -> Self {
+        let mut hops = Self::default();
+        hops.add(place);
+        let contacts = response.headers.contacts().unwrap_or_default();
+        let contact = contacts
+            .first()
+            .and_then(|contact| contact.sip_uri()?.host.ip());
+        let direct = contact == Some(place.to_canonical());
+        hops.hidden = !direct || response.headers.contains(&Name::RecordRoute);
+        hops
+    }
+
     fn add(&mut self, address: IpAddr) {
         let address = address.to_canonical();
         if !self.has(address)
@@ -56,8 +70,15 @@ impl Hops {
 
 impl Call {
     /// Whether its peer is one whose media may come from anywhere, and go anywhere.
-    pub fn set_trusted(&mut self, trusted: bool) {
-        self.trusted = trusted;
+    pub fn set_trusted(&mut self, trusts: impl Fn(IpAddr) -> bool) {
+        self.trusted = trusts(self.flow.remote.ip());
+        let places = self.alternatives.iter().map(|flow| flow.remote.ip());
+        self.trusted_places = places.filter(|place| trusts(*place)).collect();
+    }
+
+    /// It goes on at another place.
+    pub(super) fn trust_place(&mut self) {
+        self.trusted = self.trusted_places.contains(&self.flow.remote.ip());
     }
 
     /// Where its media may come from.

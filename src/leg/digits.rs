@@ -37,6 +37,8 @@ pub(super) struct Digits {
     sounding_until: Option<MediaTime>,
     /// Where the last digit ended, in the events' clock.
     end: Timestamp,
+    /// That clock is the audio's, too.
+    compares: bool,
 }
 
 impl Digits {
@@ -60,6 +62,7 @@ impl Digits {
             sounding: false,
             sounding_until: None,
             end: Timestamp(0),
+            compares: true,
         }
     }
 
@@ -80,6 +83,7 @@ impl Digits {
         now: MediaTime,
         depth: Duration,
     ) {
+        self.compares = true;
         match self.events.on_event(packet, arrival) {
             Activity::Sounding => {
                 self.sounding = true;
@@ -129,12 +133,17 @@ impl Digits {
         if now < until {
             return true;
         }
-        if self.sounding || now >= until + BEHIND {
+        if self.sounding || !self.compares || now >= until + BEHIND {
             self.sounding = false;
             self.sounding_until = None;
             return false;
         }
         from().is_some_and(|from| self.end.distance(from) > 0)
+    }
+
+    /// The event that was just told of has timestamps of another line than the audio.
+    pub fn is_beside(&mut self) {
+        self.compares = false;
     }
 
     /// The party goes on with timestamps of another line.

@@ -65,6 +65,8 @@ pub struct LegParams {
     pub rtcp_keys: bool,
     /// VoIP metrics go with our reports (RFC 3611 §4.7).
     pub voip_metrics: bool,
+    /// Nothing is sent at all, reports neither.
+    pub quiet: bool,
     /// What we send goes to where the party signals from: it need not send anything itself.
     pub own_address: bool,
     /// Where its media may come from.
@@ -94,6 +96,7 @@ impl LegParams {
             rtcp_mux: false,
             rtcp_keys: false,
             voip_metrics: false,
+            quiet: false,
             own_address: true,
             sources: Sources::Any,
         }

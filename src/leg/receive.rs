@@ -122,7 +122,7 @@ impl Leg {
             if self.params.receive {
                 self.on_event(&packet, arrival, time);
                 // Its timestamps say nothing of when the audio's are played.
-                self.digits.source_changed();
+                self.digits.is_beside();
             }
             return;
         }
@@ -287,6 +287,9 @@ impl Leg {
     }
 
     pub(super) fn send_report<I: MediaIo>(&mut self, time: TickTime, bye: bool, io: &mut I) {
+        if self.params.quiet {
+            return;
+        }
         let (channel, to) = if self.params.rtcp_mux {
             (Channel::Rtp, self.latch.remote())
         } else {

@@ -23,7 +23,7 @@ pub(super) struct Crowd {
 #[derive(Debug, Default)]
 struct Site {
     open: usize,
-    /// Those whose peers have not proven who they are, the oldest first.
+    /// Those whose peers have not proven who they are, in the order in which they came.
     unproven: BTreeSet<ConnectionId>,
 }
 
@@ -77,14 +77,14 @@ impl Crowd {
         });
     }
 
-    /// Which one goes so that a source may have one more: the oldest of the site with the most, as long
-    /// as that has more than the source's own would have then.
+    /// Which one goes so that a source may have one more: the newest of the site with the most, as long
+    /// as that has more than the source's own would have then. Who has been there for long stays.
     pub(super) fn give_up_for(&mut self, source: IpAddr) -> Option<ConnectionId> {
         let &(most, largest) = self.by_size.last()?;
         if most <= self.open_at(source) + 1 {
             return None;
         }
-        let id = self.by_site.get(&largest)?.unproven.first().copied()?;
+        let id = self.by_site.get(&largest)?.unproven.last().copied()?;
         self.spare(largest, id);
         Some(id)
     }
@@ -161,7 +161,7 @@ mod tests {
         // From four and two to one and one, the larger one's turn each time.
         assert_eq!(
             given_up,
-            [Some(many[1]), Some(many[2]), Some(few[0]), Some(many[3])]
+            [Some(many[4]), Some(many[3]), Some(few[1]), Some(many[2])]
         );
         assert_eq!(crowd.give_up_for(newcomer), None, "one each");
         for id in many {

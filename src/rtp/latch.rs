@@ -298,8 +298,9 @@ impl Latch {
 const CONSECUTIVE: u8 = 4;
 /// Silence after which a latched source may be replaced.
 const SILENCE: Duration = Duration::from_secs(2);
-/// Silence after which a source that signalling has replaced is not sent to.
-const LEFT: Duration = Duration::from_millis(300);
+/// Silence after which a source that signalling has replaced is not sent to: one that pauses (DTX) is
+/// heard of every 400 ms.
+const LEFT: Duration = Duration::from_secs(1);
 /// How long the signalled address can still come in against an active other source.
 const SETTLED: Duration = Duration::from_secs(5);
 /// RFC 3550 A.1: a larger jump is another stream.

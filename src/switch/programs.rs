@@ -125,9 +125,8 @@ impl Switch {
             call_id: self.endpoint.new_call_id(),
             local_tag: self.endpoint.new_tag(),
         };
-        let trusted = self.endpoint.trusts(originate.flow.remote.ip());
         let mut call = Call::outgoing(handle, self.call_settings.clone(), originate, now);
-        call.set_trusted(trusted);
+        call.set_trusted(|address| self.endpoint.trusts(address));
         self.add_call(call);
         handle
     }

@@ -181,7 +181,7 @@ impl Switch {
             now,
         );
         call.set_srtp(srtp);
-        call.set_trusted(self.endpoint.trusts(flow.remote.ip()));
+        call.set_trusted(|address| self.endpoint.trusts(address));
         self.endpoint.set_tag(transaction, &tag);
         let source = subscriber(flow.remote.ip());
         self.invites.insert(transaction, handle, source);

@@ -91,6 +91,12 @@ impl Switch {
         if self.is_full() {
             return Err(ProgramError::Full);
         }
+        let anywhere = self.call_settings.media_from_anywhere || self.endpoint.trusts(ip);
+        let sources = if anywhere {
+            Sources::Any
+        } else {
+            Sources::Of([None; MAX_SOURCES])
+        };
         let mut rx_types = [None; MAX_RX_TYPES];
         rx_types[0] = Some((media.payload_type, media.codec));
         let params = LegParams {
@@ -100,7 +106,7 @@ impl Switch {
             opus: self.settings.call.capabilities.opus,
             // On the next port: who expects audio alone is not to find reports in it.
             remote_rtcp: to.port().checked_add(1).map(|port| (to.ip(), port).into()),
-            sources: Sources::Of([None; MAX_SOURCES]),
+            sources,
             ..LegParams::g711(Codec::Pcmu, Some(to))
         };
         let handle = self.next_handle();

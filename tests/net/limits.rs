@@ -87,9 +87,9 @@ async fn a_source_with_many_connections_leaves_room_for_others() {
     let mut refused = connect_from("127.0.0.2", here).await;
     assert_eq!(read_to_end(&mut refused).await, b"");
     assert_eq!(server.net.stats().tcp_refused, 1);
-    // Another source has the place of its oldest.
+    // Another source has the place of its newest.
     let mut other = connect_from("127.0.0.4", here).await;
-    assert_eq!(read_to_end(&mut held.remove(0)).await, b"");
+    assert_eq!(read_to_end(&mut held.pop().unwrap()).await, b"");
     server.closed().await;
     other.write_all(&options("2", "")).await.unwrap();
     assert_eq!(server.request().await.0.remote, other.local_addr().unwrap());

@@ -115,11 +115,17 @@ fn take(path: PathBuf) -> io::Result<Option<Own>> {
     Ok(own.is_there().then_some(own))
 }
 
-/// Removes a directory of ours that nobody has locked.
+/// Removes a directory of ours that nobody has locked, and a file of ours: earlier versions had them there.
 fn remove_left(path: &Path) {
     let user = nix::unistd::geteuid().as_raw();
-    let is_ours = |about: Metadata| about.is_dir() && about.uid() == user;
-    if !fs::symlink_metadata(path).is_ok_and(is_ours) {
+    let about = fs::symlink_metadata(path).ok();
+    let Some(about) = about.filter(|about| about.uid() == user) else {
+        return;
+    };
+    if about.is_file() {
+        let _ = fs::remove_file(path);
+    }
+    if !about.is_dir() {
         return;
     }
     if let Ok(held) = File::open(path)
@@ -195,6 +201,8 @@ mod tests {
         fs::write(&kept, "sound").unwrap();
         fs::create_dir(shared.join("ours-1-0")).unwrap();
         fs::write(shared.join("ours-1-0/1.wav"), "left").unwrap();
+        // As an earlier version has left it.
+        fs::write(shared.join("ours-1.wav"), "left").unwrap();
         // Neither is a directory of ours.
         fs::create_dir(shared.join("theirs")).unwrap();
         std::os::unix::fs::symlink("theirs", shared.join("ours-link")).unwrap();
@@ -202,7 +210,7 @@ mod tests {
         let next = Directory::new(shared.to_owned(), "ours-");
         next.clear();
         assert!(kept.exists());
-        assert!(!shared.join("ours-1-0").exists());
+        assert!(!shared.join("ours-1-0").exists() && !shared.join("ours-1.wav").exists());
         assert!(shared.join("theirs").exists() && shared.join("ours-link").exists());
 
         assert_ne!(next.path().unwrap(), running.path().unwrap());

@@ -3,13 +3,14 @@
 
 use std::net::SocketAddr;
 
+use antiphon::app::{AppSpec, ScriptSpec};
 use antiphon::call::EndReason;
 use antiphon::sip::header::Name;
 use antiphon::sip::method::Method;
 
 use super::{other, rtp, sends_to, silent_call, stats, talk};
 use crate::support::sim::phone::put_sdp;
-use crate::support::sim::{Setup, World};
+use crate::support::sim::{Setup, World, flow};
 
 const STRANGER: ([u8; 4], u16) = ([10, 99, 0, 1], 7000);
 
@@ -75,6 +76,57 @@ fn a_party_behind_a_nat_and_a_proxy_is_where_the_proxy_says() {
     assert!(behind(&[], true, nat), "where the configuration says so");
 }
 
+/// A call that we place, to a phone with this Contact and a private address in its description: whether
+/// it is heard from its NAT.
+fn placed_to(contact: Option<&str>, route: Option<&str>, from: SocketAddr) -> bool {
+    let mut setup = Setup::default();
+    setup.settings.media_timeout_ms = 0;
+    let mut world = World::with(setup);
+    let phone = world.phone();
+    let (to, now) = (world.phones[phone].sip, world.now());
+    let spec = AppSpec::Script(ScriptSpec::default());
+    let uri = format!("sip:bob@{to}");
+    let caller = "antiphon".into();
+    let handle = world
+        .switch
+        .originate(uri, caller, flow(to), vec![], spec, now);
+    world.carry_out();
+    let invite = world.expect_request(phone, &Method::Invite);
+    world.phones[phone].called(&invite);
+    let mut ok = world.phones[phone].response(&invite, 200);
+    let sdp = world.phones[phone].sdp("sendrecv");
+    let hidden = sdp.replace("IN IP4 10.1.0.0", "IN IP4 192.168.7.7");
+    ok.headers.set(Name::ContentType, "application/sdp");
+    ok.body = hidden.into_bytes();
+    for (name, value) in [(Name::Contact, contact), (Name::RecordRoute, route)] {
+        if let Some(value) = value {
+            ok.headers.set(name, value);
+        }
+    }
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    world.run(25);
+    talk(&mut world, from, 6);
+    let now = world.now();
+    world.switch.hang_up(handle, now);
+    world.carry_out();
+    world.run(100);
+    world.ended(0).unwrap().stats.unwrap().counts.foreign < 6
+}
+
+#[test]
+fn whom_we_call_behind_a_nat_is_heard() {
+    let nat: SocketAddr = ([10, 88, 0, 1], 9000).into();
+    let own = "<sip:bob@10.1.0.0:5060>";
+    // Directly: where its signalling is.
+    assert!(placed_to(Some(own), None, other(9000)));
+    assert!(!placed_to(Some(own), None, nat));
+    // Through a proxy there is no telling where.
+    let route = "<sip:10.1.0.0;lr>";
+    assert!(placed_to(Some(own), Some(route), nat));
+    assert!(placed_to(Some("<sip:bob@192.168.7.7>"), None, nat));
+}
+
 #[test]
 fn nothing_is_sent_before_the_answer_is_acknowledged() {
     let mut world = World::new(491);
@@ -83,10 +135,11 @@ fn nothing_is_sent_before_the_answer_is_acknowledged() {
     world.send(phone, &invite);
     let ok = world.expect(phone, 200);
     world.phones[phone].learn(&ok);
-    world.run(300);
+    world.run(10_000);
+    let sent = &world.phones[phone];
     assert!(
-        world.phones[phone].heard.is_empty(),
-        "anybody may have sent it"
+        sent.heard.is_empty() && sent.reports.is_empty(),
+        "anybody may have asked"
     );
     let ack = world.phones[phone].ack(&ok);
     world.send(phone, &ack);
