@@ -139,3 +139,56 @@ fn a_bridge_that_ends_tells_what_it_played_and_recorded() {
     desk.run(40_000);
     desk.world.check_empty();
 }
+
+/// Whether a phone whose bridge is silent hears anything.
+fn hears_music(desk: &mut Desk, phone: usize) -> bool {
+    desk.run(200);
+    let heard = desk.heard(phone, 1_000);
+    heard.iter().any(|sample| sample.unsigned_abs() > 300)
+}
+
+#[test]
+fn music_of_a_holding_bridge_is_heard_in_it_alone() {
+    let mut desk = Desk::new(434);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let id = desk.answered(phone, "400");
+    desk.post("/ari/bridges/m");
+    desk.post("/ari/bridges/h?type=holding");
+    desk.post("/ari/bridges/h/moh");
+    let add = |bridge: &str| format!("/ari/bridges/{bridge}/addChannel?channel={id}");
+    desk.post(&add("h"));
+    assert!(hears_music(&mut desk, phone));
+    desk.post(&add("m"));
+    assert!(!hears_music(&mut desk, phone), "it has left");
+    desk.post(&add("h"));
+    assert!(hears_music(&mut desk, phone));
+    desk.post(&format!("/ari/bridges/h/removeChannel?channel={id}"));
+    assert!(!hears_music(&mut desk, phone), "it was taken out");
+    // What was asked for the channel alone is heard again where the bridge's has ended.
+    desk.post(&add("h"));
+    desk.post(&format!("/ari/channels/{id}/moh"));
+    desk.ok(Method::Delete, "/ari/bridges/h/moh");
+    assert!(hears_music(&mut desk, phone));
+    desk.ok(Method::Delete, &format!("/ari/channels/{id}/moh"));
+    assert!(!hears_music(&mut desk, phone));
+    desk.post("/ari/bridges/h/moh");
+    assert!(hears_music(&mut desk, phone));
+    desk.ok(Method::Delete, "/ari/bridges/h");
+    assert!(!hears_music(&mut desk, phone), "its bridge is no more");
+}
+
+#[test]
+fn who_comes_later_hears_the_music_that_the_bridge_has() {
+    let mut desk = Desk::new(435);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let id = desk.answered(phone, "400");
+    desk.post("/ari/bridges/h?type=holding");
+    // There is no such sound: nothing is heard, and not the melody.
+    desk.post("/ari/bridges/h/moh?mohClass=nowhere");
+    desk.post(&format!("/ari/bridges/h/addChannel?channel={id}"));
+    assert!(!hears_music(&mut desk, phone));
+    desk.post("/ari/bridges/h/moh");
+    assert!(hears_music(&mut desk, phone));
+}
