@@ -115,3 +115,27 @@ fn what_is_thrown_away_as_the_call_ends_is_not_told_as_kept() {
         [row("RecordingFinished", "r", "canceled", 2)]
     );
 }
+
+#[test]
+fn a_recording_is_not_overwritten_by_one_that_cannot_be() {
+    let mut desk = Desk::new(475);
+    desk.connect("hello");
+    let phones = desk.world.phones(2);
+    let ringing = desk.dial(phones[0], "400");
+    desk.world.dial(phones[1], "500");
+    desk.run(50);
+    let other = desk.channel(phones[1]);
+    desk.files.0.lock().unwrap().insert("s".to_owned(), vec![1]);
+    let query = "record?name=s&format=wav&ifExists=overwrite";
+    for (id, refused) in [(&ringing, 412), (&other, 409)] {
+        let url = format!("/ari/channels/{id}/{query}");
+        let (status, body) = desk.get(Method::Post, &url, "");
+        assert_eq!(status, refused, "{body}");
+    }
+    desk.ok(Method::Get, "/ari/recordings/stored/s");
+    // One that can be takes its place.
+    desk.post(&format!("/ari/channels/{ringing}/answer"));
+    desk.take_answer(phones[0]);
+    desk.post(&format!("/ari/channels/{ringing}/{query}"));
+    assert!(desk.files.0.lock().unwrap().is_empty());
+}
