@@ -185,7 +185,7 @@ impl Switch {
         if self.program(handle).is_none() {
             return Err(ProgramError::NotDriven);
         }
-        if !entry.call.is_answered() {
+        if !entry.call.takes_orders() {
             return Err(ProgramError::WrongState);
         }
         if entry.driven.bridge == Some(number) {

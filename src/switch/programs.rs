@@ -209,7 +209,7 @@ impl Switch {
     pub fn takes_orders(&self, handle: CallHandle) -> Result<(), ProgramError> {
         self.driven(handle)?;
         let entry = self.calls.get(&handle);
-        let is_up = entry.is_some_and(|entry| entry.call.is_answered());
+        let is_up = entry.is_some_and(|entry| entry.call.takes_orders());
         is_up.then_some(()).ok_or(ProgramError::WrongState)
     }
 

@@ -1,6 +1,8 @@
 //! What bridges play to all who are in them, and what is recorded of them.
 
 use antiphon::api::Method;
+use antiphon::sip::header::Name;
+use antiphon::sip::method::Method as SipMethod;
 
 use super::Desk;
 use crate::support::sim::signal::amplitude;
@@ -191,4 +193,40 @@ fn who_comes_later_hears_the_music_that_the_bridge_has() {
     assert!(!hears_music(&mut desk, phone));
     desk.post("/ari/bridges/h/moh");
     assert!(hears_music(&mut desk, phone));
+}
+
+#[test]
+fn what_is_wanted_of_a_call_that_is_answered_waits_for_its_prack() {
+    let mut desk = Desk::new(436);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let mut invite = desk.world.phones[phone].invite("400");
+    invite.headers.push(Name::Require, "100rel");
+    desk.world.send(phone, &invite);
+    desk.run(50);
+    let id = desk.channel(phone);
+    desk.post("/ari/bridges/b");
+    let refused = format!("/ari/bridges/b/addChannel?channel={id}");
+    assert_eq!(desk.get(Method::Post, &refused, "").0, 412, "it rings");
+    desk.post(&format!("/ari/channels/{id}/answer"));
+    let ringing = desk.world.expect(phone, 180);
+    desk.world.phones[phone].learn(&ringing);
+    desk.post(&format!("/ari/bridges/b/addChannel?channel={id}"));
+    desk.post(&format!("/ari/channels/{id}/play/p?media=tone:1000/60000"));
+    desk.post(&format!("/ari/channels/{id}/play/q?media=tone:1000/60000"));
+    desk.types();
+    desk.ok(Method::Delete, "/ari/playbacks/q");
+    assert_eq!(desk.types(), ["PlaybackFinished"]);
+    let prack = desk.world.phones[phone].prack(&ringing);
+    desk.world.send(phone, &prack);
+    let proven = desk.world.expect(phone, 200);
+    assert_eq!(proven.headers.cseq().unwrap().method, SipMethod::Prack);
+    desk.take_answer(phone);
+    let types = desk.types();
+    for begun in ["ChannelEnteredBridge", "PlaybackStarted"] {
+        assert!(types.iter().any(|kind| kind == begun), "{begun}: {types:?}");
+    }
+    desk.run(100);
+    let heard = desk.heard(phone, 400);
+    assert!(amplitude(&heard, 1000.0) > 1_000.0);
 }
