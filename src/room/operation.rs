@@ -134,8 +134,8 @@ pub enum RoomError {
     /// Files of the room's recordings before are still being closed.
     #[error("the files of earlier recordings of this room are still being closed; try again later")]
     TooManyRecordings,
-    /// As many calls as may be are being placed.
-    #[error("too many calls are being placed by rooms; try again later")]
+    /// As many calls as may be are being placed or there, or the server is about to end.
+    #[error("no more calls can be placed now; try again later")]
     TooManyCalls,
     /// There is no such play.
     #[error("there is no play {} in this room, or no longer", .0.0)]

@@ -222,11 +222,11 @@ fn what_is_wanted_of_a_call_that_is_answered_waits_for_its_prack() {
     let proven = desk.world.expect(phone, 200);
     assert_eq!(proven.headers.cseq().unwrap().method, SipMethod::Prack);
     desk.take_answer(phone);
+    desk.run(100);
     let types = desk.types();
     for begun in ["ChannelEnteredBridge", "PlaybackStarted"] {
         assert!(types.iter().any(|kind| kind == begun), "{begun}: {types:?}");
     }
-    desk.run(100);
     let heard = desk.heard(phone, 400);
     assert!(amplitude(&heard, 1000.0) > 1_000.0);
 }
