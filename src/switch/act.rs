@@ -216,11 +216,9 @@ impl Switch {
             }
             (Some(handle), Some(_)) => {
                 self.recordings.remove(&number);
-                if let Some(entry) = self.calls.get_mut(&handle) {
-                    entry.recording = None;
-                }
-                let happened = Happened::RecordEnded(RecordOutcome::Stopped, Duration::ZERO);
-                self.with_call(handle, |c| c.happened(&happened, now));
+                let entry = self.calls.get_mut(&handle);
+                let kept = entry.and_then(|entry| entry.recording.take());
+                self.nothing_recorded(handle, kept, RecordOutcome::Stopped, now);
             }
             _ => {}
         }

@@ -2,6 +2,7 @@
 //! how long it is, and whether the last of it could be written.
 
 use antiphon::api::Method;
+use antiphon::switch::Input;
 use serde_json::Value;
 
 use super::Desk;
@@ -138,4 +139,26 @@ fn a_recording_is_not_overwritten_by_one_that_cannot_be() {
     desk.take_answer(phones[0]);
     desk.post(&format!("/ari/channels/{ringing}/{query}"));
     assert!(desk.files.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_recording_that_fails_while_its_call_ends_gives_its_name_back() {
+    let (mut desk, phone, id) = recorded(476);
+    let recording = desk.world.named["r"];
+    desk.ok(Method::Delete, &format!("/ari/channels/{id}"));
+    // The leg is still to be closed.
+    let now = desk.world.now();
+    let error = "the disk is full".to_owned();
+    let failed = Input::RecordingFailed { recording, error };
+    desk.world.switch.handle(failed, now);
+    desk.expect_bye(phone);
+    desk.run(300);
+    let told = desk.events(&["RecordingFinished", "RecordingFailed"]);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["type"], "RecordingFailed");
+    assert_eq!(told[0]["recording"]["name"], "r");
+    let (status, _) = desk.get(Method::Get, "/ari/recordings/live/r", "");
+    assert_eq!(status, 404, "its name can be had again");
+    desk.run(40_000);
+    desk.world.check_empty();
 }
