@@ -30,7 +30,7 @@ pub enum RoomOperation {
         /// Of what it hears.
         out_db: Option<i8>,
     },
-    /// Whom this member hears, and who hears it; none: as it was.
+    /// Whom this member hears, and who hears it; none: as it was. All of it or nothing.
     Relate {
         /// Which.
         member: CallHandle,
@@ -38,6 +38,8 @@ pub enum RoomOperation {
         hears: Option<Scope>,
         /// Who hears it.
         heard_by: Option<Scope>,
+        /// Its side conversation; empty: back to the room's.
+        group: Option<String>,
     },
     /// Members of one side conversation hear each other alone; none: back to the room's.
     Group {

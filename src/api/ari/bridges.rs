@@ -280,7 +280,7 @@ fn moved(context: &mut Context<'_>, call: CallHandle, before: Option<BridgeNumbe
     let _ = context.switch.order(call, Order::Music(items), context.now);
 }
 
-/// The channels that a request names, all of which have to be there.
+/// The channels that a request names, all of which have to be there; each once.
 fn members(context: &Context<'_>) -> Result<Vec<CallHandle>, Problem> {
     let args = Args::of(context.request)?;
     let names = args.list("channel");
@@ -291,7 +291,10 @@ fn members(context: &Context<'_>) -> Result<Vec<CallHandle>, Problem> {
         let call = call_named(context, id);
         call.map_err(|problem| Problem::new(400, problem.detail))
     });
-    calls.collect()
+    let mut calls: Vec<CallHandle> = calls.collect::<Result<_, Problem>>()?;
+    let mut known = BTreeSet::new();
+    calls.retain(|call| known.insert(*call));
+    Ok(calls)
 }
 
 /// What is wrong with a member is told with other statuses than what is wrong with a channel.
@@ -307,6 +310,9 @@ fn of_member(error: ProgramError) -> Problem {
 fn add(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let bridge = bridge(context)?;
     let calls = members(context)?;
+    // All of them or none.
+    let may = context.switch.may_be_in_bridge(bridge.number, &calls);
+    may.map_err(of_member)?;
     for call in calls {
         let before = context.switch.bridge_of(call);
         let added = context
@@ -321,6 +327,10 @@ fn add(context: &mut Context<'_>) -> Result<Reply, Problem> {
 fn remove(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let bridge = bridge(context)?;
     let calls = members(context)?;
+    let is_in = |call: &CallHandle| context.switch.bridge_of(*call) == Some(bridge.number);
+    if !calls.iter().all(is_in) {
+        return Err(of_member(ProgramError::NotInBridge));
+    }
     for call in calls {
         let removed = context
             .switch

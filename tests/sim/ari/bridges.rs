@@ -230,3 +230,58 @@ fn what_is_wanted_of_a_call_that_is_answered_waits_for_its_prack() {
     let heard = desk.heard(phone, 400);
     assert!(amplitude(&heard, 1000.0) > 1_000.0);
 }
+
+#[test]
+fn channels_come_and_go_all_together_or_not_at_all() {
+    let mut desk = Desk::new(437);
+    desk.connect("hello");
+    let phones = desk.world.phones(3);
+    let up: Vec<String> = phones[..2]
+        .iter()
+        .map(|&p| desk.answered(p, "400"))
+        .collect();
+    let ringing = desk.dial(phones[2], "400");
+    desk.api.state.settings.max_members = 1;
+    desk.post("/ari/bridges/small");
+    desk.api.state.settings.max_members = 10;
+    desk.post("/ari/bridges/b");
+    desk.types();
+    for (bridge, channels, refused) in [
+        ("b", format!("{},{ringing}", up[0]), 412),
+        ("small", up.join(","), 409),
+    ] {
+        let url = format!("/ari/bridges/{bridge}/addChannel?channel={channels}");
+        assert_eq!(desk.get(Method::Post, &url, "").0, refused);
+        desk.run(100);
+        assert!(desk.types().is_empty(), "nobody has entered");
+    }
+    // Who is named twice comes, and goes, once.
+    let twice = format!("channel={0},{0}", up[0]);
+    desk.post(&format!("/ari/bridges/small/addChannel?{twice}"));
+    desk.run(100);
+    assert_eq!(desk.types(), ["ChannelEnteredBridge"]);
+    let both = format!("/ari/bridges/small/removeChannel?channel={}", up.join(","));
+    assert_eq!(desk.get(Method::Post, &both, "").0, 422);
+    desk.run(100);
+    assert!(desk.types().is_empty(), "nobody has left");
+    desk.post(&format!("/ari/bridges/small/removeChannel?{twice}"));
+    desk.run(100);
+    assert_eq!(desk.types(), ["ChannelLeftBridge"]);
+}
+
+#[test]
+fn music_begins_for_all_but_who_is_about_to_go() {
+    let mut desk = Desk::new(438);
+    desk.connect("hello");
+    let phones = desk.world.phones(2);
+    let ids: Vec<String> = phones.iter().map(|&p| desk.answered(p, "400")).collect();
+    desk.post("/ari/bridges/h?type=holding");
+    let both = ids.join(",");
+    desk.post(&format!("/ari/bridges/h/addChannel?channel={both}"));
+    desk.run(100);
+    // Its leg is still to be closed.
+    desk.ok(Method::Delete, &format!("/ari/channels/{}", ids[0]));
+    desk.post("/ari/bridges/h/moh");
+    desk.expect_bye(phones[0]);
+    assert!(hears_music(&mut desk, phones[1]));
+}
