@@ -1005,10 +1005,10 @@ fn wrong_mailboxes_and_what_leads_to_none_are_refused() {
 #[test]
 fn arguments_of_a_program_stay_as_they_are_written() {
     let route = route("user = '1'\napp = 'stasis'\nprogram = 'p'\nargs = ['0', 'a', '0']");
-    let AppConfig::Stasis { args, .. } = route.app else {
+    let AppConfig::Stasis { args, .. } = &route.app else {
         panic!("{:?}", route.app);
     };
-    assert_eq!(args, ["0", "a", "0"]);
+    assert_eq!(*args, ["0", "a", "0"]);
 }
 
 #[test]
