@@ -301,9 +301,7 @@ impl<'r, 'd> Table<'r, 'd> {
         expected: &str,
         read: impl Fn(&str) -> Option<T>,
     ) -> Vec<T> {
-        self.entries(key, default, expected, read, |known, entry| {
-            known.contains(entry)
-        })
+        self.entries(key, default, expected, read, <[T]>::contains)
     }
 
     /// A list whose entries mean something by their place: equal ones may follow each other.
