@@ -301,7 +301,7 @@ impl<'r, 'd> Table<'r, 'd> {
         expected: &str,
         read: impl Fn(&str) -> Option<T>,
     ) -> Vec<T> {
-        self.entries(key, default, expected, read, <[T]>::contains)
+        self.read_list(key, default, expected, read, <[T]>::contains)
     }
 
     /// A list whose entries mean something by their place: equal ones may follow each other.
@@ -312,10 +312,10 @@ impl<'r, 'd> Table<'r, 'd> {
         expected: &str,
         read: impl Fn(&str) -> Option<T>,
     ) -> Vec<T> {
-        self.entries(key, default, expected, read, |_, _| false)
+        self.read_list(key, default, expected, read, |_, _| false)
     }
 
-    fn entries<T>(
+    fn read_list<T>(
         &mut self,
         key: &'static str,
         default: Vec<T>,
