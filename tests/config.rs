@@ -1003,6 +1003,15 @@ fn wrong_mailboxes_and_what_leads_to_none_are_refused() {
 }
 
 #[test]
+fn arguments_of_a_program_stay_as_they_are_written() {
+    let route = route("user = '1'\napp = 'stasis'\nprogram = 'p'\nargs = ['0', 'a', '0']");
+    let AppConfig::Stasis { args, .. } = &route.app else {
+        panic!("{:?}", route.app);
+    };
+    assert_eq!(*args, ["0", "a", "0"]);
+}
+
+#[test]
 fn what_is_wrong_with_a_route_to_a_program_is_named() {
     const NAME: &str = "a name of 1 to 128 bytes, without \"/\" and \",\"";
     const TEXT: &str = "a text, with $1 or ${1} for what the first group of user captured";

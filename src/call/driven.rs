@@ -91,6 +91,12 @@ impl Call {
         }
     }
 
+    /// Whether it takes what a program wants of it: it is answered, or will be with its PRACK.
+    pub fn takes_orders(&self) -> bool {
+        let proving = matches!(self.state, State::Proving { .. });
+        self.is_answered() || (proving && self.waiting.answered)
+    }
+
     /// What the program wants done once the call is established.
     pub fn order(&mut self, order: Order, now: Instant) {
         self.app.handle(&Happened::Ordered(Box::new(order)), now);

@@ -391,6 +391,10 @@ impl Call {
             match self.app.poll_action()? {
                 _ if self.hang_up_at.is_some() => {}
                 Action::HangUp => self.hang_up_after_play(now),
+                // What waits for the call can be stopped before it comes.
+                Action::Report(report) if self.takes_orders() => {
+                    return Some(Output::App(Action::Report(report)));
+                }
                 _ if !matches!(self.state, State::Established) => {}
                 action if self.dial_by_info(&action, now) => {}
                 action => return Some(Output::App(action)),

@@ -437,7 +437,7 @@ fn read_stasis(table: &mut Table<'_, '_>, templates: Templates<'_>) -> Option<Ap
         text(value).filter(fits)
     });
     let expected = format!("a text, {}", templates.hint());
-    let args = table.list("args", Vec::new(), &expected, |arg| {
+    let args = table.in_order("args", Vec::new(), &expected, |arg| {
         templates.allow(arg).then(|| arg.to_owned())
     });
     let otherwise = table.optional("otherwise", &expected, |value| {

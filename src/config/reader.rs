@@ -293,13 +293,35 @@ impl<'r, 'd> Table<'r, 'd> {
         })
     }
 
-    /// A list, each entry by a conversion.
+    /// A list, each entry by a conversion, and only once.
     pub(super) fn list<T: PartialEq>(
         &mut self,
         key: &'static str,
         default: Vec<T>,
         expected: &str,
         read: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        self.read_list(key, default, expected, read, <[T]>::contains)
+    }
+
+    /// A list whose entries mean something by their place: equal ones may follow each other.
+    pub(super) fn in_order<T>(
+        &mut self,
+        key: &'static str,
+        default: Vec<T>,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        self.read_list(key, default, expected, read, |_, _| false)
+    }
+
+    fn read_list<T>(
+        &mut self,
+        key: &'static str,
+        default: Vec<T>,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+        is_twice: impl Fn(&[T], &T) -> bool,
     ) -> Vec<T> {
         let Some(value) = self.find(key) else {
             return default;
@@ -312,7 +334,7 @@ impl<'r, 'd> Table<'r, 'd> {
         for entry in array {
             match entry.get_ref().as_str().and_then(&read) {
                 None => self.refuse(key, entry, expected),
-                Some(value) if entries.contains(&value) => {
+                Some(value) if is_twice(&entries, &value) => {
                     self.refuse(key, entry, "each entry only once");
                 }
                 Some(value) => entries.push(value),

@@ -152,12 +152,16 @@ impl Room {
                 member,
                 hears,
                 heard_by,
+                group,
             } => {
+                if group.as_ref().is_some_and(|name| name.len() > MAX_GROUP) {
+                    return Err(RoomError::Group);
+                }
                 let before = self.known(member)?.relations.clone();
                 let relations = Relations {
                     hears: hears.unwrap_or(before.hears),
                     heard_by: heard_by.unwrap_or(before.heard_by),
-                    group: before.group,
+                    group: group.map_or(before.group, |name| (!name.is_empty()).then_some(name)),
                 };
                 self.relate(member, relations)?;
             }

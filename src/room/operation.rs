@@ -30,7 +30,7 @@ pub enum RoomOperation {
         /// Of what it hears.
         out_db: Option<i8>,
     },
-    /// Whom this member hears, and who hears it; none: as it was.
+    /// Whom this member hears, and who hears it; none: as it was. All of it or nothing.
     Relate {
         /// Which.
         member: CallHandle,
@@ -38,6 +38,8 @@ pub enum RoomOperation {
         hears: Option<Scope>,
         /// Who hears it.
         heard_by: Option<Scope>,
+        /// Its side conversation; empty: back to the room's.
+        group: Option<String>,
     },
     /// Members of one side conversation hear each other alone; none: back to the room's.
     Group {
@@ -134,8 +136,8 @@ pub enum RoomError {
     /// Files of the room's recordings before are still being closed.
     #[error("the files of earlier recordings of this room are still being closed; try again later")]
     TooManyRecordings,
-    /// As many calls as may be are being placed.
-    #[error("too many calls are being placed by rooms; try again later")]
+    /// As many calls as may be are being placed or there, or the server is about to end.
+    #[error("no more calls can be placed now; try again later")]
     TooManyCalls,
     /// There is no such play.
     #[error("there is no play {} in this room, or no longer", .0.0)]

@@ -105,6 +105,7 @@ impl World {
             member: c(n),
             hears: Some(scope),
             heard_by: None,
+            group: None,
         })
     }
 
@@ -264,6 +265,7 @@ fn a_whisperer_a_coach_and_a_listener() {
         member,
         hears: None,
         heard_by: Some(heard_by),
+        group: None,
     };
     world.operate(relate(c(4), Scope::Only(set(&[])))).unwrap();
     world.operate(relate(c(3), Scope::Only(set(&[1])))).unwrap();
@@ -494,6 +496,7 @@ fn random_step(world: &mut World, rng: &mut StdRng, next: &mut u64) {
             member: call,
             hears: rng.random_bool(0.7).then(|| scope(rng, &members)),
             heard_by: rng.random_bool(0.5).then(|| scope(rng, &members)),
+            group: None,
         },
         14..16 => Op::Group {
             member: call,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::bridge_media::{play_control, record_control};
 use super::message::{MailboxRequest, RecordTarget};
-use super::recorded::{Recording, Whose};
+use super::recorded::Recording;
 use super::{Output, Switch};
 use crate::app::{
     Action, AppSpec, DtmfMethod, Happened, MenuSpec, PlayId, PlayItem, PlayOutcome, RecordOutcome,
@@ -217,15 +217,8 @@ impl Switch {
             (Some(handle), Some(_)) => {
                 self.recordings.remove(&number);
                 let entry = self.calls.get_mut(&handle);
-                let ended = entry.and_then(|entry| entry.recording.take());
-                let stopped = (RecordOutcome::Stopped, Duration::ZERO);
-                if ended.is_some_and(|ended| ended.order.is_some()) {
-                    // Its program is told when the file is closed.
-                    self.record_over(Whose::Call(handle), ended, number, stopped);
-                } else {
-                    let happened = Happened::RecordEnded(stopped.0, stopped.1);
-                    self.with_call(handle, |c| c.happened(&happened, now));
-                }
+                let kept = entry.and_then(|entry| entry.recording.take());
+                self.nothing_recorded(handle, kept, RecordOutcome::Stopped, now);
             }
             _ => {}
         }

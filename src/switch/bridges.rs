@@ -169,6 +169,25 @@ impl Switch {
         self.calls.get(&handle).and_then(|e| e.driven.bridge)
     }
 
+    /// Whether all these calls, each named once, can be in a bridge together with who is there.
+    pub fn may_be_in_bridge(
+        &self,
+        number: BridgeNumber,
+        handles: &[CallHandle],
+    ) -> Result<(), ProgramError> {
+        let bridge = self.bridges.all.get(&number);
+        let bridge = bridge.ok_or(ProgramError::NoBridge)?;
+        let mut more = 0;
+        for &handle in handles {
+            self.takes_orders(handle)?;
+            more += usize::from(self.bridge_of(handle) != Some(number));
+        }
+        if more > 0 && bridge.members.len() + more > bridge.capacity {
+            return Err(ProgramError::Full);
+        }
+        Ok(())
+    }
+
     /// Puts a call into a bridge, out of the one that it was in.
     pub fn add_to_bridge(
         &mut self,
@@ -176,23 +195,9 @@ impl Switch {
         handle: CallHandle,
         now: Instant,
     ) -> Result<(), ProgramError> {
-        let bridge = self
-            .bridges
-            .all
-            .get(&number)
-            .ok_or(ProgramError::NoBridge)?;
-        let entry = self.calls.get(&handle).ok_or(ProgramError::NoCall)?;
-        if self.program(handle).is_none() {
-            return Err(ProgramError::NotDriven);
-        }
-        if !entry.call.is_answered() {
-            return Err(ProgramError::WrongState);
-        }
-        if entry.driven.bridge == Some(number) {
+        self.may_be_in_bridge(number, &[handle])?;
+        if self.bridge_of(handle) == Some(number) {
             return Ok(());
-        }
-        if bridge.members.len() >= bridge.capacity {
-            return Err(ProgramError::Full);
         }
         self.leave_bridge(handle, now);
         if let Some(bridge) = self.bridges.all.get_mut(&number) {

@@ -77,7 +77,7 @@ impl Switch {
             return Err(RoomError::Uri(uri.to_owned()));
         }
         let ringing = self.calls.values().filter(|e| e.is_ringing()).count();
-        if self.dials.len() + ringing >= MAX_DIALS || self.calls.len() >= self.settings.max_calls {
+        if self.dials.len() + ringing >= MAX_DIALS || self.is_full() {
             return Err(RoomError::TooManyCalls);
         }
         let number = self.next_dial;
@@ -123,6 +123,10 @@ impl Switch {
                 .unwrap_or_else(|| "the room has ended".to_owned());
             return self.dial_failed(&dial, &why, now);
         };
+        // Other calls have come meanwhile, or the server is about to end.
+        if self.is_full() {
+            return self.dial_failed(&dial, &RoomError::TooManyCalls.to_string(), now);
+        }
         let spec = self.invitation(&dial.room, settings);
         let (uri, user) = (dial.uri.clone(), self.dial.user.clone());
         let call = self.place(uri, user, *flow, alternatives.clone(), spec, now);

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::recorded::Whose;
+use super::recorded::{Recording, Whose};
 use super::{Event, Output, Switch};
-use crate::app::{AppSpec, Happened, PlayId, PlayOutcome, RecordOutcome};
+use crate::app::{AppSpec, Happened, OrderEnd, PlayId, PlayOutcome, RecordOutcome, Report};
 use crate::audio::TICK_MS;
 use crate::call::{Call, CallHandle, Way};
 use crate::leg::player::PlayEndReason;
@@ -298,7 +298,7 @@ impl Switch {
         let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };
-        entry.recording = None;
+        let kept = entry.recording.take();
         let call_id = entry.call.call_id().to_owned();
         self.outputs
             .push_back(Output::Event(Event::RecordingFailed {
@@ -310,7 +310,31 @@ impl Switch {
         if is_name {
             return self.name_recorded(handle, recording, false, now);
         }
-        let happened = Happened::RecordEnded(RecordOutcome::Failed(error), Duration::ZERO);
+        self.nothing_recorded(handle, kept, RecordOutcome::Failed(error), now);
+    }
+
+    /// A recording is over of which nothing is still to be written. A call that ends hears of nothing
+    /// any more: its program is told all the same.
+    pub(super) fn nothing_recorded(
+        &mut self,
+        handle: CallHandle,
+        kept: Option<Recording>,
+        outcome: RecordOutcome,
+        now: Instant,
+    ) {
+        let entry = self.calls.get(&handle);
+        let ends = entry.is_some_and(|entry| !entry.call.is_established());
+        if let Some(kept) = kept.filter(|_| ends)
+            && let Some(order) = kept.order
+        {
+            let how = match outcome {
+                RecordOutcome::Failed(error) => Err(error),
+                _ if kept.discarded => Ok(OrderEnd::Discarded),
+                _ => Ok(OrderEnd::Finished),
+            };
+            return self.reported(handle, Report::Ended(order, how, Duration::ZERO));
+        }
+        let happened = Happened::RecordEnded(outcome, Duration::ZERO);
         self.with_call(handle, |c| c.happened(&happened, now));
     }
 }

@@ -198,17 +198,18 @@ impl Switch {
         order: Order,
         now: Instant,
     ) -> Result<(), ProgramError> {
-        self.driven(handle)?;
-        let is_up = self
-            .calls
-            .get(&handle)
-            .is_some_and(|e| e.call.is_answered());
-        if !is_up {
-            return Err(ProgramError::WrongState);
-        }
+        self.takes_orders(handle)?;
         self.with_call(handle, |call| call.order(order, now));
         self.settle(now);
         Ok(())
+    }
+
+    /// Whether a call can be had to do anything now.
+    pub fn takes_orders(&self, handle: CallHandle) -> Result<(), ProgramError> {
+        self.driven(handle)?;
+        let entry = self.calls.get(&handle);
+        let is_up = entry.is_some_and(|entry| entry.call.takes_orders());
+        is_up.then_some(()).ok_or(ProgramError::WrongState)
     }
 
     /// Gives up a call that we have placed where nobody answers in this time.

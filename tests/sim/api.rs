@@ -510,6 +510,12 @@ fn rooms_and_their_members_are_changed_and_tell_of_it() {
 
     for (body, status, field) in [
         (json!({"gain_in_db": 100}), 400, "gain"),
+        (json!({"group": "b", "gain_in_db": 100}), 400, "gain"),
+        (
+            json!({"gain_in_db": 3, "group": "x".repeat(65)}),
+            400,
+            "group",
+        ),
         (json!({"hears": {"only": ["1.1"]}}), 404, "hears"),
         (json!({"hears": "some"}), 400, "hears"),
         (json!({"admitted": false}), 400, "admitted"),
@@ -517,10 +523,13 @@ fn rooms_and_their_members_are_changed_and_tell_of_it() {
     ] {
         let (found, problem) = post(&first, body.clone());
         assert_eq!(
-            (found, problem["field"].as_str()),
-            (status, Some(field)),
+            (found, problem["field"].as_str().unwrap_or_default()),
+            (status, field),
             "{body}: {problem}"
         );
+        let (_, member) = post(&first, json!({}));
+        let now = (&member["gain_in_db"], &member["group"]);
+        assert_eq!(now, (&json!(6), &json!("aside")), "{body}: partly done");
     }
     assert_eq!(post("/api/v1/rooms/701", json!({"locked": true})).0, 404);
     let strange = format!("/api/v1/rooms/701/members/{}", ids[0]);

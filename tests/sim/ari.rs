@@ -5,6 +5,7 @@ mod bridges;
 mod events;
 mod hearing;
 mod listening;
+mod originate;
 mod recorded;
 mod statuses;
 mod texts;

@@ -165,3 +165,27 @@ fn nowhere_and_nonsense_are_told_of() {
     assert_eq!(not_joined(&world), Some("nobody is anywhere"));
     finish(world, member);
 }
+
+#[test]
+fn a_server_that_takes_no_calls_places_none_for_its_rooms() {
+    let mut world = world(settings());
+    let member = caller(&mut world);
+    let phone = world.phone();
+    let to = world.phones[phone].sip;
+    world.ways = Ok((flow(to), Vec::new()));
+    let dial = RoomOperation::Dial {
+        uri: format!("sip:guest@{to}"),
+    };
+    // It is not known yet where that is.
+    let now = world.now();
+    let begun = world.switch.room_operation("600", dial.clone(), now);
+    assert_eq!(begun, Ok(()));
+    world.switch.stop_accepting();
+    world.carry_out();
+    world.run(10);
+    let none = RoomError::TooManyCalls;
+    assert_eq!(not_joined(&world), Some(&*none.to_string()));
+    assert_eq!(operate(&mut world, "600", dial), Err(none));
+    world.expect_nothing(phone, 1_000);
+    finish(world, member);
+}

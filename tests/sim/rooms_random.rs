@@ -242,6 +242,7 @@ impl Meeting {
                 member: call,
                 hears: self.rng.random_bool(0.7).then(|| self.scope(&members)),
                 heard_by: self.rng.random_bool(0.4).then(|| self.scope(&members)),
+                group: None,
             },
             70..78 => Op::Group {
                 member: call,

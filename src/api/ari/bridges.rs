@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use super::channels::{LANG, MEDIA, RECORD};
 use super::declare::{Resource, failure, operation, text};
-use super::state::{Bridge, Target};
+use super::state::{Bridge, Channel, Target};
 use super::{Args, call_named, check_name, done, media, told, view};
 use crate::api::table::{Answer, Parameter};
 use crate::api::{Context, Method, Problem, Reply};
 use crate::app::Order;
-use crate::switch::ProgramError;
+use crate::call::CallHandle;
+use crate::switch::{BridgeNumber, ProgramError};
 
 const NO_BRIDGE: Answer = failure(404, "There is no such bridge.");
 const TYPE: Parameter = text("type", "mixing: all hear each other; holding: nobody does.");
@@ -236,7 +237,7 @@ fn create(context: &mut Context<'_>) -> Result<Reply, Problem> {
         kind,
         created: context.now,
         apps: BTreeSet::default(),
-        music: false,
+        music: None,
     };
     context.state.ari.numbers.insert(number, id.clone());
     context.state.ari.bridges.insert(id.clone(), bridge);
@@ -249,12 +250,38 @@ fn create(context: &mut Context<'_>) -> Result<Reply, Problem> {
 
 fn destroy(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let bridge = bridge(context)?;
+    let calls = inside(context, bridge.number);
     context.switch.destroy_bridge(bridge.number, context.now)?;
+    for call in calls {
+        moved(context, call, Some(bridge.number));
+    }
     done()
 }
 
-/// The channels that a request names, all of which have to be there.
-fn members(context: &Context<'_>) -> Result<Vec<crate::call::CallHandle>, Problem> {
+/// All channels in a bridge, and on their way there.
+fn inside(context: &Context<'_>, bridge: BridgeNumber) -> Vec<CallHandle> {
+    let all = context.state.ari.channels.keys().copied();
+    all.filter(|call| context.switch.bridge_of(*call) == Some(bridge))
+        .collect()
+}
+
+/// A channel is in another bridge than before, or in none: it hears the music of where it is now, or
+/// else its own.
+fn moved(context: &mut Context<'_>, call: CallHandle, before: Option<BridgeNumber>) {
+    let ari = &context.state.ari;
+    let now = context.switch.bridge_of(call);
+    let music = ari.holding_music(now);
+    if now == before || (music.is_none() && ari.holding_music(before).is_none()) {
+        return;
+    }
+    let own = || ari.channels.get(&call).and_then(Channel::own_music);
+    let items = music.or_else(own);
+    // One that is ending hears nothing any more.
+    let _ = context.switch.order(call, Order::Music(items), context.now);
+}
+
+/// The channels that a request names, all of which have to be there; each once.
+fn members(context: &Context<'_>) -> Result<Vec<CallHandle>, Problem> {
     let args = Args::of(context.request)?;
     let names = args.list("channel");
     if names.is_empty() {
@@ -264,7 +291,10 @@ fn members(context: &Context<'_>) -> Result<Vec<crate::call::CallHandle>, Proble
         let call = call_named(context, id);
         call.map_err(|problem| Problem::new(400, problem.detail))
     });
-    calls.collect()
+    let mut calls: Vec<CallHandle> = calls.collect::<Result<_, Problem>>()?;
+    let mut known = BTreeSet::new();
+    calls.retain(|call| known.insert(*call));
+    Ok(calls)
 }
 
 /// What is wrong with a member is told with other statuses than what is wrong with a channel.
@@ -280,17 +310,16 @@ fn of_member(error: ProgramError) -> Problem {
 fn add(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let bridge = bridge(context)?;
     let calls = members(context)?;
+    // All of them or none.
+    let may = context.switch.may_be_in_bridge(bridge.number, &calls);
+    may.map_err(of_member)?;
     for call in calls {
+        let before = context.switch.bridge_of(call);
         let added = context
             .switch
             .add_to_bridge(bridge.number, call, context.now);
         added.map_err(of_member)?;
-        if bridge.kind == "holding" && bridge.music {
-            let items = media::music(context, None);
-            context
-                .switch
-                .order(call, Order::Music(Some(items)), context.now)?;
-        }
+        moved(context, call, before);
     }
     done()
 }
@@ -298,16 +327,16 @@ fn add(context: &mut Context<'_>) -> Result<Reply, Problem> {
 fn remove(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let bridge = bridge(context)?;
     let calls = members(context)?;
+    let is_in = |call: &CallHandle| context.switch.bridge_of(*call) == Some(bridge.number);
+    if !calls.iter().all(is_in) {
+        return Err(of_member(ProgramError::NotInBridge));
+    }
     for call in calls {
         let removed = context
             .switch
             .remove_from_bridge(bridge.number, call, context.now);
         removed.map_err(of_member)?;
-        if bridge.kind == "holding" {
-            context
-                .switch
-                .order(call, Order::Music(None), context.now)?;
-        }
+        moved(context, call, Some(bridge.number));
     }
     done()
 }
@@ -329,18 +358,20 @@ fn change_music(
     let bridge = bridge(context)?;
     let items = on.then(|| media::music(context, class));
     if bridge.kind == "holding" {
-        for call in context.switch.bridge_members(bridge.number) {
-            context
-                .switch
-                .order(call, Order::Music(items.clone()), context.now)?;
+        for call in inside(context, bridge.number) {
+            let channel = context.state.ari.channels.get(&call);
+            let own = || channel.and_then(Channel::own_music);
+            let heard = items.clone().or_else(own);
+            // One that is ending is passed over, and the others hear it.
+            let _ = context.switch.order(call, Order::Music(heard), context.now);
         }
     } else {
         context
             .switch
-            .order_bridge(bridge.number, Order::Music(items), context.now)?;
+            .order_bridge(bridge.number, Order::Music(items.clone()), context.now)?;
     }
     if let Some(bridge) = context.state.ari.bridges.get_mut(&bridge.id) {
-        bridge.music = on;
+        bridge.music = items;
     }
     done()
 }

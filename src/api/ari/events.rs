@@ -297,7 +297,7 @@ impl State {
             placed_by: None,
             variables: BTreeMap::default(),
             cause: None,
-            music: false,
+            music: None,
             held: false,
             language: "en".to_owned(),
         };
@@ -355,7 +355,7 @@ impl State {
         let channel = self.ari.channels.get_mut(&call);
         let app = channel.and_then(|channel| {
             // Whatever has it next has asked for no music.
-            (channel.music, channel.held) = (false, false);
+            (channel.music, channel.held) = (None, false);
             channel.app.take()
         });
         if let Some((app, _)) = app {

@@ -59,38 +59,35 @@ fn change_mute(context: &mut Context<'_>, on: bool) -> Result<Reply, Problem> {
 }
 
 pub(super) fn hold(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    change_music(context, |channel| channel.held = true, None)
+    change_music(context, |channel| channel.held = true)
 }
 
 pub(super) fn unhold(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    change_music(context, |channel| channel.held = false, None)
+    change_music(context, |channel| channel.held = false)
 }
 
 pub(super) fn music(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
-    change_music(
-        context,
-        |channel| channel.music = true,
-        args.get("mohClass").as_deref(),
-    )
+    let items = media::music(context, args.get("mohClass").as_deref());
+    change_music(context, |channel| channel.music = Some(items))
 }
 
 pub(super) fn no_music(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    change_music(context, |channel| channel.music = false, None)
+    change_music(context, |channel| channel.music = None)
 }
 
 fn change_music(
     context: &mut Context<'_>,
     change: impl FnOnce(&mut super::state::Channel),
-    class: Option<&str>,
 ) -> Result<Reply, Problem> {
     let call = call(context)?;
     let Some(mut channel) = context.state.ari.channels.get(&call).cloned() else {
         return done();
     };
     change(&mut channel);
-    let on = channel.music || channel.held;
-    let items = on.then(|| media::music(context, class));
+    let bridge = context.switch.bridge_of(call);
+    let of_bridge = || context.state.ari.holding_music(bridge);
+    let items = channel.own_music().or_else(of_bridge);
     context
         .switch
         .order(call, Order::Music(items), context.now)?;

@@ -143,6 +143,10 @@ pub(super) fn record(context: &mut Context<'_>, target: Target) -> Result<Reply,
     if context.state.ari.recording(&name).is_some() {
         return Err(Problem::conflict(taken));
     }
+    // Before anything is removed for it.
+    if let Target::Channel(call) = &target {
+        context.switch.takes_orders(*call)?;
+    }
     let kind = Kind::Recording {
         name: name.clone(),
         format,

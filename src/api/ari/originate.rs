@@ -24,7 +24,11 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     text("app", "The application that who answers goes to."),
     text("appArgs", "What that is told, with commas."),
     text("callerId", "Who calls: a number, or \"name\" <number>."),
-    number("timeout", TIMEOUT as usize, "Gives up after so long, s."),
+    number(
+        "timeout",
+        TIMEOUT as usize,
+        "Gives up after so long, s; 0 and -1: does not.",
+    ),
     text("channelId", "The name that the channel gets."),
 ];
 pub(super) const PARAMETERS_WITH_ID: &[Parameter] = {
@@ -72,10 +76,10 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
     };
     let from = args.get("callerId").map(|text| number_of(&text));
     let from = from.transpose()?;
-    let timeout = args.get("timeout").filter(|text| !text.starts_with('-'));
-    let timeout = match timeout {
-        Some(_) => args.number("timeout", TIMEOUT)?,
-        None => TIMEOUT,
+    let timeout = match args.get("timeout").as_deref() {
+        // Programs say so that there is none.
+        Some("-1") => 0,
+        _ => args.number("timeout", TIMEOUT)?,
     };
     let variables = args.variables()?;
     let named = match context.request.path("channelId") {

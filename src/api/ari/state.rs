@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::events::Concerns;
-use crate::app::FIRST_ORDER;
+use super::media::melody;
+use crate::app::{FIRST_ORDER, PlayItem};
 use crate::call::CallHandle;
 use crate::switch::BridgeNumber;
 
@@ -61,8 +62,9 @@ pub(super) struct Channel {
     pub variables: BTreeMap<String, String>,
     /// The cause (ITU-T Q.850) that the program has given for its end.
     pub cause: Option<u16>,
-    /// Music and hold are on.
-    pub music: bool,
+    /// The music that was asked for it alone.
+    pub music: Option<Vec<PlayItem>>,
+    /// It is on hold.
     pub held: bool,
     pub language: String,
 }
@@ -78,8 +80,15 @@ pub(super) struct Bridge {
     pub created: Instant,
     /// Programs whose channels have been in it.
     pub apps: BTreeSet<String>,
-    /// Music for those in a holding bridge.
-    pub music: bool,
+    /// Music for those in it.
+    pub music: Option<Vec<PlayItem>>,
+}
+
+impl Channel {
+    /// The music that it hears by itself, whatever bridge it is in.
+    pub fn own_music(&self) -> Option<Vec<PlayItem>> {
+        self.music.clone().or_else(|| self.held.then(melody))
+    }
 }
 
 /// Where something is played or recorded.
@@ -167,6 +176,12 @@ impl Ari {
             app.topic.is_some() && (app.all || its.any(|source| source.starts_with("endpoint:")))
         };
         self.apps.values().any(hears)
+    }
+
+    /// The music that those in a bridge hear each by itself, since nothing is mixed there.
+    pub(super) fn holding_music(&self, number: Option<BridgeNumber>) -> Option<Vec<PlayItem>> {
+        let bridge = self.bridges.get(self.numbers.get(&number?)?)?;
+        bridge.music.clone().filter(|_| bridge.kind == "holding")
     }
 
     /// A number for the next play or recording.

@@ -11,7 +11,7 @@ use crate::api::description::NO_CONTROLS;
 use crate::api::{Context, Problem, Reply, Response, State};
 use crate::app::room::Role as RoomRole;
 use crate::call::CallHandle;
-use crate::room::{MemberState, RoomError, RoomOperation, RoomTalk, Scope as RoomScope};
+use crate::room::{GAIN_DB, MemberState, RoomError, RoomOperation, RoomTalk, Scope as RoomScope};
 
 /// A member of a room.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -274,21 +274,23 @@ pub(super) fn change(context: &mut Context<'_>) -> Result<Reply, Problem> {
         Role::Member => RoomRole::Member,
         Role::Moderator => RoomRole::Moderator,
     });
-    // Those that may be refused come first.
+    let mut gains = new.gain_in_db.into_iter().chain(new.gain_out_db);
+    if let Some(db) = gains.find(|db| !GAIN_DB.contains(db)) {
+        return Err(problem(&RoomError::Gain(db)));
+    }
+    // What may be refused comes first, and as one.
+    let related = hears.is_some() || heard_by.is_some() || new.group.is_some();
     let operations = [
+        related.then_some(RoomOperation::Relate {
+            member: call,
+            hears,
+            heard_by,
+            group: new.group,
+        }),
         (new.gain_in_db.is_some() || new.gain_out_db.is_some()).then_some(RoomOperation::Gain {
             member: call,
             in_db: new.gain_in_db,
             out_db: new.gain_out_db,
-        }),
-        new.group.map(|group| RoomOperation::Group {
-            member: call,
-            group: (!group.is_empty()).then_some(group),
-        }),
-        (hears.is_some() || heard_by.is_some()).then_some(RoomOperation::Relate {
-            member: call,
-            hears,
-            heard_by,
         }),
         new.muted.map(|on| RoomOperation::Mute(call, on)),
         new.deaf.map(|on| RoomOperation::Deafen(call, on)),

@@ -1,6 +1,8 @@
 //! What bridges play to all who are in them, and what is recorded of them.
 
 use antiphon::api::Method;
+use antiphon::sip::header::Name;
+use antiphon::sip::method::Method as SipMethod;
 
 use super::Desk;
 use crate::support::sim::signal::amplitude;
@@ -138,4 +140,148 @@ fn a_bridge_that_ends_tells_what_it_played_and_recorded() {
     }
     desk.run(40_000);
     desk.world.check_empty();
+}
+
+/// Whether a phone whose bridge is silent hears anything.
+fn hears_music(desk: &mut Desk, phone: usize) -> bool {
+    desk.run(200);
+    let heard = desk.heard(phone, 1_000);
+    heard.iter().any(|sample| sample.unsigned_abs() > 300)
+}
+
+#[test]
+fn music_of_a_holding_bridge_is_heard_in_it_alone() {
+    let mut desk = Desk::new(434);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let id = desk.answered(phone, "400");
+    desk.post("/ari/bridges/m");
+    desk.post("/ari/bridges/h?type=holding");
+    desk.post("/ari/bridges/h/moh");
+    let add = |bridge: &str| format!("/ari/bridges/{bridge}/addChannel?channel={id}");
+    desk.post(&add("h"));
+    assert!(hears_music(&mut desk, phone));
+    desk.post(&add("m"));
+    assert!(!hears_music(&mut desk, phone), "it has left");
+    desk.post(&add("h"));
+    assert!(hears_music(&mut desk, phone));
+    desk.post(&format!("/ari/bridges/h/removeChannel?channel={id}"));
+    assert!(!hears_music(&mut desk, phone), "it was taken out");
+    // What was asked for the channel alone is heard again where the bridge's has ended.
+    desk.post(&add("h"));
+    desk.post(&format!("/ari/channels/{id}/moh"));
+    desk.ok(Method::Delete, "/ari/bridges/h/moh");
+    assert!(hears_music(&mut desk, phone));
+    desk.ok(Method::Delete, &format!("/ari/channels/{id}/moh"));
+    assert!(!hears_music(&mut desk, phone));
+    desk.post("/ari/bridges/h/moh");
+    assert!(hears_music(&mut desk, phone));
+    desk.ok(Method::Delete, "/ari/bridges/h");
+    assert!(!hears_music(&mut desk, phone), "its bridge is no more");
+}
+
+#[test]
+fn who_comes_later_hears_the_music_that_the_bridge_has() {
+    let mut desk = Desk::new(435);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let id = desk.answered(phone, "400");
+    desk.post("/ari/bridges/h?type=holding");
+    // There is no such sound: nothing is heard, and not the melody.
+    desk.post("/ari/bridges/h/moh?mohClass=nowhere");
+    desk.post(&format!("/ari/bridges/h/addChannel?channel={id}"));
+    assert!(!hears_music(&mut desk, phone));
+    desk.post("/ari/bridges/h/moh");
+    assert!(hears_music(&mut desk, phone));
+}
+
+#[test]
+fn what_is_wanted_of_a_call_that_is_answered_waits_for_its_prack() {
+    let mut desk = Desk::new(436);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let mut invite = desk.world.phones[phone].invite("400");
+    invite.headers.push(Name::Require, "100rel");
+    desk.world.send(phone, &invite);
+    desk.run(50);
+    let id = desk.channel(phone);
+    desk.post("/ari/bridges/b");
+    let refused = format!("/ari/bridges/b/addChannel?channel={id}");
+    assert_eq!(desk.get(Method::Post, &refused, "").0, 412, "it rings");
+    desk.post(&format!("/ari/channels/{id}/answer"));
+    let ringing = desk.world.expect(phone, 180);
+    desk.world.phones[phone].learn(&ringing);
+    desk.post(&format!("/ari/bridges/b/addChannel?channel={id}"));
+    desk.post(&format!("/ari/channels/{id}/play/p?media=tone:1000/60000"));
+    desk.post(&format!("/ari/channels/{id}/play/q?media=tone:1000/60000"));
+    desk.types();
+    desk.ok(Method::Delete, "/ari/playbacks/q");
+    assert_eq!(desk.types(), ["PlaybackFinished"]);
+    let prack = desk.world.phones[phone].prack(&ringing);
+    desk.world.send(phone, &prack);
+    let proven = desk.world.expect(phone, 200);
+    assert_eq!(proven.headers.cseq().unwrap().method, SipMethod::Prack);
+    desk.take_answer(phone);
+    desk.run(100);
+    let types = desk.types();
+    for begun in ["ChannelEnteredBridge", "PlaybackStarted"] {
+        assert!(types.iter().any(|kind| kind == begun), "{begun}: {types:?}");
+    }
+    let heard = desk.heard(phone, 400);
+    assert!(amplitude(&heard, 1000.0) > 1_000.0);
+}
+
+#[test]
+fn channels_come_and_go_all_together_or_not_at_all() {
+    let mut desk = Desk::new(437);
+    desk.connect("hello");
+    let phones = desk.world.phones(3);
+    let up: Vec<String> = phones[..2]
+        .iter()
+        .map(|&p| desk.answered(p, "400"))
+        .collect();
+    let ringing = desk.dial(phones[2], "400");
+    desk.api.state.settings.max_members = 1;
+    desk.post("/ari/bridges/small");
+    desk.api.state.settings.max_members = 10;
+    desk.post("/ari/bridges/b");
+    desk.types();
+    for (bridge, channels, refused) in [
+        ("b", format!("{},{ringing}", up[0]), 412),
+        ("small", up.join(","), 409),
+    ] {
+        let url = format!("/ari/bridges/{bridge}/addChannel?channel={channels}");
+        assert_eq!(desk.get(Method::Post, &url, "").0, refused);
+        desk.run(100);
+        assert!(desk.types().is_empty(), "nobody has entered");
+    }
+    // Who is named twice comes, and goes, once.
+    let twice = format!("channel={0},{0}", up[0]);
+    desk.post(&format!("/ari/bridges/small/addChannel?{twice}"));
+    desk.run(100);
+    assert_eq!(desk.types(), ["ChannelEnteredBridge"]);
+    let both = format!("/ari/bridges/small/removeChannel?channel={}", up.join(","));
+    assert_eq!(desk.get(Method::Post, &both, "").0, 422);
+    desk.run(100);
+    assert!(desk.types().is_empty(), "nobody has left");
+    desk.post(&format!("/ari/bridges/small/removeChannel?{twice}"));
+    desk.run(100);
+    assert_eq!(desk.types(), ["ChannelLeftBridge"]);
+}
+
+#[test]
+fn music_begins_for_all_but_who_is_about_to_go() {
+    let mut desk = Desk::new(438);
+    desk.connect("hello");
+    let phones = desk.world.phones(2);
+    let ids: Vec<String> = phones.iter().map(|&p| desk.answered(p, "400")).collect();
+    desk.post("/ari/bridges/h?type=holding");
+    let both = ids.join(",");
+    desk.post(&format!("/ari/bridges/h/addChannel?channel={both}"));
+    desk.run(100);
+    // Its leg is still to be closed.
+    desk.ok(Method::Delete, &format!("/ari/channels/{}", ids[0]));
+    desk.post("/ari/bridges/h/moh");
+    desk.expect_bye(phones[0]);
+    assert!(hears_music(&mut desk, phones[1]));
 }

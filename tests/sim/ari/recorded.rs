@@ -2,6 +2,7 @@
 //! how long it is, and whether the last of it could be written.
 
 use antiphon::api::Method;
+use antiphon::switch::Input;
 use serde_json::Value;
 
 use super::Desk;
@@ -114,4 +115,50 @@ fn what_is_thrown_away_as_the_call_ends_is_not_told_as_kept() {
         told(&mut desk, 300),
         [row("RecordingFinished", "r", "canceled", 2)]
     );
+}
+
+#[test]
+fn a_recording_is_not_overwritten_by_one_that_cannot_be() {
+    let mut desk = Desk::new(475);
+    desk.connect("hello");
+    let phones = desk.world.phones(2);
+    let ringing = desk.dial(phones[0], "400");
+    desk.world.dial(phones[1], "500");
+    desk.run(50);
+    let other = desk.channel(phones[1]);
+    desk.files.0.lock().unwrap().insert("s".to_owned(), vec![1]);
+    let query = "record?name=s&format=wav&ifExists=overwrite";
+    for (id, refused) in [(&ringing, 412), (&other, 409)] {
+        let url = format!("/ari/channels/{id}/{query}");
+        let (status, body) = desk.get(Method::Post, &url, "");
+        assert_eq!(status, refused, "{body}");
+    }
+    desk.ok(Method::Get, "/ari/recordings/stored/s");
+    // One that can be takes its place.
+    desk.post(&format!("/ari/channels/{ringing}/answer"));
+    desk.take_answer(phones[0]);
+    desk.post(&format!("/ari/channels/{ringing}/{query}"));
+    assert!(desk.files.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_recording_that_fails_while_its_call_ends_gives_its_name_back() {
+    let (mut desk, phone, id) = recorded(476);
+    let recording = desk.world.named["r"];
+    desk.ok(Method::Delete, &format!("/ari/channels/{id}"));
+    // The leg is still to be closed.
+    let now = desk.world.now();
+    let error = "the disk is full".to_owned();
+    let failed = Input::RecordingFailed { recording, error };
+    desk.world.switch.handle(failed, now);
+    desk.expect_bye(phone);
+    desk.run(300);
+    let told = desk.events(&["RecordingFinished", "RecordingFailed"]);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["type"], "RecordingFailed");
+    assert_eq!(told[0]["recording"]["name"], "r");
+    let (status, _) = desk.get(Method::Get, "/ari/recordings/live/r", "");
+    assert_eq!(status, 404, "its name can be had again");
+    desk.run(40_000);
+    desk.world.check_empty();
 }

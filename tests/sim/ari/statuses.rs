@@ -92,6 +92,7 @@ POST /ari/channels?endpoint=sip:a@10.0.0.9 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&app=hello&extension=500 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&extension=1 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&app=hello&timeout=soon 400
+POST /ari/channels?endpoint=sip:a@10.0.0.9&app=hello&timeout=-2 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&app=hello&callerId=%0A 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&app=hello&channelId=UP 409
 POST /ari/channels/UP?endpoint=sip:a@10.0.0.9&app=hello 409
