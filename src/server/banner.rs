@@ -88,6 +88,9 @@ pub fn banner(config: &Config, started: &Started) -> String {
             started.descriptors
         ),
     );
+    if let Some(why) = &started.shortfall {
+        add(&mut out, format_args!("              {why}"));
+    }
     let threads = started.workers;
     let plural = if threads == 1 { "" } else { "s" };
     let line = match &started.realtime {

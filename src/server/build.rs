@@ -14,11 +14,6 @@ use crate::sip::transaction::Timers;
 use crate::store::voicemail::{FileStore, Limits, MessageStore, StoreError};
 use crate::{call, endpoint, engine, net, sip, switch};
 
-/// Descriptors that are not for calls: listeners, files, TCP connections come on top.
-const OTHER_DESCRIPTORS: u64 = 128;
-/// RTP, RTCP and a recording.
-const DESCRIPTORS_PER_CALL: u64 = 3;
-
 /// Where messages are kept; none: there are no mailboxes.
 pub(super) fn message_store(config: &Config) -> Result<Option<Arc<dyn MessageStore>>, StoreError> {
     if config.effective_mailboxes().is_empty() {
@@ -73,15 +68,6 @@ pub(super) fn programs(config: &Config, switch: &mut switch::Switch) {
         then: config.ari.lost_calls,
     });
     switch.set_external_media(config.ari.external_media.clone());
-}
-
-/// The most calls: what was configured, and what descriptors and ports allow.
-pub(super) fn max_calls(config: &Config, descriptors: u64, port_pairs: usize) -> usize {
-    let connections = config.limits.tcp_connections + config.http.connections;
-    let taken = OTHER_DESCRIPTORS + connections as u64;
-    let by_descriptors = descriptors.saturating_sub(taken) / DESCRIPTORS_PER_CALL;
-    let possible = port_pairs.min(by_descriptors as usize).max(1);
-    config.limits.calls.map_or(possible, |n| n.min(possible))
 }
 
 pub(super) fn workers(config: &Config) -> usize {

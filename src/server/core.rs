@@ -16,6 +16,7 @@ use super::api::Programs;
 use super::apps::{self, BuildError};
 use super::build;
 use super::control::{self, Asked, Control};
+use super::descriptors::Shares;
 use super::ear::Ear;
 use super::files::{Done, Wanted};
 use super::memory::Memory;
@@ -91,6 +92,8 @@ pub struct Started {
     pub max_calls: usize,
     /// Open files that the system allows.
     pub descriptors: u64,
+    /// Why there can be less at once than is configured, if so.
+    pub shortfall: Option<String>,
     /// Media threads.
     pub workers: usize,
 }
@@ -138,7 +141,7 @@ pub struct Core {
 
 impl Core {
     /// Opens the listeners and starts the threads.
-    pub fn start(config: Config) -> Result<Core, StartError> {
+    pub fn start(mut config: Config) -> Result<Core, StartError> {
         let prompts = Prompts::load(
             config.prompts.directory.as_deref(),
             &config.prompts.language,
@@ -153,7 +156,10 @@ impl Core {
             config.media.port_rest,
             rng.random(),
         );
-        let max_calls = build::max_calls(&config, descriptors, pool.capacity());
+        let shares = Shares::new(&config, descriptors, pool.capacity());
+        config.limits.tcp_connections = shares.sip;
+        config.http.connections = shares.http;
+        let max_calls = shares.calls;
         let (net_tx, net_events) = queues(DATAGRAMS, STREAM_MESSAGES);
         let security = Arc::new(build::security(&config)?);
         let net = Net::bind(build::net_settings(&config, Arc::clone(&security)), net_tx)?;
@@ -173,6 +179,7 @@ impl Core {
             sending: engine.sending().clone(),
             max_calls,
             descriptors,
+            shortfall: shares.shortfall,
             workers: build::workers(&config),
         };
         let settings = build::switch_settings(&config, max_calls);

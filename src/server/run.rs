@@ -132,6 +132,9 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
              somewhat more CPU time (media.io_uring = false leaves it alone)"
         );
     }
+    if let Some(why) = &core.started().shortfall {
+        warn!("less is possible at once than is configured: {why}");
+    }
     let mut statistics = Statistics::new(config.server.statistics, &realtime, began);
     loop {
         tokio::select! {
