@@ -12,7 +12,7 @@ use crate::sdp::negotiate::Capabilities;
 use crate::sip::auth::{self, Algorithm};
 use crate::sip::transaction::Timers;
 use crate::store::voicemail::{FileStore, Limits, MessageStore, StoreError};
-use crate::{call, endpoint, engine, net, sip, switch};
+use crate::{api, call, endpoint, engine, net, sip, switch};
 
 /// Where messages are kept; none: there are no mailboxes.
 pub(super) fn message_store(config: &Config) -> Result<Option<Arc<dyn MessageStore>>, StoreError> {
@@ -58,6 +58,14 @@ pub(super) fn dial(config: &Config) -> switch::DialSettings {
         ring: conference.dial_time,
         lone_prompt: conference.lone_prompt,
         max_members: conference.max_members,
+    }
+}
+
+/// What programs find where they say nothing of their own.
+pub(super) fn api_settings(config: &Config) -> api::Settings {
+    api::Settings {
+        max_members: config.conference.max_members,
+        lone_prompt: config.conference.lone_prompt,
     }
 }
 

@@ -21,6 +21,7 @@ use super::ear::Ear;
 use super::files::{Done, Wanted};
 use super::memory::Memory;
 use super::recordings::Recorded;
+use super::reload::Reloading;
 use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
@@ -125,6 +126,7 @@ pub struct Core {
     pub(super) announcements: Arc<Announcements>,
     pub(super) prompts: Arc<Prompts>,
     pub(super) config: Config,
+    pub(super) reloading: Reloading,
     pub(super) memory: Memory,
     pub(super) started: Started,
     events: Vec<Event>,
@@ -211,6 +213,7 @@ impl Core {
             announcements: Arc::new(Announcements::new(&config, &security)),
             prompts: Arc::new(prompts),
             config,
+            reloading: Reloading::default(),
             memory: Memory::default(),
             started,
             events: Vec::new(),
