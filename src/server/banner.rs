@@ -49,7 +49,7 @@ pub fn banner(config: &Config, started: &Started) -> String {
             );
         }
     }
-    if config.builtin_routes && config.mailboxes.is_empty() {
+    if config.builtin_routes && config.mailboxes.is_empty() && started.has_mailboxes {
         for mailbox in config.effective_mailboxes() {
             add(
                 &mut out,

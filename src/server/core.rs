@@ -95,6 +95,8 @@ pub struct Started {
     pub descriptors: u64,
     /// Why there can be less at once than is configured, if so.
     pub shortfall: Option<String>,
+    /// Whether there are mailboxes, and where to keep their messages.
+    pub has_mailboxes: bool,
     /// Media threads.
     pub workers: usize,
 }
@@ -174,6 +176,7 @@ impl Core {
         };
         let recorder = Recorder::start_telling(settings, move || bell.ring())?;
         let (done, done_rx) = mpsc::unbounded_channel();
+        let store = build::message_store(&config)?;
         let started = Started {
             listening: net.listening(),
             http: Vec::new(),
@@ -182,6 +185,7 @@ impl Core {
             max_calls,
             descriptors,
             shortfall: shares.shortfall,
+            has_mailboxes: store.is_some(),
             workers: build::workers(&config),
         };
         let settings = build::switch_settings(&config, max_calls);
@@ -209,7 +213,7 @@ impl Core {
             pool,
             sockets: HashMap::new(),
             recorder: Arc::new(recorder),
-            store: build::message_store(&config)?,
+            store,
             announcements: Arc::new(Announcements::new(&config, &security)),
             prompts: Arc::new(prompts),
             config,
