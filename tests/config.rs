@@ -888,6 +888,16 @@ fn listeners_that_exclude_each_other_are_refused() {
             "[sip]\nwss = ['[::1]:5060']\n",
             "2: sip.wss: [::1]:5060 excludes [::]:5060 of built-in sip.tcp: only one can listen there",
         ),
+        (
+            "[http]\nlisten = ['127.0.0.1:5060']\n",
+            "2: http.listen: 127.0.0.1:5060 excludes 0.0.0.0:5060 of built-in sip.tcp: only one can listen \
+             there",
+        ),
+        (
+            "[sip]\nws = ['127.0.0.1:8080']\n",
+            "2: sip.ws: 127.0.0.1:8080 excludes 127.0.0.1:8080 of built-in http.listen: only one can listen \
+             there",
+        ),
     ] {
         assert_eq!(
             problem(&format!("{text}{CERTIFICATE}")),
@@ -896,8 +906,8 @@ fn listeners_that_exclude_each_other_are_refused() {
     }
     // Ports of the system's choice, other families and UDP are no matter.
     parse(&format!(
-        "[sip]\nudp = ['127.0.0.1:5060']\ntcp = ['127.0.0.1:0', '0.0.0.0:5060']\ntls = ['127.0.0.1:0']\n\
-         ws = ['[::]:5060', '127.0.0.1:8080']\n{CERTIFICATE}"
+        "[sip]\nudp = ['127.0.0.1:5060']\ntcp = ['127.0.0.1:0', '0.0.0.0:5060']\ntls = ['127.0.0.1:0', '[::1]:5060']\n\
+         ws = ['[::1]:5061', '127.0.0.1:8081']\n{CERTIFICATE}"
     ));
 }
 

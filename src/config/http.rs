@@ -268,10 +268,9 @@ impl Http {
         self.said.line > 0
     }
 
-    /// Where to listen, and where that stands. Without being told the server does without it where it
-    /// cannot be had.
-    pub(super) fn said(&self) -> Option<(&Place, &Vec<SocketAddr>)> {
-        self.is_configured().then_some((&self.said, &self.listen))
+    /// Where to listen, and where that stands.
+    pub(super) fn listeners(&self) -> (&Place, &Vec<SocketAddr>) {
+        (&self.said, &self.listen)
     }
 
     /// Where it stands that TLS is wanted, if it is.

@@ -261,13 +261,24 @@ pub(super) fn check(
     root: &mut Table<'_, '_>,
 ) {
     let streams = [&sip.tcp, &sip.tls, &sip.ws, &sip.wss];
-    let listeners = sip.stream_places.iter().zip(streams).chain(http.said());
+    let listeners = sip
+        .stream_places
+        .iter()
+        .zip(streams)
+        .chain([http.listeners()]);
     let mut taken: Vec<(&Place, SocketAddr)> = Vec::new();
     for (place, addresses) in listeners {
         for &address in addresses {
-            if let Some((other, at)) = taken.iter().find(|(_, at)| exclude(*at, address)) {
+            let clash = taken.iter().find(|(_, at)| exclude(*at, address));
+            if let Some(&(other, at)) = clash {
+                // It is told where the file says it, and not where it is built in.
+                let ((place, one), (other, two)) = if place.line > 0 {
+                    ((place, address), (other, at))
+                } else {
+                    ((other, at), (place, address))
+                };
                 let key = &other.key;
-                let why = format!("{address} excludes {at} of {key}: only one can listen there");
+                let why = format!("{one} excludes {two} of {key}: only one can listen there");
                 root.report(place, Fault::Senseless(why));
             }
             taken.push((place, address));

@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn a_variable_that_says_nothing_leaves_the_log_as_configured() {
         let filter = |variable| effective_filter(variable, "warn").to_string();
-        for nothing in ["", " ", "no=such=filter"] {
+        for nothing in ["", " ", "antiphon=loud"] {
             assert_eq!(filter(nothing), "warn", "{nothing:?}");
         }
         assert_eq!(filter("debug"), "debug");
