@@ -403,12 +403,16 @@ fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let server = server::serve(config, path);
     // A task, and not what the runtime blocks on: when that is woken, tokio asks the kernel for more
     // before it goes on with it, a system call for each SIP message.
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         match tokio::spawn(server).await {
             Ok(served) => served,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
-    })?;
+    });
+    // A disk that does not answer is waited for no longer.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    served?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -823,7 +823,7 @@ menu = 'main'
 fn the_control_api_is_not_opened_to_everybody() {
     const KEY: &str = "[[http.key]]\nname = 'a'\nscope = 'read'\nsecret = '0123456789abcdef'\n";
     assert!(!parse("").http.is_configured());
-    let open = "[http]\nlisten = ['127.0.0.1:8080', '0.0.0.0:8080']\n";
+    let open = "[http]\nlisten = ['127.0.0.1:8081', '0.0.0.0:8080']\n";
     assert_eq!(
         problem(open),
         "antiphon.toml:2: http.listen: 0.0.0.0:8080 can be reached from other machines, and there is no \
@@ -869,6 +869,62 @@ fn the_control_api_is_not_opened_to_everybody() {
         "antiphon.toml:5: http.key[2]: there is another key \"a\" above"
     );
     assert!(problem("[http]\ntls = true\n").contains("missing, expected [[certificate]]"));
+}
+
+#[test]
+fn listeners_that_exclude_each_other_are_refused() {
+    const CERTIFICATE: &str = "[[certificate]]\nchain = 'a.pem'\nkey = 'b.pem'\n";
+    for (text, said) in [
+        (
+            "[sip]\ntcp = ['127.0.0.1:5061']\ntls = ['127.0.0.1:5061']\n",
+            "3: sip.tls: 127.0.0.1:5061 excludes 127.0.0.1:5061 of sip.tcp: only one can listen there",
+        ),
+        (
+            "[sip]\nws = ['192.0.2.1:8080']\n[http]\nlisten = ['0.0.0.0:8080']\n[[http.key]]\nname = 'a'\n\
+             scope = 'read'\nsecret = '0123456789abcdef'\n",
+            "4: http.listen: 0.0.0.0:8080 excludes 192.0.2.1:8080 of sip.ws: only one can listen there",
+        ),
+        (
+            "[sip]\nwss = ['[::1]:5060']\n",
+            "2: sip.wss: [::1]:5060 excludes [::]:5060 of built-in sip.tcp: only one can listen there",
+        ),
+        (
+            "[http]\nlisten = ['127.0.0.1:5060']\n",
+            "2: http.listen: 127.0.0.1:5060 excludes 0.0.0.0:5060 of built-in sip.tcp: only one can listen \
+             there",
+        ),
+        (
+            "[sip]\nws = ['127.0.0.1:8080']\n",
+            "2: sip.ws: 127.0.0.1:8080 excludes 127.0.0.1:8080 of built-in http.listen: only one can listen \
+             there",
+        ),
+    ] {
+        assert_eq!(
+            problem(&format!("{text}{CERTIFICATE}")),
+            format!("antiphon.toml:{said}")
+        );
+    }
+    // Ports of the system's choice, other families and UDP are no matter.
+    parse(&format!(
+        "[sip]\nudp = ['127.0.0.1:5060']\ntcp = ['127.0.0.1:0', '0.0.0.0:5060']\ntls = ['127.0.0.1:0', '[::1]:5060']\n\
+         ws = ['[::1]:5061', '127.0.0.1:8081']\n{CERTIFICATE}"
+    ));
+}
+
+#[test]
+fn origins_are_as_browsers_write_them() {
+    for origin in [
+        "https://a.example:443",
+        "http://a.example:80",
+        "https://a.example/",
+    ] {
+        for key in ["[sip]\nws_origins", "[http]\ncors_origins"] {
+            let said = problem(&format!("{key} = ['{origin}']\n"));
+            assert!(said.contains("no default port"), "{said}");
+        }
+    }
+    let config = parse("[http]\ncors_origins = ['HTTPS://A.example:8443', '*']\n");
+    assert_eq!(config.http.cors_origins, ["https://a.example:8443", "*"]);
 }
 
 #[test]

@@ -382,13 +382,34 @@ fn a_stop_closes_every_file() {
             push(&mut tap, tick);
         }
     }
-    recorder.stop();
+    assert!(recorder.stop(PATIENCE));
     assert_eq!(recorder.events().try_iter().count(), 20);
     for id in 0..20 {
         let samples = read(&dir.path().join(format!("{id}.wav")));
         assert_eq!(samples.len() as u64, (10 + id) * TICK);
         assert_ticks(&samples, &[]);
     }
+}
+
+/// As with a disk that does not answer.
+#[test]
+fn a_writer_that_hangs_holds_a_stop_up_no_longer_than_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let (release, held) = crossbeam_channel::bounded::<()>(0);
+    let hang = move || {
+        let _ = held.recv();
+    };
+    let recorder = Recorder::start_telling(RecorderSettings::default(), hang).unwrap();
+    let path = dir.path().join("a.wav");
+    recorder.open(1, &path, 8000).unwrap();
+    let mut tap = tap(&recorder, 1);
+    push(&mut tap, 0);
+    recorder.close(1, TICK);
+    // It has told of that, and so hangs.
+    event(&recorder);
+    assert!(!recorder.stop(Duration::from_millis(20)));
+    drop(release);
+    assert_eq!(read(&path).len() as u64, TICK);
 }
 
 /// Records on the disk at `small`, which fills up, and in `roomy`, which does not.

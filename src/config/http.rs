@@ -11,6 +11,7 @@ use super::error::{Fault, Place};
 use super::print::{Printer, seconds};
 use super::reader::Table;
 use super::signalling::to_i64;
+use super::transport::origin;
 use crate::api::Scope;
 use crate::http::Monitoring;
 
@@ -216,15 +217,9 @@ impl Http {
         let cors_origins = table.list(
             "cors_origins",
             Vec::new(),
-            "an origin such as \"https://example.org\", or \"*\"",
-            |text| {
-                let host = text
-                    .strip_prefix("https://")
-                    .or(text.strip_prefix("http://"));
-                let plain = |b: u8| b.is_ascii_graphic() && b != b'/';
-                let good = host.is_some_and(|h| !h.is_empty() && h.bytes().all(plain));
-                (good || text == "*").then(|| text.to_owned())
-            },
+            "an origin as browsers write it, such as \"https://example.org\": no path, no default \
+             port; or \"*\"",
+            |text| origin(text).or_else(|| (text == "*").then(|| text.to_owned())),
         );
         let http = Self {
             listen,
@@ -271,6 +266,11 @@ impl Http {
     /// Whether it was said where to listen, and not only assumed.
     pub fn is_configured(&self) -> bool {
         self.said.line > 0
+    }
+
+    /// Where to listen, and where that stands.
+    pub(super) fn listeners(&self) -> (&Place, &Vec<SocketAddr>) {
+        (&self.said, &self.listen)
     }
 
     /// Where it stands that TLS is wanted, if it is.

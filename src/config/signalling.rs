@@ -49,6 +49,8 @@ pub struct Sip {
     pub wss: Vec<SocketAddr>,
     /// Web pages that may use WebSocket; empty: all.
     pub ws_origins: Vec<String>,
+    /// Where `tcp`, `tls`, `ws` and `wss` stand.
+    pub(super) stream_places: [Place; 4],
     /// Where the listeners stand that need a certificate.
     pub(super) secure: Vec<Place>,
     /// The addresses that Contact, Via and SDP state, one of a family; none: that of the route
@@ -190,6 +192,10 @@ impl Sip {
             table.refuse("tcp", value, expected);
         }
         let ws_origins = origins(&mut table);
+        let stream_places = ["tcp", "tls", "ws", "wss"].map(|key| match table.find(key) {
+            Some(value) => table.place(key, value),
+            None => Place::built_in(&format!("sip.{key}")),
+        });
         let mut secure = Vec::new();
         for (key, listeners) in [("tls", &tls), ("wss", &wss)] {
             if let Some(value) = table.find(key)
@@ -240,6 +246,7 @@ impl Sip {
             ws,
             wss,
             ws_origins,
+            stream_places,
             secure,
             external_address,
             dns_servers,

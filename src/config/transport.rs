@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use super::error::Fault;
+use super::error::{Fault, Place};
 use super::http::Http;
 use super::print::Printer;
 use super::reader::{Table, text};
@@ -224,31 +224,66 @@ pub(super) fn origins(table: &mut Table<'_, '_>) -> Vec<String> {
         Vec::new(),
         "an origin as browsers write it, such as \"https://phone.example\" or \
          \"http://192.0.2.1:8080\": no path, no default port",
-        |text| {
-            let origin = text.to_ascii_lowercase();
-            let (scheme, host) = origin.split_once("://")?;
-            let default_port = match scheme {
-                "https" => ":443",
-                "http" => ":80",
-                _ => return None,
-            };
-            let good = !host.is_empty()
-                && !host.ends_with(default_port)
-                && host
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
-            good.then_some(origin)
-        },
+        origin,
     )
 }
 
-/// TLS needs something to show.
+/// One of them.
+pub(super) fn origin(text: &str) -> Option<String> {
+    let origin = text.to_ascii_lowercase();
+    let (scheme, host) = origin.split_once("://")?;
+    let default_port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return None,
+    };
+    let good = !host.is_empty()
+        && !host.ends_with(default_port)
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
+    good.then_some(origin)
+}
+
+/// Whether only one of two can be listened on. Port 0 is another one each time.
+fn exclude(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && one.port() != 0
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+/// A port of an address has one listener, and TLS needs something to show.
 pub(super) fn check(
     sip: &Sip,
     http: &Http,
     certificates: &[CertificateConfig],
     root: &mut Table<'_, '_>,
 ) {
+    let streams = [&sip.tcp, &sip.tls, &sip.ws, &sip.wss];
+    let listeners = sip
+        .stream_places
+        .iter()
+        .zip(streams)
+        .chain([http.listeners()]);
+    let mut taken: Vec<(&Place, SocketAddr)> = Vec::new();
+    for (place, addresses) in listeners {
+        for &address in addresses {
+            let clash = taken.iter().find(|(_, at)| exclude(*at, address));
+            if let Some(&(other, at)) = clash {
+                // It is told where the file says it, and not where it is built in.
+                let ((place, one), (other, two)) = if place.line > 0 {
+                    ((place, address), (other, at))
+                } else {
+                    ((other, at), (place, address))
+                };
+                let key = &other.key;
+                let why = format!("{one} excludes {two} of {key}: only one can listen there");
+                root.report(place, Fault::Senseless(why));
+            }
+            taken.push((place, address));
+        }
+    }
     if !certificates.is_empty() {
         return;
     }

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::build;
 use super::core::{Core, StartError};
 use super::dialling::flows;
 use super::files::Done;
@@ -137,12 +138,12 @@ pub(super) struct Programs {
 impl Programs {
     pub fn new(config: &Config) -> Self {
         let now = Instant::now();
-        let settings = api::Settings {
-            max_members: config.conference.max_members,
-            lone_prompt: config.conference.lone_prompt,
-        };
         Self {
-            api: Api::new(settings, Clock::new(now, SystemTime::now()), now),
+            api: Api::new(
+                build::api_settings(config),
+                Clock::new(now, SystemTime::now()),
+                now,
+            ),
             http: None,
             own_key: None,
             key_file: None,

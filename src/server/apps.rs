@@ -91,6 +91,7 @@ pub fn check(config: &Config) -> Result<(), super::StartError> {
     )?;
     routes(config, &prompts)?;
     super::build::security(config)?;
+    super::build::check_message_store(config)?;
     Ok(())
 }
 

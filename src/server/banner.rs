@@ -49,7 +49,7 @@ pub fn banner(config: &Config, started: &Started) -> String {
             );
         }
     }
-    if config.builtin_routes && config.mailboxes.is_empty() {
+    if config.builtin_routes && config.mailboxes.is_empty() && started.has_mailboxes {
         for mailbox in config.effective_mailboxes() {
             add(
                 &mut out,
@@ -88,6 +88,9 @@ pub fn banner(config: &Config, started: &Started) -> String {
             started.descriptors
         ),
     );
+    if let Some(why) = &started.shortfall {
+        add(&mut out, format_args!("              {why}"));
+    }
     let threads = started.workers;
     let plural = if threads == 1 { "" } else { "s" };
     let line = match &started.realtime {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rand::Rng;
+use tracing::warn;
 
 use crate::config::Config;
 use crate::dtls::{Identity, IdentityError};
@@ -12,24 +13,49 @@ use crate::sdp::negotiate::Capabilities;
 use crate::sip::auth::{self, Algorithm};
 use crate::sip::transaction::Timers;
 use crate::store::voicemail::{FileStore, Limits, MessageStore, StoreError};
-use crate::{call, endpoint, engine, net, sip, switch};
+use crate::{api, call, endpoint, engine, net, sip, switch};
 
-/// Descriptors that are not for calls: listeners, files, TCP connections come on top.
-const OTHER_DESCRIPTORS: u64 = 128;
-/// RTP, RTCP and a recording.
-const DESCRIPTORS_PER_CALL: u64 = 3;
-
-/// Where messages are kept; none: there are no mailboxes.
+/// Where messages are kept; none: there are no mailboxes, or only the one for trying out, which nobody
+/// has asked for: the server does without it where it cannot be had.
 pub(super) fn message_store(config: &Config) -> Result<Option<Arc<dyn MessageStore>>, StoreError> {
     if config.effective_mailboxes().is_empty() {
         return Ok(None);
     }
+    match open_store(config) {
+        Err(error) if config.mailboxes.is_empty() => {
+            warn!(%error, "voicemail.directory: no mailbox for trying out");
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
+}
+
+fn open_store(config: &Config) -> Result<Arc<dyn MessageStore>, StoreError> {
     let limits = Limits {
         max_messages: config.voicemail.max_messages,
         min_length: config.voicemail.min,
     };
-    let store = FileStore::open(config.voicemail.directory.clone(), limits)?;
-    Ok(Some(Arc::new(store)))
+    let store = FileStore::open(config.voicemail.directory.clone(), limits);
+    Ok(Arc::new(store.map_err(with_whole_path)?))
+}
+
+/// Whether the directory of messages could be had, without opening it.
+pub(super) fn check_message_store(config: &Config) -> Result<(), StoreError> {
+    if config.mailboxes.is_empty() {
+        return Ok(());
+    }
+    FileStore::probe(&config.voicemail.directory).map_err(with_whole_path)
+}
+
+/// A relative path tells nobody what it is relative to.
+fn with_whole_path(error: StoreError) -> StoreError {
+    match error {
+        StoreError::File { path, source } => StoreError::File {
+            path: std::path::absolute(&path).unwrap_or(path),
+            source,
+        },
+        other => other,
+    }
 }
 
 /// What DTLS shows: made anew at each start, since session descriptions name it.
@@ -66,6 +92,14 @@ pub(super) fn dial(config: &Config) -> switch::DialSettings {
     }
 }
 
+/// What programs find where they say nothing of their own.
+pub(super) fn api_settings(config: &Config) -> api::Settings {
+    api::Settings {
+        max_members: config.conference.max_members,
+        lone_prompt: config.conference.lone_prompt,
+    }
+}
+
 /// What programs may, and what becomes of their calls without them.
 pub(super) fn programs(config: &Config, switch: &mut switch::Switch) {
     switch.set_absence(switch::Absence {
@@ -73,15 +107,6 @@ pub(super) fn programs(config: &Config, switch: &mut switch::Switch) {
         then: config.ari.lost_calls,
     });
     switch.set_external_media(config.ari.external_media.clone());
-}
-
-/// The most calls: what was configured, and what descriptors and ports allow.
-pub(super) fn max_calls(config: &Config, descriptors: u64, port_pairs: usize) -> usize {
-    let connections = config.limits.tcp_connections + config.http.connections;
-    let taken = OTHER_DESCRIPTORS + connections as u64;
-    let by_descriptors = descriptors.saturating_sub(taken) / DESCRIPTORS_PER_CALL;
-    let possible = port_pairs.min(by_descriptors as usize).max(1);
-    config.limits.calls.map_or(possible, |n| n.min(possible))
 }
 
 pub(super) fn workers(config: &Config) -> usize {
@@ -261,5 +286,29 @@ pub(super) fn net_settings(config: &Config, security: Arc<Tls>) -> net::sip::Set
         message_time: config.limits.message_time,
         access: access_lists(config),
         ..net::sip::Settings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Below a file there can be no directory, whoever asks.
+    const IMPOSSIBLE: &str = "[voicemail]\ndirectory = \"Cargo.toml/voicemail\"\n";
+    const MAILBOX: &str = "[[mailbox]]\nnumber = \"1\"\npin = \"4711\"\n";
+
+    #[test]
+    fn the_mailbox_for_trying_out_is_done_without_and_one_of_ones_own_is_not() {
+        let config = |text: &str| Config::parse(text, "test.toml").unwrap();
+        let only_ours = config(IMPOSSIBLE);
+        assert!(message_store(&only_ours).unwrap().is_none());
+        assert!(check_message_store(&only_ours).is_ok());
+        let configured = config(&format!("{IMPOSSIBLE}{MAILBOX}"));
+        let opened = message_store(&configured).map(|_| ());
+        let whole = std::path::absolute("Cargo.toml/voicemail").unwrap();
+        for refused in [opened, check_message_store(&configured)] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.starts_with(whole.to_str().unwrap()), "{error}");
+        }
     }
 }

@@ -16,10 +16,12 @@ use super::api::Programs;
 use super::apps::{self, BuildError};
 use super::build;
 use super::control::{self, Asked, Control};
+use super::descriptors::Shares;
 use super::ear::Ear;
 use super::files::{Done, Wanted};
 use super::memory::Memory;
 use super::recordings::Recorded;
+use super::reload::Reloading;
 use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
@@ -91,6 +93,10 @@ pub struct Started {
     pub max_calls: usize,
     /// Open files that the system allows.
     pub descriptors: u64,
+    /// Why there can be less at once than is configured, if so.
+    pub shortfall: Option<String>,
+    /// Whether there are mailboxes, and where to keep their messages.
+    pub has_mailboxes: bool,
     /// Media threads.
     pub workers: usize,
 }
@@ -122,6 +128,7 @@ pub struct Core {
     pub(super) announcements: Arc<Announcements>,
     pub(super) prompts: Arc<Prompts>,
     pub(super) config: Config,
+    pub(super) reloading: Reloading,
     pub(super) memory: Memory,
     pub(super) started: Started,
     events: Vec<Event>,
@@ -138,7 +145,7 @@ pub struct Core {
 
 impl Core {
     /// Opens the listeners and starts the threads.
-    pub fn start(config: Config) -> Result<Core, StartError> {
+    pub fn start(mut config: Config) -> Result<Core, StartError> {
         let prompts = Prompts::load(
             config.prompts.directory.as_deref(),
             &config.prompts.language,
@@ -153,7 +160,10 @@ impl Core {
             config.media.port_rest,
             rng.random(),
         );
-        let max_calls = build::max_calls(&config, descriptors, pool.capacity());
+        let shares = Shares::new(&config, descriptors, pool.capacity());
+        config.limits.tcp_connections = shares.sip;
+        config.http.connections = shares.http;
+        let max_calls = shares.calls;
         let (net_tx, net_events) = queues(DATAGRAMS, STREAM_MESSAGES);
         let security = Arc::new(build::security(&config)?);
         let net = Net::bind(build::net_settings(&config, Arc::clone(&security)), net_tx)?;
@@ -166,6 +176,7 @@ impl Core {
         };
         let recorder = Recorder::start_telling(settings, move || bell.ring())?;
         let (done, done_rx) = mpsc::unbounded_channel();
+        let store = build::message_store(&config)?;
         let started = Started {
             listening: net.listening(),
             http: Vec::new(),
@@ -173,6 +184,8 @@ impl Core {
             sending: engine.sending().clone(),
             max_calls,
             descriptors,
+            shortfall: shares.shortfall,
+            has_mailboxes: store.is_some(),
             workers: build::workers(&config),
         };
         let settings = build::switch_settings(&config, max_calls);
@@ -200,10 +213,11 @@ impl Core {
             pool,
             sockets: HashMap::new(),
             recorder: Arc::new(recorder),
-            store: build::message_store(&config)?,
+            store,
             announcements: Arc::new(Announcements::new(&config, &security)),
             prompts: Arc::new(prompts),
             config,
+            reloading: Reloading::default(),
             memory: Memory::default(),
             started,
             events: Vec::new(),

@@ -50,7 +50,7 @@ impl Core {
     pub(super) fn on_done(&mut self, done: Done, now: Instant) {
         let input = match done {
             Done::Reloaded(path, result) => {
-                self.adopt(&path, result);
+                self.reloaded(&path, result);
                 return;
             }
             Done::Loaded(wanted, sources) => {

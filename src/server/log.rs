@@ -17,9 +17,10 @@ use crate::rtp::bursts;
 use crate::store::recorder::RecorderEvent;
 use crate::switch::{Event, RoomRecordingChange, RoomRecordingEvent, Summary};
 
-/// Starts logging to standard error. `RUST_LOG` overrides the filter.
+/// Starts logging to standard error. `RUST_LOG` overrides the filter, unless it says nothing.
 pub fn init(filter: &str, format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    let variable = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let filter = effective_filter(&variable, filter);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -31,6 +32,13 @@ pub fn init(filter: &str, format: LogFormat) {
             .try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+}
+
+/// What `RUST_LOG` says, else what is configured. An empty filter would log nothing at all.
+fn effective_filter(variable: &str, configured: &str) -> EnvFilter {
+    let said = Some(variable.trim()).filter(|said| !said.is_empty());
+    said.and_then(|said| EnvFilter::try_new(said).ok())
+        .unwrap_or_else(|| EnvFilter::new(configured))
 }
 
 /// Writes an event of a call.
@@ -339,5 +347,19 @@ pub(super) fn recorder(event: &RecorderEvent, call_id: Option<&str>) {
             samples,
             "recording broke off; what is written is valid"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_says_nothing_leaves_the_log_as_configured() {
+        let filter = |variable| effective_filter(variable, "warn").to_string();
+        for nothing in ["", " ", "antiphon=loud"] {
+            assert_eq!(filter(nothing), "warn", "{nothing:?}");
+        }
+        assert_eq!(filter("debug"), "debug");
     }
 }

@@ -12,6 +12,7 @@ mod bridge_files;
 mod build;
 pub mod control;
 mod core;
+mod descriptors;
 mod dialling;
 mod ear;
 mod files;

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::leg::tap::{Tap, TapSettings, length};
 use crate::net::sys;
 use crate::store::layout;
-use crate::store::recorder::{RecorderEvent, RecordingFormat, SpaceLimit};
+use crate::store::recorder::{RecorderEvent, RecordingFormat, STOP_TIME, SpaceLimit};
 use crate::store::voicemail::{MessageStore, NewMessage, Origin, StoreError};
 use crate::switch::{Input, Output, RecordTarget};
 
@@ -292,7 +292,13 @@ impl Core {
     /// Ends every recording properly; nothing is written after.
     pub fn close_recordings(&mut self) {
         self.cut_room_recordings(Instant::now());
-        self.recorder.stop();
+        if self.recorder.stop(STOP_TIME) {
+            self.recordings_closed();
+        }
+    }
+
+    /// The writer has closed all: makes of it what it is to be.
+    pub(super) fn recordings_closed(&mut self) {
         remove_names(&self.config.recording.directory);
         while let Ok(event) = self.recorder.events().try_recv() {
             let (RecorderEvent::Closed { id, .. }

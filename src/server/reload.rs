@@ -10,7 +10,7 @@ use super::apps::{self, Tables};
 use super::build;
 use super::core::{Core, StartError};
 use super::files::Done;
-use crate::config::{Config, ConfigError, Recording};
+use crate::config::{Config, ConfigError, Recording, Secret, UserConfig};
 use crate::endpoint::Scope;
 use crate::net::tls::Tls;
 use crate::store::prompts::Prompts;
@@ -25,6 +25,31 @@ pub enum ReloadError {
     /// A prompt or a route.
     #[error(transparent)]
     Start(#[from] StartError),
+}
+
+/// One file is read at a time: of two, the one that was read first could be put in force last.
+#[derive(Debug, Default)]
+pub(super) struct Reloading {
+    under_way: bool,
+    next: Option<PathBuf>,
+}
+
+impl Reloading {
+    /// The file, if it is to be read now; else it is read behind the one under way.
+    fn wanted(&mut self, path: PathBuf) -> Option<PathBuf> {
+        if self.under_way {
+            self.next = Some(path);
+            return None;
+        }
+        self.under_way = true;
+        Some(path)
+    }
+
+    /// One has been read; what is to be read now.
+    fn ended(&mut self) -> Option<PathBuf> {
+        self.under_way = false;
+        self.next.take()
+    }
 }
 
 /// What is to be put in force.
@@ -66,6 +91,9 @@ impl Reloaded {
 impl Core {
     /// Reads routes, prompts and certificates anew, without holding up running calls.
     pub fn reload(&mut self, path: PathBuf) {
+        let Some(path) = self.reloading.wanted(path) else {
+            return;
+        };
         let done = self.done.clone();
         let opens_store = self.store.is_none();
         // Refused only when the core is gone.
@@ -75,9 +103,17 @@ impl Core {
         });
     }
 
+    /// A file has been read; another one may have been wanted since.
+    pub(super) fn reloaded(&mut self, path: &Path, result: Result<Box<Reloaded>, ReloadError>) {
+        self.adopt(path, result);
+        if let Some(next) = self.reloading.ended() {
+            self.reload(next);
+        }
+    }
+
     /// Puts them in force for calls to come; running calls keep what they have. On an error
     /// everything stays as it was.
-    pub(super) fn adopt(&mut self, path: &Path, result: Result<Box<Reloaded>, ReloadError>) {
+    fn adopt(&mut self, path: &Path, result: Result<Box<Reloaded>, ReloadError>) {
         match result {
             Ok(reloaded) => {
                 if self.store.is_none() {
@@ -98,17 +134,13 @@ impl Core {
                 self.switch.set_room_table(reloaded.tables.rooms);
                 self.switch.set_dial(build::dial(&reloaded.config));
                 build::programs(&reloaded.config, &mut self.switch);
+                let media = &reloaded.config.media;
+                self.switch
+                    .set_srtp(media.srtp, media.srtp_suites.clone(), media.dtls);
+                self.programs.api.state.settings = build::api_settings(&reloaded.config);
                 self.security.replace(&reloaded.security);
                 let mut config = reloaded.config;
-                // What is asked with stays until a restart: the secrets have to be made for that.
-                let asked = self.config.auth.clone();
-                if (&config.auth.realm, &config.auth.algorithms)
-                    != (&asked.realm, &asked.algorithms)
-                {
-                    warn!("SIGHUP: auth.realm and auth.algorithms change with a restart alone");
-                    config.auth.realm = asked.realm;
-                    config.auth.algorithms = asked.algorithms;
-                }
+                keep_asked(&self.config, &mut config);
                 keep_recorder(&self.config.recording, &mut config.recording);
                 let users = build::users(&config, &config.auth.realm, &config.auth.algorithms);
                 self.switch.set_users(users, build::demand(&config));
@@ -136,6 +168,25 @@ impl Core {
     }
 }
 
+/// What is asked with stays until a restart: the secrets have to be made for that. So do the users,
+/// where any is known by a hash alone: it is made for the realm that is not asked with yet.
+fn keep_asked(before: &Config, after: &mut Config) {
+    let asked = |config: &Config| (config.auth.realm.clone(), config.auth.algorithms.clone());
+    if asked(before) == asked(after) {
+        return;
+    }
+    warn!("SIGHUP: auth.realm and auth.algorithms change with a restart alone");
+    (after.auth.realm, after.auth.algorithms) = asked(before);
+    let is_hashed = |user: &UserConfig| matches!(user.secret, Secret::Ha1 { .. });
+    if after.users.iter().any(is_hashed) {
+        warn!(
+            "SIGHUP: users stay too until a restart: some of the file have an ha1_... for what it says in \
+             auth.realm and auth.algorithms"
+        );
+        after.users.clone_from(&before.users);
+    }
+}
+
 /// The recorder goes on as it was started.
 fn keep_recorder(before: &Recording, after: &mut Recording) {
     let parts = |of: &Recording| (of.directory.clone(), of.min_free_mb, of.rate, of.stereo);
@@ -158,6 +209,69 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn one_file_is_read_at_a_time_and_the_last_one_wanted_behind_it() {
+        let mut reloading = Reloading::default();
+        assert_eq!(reloading.wanted("a".into()), Some("a".into()));
+        assert_eq!(reloading.wanted("b".into()), None);
+        assert_eq!(reloading.wanted("c".into()), None);
+        let next = reloading.ended().unwrap();
+        assert_eq!(reloading.wanted(next), Some("c".into()));
+        assert_eq!(reloading.ended(), None);
+        assert_eq!(reloading.wanted("d".into()), Some("d".into()));
+    }
+
+    /// A server without listeners for the world, and its file.
+    fn text(directory: &Path, more: &str) -> String {
+        let recordings = directory.display().to_string();
+        format!(
+            "builtin_routes = false\n[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n[http]\nlisten = []\n\
+             [limits]\ncalls = 4\n[recording]\ndirectory = {recordings:?}\n{more}"
+        )
+    }
+
+    #[tokio::test]
+    async fn what_programs_find_of_conferences_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("antiphon.toml");
+        let write = |more| std::fs::write(&file, text(directory.path(), more)).unwrap();
+        write("");
+        let mut core = Core::start(Config::load(&file).unwrap()).unwrap();
+        write("[conference]\nmax_members = 7\nlone_prompt = false\n");
+        core.reloaded(&file, Reloaded::load(&file, false));
+        let settings = &core.programs.api.state.settings;
+        assert_eq!((settings.max_members, settings.lone_prompt), (7, false));
+    }
+
+    fn realm_and_user(realm: &str, user: &str) -> Config {
+        let text = format!(
+            "[auth]\nrealm = \"{realm}\"\nalgorithms = [\"SHA-256\"]\n\
+             [[user]]\nname = \"alice\"\n{user}\n"
+        );
+        Config::parse(&text, "test.toml").unwrap()
+    }
+
+    #[test]
+    fn a_hash_for_another_realm_waits_for_the_restart_that_brings_the_realm() {
+        let hash = |digit: &str| format!("ha1_sha256 = \"{}\"", digit.repeat(64));
+        let before = realm_and_user("here", &hash("a"));
+        let mut after = realm_and_user("there", &hash("b"));
+        keep_asked(&before, &mut after);
+        assert_eq!(after.auth.realm, "here");
+        assert!(after.users == before.users);
+        // In the same realm it is good at once, and so is a password in any.
+        for (realm, user) in [
+            ("here", hash("b")),
+            ("there", "password = \"secret-1\"".into()),
+        ] {
+            let mut after = realm_and_user(realm, &user);
+            let wanted = after.users.clone();
+            keep_asked(&before, &mut after);
+            assert_eq!(after.auth.realm, "here");
+            assert!(after.users == wanted);
+        }
+    }
 
     #[test]
     fn what_the_recorder_was_started_with_stays() {

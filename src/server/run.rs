@@ -1,7 +1,8 @@
 //! `antiphon serve`: the loop, signals, shutdown.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,8 +15,9 @@ use super::statistics::{self, Statistics};
 use super::{Core, banner};
 use crate::call::EndReason;
 use crate::config::Config;
-use crate::engine::Sending;
+use crate::engine::{RealTime, Sending};
 use crate::net::sys;
+use crate::store::recorder::STOP_TIME;
 
 /// How often a media thread that has no room for more commands is tried again.
 const RETRY: Duration = Duration::from_millis(2);
@@ -25,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const BURST: usize = 64;
 /// How long a hang-up of everything may take.
 const HANG_UP_TIME: Duration = Duration::from_secs(2);
+/// How long anything may take once a second signal has come.
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// Why the server ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +91,7 @@ async fn next(questions: &mut Option<mpsc::Receiver<Asked>>) -> Option<Asked> {
 
 impl Core {
     /// Goes on until no call is left, each BYE is answered, and all recordings are closed, at most until
-    /// `deadline`.
+    /// `deadline`, or until a media thread has ended: nothing more comes then.
     pub async fn finish(&mut self, deadline: Instant) {
         let left = |core: &Self| {
             let Self { switch, .. } = core;
@@ -95,7 +99,7 @@ impl Core {
             let recordings = switch.room_recordings() + of_calls.count();
             switch.calls() + switch.unanswered() + recordings
         };
-        while left(self) > 0 && Instant::now() < deadline {
+        while left(self) > 0 && self.media_alive() && Instant::now() < deadline {
             tokio::select! {
                 () = self.step() => {}
                 () = tokio::time::sleep_until(deadline.into()) => {}
@@ -108,6 +112,38 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+}
+
+impl Signals {
+    /// One that wants the end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What is looked at after each step, while the server runs and while it ends.
+struct Watch {
+    statistics: Statistics,
+    realtime: RealTime,
+}
+
+impl Watch {
+    fn look(&mut self, core: &mut Core) -> Result<(), ServeError> {
+        core.take_events();
+        let now = Instant::now();
+        if self.statistics.is_due(now) {
+            let due = self.statistics.take(&core.engine_stats(), now);
+            due.log(&self.realtime);
+        }
+        if core.media_alive() {
+            Ok(())
+        } else {
+            Err(ServeError::MediaThread)
+        }
+    }
 }
 
 /// Runs the server until it is told to stop. `path` is read again on SIGHUP.
@@ -132,32 +168,52 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
              somewhat more CPU time (media.io_uring = false leaves it alone)"
         );
     }
-    let mut statistics = Statistics::new(config.server.statistics, &realtime, began);
-    loop {
-        tokio::select! {
-            () = core.step() => {}
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
-            _ = signals.hang_up.recv() => if let Some(path) = &path { core.reload(path.clone()) } else { warn!("SIGHUP: there is no configuration file to read again") },
-        }
-        core.take_events();
-        let now = Instant::now();
-        if statistics.is_due(now) {
-            statistics.take(&core.engine_stats(), now).log(&realtime);
-        }
-        if !core.media_alive() {
-            core.close_recordings();
-            return Err(ServeError::MediaThread);
-        }
+    if let Some(why) = &core.started().shortfall {
+        warn!("less is possible at once than is configured: {why}");
     }
-    stop(&mut core, &mut signals, shutdown).await;
+    let mut watch = Watch {
+        statistics: Statistics::new(config.server.statistics, &realtime, began),
+        realtime,
+    };
+    let mut served = run(&mut core, &mut signals, &mut watch, path.as_deref()).await;
+    if served.is_ok() {
+        served = stop(&mut core, &mut signals, &mut watch, shutdown).await;
+    }
+    close(&mut core, &mut signals).await;
+    served?;
     statistics::log(&core.engine_stats(), began.elapsed(), "stopped");
     Ok(())
 }
 
-/// Takes no more calls, gives running ones their time, hangs up what is left, closes every WAV. A
-/// second signal cuts the time short.
-async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
+/// Until a signal wants the end.
+async fn run(
+    core: &mut Core,
+    signals: &mut Signals,
+    watch: &mut Watch,
+    path: Option<&Path>,
+) -> Result<(), ServeError> {
+    loop {
+        tokio::select! {
+            () = core.step() => {}
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.hang_up.recv() => match path {
+                Some(path) => core.reload(path.to_owned()),
+                None => warn!("SIGHUP: there is no configuration file to read again"),
+            }
+        }
+        watch.look(core)?;
+    }
+}
+
+/// Takes no more calls, gives running ones their time, hangs up what is left. A second signal cuts the
+/// time short.
+async fn stop(
+    core: &mut Core,
+    signals: &mut Signals,
+    watch: &mut Watch,
+    time: Duration,
+) -> Result<(), ServeError> {
     core.switch.stop_accepting();
     core.drain_http();
     core.close_control();
@@ -171,10 +227,10 @@ async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
     while core.switch.calls() > 0 && Instant::now() < deadline && !at_once {
         tokio::select! {
             () = core.step() => {}
-            _ = signals.terminate.recv() => at_once = true,
-            _ = signals.interrupt.recv() => at_once = true,
+            () = signals.end() => at_once = true,
             () = tokio::time::sleep_until(deadline.into()) => {}
         }
+        watch.look(core)?;
     }
     if core.switch.calls() > 0 {
         info!(calls = core.switch.calls(), at_once, "hanging up");
@@ -182,12 +238,41 @@ async fn stop(core: &mut Core, signals: &mut Signals, time: Duration) {
         core.switch.hang_up_all(&EndReason::Shutdown, now);
         core.carry_out(now);
     }
-    let time = if at_once {
-        HANG_UP_TIME / 10
-    } else {
-        HANG_UP_TIME
+    if !at_once {
+        tokio::select! {
+            () = core.finish(Instant::now() + HANG_UP_TIME) => {}
+            () = signals.end() => at_once = true,
+        }
+    }
+    if at_once {
+        core.finish(Instant::now() + AT_ONCE).await;
+    }
+    watch.look(core)?;
+    tokio::select! {
+        () = core.close_http() => {}
+        () = signals.end() => {}
+        () = tokio::time::sleep(AT_ONCE), if at_once => {}
+    }
+    Ok(())
+}
+
+/// Closes every recording. A signal cuts short the wait for a disk that does not answer.
+async fn close(core: &mut Core, signals: &mut Signals) {
+    core.cut_room_recordings(Instant::now());
+    let recorder = Arc::clone(&core.recorder);
+    let mut stopping = tokio::task::spawn_blocking(move || recorder.stop(STOP_TIME));
+    let mut stopped = tokio::select! {
+        stopped = &mut stopping => Some(stopped),
+        () = signals.end() => None,
+        // Where no thread is left to stop it on.
+        () = tokio::time::sleep(STOP_TIME) => None,
     };
-    core.finish(Instant::now() + time).await;
-    core.close_http().await;
-    core.close_recordings();
+    if stopped.is_none() {
+        stopped = tokio::time::timeout(AT_ONCE, stopping).await.ok();
+    }
+    if matches!(stopped, Some(Ok(true))) {
+        core.recordings_closed();
+    } else {
+        warn!("the disk does not answer: recordings under way end with what is on it");
+    }
 }

@@ -512,7 +512,7 @@ mod tests {
     fn where_one_file_cannot_be_opened_none_is_left() {
         let directory = tempfile::tempdir().unwrap();
         let recorder = Recorder::start(RecorderSettings::default()).unwrap();
-        recorder.stop();
+        assert!(recorder.stop(crate::store::recorder::STOP_TIME));
         let now = UNIX_EPOCH + Duration::from_secs(1_234_567_890);
         let error = open(&recorder, directory.path(), &wanted(10), now).unwrap_err();
         assert!(error.contains("stopped"), "{error}");

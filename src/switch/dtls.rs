@@ -9,8 +9,9 @@ use super::{Entry, Event, Switch};
 use crate::call::{Call, CallHandle};
 use crate::dtls::{Failure, Handshake, Identity, LIMIT, Output};
 use crate::leg::{Channel, Flight, Keying, MAX_FLIGHTS};
-use crate::sdp::{Association, Fingerprint};
+use crate::sdp::{Association, Fingerprint, SrtpPolicy};
 use crate::sip::source::subscriber;
+use crate::srtp::Suite;
 use crate::switch;
 use crate::worker::Command;
 
@@ -138,6 +139,16 @@ impl Switch {
         self.settings.call.fingerprint = Some(identity.fingerprint().clone());
         self.call_settings = std::sync::Arc::new(self.settings.call.clone());
         self.identity = Some(identity);
+    }
+
+    /// How calls to come encrypt their media where no route says it, so all that we place; running ones
+    /// keep what they have.
+    pub fn set_srtp(&mut self, policy: SrtpPolicy, suites: Vec<Suite>, dtls_offered: bool) {
+        let call = &mut self.settings.call;
+        call.srtp = policy;
+        call.srtp_suites = suites;
+        call.dtls_offered = dtls_offered;
+        self.call_settings = std::sync::Arc::new(self.settings.call.clone());
     }
 
     pub(super) fn associate(

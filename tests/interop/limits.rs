@@ -58,6 +58,20 @@ fn without_rtp_ports_is_503() {
 }
 
 #[test]
+fn too_few_open_files_are_shared_out_and_told() {
+    // 72 to share: a quarter for connections leaves 18 calls of the 40.
+    let server = Config::new()
+        .through(&["prlimit", "--nofile=200:200"])
+        .set("limits", "calls", 40)
+        .start();
+    let warned = server.wait_log("less is possible at once than is configured");
+    assert!(warned.contains("room for 18 calls"), "{warned}");
+    assert!(warned.contains("LimitNOFILE=1248"), "{warned}");
+    let log = server.log();
+    assert!(log.contains("calls       at most 18 "), "{log}");
+}
+
+#[test]
 fn a_source_that_calls_too_fast_is_slowed_and_another_is_not() {
     let server = Config::new()
         .set("limits", "calls_per_second_per_source", 2)

@@ -110,7 +110,7 @@ pub fn run(seconds: u64) -> (Tellings, u64) {
     // The engine cannot be stopped: the thread's end would ask for more than the filter allows.
     let stats = engine.stats();
     std::mem::forget(engine);
-    recorder.stop();
+    assert!(recorder.stop(antiphon::store::recorder::STOP_TIME));
     tally.assert_untouched();
     assert_eq!(stats.lost_events, 0);
     assert!(stats.lateness.count() > 0, "slots have run");

@@ -5,6 +5,7 @@ use crate::support::sim;
 
 use std::net::SocketAddr;
 
+use antiphon::app::{AppSpec, ScriptSpec};
 use antiphon::call::EndReason;
 use antiphon::leg::LegStats;
 use antiphon::rtp::packet::{Header, is_rtcp, write_header};
@@ -14,13 +15,14 @@ use antiphon::sdp::crypto::Crypto;
 use antiphon::sdp::{Description, SrtpPolicy};
 use antiphon::sip::header::Name;
 use antiphon::sip::message::Response;
+use antiphon::sip::method::Method;
 use antiphon::srtp::{Inbound, MAX_OVERHEAD, MasterKey, Outbound, Suite};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sim::net::Kind;
 use sim::phone::{Heard, put_sdp, whole};
 use sim::signal::amplitude;
-use sim::{Setup, World};
+use sim::{Setup, World, flow};
 
 /// A phone with keys, in an echo call.
 struct Party {
@@ -294,6 +296,32 @@ fn the_policy_refuses_and_says_why() {
         off.contains("unsupported media transport RTP/SAVP"),
         "{off}"
     );
+}
+
+#[test]
+fn calls_that_we_place_follow_a_policy_that_has_changed() {
+    let mut world = World::new(78);
+    for (policy, wanted) in [
+        (SrtpPolicy::Off, "RTP/AVP"),
+        (SrtpPolicy::Required, "RTP/SAVP"),
+        (SrtpPolicy::Off, "RTP/AVP"),
+    ] {
+        let suites = vec![Suite::AesCm128HmacSha1_80];
+        world.switch.set_srtp(policy, suites, false);
+        let phone = world.phone();
+        let (to, now) = (world.phones[phone].sip, world.now());
+        let spec = AppSpec::Script(ScriptSpec::default());
+        let uri = format!("sip:bob@{to}");
+        world
+            .switch
+            .originate(uri, "antiphon".into(), flow(to), vec![], spec, now);
+        world.carry_out();
+        let invite = world.expect_request(phone, &Method::Invite);
+        let offer = String::from_utf8_lossy(&invite.body).into_owned();
+        assert!(offer.contains(&format!(" {wanted} ")), "{offer}");
+        let lines = offer.matches("a=crypto:").count();
+        assert_eq!(lines, usize::from(policy == SrtpPolicy::Required));
+    }
 }
 
 /// Everything that an attacker can make up who has seen the stream, and not the key.

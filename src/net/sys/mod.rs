@@ -141,7 +141,8 @@ pub fn set_fifo(priority: u8) -> io::Result<()> {
     check(result)
 }
 
-/// Raises the soft limit on open descriptors to the hard one; returns the limit now in force.
+/// Raises the soft limit on open descriptors to the hard one, where that is permitted; returns the
+/// limit now in force.
 pub fn raise_nofile() -> io::Result<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -149,16 +150,22 @@ pub fn raise_nofile() -> io::Result<u64> {
     };
     // SAFETY: `limit` is a valid, writable rlimit.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    if limit.rlim_cur < limit.rlim_max {
-        let raised = libc::rlimit {
-            rlim_cur: limit.rlim_max,
-            ..limit
-        };
-        // SAFETY: `raised` is a valid rlimit that outlives the call.
-        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) })?;
-        limit = raised;
+    Ok(raised(limit, |wanted| {
+        // SAFETY: `wanted` is a valid rlimit that outlives the call.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, wanted) })
+    }))
+}
+
+/// The soft limit once it has been tried to `set` it to the hard one: as before where that is refused.
+fn raised(limit: libc::rlimit, set: impl FnOnce(&libc::rlimit) -> io::Result<()>) -> u64 {
+    let wanted = libc::rlimit {
+        rlim_cur: limit.rlim_max,
+        ..limit
+    };
+    if limit.rlim_cur < limit.rlim_max && set(&wanted).is_ok() {
+        return wanted.rlim_cur;
     }
-    Ok(limit.rlim_cur)
+    limit.rlim_cur
 }
 
 /// Bytes that an unprivileged process may still write to the file system of `path`.
@@ -213,5 +220,16 @@ mod tests {
         let limit = raise_nofile().unwrap();
         assert_eq!(raise_nofile().unwrap(), limit);
         assert!(limit > 0);
+    }
+
+    #[test]
+    fn a_descriptor_limit_that_cannot_be_raised_counts_as_it_is() {
+        let limit = libc::rlimit {
+            rlim_cur: 20_000,
+            rlim_max: 50_000,
+        };
+        assert_eq!(raised(limit, |_| Ok(())), 50_000);
+        let refused = io::ErrorKind::PermissionDenied;
+        assert_eq!(raised(limit, |_| Err(refused.into())), 20_000);
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use self::file::Recording;
 use self::writer::WriterThread;
@@ -23,6 +23,9 @@ use crate::leg::tap::{MAX_FRAME, RecordFrame};
 
 /// Opens and closes that may wait for the writer.
 const CONTROL_PLACES: usize = 8192;
+
+/// How long the writer may take to close everything: far more than a disk needs that answers.
+pub const STOP_TIME: Duration = Duration::from_secs(20);
 
 /// How the recorder works.
 #[derive(Clone, Copy, Debug)]
@@ -208,6 +211,8 @@ pub struct Recorder {
     settings: RecorderSettings,
     stop: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Nothing comes by it: it closes when the thread ends.
+    ended: Receiver<()>,
 }
 
 impl Recorder {
@@ -227,9 +232,13 @@ impl Recorder {
         let stop = Arc::new(AtomicBool::new(false));
         let writer = WriterThread::new(settings, frames_out, control_out, events_in, tell);
         let flag = stop.clone();
+        let (ending, ended) = bounded(0);
         let thread = thread::Builder::new()
             .name("recorder".into())
-            .spawn(move || writer.run(&flag))?;
+            .spawn(move || {
+                writer.run(&flag);
+                drop(ending);
+            })?;
         Ok(Self {
             frames,
             control,
@@ -237,6 +246,7 @@ impl Recorder {
             settings,
             stop,
             thread: Mutex::new(Some(thread)),
+            ended,
         })
     }
 
@@ -285,24 +295,32 @@ impl Recorder {
     }
 
     /// Writes what has come and closes every recording; returns when all is on its way to disk.
-    pub fn stop(&self) {
+    ///
+    /// Goes on without the writer where that takes longer than `limit`, as with a disk that does not
+    /// answer, and gives false then: what is on the disk is valid as far as it goes.
+    pub fn stop(&self, limit: Duration) -> bool {
         self.stop.store(true, Ordering::Release);
-        // Refused only by a thread that has ended.
-        let _ = self.control.send(Control::Stop);
+        // Refused by a thread that has ended, or that has enough else to wake for.
+        let _ = self.control.try_send(Control::Stop);
         let thread = self
             .thread
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(thread) = thread {
-            // The writer thread has no way to panic short of a bug, which it has then logged.
-            let _ = thread.join();
+        let Some(thread) = thread else {
+            return true;
+        };
+        if self.ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            return false;
         }
+        // The writer thread has no way to panic short of a bug, which it has then logged.
+        let _ = thread.join();
+        true
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.stop();
+        self.stop(STOP_TIME);
     }
 }

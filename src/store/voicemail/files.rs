@@ -62,6 +62,18 @@ impl FileStore {
         Ok(store)
     }
 
+    /// Whether [`FileStore::open`] could have this directory: whether a file can be made, and removed, in
+    /// it or in the first one above it that is there.
+    pub fn probe(directory: &Path) -> Result<(), StoreError> {
+        let whole = std::path::absolute(directory).map_err(file_error(directory))?;
+        let there = whole.ancestors().find(|above| above.exists());
+        let name = format!(".probe-{:016x}", rand::rng().random::<u64>());
+        let file = there.unwrap_or(&whole).join(name);
+        fs::File::create_new(&file)
+            .and_then(|_| fs::remove_file(&file))
+            .map_err(file_error(directory))
+    }
+
     fn place(&self, mailbox: &str) -> Result<Place, StoreError> {
         check_name(mailbox)?;
         let directory = self.directory.join(mailbox);
