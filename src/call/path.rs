@@ -6,8 +6,8 @@ use super::Call;
 use super::media::offer_of;
 use super::sources::Hops;
 use crate::sip::dialog::Dialog;
-use crate::sip::header::Name;
-use crate::sip::message::Request;
+use crate::sip::header::{Headers, Name};
+use crate::sip::message::{Request, Response};
 use crate::sip::transport::{Flow, Transport};
 use crate::sip::uri::Scheme;
 
@@ -90,12 +90,22 @@ pub(super) fn behind_nat(request: &Request, flow: &Flow) -> Option<bool> {
     if !request.headers.contains(&Name::Contact) {
         return None;
     }
-    let contact = contact_address(request);
-    Some(contact.is_some_and(|at| at != source && is_private(at) && !is_private(source)))
+    Some(hides(&request.headers, source))
 }
 
-fn contact_address(request: &Request) -> Option<IpAddr> {
-    let contacts = request.headers.contacts().ok()?;
+/// Whether who answers our INVITE from this address has a Contact that is of its own network alone.
+pub(super) fn is_behind_nat(response: &Response, source: IpAddr) -> bool {
+    hides(&response.headers, source)
+}
+
+/// Whether a Contact is private, and its source is not.
+fn hides(headers: &Headers, source: IpAddr) -> bool {
+    let contact = contact_address(headers);
+    contact.is_some_and(|at| at != source && is_private(at) && !is_private(source))
+}
+
+fn contact_address(headers: &Headers) -> Option<IpAddr> {
+    let contacts = headers.contacts().ok()?;
     contacts.first()?.sip_uri()?.host.ip()
 }
 
@@ -122,7 +132,6 @@ pub(super) fn is_private(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::message::Response;
     use crate::sip::method::Method;
     use crate::sip::transport::{ConnectionId, HostId};
 
@@ -205,5 +214,18 @@ mod tests {
         assert!(nat("pc.example.com", "10.0.0.7", "198.51.100.1"));
         assert!(nat("pc.example.com", "100.64.1.1", "198.51.100.1"));
         assert!(!nat("pc.example.com", "phone.example.com", "198.51.100.1"));
+    }
+
+    #[test]
+    fn who_answers_from_a_public_address_with_a_private_contact_is_where_it_was_called() {
+        let hidden = |contact: &str, source: [u8; 4]| {
+            let mut ok = Response::to(&Request::new(Method::Invite, "sip:h"), 200);
+            let contact = format!("<sip:b@{contact}>");
+            ok.headers.set(Name::Contact, contact);
+            is_behind_nat(&ok, source.into())
+        };
+        assert!(hidden("192.168.1.5:5062", [198, 51, 100, 1]));
+        assert!(!hidden("203.0.113.7", [198, 51, 100, 1]));
+        assert!(!hidden("192.168.1.5", [192, 168, 1, 1]), "the same network");
     }
 }

@@ -197,9 +197,10 @@ async fn run(
             () = core.step() => {}
             _ = signals.terminate.recv() => return Ok(()),
             _ = signals.interrupt.recv() => return Ok(()),
-            _ = signals.hang_up.recv() => match path {
-                Some(path) => core.reload(path.to_owned()),
-                None => warn!("SIGHUP: there is no configuration file to read again"),
+            _ = signals.hang_up.recv() => if let Some(path) = path {
+                core.reload(path.to_owned());
+            } else {
+                warn!("SIGHUP: there is no configuration file to read again");
             }
         }
         watch.look(core)?;

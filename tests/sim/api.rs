@@ -508,14 +508,11 @@ fn rooms_and_their_members_are_changed_and_tell_of_it() {
         (&json!("all"), &json!("aside"))
     );
 
+    let long = json!({"gain_in_db": 3, "group": "x".repeat(65)});
     for (body, status, field) in [
         (json!({"gain_in_db": 100}), 400, "gain"),
         (json!({"group": "b", "gain_in_db": 100}), 400, "gain"),
-        (
-            json!({"gain_in_db": 3, "group": "x".repeat(65)}),
-            400,
-            "group",
-        ),
+        (long, 400, "group"),
         (json!({"hears": {"only": ["1.1"]}}), 404, "hears"),
         (json!({"hears": "some"}), 400, "hears"),
         (json!({"admitted": false}), 400, "admitted"),
