@@ -17,6 +17,7 @@ mod dtls;
 mod dtls_rtcp;
 mod elsewhere;
 mod events_beside;
+mod last_words;
 mod latch;
 mod leftovers;
 mod leg_memory;
