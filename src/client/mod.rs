@@ -19,8 +19,9 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
-use crate::net::tls::{Tls, TlsError, TlsSettings, server_name};
+use crate::net::tls::{self, Tls, TlsError, TlsSettings, server_name};
 use crate::server::control::socket_path;
 use crate::server::own_key;
 
@@ -38,6 +39,9 @@ pub struct Target {
     pub key: Option<String>,
     /// Who may have signed its certificate; none: whom the system trusts.
     pub tls_ca: Option<PathBuf>,
+    /// The SHA-256 of the one certificate that it may show, in hex; none: it has to be for its name,
+    /// and signed.
+    pub certificate: Option<String>,
 }
 
 /// Why nothing came of it.
@@ -55,6 +59,18 @@ pub enum ClientError {
          (--url names another)"
     )]
     Unreachable(String, String),
+    /// Its certificate is not for its name, not signed by whom we trust, or too old.
+    #[error(
+        "the certificate of {0} does not do for that name ({1}): --url with the name that it has, or \
+         --tls-ca with who has signed it"
+    )]
+    Certificate(String, String),
+    /// Somebody else is where the server of the key file was.
+    #[error(
+        "{0} shows another certificate than the file beside the control socket says: it is not the \
+         server that has written the file"
+    )]
+    Stranger(String),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -92,6 +108,8 @@ impl Target {
         let text = text.unwrap_or_default();
         let mut lines = text.lines().map(str::to_owned);
         let (own_url, own_key) = (lines.next(), lines.next());
+        // An older server has not written it.
+        let own_certificate = lines.next().filter(|line| !line.is_empty());
         // The key of one server is not shown to another.
         let is_own = url.is_none() || url == own_url;
         Self {
@@ -100,6 +118,7 @@ impl Target {
                 .unwrap_or_else(|| "http://127.0.0.1:8080".to_owned()),
             key: key.or(own_key.filter(|_| is_own)),
             tls_ca,
+            certificate: own_certificate.filter(|_| is_own),
         }
     }
 
@@ -146,19 +165,37 @@ impl Target {
             if !is_secure {
                 return exchange(stream, request).await.map_err(|e| unreachable(&e));
             }
-            let settings = TlsSettings {
-                ca: self.tls_ca.clone(),
-                ..TlsSettings::default()
-            };
-            let connector = Tls::load(&settings, false)?.connector()?;
+            let connector = self.connector()?;
             let peer = stream.peer_addr().map_err(|error| unreachable(&error))?;
             let stream = connector.connect(server_name(Some(bare), peer.ip()), stream);
-            let stream = stream.await.map_err(|error| unreachable(&error))?;
+            let stream = stream.await.map_err(|error| self.no_handshake(&error))?;
             exchange(stream, request).await.map_err(|e| unreachable(&e))
         };
         let answer = timeout(TIME, exchange).await;
         let (status, body) = answer.map_err(|_| unreachable(&"no answer in time"))??;
         self.judge(status, &body)
+    }
+
+    fn connector(&self) -> Result<TlsConnector, TlsError> {
+        if let Some(certificate) = &self.certificate {
+            return tls::pinned(certificate.clone());
+        }
+        let settings = TlsSettings {
+            ca: self.tls_ca.clone(),
+            ..TlsSettings::default()
+        };
+        Tls::load(&settings, false)?.connector()
+    }
+
+    fn no_handshake(&self, error: &io::Error) -> ClientError {
+        let (url, why) = (self.url.clone(), error.to_string());
+        if !tls::is_about_certificate(error) {
+            ClientError::Unreachable(url, why)
+        } else if self.certificate.is_some() {
+            ClientError::Stranger(url)
+        } else {
+            ClientError::Certificate(url, why)
+        }
     }
 
     fn judge(&self, status: u16, body: &[u8]) -> Result<Value, ClientError> {
@@ -236,6 +273,7 @@ mod tests {
             url: "http://x".to_owned(),
             key: key.map(str::to_owned),
             tls_ca: None,
+            certificate: None,
         };
         let judge = |status, body: &str| target(Some("k")).judge(status, body.as_bytes());
         assert_eq!(judge(204, "").unwrap(), Value::Null);
@@ -261,7 +299,8 @@ mod tests {
     fn the_key_of_the_server_here_goes_to_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("control.sock");
-        std::fs::write(own_key::path(&socket), "http://127.0.0.1:1\nsecret\n").unwrap();
+        let write = |text: &str| std::fs::write(own_key::path(&socket), text).unwrap();
+        write("http://127.0.0.1:1\nsecret\n");
         let find =
             |url: Option<&str>| Target::find(url.map(str::to_owned), None, Some(&socket), None);
         assert_eq!(find(None).url, "http://127.0.0.1:1");
@@ -271,5 +310,10 @@ mod tests {
             Some("secret")
         );
         assert_eq!(find(Some("http://192.0.2.1:1")).key, None);
+        assert_eq!(find(None).certificate, None);
+        // Nor is another taken for it.
+        write("https://127.0.0.1:1\nsecret\naa\n");
+        assert_eq!(find(None).certificate.as_deref(), Some("aa"));
+        assert_eq!(find(Some("https://192.0.2.1:1")).certificate, None);
     }
 }

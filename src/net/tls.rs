@@ -1,23 +1,30 @@
 //! TLS below SIP: certificates read from files, chosen by the name that a client asks for (SNI),
 //! and read anew while the server runs.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
 use tokio_rustls::rustls::client::verify_server_name;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::{
     ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier,
 };
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
-    self, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme, SupportedProtocolVersion,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -92,6 +99,8 @@ pub struct Tls {
 #[derive(Clone)]
 struct Sides {
     server: Option<Arc<ServerConfig>>,
+    /// Of the certificate that who asks for no name is shown.
+    fingerprint: Option<String>,
     /// Made when it is first needed: whom the system trusts is a long list.
     client: Arc<OnceLock<Arc<ClientConfig>>>,
     settings: Arc<TlsSettings>,
@@ -113,6 +122,11 @@ impl Tls {
     /// The server's side, where there is one.
     pub fn acceptor(&self) -> Option<TlsAcceptor> {
         self.sides().server.map(TlsAcceptor::from)
+    }
+
+    /// The SHA-256 of the certificate that who asks for no name is shown, in hex.
+    pub fn fingerprint(&self) -> Option<String> {
+        self.sides().fingerprint
     }
 
     /// The client's side.
@@ -139,10 +153,11 @@ impl fmt::Debug for Tls {
 }
 
 fn sides(settings: &TlsSettings, serves: bool) -> Result<Sides, TlsError> {
-    let server = if serves {
-        Some(Arc::new(server(settings)?))
+    let (server, fingerprint) = if serves {
+        let (server, fingerprint) = server(settings)?;
+        (Some(Arc::new(server)), Some(fingerprint))
     } else {
-        None
+        (None, None)
     };
     let made = OnceLock::new();
     if settings.ca.is_some() {
@@ -151,6 +166,7 @@ fn sides(settings: &TlsSettings, serves: bool) -> Result<Sides, TlsError> {
     }
     Ok(Sides {
         server,
+        fingerprint,
         client: Arc::new(made),
         settings: Arc::new(settings.clone()),
     })
@@ -184,7 +200,88 @@ fn client(settings: &TlsSettings) -> Result<ClientConfig, TlsError> {
     })
 }
 
-fn server(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
+/// The client's side towards the one server that has the certificate with this SHA-256, in hex,
+/// whatever its name and whoever has signed it.
+pub fn pinned(fingerprint: String) -> Result<TlsConnector, TlsError> {
+    let provider = provider();
+    let only = OnlyThis {
+        fingerprint,
+        provider: Arc::clone(&provider),
+    };
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions(&TlsSettings::default()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(only))
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(client)))
+}
+
+/// Whether a handshake failed by the other side's certificate.
+pub fn is_about_certificate(error: &std::io::Error) -> bool {
+    let cause = error.get_ref();
+    let cause = cause.and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let mut text = String::new();
+    for byte in Sha256::digest(certificate) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Takes one certificate alone. That the server has its key is proven as ever.
+#[derive(Debug)]
+struct OnlyThis {
+    fingerprint: String,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for OnlyThis {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if fingerprint(end_entity) == self.fingerprint {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
+}
+
+/// With the fingerprint of its first certificate.
+fn server(settings: &TlsSettings) -> Result<(ServerConfig, String), TlsError> {
     let provider = provider();
     let mut keys = Vec::new();
     for files in &settings.certificates {
@@ -195,9 +292,8 @@ fn server(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
         })?;
         keys.push(Arc::new(certified));
     }
-    if keys.is_empty() {
-        return Err(TlsError::NoCertificate);
-    }
+    let first = keys.first().and_then(|key| key.cert.first());
+    let fingerprint = fingerprint(first.ok_or(TlsError::NoCertificate)?);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions(settings))?;
     let builder = match settings.client_certificates {
@@ -216,7 +312,8 @@ fn server(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    Ok(builder.with_cert_resolver(Arc::new(ByName { keys })))
+    let server = builder.with_cert_resolver(Arc::new(ByName { keys }));
+    Ok((server, fingerprint))
 }
 
 /// Chooses a certificate by the name that the client asks for.

@@ -193,7 +193,8 @@ impl Core {
                 // Only beside a control socket of ours: another server may have its key there.
                 if let (Some(control), Some(&at)) = (&self.control, http.listening().first()) {
                     let file = own_key::path(control.path());
-                    self.programs.key_file = own.write(file, scheme, at);
+                    let certificate = self.shown_by_http();
+                    self.programs.key_file = own.write(file, scheme, at, certificate);
                 }
                 self.programs.http = Some(http);
                 self.programs.inbox = Some(inbox);
@@ -221,6 +222,21 @@ impl Core {
     pub(super) fn adopt_http_keys(&self) {
         if let Some(http) = &self.programs.http {
             http.set_keys(self.http_keys());
+        }
+    }
+
+    /// The fingerprint of the certificate that HTTP shows.
+    fn shown_by_http(&self) -> Option<String> {
+        let http = self.programs.http.as_ref();
+        let is_secure = http.map_or(self.config.http.tls, Http::is_secure);
+        is_secure.then(|| self.security.fingerprint()).flatten()
+    }
+
+    /// The command line is to know the certificates that were read anew.
+    pub(super) fn adopt_http_certificate(&mut self) {
+        let certificate = self.shown_by_http();
+        if let Some(file) = &mut self.programs.key_file {
+            file.set_certificate(certificate);
         }
     }
 

@@ -158,6 +158,7 @@ impl Core {
                 // The next one has these name servers, or what the system's files say now.
                 self.resolver = None;
                 self.adopt_http_keys();
+                self.adopt_http_certificate();
                 info!(
                     file = %path.display(),
                     "SIGHUP: routes, prompts, keys, users, access lists and certificates read again"

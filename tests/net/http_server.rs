@@ -1,6 +1,6 @@
 //! The control API of the real server, while a real call runs: figures, events, the command line.
 
-use crate::support::{caller, server, web};
+use crate::support::{caller, certificates, server, web};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -273,6 +273,50 @@ fn a_call_is_seen_in_figures_events_and_lists_and_hung_up_by_the_command_line() 
     assert!(server.wait_exit().success());
     assert!(!file.exists());
     assert!(!server.log().contains(SECRET));
+}
+
+#[test]
+fn the_command_line_knows_the_certificate_of_its_own_server_whatever_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = certificates::Authority::new(directory.path(), "ca");
+    let files = authority.issue("here", &["host.example"]);
+    let quoted = |path: &Path| format!("{:?}", path.display().to_string());
+    let socket = directory.path().join("control.sock");
+    let (chain, key) = (quoted(&files.chain), quoted(&files.key));
+    let server = server::Config::new()
+        .set("http", "listen", "[\"127.0.0.1:0\"]")
+        .set("http", "tls", true)
+        .set("server", "control_socket", quoted(&socket))
+        .tables(&format!("[[certificate]]\nchain = {chain}\nkey = {key}\n"))
+        .start();
+    let config = server.directory().join("antiphon.toml");
+    let config = config.display().to_string();
+    let run = |words: &[&str]| caller::antiphon(&[words, &["--config", &config]].concat()).wait();
+    let list = ["calls", "list", "--json"];
+    let listed = run(&list);
+    assert_eq!(listed.json(), Value::Array(Vec::new()), "{listed:?}");
+    // Another one, read anew, is known too.
+    authority.issue("here", &["other.example"]);
+    server.hang_up();
+    server.wait_log("SIGHUP: routes");
+    let listed = run(&list);
+    assert_eq!(listed.status, Some(0), "{listed:?}");
+
+    // Where the server is named, the certificate has to be for the name, and that is said.
+    let file = socket.with_extension("key");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let (url, authority) = (
+        format!("{}/", lines[0]),
+        authority.file.display().to_string(),
+    );
+    let named = run(&["calls", "list", "--url", &url, "--tls-ca", &authority]);
+    assert!(named.err.contains("does not do for that name"), "{named:?}");
+    // Nothing is shown to who has taken its place.
+    let wrong = format!("{}\n{}\n{}\n", lines[0], lines[1], "0".repeat(64));
+    std::fs::write(&file, wrong).unwrap();
+    let stranger = run(&list);
+    assert!(stranger.err.contains("another certificate"), "{stranger:?}");
 }
 
 #[test]
