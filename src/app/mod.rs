@@ -203,6 +203,8 @@ pub enum Action {
         order: u32,
         /// The name, without `.wav`; whoever gave it has seen to it that it leads nowhere else.
         name: String,
+        /// Whether it takes the place of one of this name.
+        overwrite: bool,
         /// Stop after so long.
         max: Option<Duration>,
         /// Stop after so much silence.

@@ -58,6 +58,8 @@ pub enum StopOn {
 pub struct RecordOrder {
     /// Its name in the recording directory, without `.wav`.
     pub name: String,
+    /// Whether it takes the place of one of this name.
+    pub overwrite: bool,
     /// Beep before it.
     pub beep: bool,
     /// Stop after so long.
@@ -278,6 +280,7 @@ impl Driven {
         out.push_back(Action::RecordNamed {
             order: number,
             name: order.name,
+            overwrite: order.overwrite,
             max: order.max,
             silence: order.silence,
         });
@@ -461,6 +464,7 @@ mod tests {
     fn record(stop_on: StopOn, beep: bool) -> RecordOrder {
         RecordOrder {
             name: "r".to_owned(),
+            overwrite: true,
             beep,
             max: None,
             silence: None,
@@ -472,6 +476,7 @@ mod tests {
         Action::RecordNamed {
             order,
             name: "r".to_owned(),
+            overwrite: true,
             max: None,
             silence: None,
         }

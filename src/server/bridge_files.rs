@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::core::Core;
 use super::files::Done;
-use super::recordings::{Recorded, free_space, space_limit};
+use super::recordings::{Recorded, clear, free_space, space_limit};
 use super::sources::{samples_at, sources};
 use crate::api::RecordingChange;
 use crate::app::PlayItem;
@@ -54,7 +54,8 @@ impl Core {
         let rate = self.config.recording.rate;
         let recorder = self.recorder.clone();
         self.spawn(move || {
-            let opened = free_space(&path, space).and_then(|()| {
+            let room = free_space(&path, space).and_then(|()| clear(&path, wanted.overwrite));
+            let opened = room.and_then(|()| {
                 let opened = recorder.open(wanted.recording, &path, rate);
                 opened.map_err(|error| error.to_string())
             });

@@ -1,5 +1,6 @@
 //! Recordings of calls and of programs' bridges, and what is to become of them when they are closed.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -122,7 +123,11 @@ impl Core {
         let name = (target == RecordTarget::Name).then_some(call);
         let mut format = RecordingFormat::wav(self.config.recording.rate);
         // What is played to others later has the one side of it.
-        let is_kept = matches!(target, RecordTarget::File { .. } | RecordTarget::Named(_));
+        let is_kept = matches!(
+            target,
+            RecordTarget::File { .. } | RecordTarget::Named { .. }
+        );
+        let overwrite = target.overwrites();
         format.stereo = self.config.recording.stereo && is_kept;
         let (path, message) = match target {
             RecordTarget::Name => (Ok(name_path(&directory, recording)), None),
@@ -136,7 +141,7 @@ impl Core {
                 let name = layout::sanitise(&file.to_string_lossy());
                 (Ok(directory.join(format!("{name}.wav"))), None)
             }
-            RecordTarget::Named(name) => (Ok(directory.join(format!("{name}.wav"))), None),
+            RecordTarget::Named { name, .. } => (Ok(directory.join(format!("{name}.wav"))), None),
             RecordTarget::File { file: None, .. } => {
                 let now = SystemTime::now();
                 let path = layout::recording_path(&directory, now, &caller, &call_id);
@@ -175,6 +180,7 @@ impl Core {
                     let _ = std::fs::remove_file(&path);
                 }
                 free_space(&path, space)
+                    .and_then(|()| clear(&path, overwrite))
                     .and_then(|()| {
                         recorder
                             .open_as(recording, &path, &format)
@@ -413,5 +419,39 @@ pub(super) fn free_space(path: &Path, limit: Option<SpaceLimit>) -> Result<(), S
     match existing {
         Some(p) if !p.as_os_str().is_empty() => limit.check(p),
         _ => limit.check(Path::new(".")),
+    }
+}
+
+/// Takes away the recording whose place another takes; just before that is opened, so that what never
+/// begins costs nothing.
+pub(super) fn clear(path: &Path, overwrite: bool) -> Result<(), String> {
+    if !overwrite {
+        return Ok(());
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_recording_goes_only_where_it_is_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("r.wav");
+        std::fs::write(&path, "old").unwrap();
+        assert_eq!(clear(&path, false), Ok(()));
+        assert!(path.exists());
+        assert_eq!(clear(&path, true), Ok(()));
+        assert!(!path.exists());
+        assert_eq!(clear(&path, true), Ok(()), "there is none");
+        // What cannot be taken away is told.
+        std::fs::create_dir(&path).unwrap();
+        assert!(clear(&path, true).is_err());
     }
 }

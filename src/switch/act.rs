@@ -58,10 +58,12 @@ impl Switch {
             Action::RecordNamed {
                 order,
                 name,
+                overwrite,
                 max,
                 silence,
             } => {
-                self.record(handle, RecordTarget::Named(name), max, silence);
+                let target = RecordTarget::Named { name, overwrite };
+                self.record(handle, target, max, silence);
                 let entry = self.calls.get_mut(&handle);
                 if let Some(recording) = entry.and_then(|e| e.recording.as_mut()) {
                     recording.order = Some(order);
@@ -174,7 +176,7 @@ impl Switch {
                 entry.naming = Some(number);
                 entry.names.push(number);
             }
-            RecordTarget::File { .. } | RecordTarget::Named(_) => {}
+            RecordTarget::File { .. } | RecordTarget::Named { .. } => {}
         }
         self.recordings.insert(number, handle);
         self.outputs.push_back(Output::Record {

@@ -57,6 +57,8 @@ pub struct BridgeRecord {
     pub recording: u64,
     /// Its name in the recording directory.
     pub name: String,
+    /// Whether it takes the place of one of this name.
+    pub overwrite: bool,
     /// Stop after so long.
     pub max: Option<Duration>,
     /// Stop after so much silence.
@@ -176,6 +178,7 @@ impl Switch {
             Action::RecordNamed {
                 order,
                 name,
+                overwrite,
                 max,
                 silence,
             } => {
@@ -190,6 +193,7 @@ impl Switch {
                     bridge: number,
                     recording,
                     name,
+                    overwrite,
                     max,
                     silence,
                 }));

@@ -275,12 +275,24 @@ pub enum RecordTarget {
     /// What a caller says of itself; [`Input::NameRecorded`] follows.
     Name,
     /// A file of this name in the recording directory; it leads nowhere else.
-    Named(String),
+    Named {
+        /// Its name, without `.wav`.
+        name: String,
+        /// Whether it takes the place of one of this name.
+        overwrite: bool,
+    },
     /// A mailbox: whether it is kept is told by [`Input::MessageLeft`].
     Message {
         /// Whose.
         mailbox: String,
     },
+}
+
+impl RecordTarget {
+    /// Whether it takes the place of what is there.
+    pub fn overwrites(&self) -> bool {
+        matches!(self, Self::Named { overwrite, .. } if *overwrite)
+    }
 }
 
 /// What is to be done with a mailbox.

@@ -134,6 +134,7 @@ pub(super) fn record(context: &mut Context<'_>, target: Target) -> Result<Reply,
     };
     let order = RecordOrder {
         name: name.clone(),
+        overwrite,
         beep: args.flag("beep"),
         max: seconds("maxDurationSeconds")?,
         silence: seconds("maxSilenceSeconds")?,
@@ -143,7 +144,7 @@ pub(super) fn record(context: &mut Context<'_>, target: Target) -> Result<Reply,
     if context.state.ari.recording(&name).is_some() {
         return Err(Problem::conflict(taken));
     }
-    // Before anything is removed for it.
+    // Whether it can be at all is told before whether there is one.
     if let Target::Channel(call) = &target {
         context.switch.takes_orders(*call)?;
     }
@@ -154,11 +155,9 @@ pub(super) fn record(context: &mut Context<'_>, target: Target) -> Result<Reply,
     let number = context.add_task(&target, kind)?;
     let files = context.edge.recordings();
     let look = move || {
-        if !files.exists(&name) {
+        // An old one stays until the new one is opened.
+        if overwrite || !files.exists(&name) {
             Ok(())
-        } else if overwrite {
-            let removed = files.remove(&name);
-            removed.map_err(|error| Problem::new(500, format!("{name}: {error}")))
         } else {
             Err(Problem::conflict(taken))
         }

@@ -134,11 +134,49 @@ fn a_recording_is_not_overwritten_by_one_that_cannot_be() {
         assert_eq!(status, refused, "{body}");
     }
     desk.ok(Method::Get, "/ari/recordings/stored/s");
+    assert!(desk.world.replaced.is_empty());
     // One that can be takes its place.
     desk.post(&format!("/ari/channels/{ringing}/answer"));
     desk.take_answer(phones[0]);
     desk.post(&format!("/ari/channels/{ringing}/{query}"));
-    assert!(desk.files.0.lock().unwrap().is_empty());
+    desk.run(300);
+    assert_eq!(desk.world.replaced, ["s"]);
+}
+
+#[test]
+fn an_old_recording_stays_until_the_one_in_its_place_begins() {
+    let (mut desk, phone, id) = recorded(477);
+    desk.files.0.lock().unwrap().insert("s".to_owned(), vec![1]);
+    let query = "name=s&format=wav&ifExists=overwrite";
+    desk.post(&format!("/ari/channels/{id}/record?{query}"));
+    desk.run(300);
+    // It waits for the one under way.
+    desk.ok(Method::Get, "/ari/recordings/stored/s");
+    assert!(desk.world.replaced.is_empty());
+    desk.post("/ari/recordings/live/r/stop");
+    desk.run(300);
+    assert_eq!(desk.world.replaced, ["s"]);
+    // One that never begins takes nothing away.
+    desk.files.0.lock().unwrap().insert("t".to_owned(), vec![1]);
+    let query = "name=t&format=wav&ifExists=overwrite";
+    desk.post(&format!("/ari/channels/{id}/record?{query}"));
+    desk.world.hang_up(phone);
+    desk.run(40_000);
+    desk.ok(Method::Get, "/ari/recordings/stored/t");
+    assert_eq!(desk.world.replaced, ["s"]);
+    desk.world.check_empty();
+}
+
+#[test]
+fn a_bridge_is_recorded_in_the_place_of_an_older_recording() {
+    let mut desk = Desk::new(478);
+    desk.connect("hello");
+    desk.post("/ari/bridges/b");
+    desk.files.0.lock().unwrap().insert("s".to_owned(), vec![1]);
+    desk.post("/ari/bridges/b/record?name=s&format=wav&ifExists=overwrite");
+    desk.ok(Method::Get, "/ari/recordings/stored/s");
+    desk.run(300);
+    assert_eq!(desk.world.replaced, ["s"]);
 }
 
 #[test]

@@ -294,6 +294,8 @@ pub struct World {
     pub names: HashMap<u64, CallHandle>,
     /// Recordings of programs, by their names.
     pub named: HashMap<String, u64>,
+    /// Names of recordings that were opened in the place of older ones.
+    pub replaced: Vec<String>,
     /// Recordings that were closed, with their length in samples.
     pub closed: Vec<(u64, u64)>,
     pub events: Vec<Event>,
@@ -348,6 +350,7 @@ impl World {
             mail: Mail::default(),
             names: HashMap::new(),
             named: HashMap::new(),
+            replaced: Vec::new(),
             ways: Err("nobody is anywhere".to_owned()),
             silent_prompts: false,
             full_at_close: false,

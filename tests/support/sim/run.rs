@@ -338,8 +338,8 @@ impl World {
                     RecordTarget::Name => {
                         self.names.insert(recording, call);
                     }
-                    RecordTarget::Named(name) => {
-                        self.named.insert(name, recording);
+                    RecordTarget::Named { name, overwrite } => {
+                        self.name_recording(name, recording, overwrite);
                     }
                     RecordTarget::File { .. } => {}
                 }
@@ -405,12 +405,19 @@ impl World {
                     max_samples: wanted.max.map(samples),
                     silence_stop_samples: wanted.silence.map(samples),
                 };
-                self.named.insert(wanted.name, wanted.recording);
+                self.name_recording(wanted.name, wanted.recording, wanted.overwrite);
                 let recording = RoomRecording::new(settings, self.frames.0.clone());
                 self.switch.handle(Input::BridgeRecordReady(recording), now);
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    fn name_recording(&mut self, name: String, recording: u64, overwrite: bool) {
+        if overwrite {
+            self.replaced.push(name.clone());
+        }
+        self.named.insert(name, recording);
     }
 
     fn play_in_bridge(&mut self, wanted: BridgePlay) {
