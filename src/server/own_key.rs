@@ -85,8 +85,10 @@ impl KeyFile {
         if self.certificate == certificate {
             return;
         }
-        self.certificate = certificate;
+        let before = std::mem::replace(&mut self.certificate, certificate);
         if let Err(error) = self.write() {
+            // The next SIGHUP tries again.
+            self.certificate = before;
             warn!(
                 file = %self.path.display(), %error,
                 "the key file of the command line still has the certificate from before"
