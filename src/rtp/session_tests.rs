@@ -236,10 +236,10 @@ fn what_is_no_audio_tells_no_packet_time_and_no_jitter() {
     }
     assert_eq!(receiver.stats().max_jitter_us, 0);
     assert_eq!(receiver.packet_time(), Some(Duration::from_millis(20)));
-    // Comfort noise twice a second, with numbers in sequence.
+    // Comfort noise ten times a second, with numbers in sequence.
     for n in 0..20u16 {
-        let noise = at(1, 64 + n, (64 + 25 * u32::from(n)) * 160);
-        receiver.on_packet_of(&noise, false, ms((64 + 25 * u64::from(n)) * 20));
+        let noise = at(1, 64 + n, (64 + 5 * u32::from(n)) * 160);
+        receiver.on_packet_of(&noise, false, ms((64 + 5 * u64::from(n)) * 20));
     }
     assert_eq!(receiver.packet_time(), Some(Duration::from_millis(20)));
     assert_eq!(receiver.stats().lost, 0);

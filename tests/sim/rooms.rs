@@ -26,22 +26,13 @@ pub fn world(settings: RoomSettings) -> World {
 
 /// The same with something else that is different about it.
 fn world_of(settings: RoomSettings, change: impl FnOnce(&mut Setup)) -> World {
-    world_where(settings, false, change)
-}
-
-/// The same, where a lone member may be told so.
-pub fn world_where(
-    settings: RoomSettings,
-    lone_prompt: bool,
-    change: impl FnOnce(&mut Setup),
-) -> World {
     let rooms = RoomTable(vec![(
         RoomName::Matches(anchored("6..").unwrap()),
         Arc::new(settings),
     )]);
     let spec = AppSpec::Conference(ConferenceSpec {
         room: "$0".into(),
-        lone_prompt,
+        lone_prompt: false,
         max_members: 10,
         rooms: Arc::new(rooms),
         invited: false,

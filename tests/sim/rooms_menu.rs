@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::rooms::{
-    caller, caller_of, finish, hears, hears_prompt, press, settings, world, world_where,
-};
+use super::rooms::{caller, caller_of, finish, hears, hears_prompt, press, settings, world};
 use antiphon::app::keypad::{Keypad, KeypadAction};
 use antiphon::app::room::RoomSettings;
 use antiphon::call::EndReason;
@@ -45,14 +43,14 @@ fn a_key_leads_to_a_menu_and_back() {
 fn the_menu_that_a_key_leads_to_knows_its_own_prompt() {
     let key = |word: &str| KeypadAction::parse(word).unwrap();
     let pattern = |digits: &str| antiphon::app::collect::Pattern::parse(digits).unwrap();
-    let alone = RoomSettings {
+    let mut world = world(RoomSettings {
+        lone_prompt: true,
         keypad: Arc::new(Keypad {
             keys: vec![(pattern("#"), key("leave-to=main"))],
             ..Keypad::none()
         }),
         ..settings()
-    };
-    let mut world = world_where(alone, true, |_| {});
+    });
     let one = caller(&mut world);
     press(&mut world, one, "#");
     let heard_until = |world: &mut World, ms: u64| {

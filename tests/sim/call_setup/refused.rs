@@ -151,12 +151,14 @@ fn rooms_and_programs_bridges_are_mixed_where_there_is_a_place_left() {
     let mut setup = Setup::default();
     setup.settings.bridges_per_worker = 2;
     let mut world = World::with(setup);
-    let phones = world.phones(2);
-    // No worker has any leg yet, and has the fewest for all that.
+    let phones = world.phones(3);
+    // The worker without the leg is the quieter one, also when it has no place left.
+    world.dial(phones[2], "500");
     let bridges = [(); 3].map(|()| bridge(&mut world).unwrap());
     world.dial(phones[0], "600");
     assert_eq!(bridge(&mut world), Err(ProgramError::Full));
     refused(&mut world, phones[1], "601", 503);
+    world.hang_up(phones[2]);
     for number in bridges {
         let now = world.now();
         world.switch.destroy_bridge(number, now).unwrap();
