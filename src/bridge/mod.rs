@@ -406,9 +406,10 @@ impl Bridge {
         }
     }
 
-    /// Takes a party's track away.
-    pub fn take_track(&mut self, port: usize) -> Option<Box<Track>> {
-        self.ports.get_mut(port)?.take_track()
+    /// Takes a party's track in this recording away.
+    pub fn take_track(&mut self, port: usize, recording: u64) -> Option<Box<Track>> {
+        let track = &mut self.ports.get_mut(port)?.track;
+        track.take_if(|track| track.recording == recording)
     }
 
     /// Follows who talks, or no longer.

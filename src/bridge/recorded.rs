@@ -318,7 +318,29 @@ fn a_track_of_another_recording_takes_nothing() {
             .iter()
             .any(|f| f.recording == REST && f.samples[100] == 1000)
     );
-    assert_eq!(bridge.take_track(0).unwrap().span, None);
+    assert!(bridge.take_track(0, MIX).is_none());
+    assert_eq!(bridge.take_track(0, MIX + 7).unwrap().span, None);
+}
+
+#[test]
+fn a_track_that_is_there_before_the_recording_begins_with_it() {
+    let mut bridge = Bridge::new(1);
+    let mut port = Port::new(0, 8000);
+    port.set_track(Track::new(MIX, FIRST_TRACK, 8000));
+    bridge.join(Box::new(port)).unwrap();
+    let (room, taken) = recording(8000, None);
+    let mut room = Some(room);
+    for tick in 0..4 {
+        if tick == 2 {
+            bridge.record(room.take().unwrap());
+        }
+        bridge.say(0, &[1000; 160]);
+        bridge.mix_at(MediaTime::from_millis(tick * 20));
+        let tick_frames = pieces(&taken);
+        let at = |handle: u64| tick_frames.get(&handle).map(|(at, _)| *at);
+        let expected = (tick >= 2).then(|| (tick - 2) * 160);
+        assert_eq!((at(MIX), at(FIRST_TRACK)), (expected, expected), "{tick}");
+    }
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl ArrivalPhase {
     }
 
     /// Until when in the tick the packets have been there for `guard_us`, but for the worst event, and
-    /// at least 1 ms behind their mean; us, 0 to 19,999. None while too little is known, and where
+    /// at least 1 ms behind their mean, 3 ms in the first 5 s; us, 0 to 19,999. None while too little is known, and where
     /// jitter leaves no phase.
     pub fn deadline_us(&self, guard_us: i32) -> Option<u32> {
         let margin_us = self.margin_us(guard_us)?;
@@ -96,7 +96,12 @@ impl ArrivalPhase {
 
     fn margin_us(&self, guard_us: i32) -> Option<i64> {
         let is_known = self.packets > 0 && self.late_us <= MAX_LATE_US;
-        is_known.then(|| i64::from((self.late_us + guard_us).max(MIN_MARGIN_US)))
+        let at_least = if self.packets < YOUNG_PACKETS {
+            YOUNG_MARGIN_US
+        } else {
+            MIN_MARGIN_US
+        };
+        is_known.then(|| i64::from((self.late_us + guard_us).max(at_least)))
     }
 }
 
@@ -126,6 +131,10 @@ fn wrap(us: i64) -> i64 {
 const TICK_US: i64 = TICK_MS as i64 * 1000;
 const MIN_PACKETS: u32 = 3;
 const MIN_MARGIN_US: i32 = 1000;
+/// How long too little is known for that margin (5 s of packets of 20 ms): the one event that is left
+/// out would be the first.
+const YOUNG_PACKETS: u32 = 250;
+const YOUNG_MARGIN_US: i32 = 3000;
 /// With more delay variation than this, being behind the packets is no better than anywhere.
 pub(super) const MAX_LATE_US: i32 = 6000;
 /// 20 s of packets of 20 ms.
@@ -148,10 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn steady_packets_give_their_phase_and_a_millisecond() {
+    fn steady_packets_give_their_phase_and_a_millisecond_once_they_are_known() {
         for start in [0, 700, 7_300, 19_500] {
-            let deadline = run(1_000_000 + start, 10, |_| 0).deadline_us(0).unwrap();
-            assert_eq!(u64::from(deadline), (start + 1000) % 20_000);
+            for (packets, margin) in [(3, 3000), (249, 3000), (250, 1000)] {
+                let steady = run(1_000_000 + start, packets, |_| 0);
+                let deadline = steady.deadline_us(0).unwrap();
+                assert_eq!(u64::from(deadline), (start + margin) % 20_000, "{packets}");
+            }
         }
         assert_eq!(run(0, 2, |_| 0).deadline_us(0), None);
     }
@@ -171,8 +183,8 @@ mod tests {
             let delay = |n| if stalls.contains(&n) { 3_000 } else { 0 };
             run(5_000, packets, delay).deadline_us(0).unwrap()
         };
-        assert!(stalled(200, &[100, 102]) <= 6_300);
-        let twice = stalled(200, &[100, 140]);
+        assert!(stalled(300, &[100, 102]) <= 6_300);
+        let twice = stalled(300, &[100, 140]);
         assert!((7_900..=8_100).contains(&twice), "{twice} us");
         assert!((7_900..=8_100).contains(&stalled(1000, &[100, 140])));
         assert!(stalled(1200, &[100, 140]) <= 6_100);
@@ -189,7 +201,8 @@ mod tests {
                 phase.observe(MediaTime::from_micros(at as u64));
                 if n > 100 {
                     let ahead = wrap(i64::from(phase.deadline_us(0).unwrap()) - at % TICK_US);
-                    assert!((800..1400).contains(&ahead), "{ahead} us at {n}");
+                    let margin = if n < 249 { 3000 } else { 1000 };
+                    assert!((-200..400).contains(&(ahead - margin)), "{ahead} us at {n}");
                 }
             }
             assert!(at > 0);

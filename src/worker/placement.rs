@@ -16,8 +16,9 @@ use crate::bridge::{Bridge, RECENT_TALKERS};
 
 /// Half a tick, in slots: how far a bridge may be from its home.
 const REACH: i32 = SLOTS as i32 / 2;
-/// The same while somebody talks whose clock drifts: the way around can wait for a pause.
-const REACH_IN_SPEECH: i32 = REACH + 4;
+/// The same while it is behind the packets: at the end of its reach, deadlines that vary would send it
+/// around again and again, and in speech the way around can wait for a pause.
+const REACH_BEHIND: i32 = REACH + 4;
 const SLOT_US: i32 = 1000;
 const TICK_US: i32 = SLOTS as i32 * SLOT_US;
 /// By how much later than the dominant party's the packets of others who talk are waited for, us.
@@ -31,6 +32,8 @@ const SPARE_US: i32 = 300;
 /// By how many slots a bridge may move later at once in speech, behind packets that it was behind
 /// before: what they may have come to be late by.
 const LATE_SLOTS: i32 = 6;
+/// By how many slots it rather stays late than that it goes around.
+const SHORT_SLOTS: i32 = 1;
 
 /// Where a bridge is, against where it began.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,8 +98,15 @@ fn step(slot: usize, offset: i32, deadline_us: i32, moves: Moves) -> Step {
     if to == 0 || (to == -1 && slots_to(deadline_us + SPARE_US) == 0) {
         return Step::by(0);
     }
-    let reach = if moves.later { REACH } else { REACH_IN_SPEECH };
+    let reach = if moves.later && !moves.follows {
+        REACH
+    } else {
+        REACH_BEHIND
+    };
     if offset + to < -reach {
+        if moves.follows && to >= -SHORT_SLOTS {
+            return Step::by(0);
+        }
         to += around;
     } else if offset + to > reach {
         to -= around;

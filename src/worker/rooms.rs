@@ -79,7 +79,6 @@ impl Worker {
     pub(super) fn record_room(&mut self, id: BridgeId, recording: Box<RoomRecording>) {
         match self.room(id) {
             Some(room) if !room.closing => {
-                // Before the tracks of the new one come.
                 self.end_recording(id, None);
                 if let Some(room) = self.room(id) {
                     room.bridge.record(recording);
@@ -126,7 +125,8 @@ impl Worker {
         }
     }
 
-    /// Ends the recording of a room that is there: first its tracks, then the whole.
+    /// Ends the recording of a room that is there: first its tracks, then the whole. Tracks of one
+    /// that is to begin stay.
     fn end_recording(&mut self, id: BridgeId, reason: Option<TapStop>) {
         let Some(Some(room)) = self.rooms.get_mut(id.index as usize) else {
             return;
@@ -135,7 +135,7 @@ impl Worker {
             return;
         };
         for port in 0..room.bridge.len() {
-            if let Some(track) = room.bridge.take_track(port)
+            if let Some(track) = room.bridge.take_track(port, recording.recording())
                 && let Some(owner) = room.bridge.owner(port)
                 && let Some(Some(seat)) = self.seats.get(owner as usize)
             {

@@ -60,8 +60,6 @@ impl Switch {
         kept.notes.begin(now);
         let (worker, bridge) = kept.place;
         let room = kept.log.room.clone();
-        let command = Command::RecordRoom(bridge, recording);
-        self.outputs.push_back(Output::Media { worker, command });
         let files = paths;
         self.tell_of_recording(number, RoomRecordingChange::Began { files, sidecar });
         let inside = self.rooms.get(&room).map(|r| r.inside().collect());
@@ -73,6 +71,9 @@ impl Switch {
                     .push_back(Output::RoomFiles(RoomFiles::OpenTrack(track)));
             }
         }
+        // Behind the tracks, which wait for it: a tick between the two would leave them out.
+        let command = Command::RecordRoom(bridge, recording);
+        self.outputs.push_back(Output::Media { worker, command });
         if let Some(known) = self.rooms.get_mut(&room) {
             known.recording(true);
             self.pump_room(&room, now);
