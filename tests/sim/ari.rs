@@ -9,6 +9,7 @@ mod originate;
 mod recorded;
 mod statuses;
 mod texts;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -36,17 +36,23 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// A parameter; an empty one is none.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    /// A parameter; an empty one is none, and one that is too long is refused: as none it would do
+    /// something else than what was asked.
+    pub(super) fn get(&self, name: &str) -> Result<Option<String>, Problem> {
         let mut named = self.query.iter().rev().filter(|(known, _)| known == name);
         let found = named.next().map(|(_, value)| value.clone());
         let found = found.or_else(|| self.body.get(name).and_then(text));
-        found.filter(|value| !value.is_empty() && value.len() <= MAX_VALUE)
+        let found = found.filter(|value| !value.is_empty());
+        if found.as_ref().is_some_and(|value| value.len() > MAX_VALUE) {
+            let why = format!("{name}: at most {MAX_VALUE} bytes");
+            return Err(Problem::new(400, why));
+        }
+        Ok(found)
     }
 
     /// One that has to be there.
     pub(super) fn need(&self, name: &str) -> Result<String, Problem> {
-        self.get(name)
+        self.get(name)?
             .ok_or_else(|| Problem::new(400, format!("{name}: this has to be said")))
     }
 
@@ -64,7 +70,7 @@ impl<'a> Args<'a> {
 
     /// A whole number; what is none is refused.
     pub(super) fn number(&self, name: &str, default: u64) -> Result<u64, Problem> {
-        let Some(value) = self.get(name) else {
+        let Some(value) = self.get(name)? else {
             return Ok(default);
         };
         value
@@ -73,10 +79,10 @@ impl<'a> Args<'a> {
     }
 
     /// True or false.
-    pub(super) fn flag(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| {
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        Ok(self.get(name)?.is_some_and(|value| {
             matches!(value.to_ascii_lowercase().as_str(), "true" | "yes" | "1")
-        })
+        }))
     }
 
     /// The fields of an object of the body: in a field of this name, or the whole body where there is
@@ -161,13 +167,28 @@ mod tests {
         );
         let args = Args::of(&request).unwrap();
         assert_eq!(args.list("media"), ["sound:a", "sound:b", "tone:ring"]);
-        assert_eq!(args.get("app").as_deref(), Some("me"));
+        assert_eq!(args.get("app").unwrap().as_deref(), Some("me"));
         assert_eq!(args.list("channel"), ["1", "2"]);
         assert_eq!(args.number("n", 0).unwrap(), 7);
         assert_eq!(args.number("m", 5).unwrap(), 5);
-        assert!(args.flag("b") && !args.flag("c"));
+        assert!(args.flag("b").unwrap() && !args.flag("c").unwrap());
         assert_eq!(args.number("maxSilenceSeconds", 0).unwrap_err().status, 400);
         assert_eq!(args.need("format").unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_and_not_taken_for_nothing() {
+        let body = |length: usize| format!(r#"{{"x": "{}", "y": ""}}"#, "1".repeat(length));
+        let longest = request("", &body(MAX_VALUE));
+        let args = Args::of(&longest).unwrap();
+        assert_eq!(args.get("x").unwrap().unwrap().len(), MAX_VALUE);
+        assert_eq!(args.get("y").unwrap(), None);
+        let longer = request("", &body(MAX_VALUE + 1));
+        let args = Args::of(&longer).unwrap();
+        assert_eq!(args.get("x").unwrap_err().status, 400);
+        assert_eq!(args.need("x").unwrap_err().status, 400);
+        assert_eq!(args.number("x", 0).unwrap_err().status, 400);
+        assert_eq!(args.flag("x").unwrap_err().status, 400);
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn set(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
     let name = args.need("variable")?;
     let globals = &mut context.state.ari.globals;
-    let Some(value) = args.get("value") else {
+    let Some(value) = args.get("value")? else {
         globals.remove(&name);
         return done();
     };

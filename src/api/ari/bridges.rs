@@ -201,10 +201,11 @@ fn show(context: &mut Context<'_>) -> Result<Reply, Problem> {
 fn create(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
     let kinds = args.list("type");
+    let name = args.get("name")?;
     let holding = kinds.iter().any(|kind| kind == "holding");
     let kind = if holding { "holding" } else { "mixing" };
     let named = match context.request.path("bridgeId") {
-        "" => args.get("bridgeId"),
+        "" => args.get("bridgeId")?,
         id => Some(id.to_owned()),
     };
     let id = match named {
@@ -221,7 +222,7 @@ fn create(context: &mut Context<'_>) -> Result<Reply, Problem> {
                 known.kind
             )));
         }
-        if let Some(name) = args.get("name") {
+        if let Some(name) = name {
             known.name = name;
         }
         return told(&shown(context, &id));
@@ -233,7 +234,7 @@ fn create(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let bridge = Bridge {
         number,
         id: id.clone(),
-        name: args.get("name").unwrap_or_default(),
+        name: name.unwrap_or_default(),
         kind,
         created: context.now,
         apps: BTreeSet::default(),
@@ -342,7 +343,7 @@ fn remove(context: &mut Context<'_>) -> Result<Reply, Problem> {
 }
 
 fn music(context: &mut Context<'_>) -> Result<Reply, Problem> {
-    let class = Args::of(context.request)?.get("mohClass");
+    let class = Args::of(context.request)?.get("mohClass")?;
     change_music(context, true, class.as_deref())
 }
 

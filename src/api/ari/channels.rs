@@ -401,7 +401,7 @@ fn hang_up(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
     let call = call(context)?;
     let wrong = |name: &str| Problem::new(400, format!("{name}: there is no such reason"));
-    let cause = match (args.get("reason_code"), args.get("reason")) {
+    let cause = match (args.get("reason_code")?, args.get("reason")?) {
         (Some(code), _) => {
             let code = view::cause_named(&code).or_else(|| code.parse().ok());
             code.filter(|code| *code < 128)
@@ -422,7 +422,7 @@ fn hang_up(context: &mut Context<'_>) -> Result<Reply, Problem> {
 fn go_on(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
     let call = call(context)?;
-    let extension = args.get("extension");
+    let extension = args.get("extension")?;
     context
         .switch
         .go_on(call, extension.as_deref(), context.now)?;

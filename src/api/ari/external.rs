@@ -82,7 +82,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
         ("connection_type", "client"),
         ("direction", "both"),
     ] {
-        if args.get(name).is_some_and(|said| said != only) {
+        if args.get(name)?.is_some_and(|said| said != only) {
             return Err(Problem::new(400, format!("{name}: only {only} is served")));
         }
     }
@@ -92,7 +92,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
         args: args.list("appArgs"),
         otherwise: None,
     };
-    let id = args.get("channelId");
+    let id = args.get("channelId")?;
     if let Some(id) = &id {
         reserve_channel(context, id)?;
     }

@@ -29,7 +29,7 @@ pub(super) fn dtmf(context: &mut Context<'_>) -> Result<Reply, Problem> {
 
 /// What is meant by a direction: what the channel says, what it hears.
 fn direction(args: &Args<'_>) -> Result<(bool, bool), Problem> {
-    match args.get("direction").as_deref() {
+    match args.get("direction")?.as_deref() {
         None | Some("both") => Ok((true, true)),
         Some("in") => Ok((true, false)),
         Some("out") => Ok((false, true)),
@@ -68,7 +68,7 @@ pub(super) fn unhold(context: &mut Context<'_>) -> Result<Reply, Problem> {
 
 pub(super) fn music(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
-    let items = media::music(context, args.get("mohClass").as_deref());
+    let items = media::music(context, args.get("mohClass")?.as_deref());
     change_music(context, |channel| channel.music = Some(items))
 }
 

@@ -77,7 +77,7 @@ pub(super) fn play(context: &mut Context<'_>, target: &Target) -> Result<Reply, 
     }
     let (items, repeat) = items(context, &media)?;
     let named = match context.request.path("playbackId") {
-        "" => args.get("playbackId"),
+        "" => args.get("playbackId")?,
         id => Some(id.to_owned()),
     };
     let id = match named {
@@ -93,7 +93,7 @@ pub(super) fn play(context: &mut Context<'_>, target: &Target) -> Result<Reply, 
     let kind = Kind::Playback {
         id,
         media_uri: media.join(","),
-        language: args.get("lang").unwrap_or_else(|| "en".to_owned()),
+        language: args.get("lang")?.unwrap_or_else(|| "en".to_owned()),
     };
     let number = context.add_task(target, kind)?;
     let body = context.state.ari.tasks.get(&number).map(view::task);
@@ -116,14 +116,14 @@ pub(super) fn record(context: &mut Context<'_>, target: Target) -> Result<Reply,
             format!("format: {format:?}; there is only wav"),
         ));
     }
-    let stop_on = match args.get("terminateOn").as_deref() {
+    let stop_on = match args.get("terminateOn")?.as_deref() {
         None | Some("none") => StopOn::Nothing,
         Some("any") => StopOn::Any,
         Some("*") => StopOn::Digit(Digit::STAR),
         Some("#") => StopOn::Digit(Digit::POUND),
         Some(_) => return Err(Problem::new(400, "terminateOn: none, any, * or #")),
     };
-    let overwrite = match args.get("ifExists").as_deref() {
+    let overwrite = match args.get("ifExists")?.as_deref() {
         None | Some("fail") => false,
         Some("overwrite") => true,
         Some(_) => return Err(Problem::new(400, "ifExists: fail or overwrite")),
@@ -135,7 +135,7 @@ pub(super) fn record(context: &mut Context<'_>, target: Target) -> Result<Reply,
     let order = RecordOrder {
         name: name.clone(),
         overwrite,
-        beep: args.flag("beep"),
+        beep: args.flag("beep")?,
         max: seconds("maxDurationSeconds")?,
         silence: seconds("maxSilenceSeconds")?,
         stop_on,

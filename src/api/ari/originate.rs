@@ -59,8 +59,8 @@ pub(super) fn callee(context: &Context<'_>, endpoint: &str) -> Result<Uri, Probl
 pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
     let uri = callee(context, &args.need("endpoint")?)?;
-    let app = args.get("app");
-    let spec = match (&app, args.get("extension")) {
+    let app = args.get("app")?;
+    let spec = match (&app, args.get("extension")?) {
         (Some(app), None) => {
             check_name("app", app)?;
             AppSpec::Stasis(StasisSpec {
@@ -74,16 +74,16 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
         })?,
         _ => return Err(Problem::new(400, "either app or extension has to be said")),
     };
-    let from = args.get("callerId").map(|text| number_of(&text));
+    let from = args.get("callerId")?.map(|text| number_of(&text));
     let from = from.transpose()?;
-    let timeout = match args.get("timeout").as_deref() {
+    let timeout = match args.get("timeout")?.as_deref() {
         // Programs say so that there is none.
         Some("-1") => 0,
         _ => args.number("timeout", TIMEOUT)?,
     };
     let variables = args.variables()?;
     let named = match context.request.path("channelId") {
-        "" => args.get("channelId"),
+        "" => args.get("channelId")?,
         id => Some(id.to_owned()),
     };
     if let Some(id) = &named {

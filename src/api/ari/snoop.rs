@@ -39,7 +39,7 @@ pub(super) const FAILS: &[Answer] = &[
 
 /// The sides that a parameter names; none: neither.
 fn sides(args: &Args<'_>, name: &str) -> Result<Sides, Problem> {
-    let (said, heard) = match args.get(name).as_deref() {
+    let (said, heard) = match args.get(name)?.as_deref() {
         None | Some("none") => (false, false),
         Some("in") => (true, false),
         Some("out") => (false, true),
@@ -66,7 +66,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let app = args.need("app")?;
     check_name("app", &app)?;
     let named = match context.request.path("snoopId") {
-        "" => args.get("snoopId"),
+        "" => args.get("snoopId")?,
         id => Some(id.to_owned()),
     };
     if let Some(id) = &named {

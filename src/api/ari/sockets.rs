@@ -78,7 +78,7 @@ fn connect(context: &mut Context<'_>) -> Result<Reply, Problem> {
         let problem = Problem::new(426, "this is a WebSocket (RFC 6455)");
         return Err(problem.header("Upgrade", "websocket"));
     }
-    let all = args.flag("subscribeAll");
+    let all = args.flag("subscribeAll")?;
     let mut topics = own_events(context, &args.list("apiEvents"))?;
     for name in names {
         let state = &mut *context.state;

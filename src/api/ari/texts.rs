@@ -77,7 +77,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
         }
     };
     let from = sender(&args.need("from")?)?;
-    let body = args.get("body").unwrap_or_default();
+    let body = args.get("body")?.unwrap_or_default();
     if body.len() > MAX_TEXT {
         return Err(Problem::new(400, "body: at most 8192 bytes"));
     }

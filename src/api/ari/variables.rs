@@ -104,7 +104,7 @@ pub(super) fn set(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
     let name = args.need("variable")?;
     let call = driven(context)?;
-    let value = args.get("value");
+    let value = args.get("value")?;
     if let Some(function) = name.strip_prefix("TALK_DETECT") {
         let watch = talk_watch(function, value.as_deref().unwrap_or_default())?;
         context.switch.watch_talk(call, watch)?;

@@ -54,6 +54,20 @@ fn texts_come_to_who_listens_and_to_nobody_else() {
 }
 
 #[test]
+fn a_text_that_is_too_long_is_not_sent_as_an_empty_one() {
+    let mut desk = Desk::new(473);
+    let phone = desk.world.phone();
+    let to = desk.world.phones[phone].sip;
+    for length in [8_193, 20_000] {
+        let body = "x".repeat(length);
+        let body = format!(r#"{{"to": "sip:a@{to}", "from": "desk", "body": "{body}"}}"#);
+        let (status, _) = desk.get(Method::Put, "/ari/endpoints/sendMessage", &body);
+        assert_eq!(status, 400, "{length}");
+    }
+    desk.world.expect_nothing(phone, 1_000);
+}
+
+#[test]
 fn a_text_is_sent_with_its_headers() {
     let mut desk = Desk::new(472);
     desk.connect("hello");
