@@ -14,6 +14,8 @@ use crate::switch::{ProgramError, Switch};
 
 /// Parts of one playback.
 const MAX_MEDIA: usize = 64;
+/// The longest recording, and silence in it, that is counted: longer than any file may get, s.
+const MAX_RECORD_SECONDS: u64 = 7 * 86_400;
 /// Level of tones, dBm0.
 const TONE_LEVEL: f32 = -16.0;
 /// Our own music: notes, Hz, of this length and level.
@@ -128,10 +130,7 @@ pub(super) fn record(context: &mut Context<'_>, target: Target) -> Result<Reply,
         Some("overwrite") => true,
         Some(_) => return Err(Problem::new(400, "ifExists: fail or overwrite")),
     };
-    let seconds = |name: &str| {
-        let seconds = args.number(name, 0)?;
-        Ok::<_, Problem>((seconds > 0).then(|| Duration::from_secs(seconds)))
-    };
+    let seconds = |name: &str| Ok::<_, Problem>(length(args.number(name, 0)?));
     let order = RecordOrder {
         name: name.clone(),
         overwrite,
@@ -177,6 +176,11 @@ pub(super) fn record(context: &mut Context<'_>, target: Target) -> Result<Reply,
         Ok(Response::json_with(201, &json!(body)))
     };
     Ok(Reply::Look(Box::new(look), Box::new(then)))
+}
+
+/// So many seconds; 0: no bound. What is beyond all bounds is the longest that there is.
+fn length(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds.min(MAX_RECORD_SECONDS)))
 }
 
 /// What is heard of these, and how often; 0: until it is stopped.
@@ -306,6 +310,21 @@ pub(in crate::api) fn melody() -> Vec<PlayItem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_length_in_seconds_is_one_that_can_be_counted_in_samples() {
+        assert_eq!(length(0), None);
+        assert_eq!(length(60), Some(Duration::from_mins(1)));
+        let samples = |seconds| {
+            let ms = u64::try_from(length(seconds)?.as_millis()).ok()?;
+            ms.checked_mul(48_000)
+        };
+        let longest = samples(MAX_RECORD_SECONDS);
+        assert!(longest.is_some());
+        for seconds in [400_000_000_000, u64::MAX / 1000 + 1, u64::MAX] {
+            assert_eq!(samples(seconds), longest, "{seconds}");
+        }
+    }
 
     #[test]
     fn tones_by_name_and_by_frequency() {

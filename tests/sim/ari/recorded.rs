@@ -87,6 +87,26 @@ fn a_recording_ends_with_its_call_and_is_as_long_as_its_file() {
 }
 
 #[test]
+fn a_bound_beyond_all_bounds_is_none() {
+    let mut desk = Desk::new(476);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let id = desk.answered(phone, "400");
+    let most = u64::MAX;
+    desk.post(&format!(
+        "/ari/channels/{id}/record?name=r&format=wav&maxDurationSeconds={most}&maxSilenceSeconds={most}"
+    ));
+    assert!(told(&mut desk, 2_000).is_empty(), "it goes on");
+    desk.post("/ari/recordings/live/r/stop");
+    let ended = told(&mut desk, 300);
+    let (kind, name, state, _) = &ended[0];
+    assert_eq!(
+        (&**kind, &**name, &**state),
+        ("RecordingFinished", "r", "done")
+    );
+}
+
+#[test]
 fn a_recording_whose_last_part_cannot_be_written_has_failed() {
     let (mut desk, phone, id) = recorded(473);
     desk.world.full_at_close = true;
