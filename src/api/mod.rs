@@ -127,6 +127,10 @@ pub type LocateThen =
 /// Makes an answer of how things are by then.
 pub type SettledThen = Box<dyn FnOnce(&mut Context<'_>) -> Result<Response, Problem> + Send>;
 
+/// Why a call that is placed cannot be an announcement: it would end as soon as it is answered.
+const NO_ANNOUNCEMENT: &str =
+    "this is an announcement, and what it plays is named by whoever dials it (play=)";
+
 /// A call to be placed.
 pub struct Place {
     /// Whom to call.

@@ -297,6 +297,11 @@ fn what_is_wrong_with_a_call_to_be_placed_is_named() {
             json!({"uri": "sip:a@10.0.0.9", "application": echo, "login": {"user": "", "password": "p"}}),
             "login.user",
         ),
+        // What it would play is in the URI that somebody dials, and here nobody does.
+        (
+            json!({"uri": "sip:a@10.0.0.9", "application": {"name": "route", "number": "annc"}}),
+            "application.number",
+        ),
     ] {
         let (status, problem) = desk.get(Method::Post, "/api/v1/calls", Some(&body));
         assert_eq!(

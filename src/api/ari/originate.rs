@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::declare::{number, text};
 use super::{Args, channels, check_name, reserve_channel};
 use crate::api::table::Parameter;
-use crate::api::{Context, Place, Problem, Reply, Response};
+use crate::api::{Context, NO_ANNOUNCEMENT, Place, Problem, Reply, Response};
 use crate::app::{AppSpec, StasisSpec};
 use crate::sip::header::NameAddr;
 use crate::sip::uri::Uri;
@@ -56,6 +56,16 @@ pub(super) fn callee(context: &Context<'_>, endpoint: &str) -> Result<Uri, Probl
     text.parse().map_err(|_| wrong())
 }
 
+/// What is dialled for who answers.
+fn dialled(context: &Context<'_>, extension: &str) -> Result<AppSpec, Problem> {
+    let wrong = |why: String| Err(Problem::new(400, format!("extension: {why}")));
+    match context.switch.route(extension) {
+        Some(AppSpec::Announcement(_)) => wrong(format!("{extension:?}: {NO_ANNOUNCEMENT}")),
+        Some(spec) => Ok(spec),
+        None => wrong(format!("no route leads to {extension:?}")),
+    }
+}
+
 pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
     let uri = callee(context, &args.need("endpoint")?)?;
@@ -69,9 +79,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
                 otherwise: None,
             })
         }
-        (None, Some(extension)) => context.switch.route(&extension).ok_or_else(|| {
-            Problem::new(400, format!("extension: no route leads to {extension:?}"))
-        })?,
+        (None, Some(extension)) => dialled(context, &extension)?,
         _ => return Err(Problem::new(400, "either app or extension has to be said")),
     };
     let from = args.get("callerId")?.map(|text| number_of(&text));

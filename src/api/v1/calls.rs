@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::description::NO_CONTROLS;
-use crate::api::{Context, Place, Problem, Reply, Response, State};
+use crate::api::{Context, NO_ANNOUNCEMENT, Place, Problem, Reply, Response, State};
 use crate::app::{AppSpec, ConferenceSpec, PlayItem, PlaySpec};
 use crate::call::{CallHandle, Phase};
 use crate::leg::LegStats;
@@ -339,9 +339,16 @@ impl Application {
             }
             Application::Route { number } => {
                 within("application.number", number.chars().count(), 1, 100)?;
-                let spec = context.switch.route(&number);
-                let problem = || Problem::not_found("route for", &number);
-                spec.ok_or_else(|| problem().of_field("application.number"))
+                match context.switch.route(&number) {
+                    Some(AppSpec::Announcement(_)) => {
+                        Err(Problem::invalid("application.number", NO_ANNOUNCEMENT))
+                    }
+                    Some(spec) => Ok(spec),
+                    None => {
+                        let problem = Problem::not_found("route for", &number);
+                        Err(problem.of_field("application.number"))
+                    }
+                }
             }
         }
     }

@@ -91,6 +91,7 @@ POST /ari/channels?endpoint=PJSIP/nobody&app=hello 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&app=hello&extension=500 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&extension=1 400
+POST /ari/channels?endpoint=sip:a@10.0.0.9&extension=annc 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&app=hello&timeout=soon 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&app=hello&timeout=-2 400
 POST /ari/channels?endpoint=sip:a@10.0.0.9&app=hello&callerId=%0A 400
