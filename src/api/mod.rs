@@ -99,6 +99,8 @@ pub enum Reply {
     Place(Box<Place>),
     /// What follows from where a URI leads, which asks name servers.
     Locate(Box<Uri>, LocateThen),
+    /// The same for media, whose path has nothing to do with the transports of SIP.
+    LocateMedia(Box<Uri>, LocateThen),
     /// What follows once all that the switch wants so far is carried out: ports are bound.
     Settled(SettledThen),
     /// What is made of a call's figures, which its media thread tells; none: it does not.
@@ -171,6 +173,7 @@ impl fmt::Debug for Reply {
             Reply::Look(..) => f.write_str("Look"),
             Reply::Place(place) => write!(f, "Place({})", place.uri),
             Reply::Locate(uri, _) => write!(f, "Locate({uri})"),
+            Reply::LocateMedia(uri, _) => write!(f, "LocateMedia({uri})"),
             Reply::Settled(_) => f.write_str("Settled"),
             Reply::Figures(call, _) => write!(f, "Figures({})", call.0),
             Reply::Subscribe(subscription) => subscription.fmt(f),

@@ -10,7 +10,6 @@ use tracing::warn;
 
 use super::build;
 use super::core::{Core, StartError};
-use super::dialling::flows;
 use super::files::Done;
 use super::metrics::{self, SipCounts};
 use super::own_key::{self, KeyFile, OwnKey};
@@ -64,6 +63,7 @@ pub(super) struct Looked {
 enum Wants {
     Place(Box<Place>),
     Path(LocateThen),
+    MediaPath(LocateThen),
 }
 
 /// A request that waits for that.
@@ -350,6 +350,10 @@ impl Core {
                 self.locate_uri(*uri, Wants::Path(then), pending);
                 return;
             }
+            Reply::LocateMedia(uri, then) => {
+                self.locate_uri(*uri, Wants::MediaPath(then), pending);
+                return;
+            }
             Reply::Settled(then) => {
                 self.carry_out(now);
                 let (api, switch, outside) = self.parts();
@@ -452,24 +456,38 @@ impl Core {
             wants,
             pending,
         } = placing;
-        let flows = targets.and_then(|targets| {
-            let flows = flows(&self.net, &uri, &targets);
-            flows.map_err(|error| error.to_string())
-        });
         match wants {
-            Wants::Place(place) => self.place_call(*place, flows, pending, now),
+            Wants::Place(place) => {
+                let flows = targets.and_then(|targets| self.ways_to(&uri, &targets));
+                self.place_call(*place, flows, pending, now);
+            }
             Wants::Path(then) => {
-                let path = flows.map(|(first, _)| first);
-                let path = path.map_err(|why| Problem::new(502, why));
-                let (api, switch, outside) = self.parts();
-                let (operation, request) = (pending.operation, &pending.request);
-                let parts = (switch, &outside as &dyn Edge);
-                let go_on = |context: &mut api::Context<'_>| then(path, context);
-                let reply = api.go_on(operation, request, parts, now, go_on);
-                self.reply(reply, pending, now);
-                self.carry_out(now);
+                let flows = targets.and_then(|targets| self.ways_to(&uri, &targets));
+                self.go_on_path(flows.map(|(first, _)| first), then, pending, now);
+            }
+            Wants::MediaPath(then) => {
+                let path = targets.and_then(|targets| self.media_path(&targets));
+                self.go_on_path(path, then, pending, now);
             }
         }
+    }
+
+    /// Goes on with a request that waited for a path.
+    fn go_on_path(
+        &mut self,
+        path: Result<Flow, String>,
+        then: LocateThen,
+        pending: Pending,
+        now: Instant,
+    ) {
+        let path = path.map_err(|why| Problem::new(502, why));
+        let (api, switch, outside) = self.parts();
+        let (operation, request) = (pending.operation, &pending.request);
+        let parts = (switch, &outside as &dyn Edge);
+        let go_on = |context: &mut api::Context<'_>| then(path, context);
+        let reply = api.go_on(operation, request, parts, now, go_on);
+        self.reply(reply, pending, now);
+        self.carry_out(now);
     }
 
     fn place_call(

@@ -1,14 +1,14 @@
 //! Whom rooms call: finds where that is, by DNS where it is a name.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::core::Core;
 use super::files::Done;
 use crate::net::resolve::{Resolver, Target};
 use crate::net::sip::Net;
-use crate::sip::transport::Flow;
+use crate::sip::transport::{Flow, Transport};
 use crate::sip::uri::Uri;
 use crate::switch::{Input, Ways};
 
@@ -52,8 +52,47 @@ impl Core {
 
     fn ways(&self, uri: &str, targets: &[Target]) -> Ways {
         let uri = uri.parse::<Uri>().map_err(|error| error.to_string())?;
-        flows(&self.net, &uri, targets).map_err(|error| error.to_string())
+        self.ways_to(&uri, targets)
     }
+
+    /// The paths to where a URI leads.
+    pub(super) fn ways_to(&self, uri: &Uri, targets: &[Target]) -> Ways {
+        flows(&self.net, uri, targets).map_err(|error| error.to_string())
+    }
+
+    /// The path that media takes to where a URI leads.
+    pub(super) fn media_path(&self, targets: &[Target]) -> Result<Flow, String> {
+        let first = targets.first().ok_or("it leads nowhere")?;
+        let flow = media_flow(&self.net, first.address);
+        flow.map_err(|error| NoRoute(first.address, error).to_string())
+    }
+}
+
+/// The path of media to an address. Its sockets are bound where SIP listens, over whatever transport, and
+/// have ports of their own.
+fn media_flow(net: &Net, remote: SocketAddr) -> io::Result<Flow> {
+    let route = net.local_address_for(remote.ip())?;
+    let listening = net.listening().into_iter();
+    let local = media_address(route, listening.map(|(_, address)| address.ip()));
+    Ok(Flow {
+        transport: Transport::Udp,
+        local: SocketAddr::new(local, 0),
+        remote,
+        connection: None,
+        host: None,
+    })
+}
+
+/// The address that RTP is bound to where a route leaves from `route`: that one, or else one of its family.
+fn media_address(route: IpAddr, listening: impl Iterator<Item = IpAddr>) -> IpAddr {
+    let family = listening.filter(|address| address.is_ipv4() == route.is_ipv4());
+    let family: Vec<IpAddr> = family.collect();
+    let has_route = |address: &IpAddr| *address == route || address.is_unspecified();
+    if family.iter().any(has_route) {
+        return route;
+    }
+    // As the pool of ports has it, whose addresses are sorted.
+    family.into_iter().min().unwrap_or(route)
 }
 
 /// No place that a called party may be at can be reached: the first, and why not.
@@ -78,4 +117,24 @@ pub fn flows(net: &Net, uri: &Uri, targets: &[Target]) -> Result<(Flow, Vec<Flow
     }
     let first = found.remove(0);
     Ok((first, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_leaves_from_where_rtp_is_bound_whatever_sip_listens_by() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let from = |route: &str, listening: &[&str]| {
+            media_address(ip(route), listening.iter().map(|text| ip(text)))
+        };
+        assert_eq!(from("10.0.0.5", &["10.0.0.1", "10.0.0.5"]), ip("10.0.0.5"));
+        assert_eq!(from("10.0.0.5", &["::", "0.0.0.0"]), ip("10.0.0.5"));
+        let others = ["10.0.0.9", "fd00::1", "10.0.0.1"];
+        assert_eq!(from("127.0.0.1", &others), ip("10.0.0.1"));
+        assert_eq!(from("::1", &others), ip("fd00::1"));
+        // There is none of that family: the pool says so.
+        assert_eq!(from("::1", &["10.0.0.1"]), ip("::1"));
+    }
 }

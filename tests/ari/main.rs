@@ -11,6 +11,7 @@ mod support;
 
 mod both_sides;
 mod fuzzed;
+mod media_alone;
 mod program;
 
 use std::net::{TcpStream, UdpSocket};

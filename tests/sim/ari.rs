@@ -218,7 +218,7 @@ impl Desk {
                     let then = place.then;
                     api.resume(operation, &request, parts, now, |c| then(Ok(call), c))
                 }
-                Reply::Locate(uri, then) => {
+                Reply::Locate(uri, then) | Reply::LocateMedia(uri, then) => {
                     let path = flow(uri.socket_address(5060).unwrap());
                     reply = api.go_on(operation, &request, parts, now, |c| then(Ok(path), c));
                     continue;

@@ -131,7 +131,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
         };
         Ok(Reply::Settled(Box::new(settled)))
     };
-    Ok(Reply::Locate(Box::new(uri), Box::new(then)))
+    Ok(Reply::LocateMedia(Box::new(uri), Box::new(then)))
 }
 
 #[cfg(test)]
