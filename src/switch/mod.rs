@@ -401,6 +401,7 @@ impl Switch {
                     for entry in self.calls.values_mut() {
                         entry.call.connection_closed(connection);
                     }
+                    self.registrar.connection_closed(connection);
                 }
                 self.endpoint.handle(input, now);
             }

@@ -10,6 +10,7 @@ use crate::audio::process::ProcessSettings;
 use crate::call::{Call, CallHandle, EndReason, Originate};
 use crate::leg::{Feed, TalkWatch};
 use crate::sip::message::Request;
+use crate::sip::registration::Registered;
 use crate::sip::transport::Flow;
 use crate::worker::Command;
 
@@ -320,7 +321,7 @@ impl Switch {
     }
 
     /// Where a user is registered.
-    pub fn contact(&self, user: &str, now: Instant) -> Option<String> {
+    pub fn contact(&self, user: &str, now: Instant) -> Option<Registered> {
         self.registrar.contact(user, now)
     }
 

@@ -108,7 +108,7 @@ impl Switch {
                 let source = flow.remote.ip();
                 let counts = comer == Comer::Unasked && !self.endpoint.trusts(source);
                 let holder = counts.then(|| subscriber(source));
-                let response = self.registrar.handle(&request, holder, now);
+                let response = self.registrar.handle(&request, holder, flow, now);
                 self.endpoint.respond(transaction, response, now);
             }
             Method::Message => self.on_text(transaction, &request, now),

@@ -13,6 +13,7 @@ use antiphon::sip::header::Name;
 use antiphon::sip::message::{Message, Request, Response, parse_datagram};
 use antiphon::sip::method::Method;
 use antiphon::sip::registration::{Registrar, Settings};
+use antiphon::sip::transport::{Flow, Transport};
 use antiphon::sip::uri::{AnyUri, UriError};
 use antiphon::sip::validate::{validate, validate_response};
 
@@ -398,7 +399,14 @@ fn application_layer() {
 fn registrations() {
     let contact = |name| {
         let mut registrar = Registrar::new(Settings::default());
-        let response = registrar.handle(&request(name), None, std::time::Instant::now());
+        let flow = Flow {
+            transport: Transport::Udp,
+            local: ([192, 0, 2, 1], 5060).into(),
+            remote: ([192, 0, 2, 2], 5060).into(),
+            connection: None,
+            host: None,
+        };
+        let response = registrar.handle(&request(name), None, flow, std::time::Instant::now());
         let contact = response.headers.get(&Name::Contact).unwrap_or_default();
         (response.status, contact.to_owned())
     };
