@@ -137,6 +137,8 @@ const NO_ANNOUNCEMENT: &str =
 pub struct Place {
     /// Whom to call.
     pub uri: Uri,
+    /// The path to it, where that is known: who is registered may be reached by no other.
+    pub path: Option<Flow>,
     /// Who calls: the user of From.
     pub from: String,
     /// What it does once it is answered.

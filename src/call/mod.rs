@@ -190,7 +190,8 @@ pub struct Call {
     state: State,
     /// The path of the peer's last message.
     flow: Flow,
-    /// The peer's Via showed a NAT: requests go where its messages come from.
+    /// The peer's Via showed a NAT, or it is called by the path of its REGISTER: requests go where its
+    /// messages come from.
     behind_nat: bool,
     spec: AppSpec,
     app: App,

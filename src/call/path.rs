@@ -27,6 +27,11 @@ impl Call {
         path_of(dialog, self.flow, self.behind_nat)
     }
 
+    /// Whom it calls is reached by this path alone, whatever its Contact says.
+    pub fn keep_path(&mut self) {
+        self.behind_nat = true;
+    }
+
     /// Takes note of the path of a request of the dialog.
     pub(super) fn note_path(&mut self, request: &Request, flow: Flow) {
         // Whom we have called stays who has to prove it, by whatever connection it speaks.

@@ -342,8 +342,12 @@ impl Core {
                 return;
             }
             Reply::Place(place) => {
-                let uri = place.uri.clone();
-                self.locate_uri(uri, Wants::Place(place), pending);
+                if let Some(path) = place.path {
+                    self.place_call(*place, Ok((path, Vec::new())), pending, now);
+                } else {
+                    let uri = place.uri.clone();
+                    self.locate_uri(uri, Wants::Place(place), pending);
+                }
                 return;
             }
             Reply::Locate(uri, then) => {
@@ -503,8 +507,12 @@ impl Core {
             Err(why) => Err(Problem::new(502, why)),
             Ok((flow, alternatives)) => {
                 let uri = place.uri.to_string();
-                let switch = &mut self.switch;
-                let handle = switch.originate(uri, place.from, flow, alternatives, place.spec, now);
+                let (switch, from, spec) = (&mut self.switch, place.from, place.spec);
+                let handle = if place.path.is_some() {
+                    switch.call_back(uri, from, flow, spec, now)
+                } else {
+                    switch.originate(uri, from, flow, alternatives, spec, now)
+                };
                 if let Some(login) = place.login {
                     switch.set_login(handle, Arc::new(login));
                 }

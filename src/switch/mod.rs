@@ -21,6 +21,7 @@ mod places;
 mod programs;
 mod recorded;
 mod recording_log;
+mod registered;
 mod requests;
 mod room_files;
 mod room_plays;

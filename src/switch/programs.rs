@@ -10,7 +10,6 @@ use crate::audio::process::ProcessSettings;
 use crate::call::{Call, CallHandle, EndReason, Originate};
 use crate::leg::{Feed, TalkWatch};
 use crate::sip::message::Request;
-use crate::sip::registration::Registered;
 use crate::sip::transport::Flow;
 use crate::worker::Command;
 
@@ -318,16 +317,6 @@ impl Switch {
                 let _ = self.hang_up_with(handle, 503, now);
             }
         }
-    }
-
-    /// Where a user is registered.
-    pub fn contact(&self, user: &str, now: Instant) -> Option<Registered> {
-        self.registrar.contact(user, now)
-    }
-
-    /// The users that are registered.
-    pub fn registered(&self, now: Instant) -> Vec<String> {
-        self.registrar.users(now)
     }
 
     pub(super) fn hand_on(&mut self, handle: CallHandle, spec: AppSpec, now: Instant) {

@@ -7,6 +7,7 @@ mod hearing;
 mod listening;
 mod originate;
 mod recorded;
+mod registered;
 mod statuses;
 mod texts;
 mod variables;
@@ -210,11 +211,14 @@ impl Desk {
                 }
                 Reply::Place(place) => {
                     let place = *place;
-                    let path = flow(place.uri.socket_address(5060).unwrap());
-                    let uri = place.uri.to_string();
-                    let call = parts
-                        .0
-                        .originate(uri, place.from, path, vec![], place.spec, now);
+                    let (uri, from, spec) = (place.uri.to_string(), place.from, place.spec);
+                    let switch = &mut *parts.0;
+                    let call = if let Some(path) = place.path {
+                        switch.call_back(uri, from, path, spec, now)
+                    } else {
+                        let path = flow(place.uri.socket_address(5060).unwrap());
+                        switch.originate(uri, from, path, vec![], spec, now)
+                    };
                     let then = place.then;
                     api.resume(operation, &request, parts, now, |c| then(Ok(call), c))
                 }

@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use super::declare::{Declared, Resource, failure, number, operation, text};
+use super::originate::Callee;
 use super::state::Target;
 use super::{Args, call, done, external, hearing, media, originate, snoop, told, variables, view};
 use crate::api::table::{Answer, Parameter};
 use crate::api::{Context, Method, Problem, Reply, Response};
 use crate::app::StasisSpec;
 use crate::leg::LegStats;
-use crate::sip::uri::Uri;
+use crate::sip::transport::Transport;
 
 pub(super) const NO_CHANNEL: Answer = failure(404, "There is no such channel.");
 pub(super) const NOT_DRIVEN: Answer = failure(409, "The channel is in no Stasis application.");
@@ -453,10 +454,15 @@ fn redirect(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let call = call(context)?;
     let endpoint = args.need("endpoint")?;
     let ours = endpoint.starts_with("PJSIP/") || endpoint.starts_with("sip");
-    let uri: Uri = originate::callee(context, &endpoint).map_err(|problem| {
+    let Callee { uri, path } = originate::callee(context, &endpoint).map_err(|problem| {
         let status = if ours { 404 } else { 422 };
         Problem::new(status, problem.detail)
     })?;
+    // RFC 7118 §5: nobody but us has a way to it.
+    if path.is_some_and(|path| matches!(path.transport, Transport::Ws | Transport::Wss)) {
+        let why = "endpoint: it is a browser, which nobody else can call";
+        return Err(Problem::new(422, why));
+    }
     context
         .switch
         .redirect(call, &uri.to_string(), context.now)?;

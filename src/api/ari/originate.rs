@@ -8,6 +8,7 @@ use crate::api::table::Parameter;
 use crate::api::{Context, NO_ANNOUNCEMENT, Place, Problem, Reply, Response};
 use crate::app::{AppSpec, StasisSpec};
 use crate::sip::header::NameAddr;
+use crate::sip::transport::Flow;
 use crate::sip::uri::Uri;
 
 /// How long it rings where nothing is said, s.
@@ -36,24 +37,36 @@ pub(super) const PARAMETERS_WITH_ID: &[Parameter] = {
     first
 };
 
+/// Whom an endpoint names.
+pub(super) struct Callee {
+    /// What a request to it is for.
+    pub uri: Uri,
+    /// The path to it, where it is registered and its URI does not lead there.
+    pub path: Option<Flow>,
+}
+
 /// Where an endpoint is.
-pub(super) fn callee(context: &Context<'_>, endpoint: &str) -> Result<Uri, Problem> {
+pub(super) fn callee(context: &Context<'_>, endpoint: &str) -> Result<Callee, Problem> {
     let wrong = || {
         let why = "PJSIP/USER of a user that is registered, PJSIP/USER@HOST, or a SIP URI";
         Problem::new(400, format!("endpoint: {endpoint:?}: {why}"))
     };
+    let mut path = None;
     let text = match endpoint.split_once('/') {
         Some(("PJSIP" | "SIP", rest)) => match rest.split_once('/') {
             Some((_, uri)) => uri.to_owned(),
             None if rest.contains('@') => format!("sip:{rest}"),
-            None => context
-                .switch
-                .contact(rest, context.now)
-                .ok_or_else(wrong)?,
+            None => {
+                let registered = context.switch.contact(rest, context.now);
+                let registered = registered.ok_or_else(wrong)?;
+                path = registered.path;
+                registered.uri
+            }
         },
         _ => endpoint.to_owned(),
     };
-    text.parse().map_err(|_| wrong())
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    Ok(Callee { uri, path })
 }
 
 /// What is dialled for who answers.
@@ -68,7 +81,7 @@ fn dialled(context: &Context<'_>, extension: &str) -> Result<AppSpec, Problem> {
 
 pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let args = Args::of(context.request)?;
-    let uri = callee(context, &args.need("endpoint")?)?;
+    let Callee { uri, path } = callee(context, &args.need("endpoint")?)?;
     let app = args.get("app")?;
     let spec = match (&app, args.get("extension")?) {
         (Some(app), None) => {
@@ -99,6 +112,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
     }
     let place = Place {
         uri,
+        path,
         from: from.unwrap_or_else(|| "antiphon".to_owned()),
         spec,
         login: None,

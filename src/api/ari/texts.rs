@@ -1,7 +1,8 @@
 //! `PUT /ari/endpoints/sendMessage`: texts outside of calls.
 
+use super::Args;
 use super::declare::{failure, text};
-use super::{Args, originate};
+use super::originate::{self, Callee};
 use crate::api::table::{Answer, Parameter};
 use crate::api::{Context, Problem, Reply, Response};
 use crate::sip::transport::Flow;
@@ -82,7 +83,7 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
         return Err(Problem::new(400, "body: at most 8192 bytes"));
     }
     let headers = headers(&args)?;
-    let uri = originate::callee(context, &to).map_err(|problem| {
+    let Callee { uri, path } = originate::callee(context, &to).map_err(|problem| {
         let status = if to.starts_with("PJSIP/") { 404 } else { 400 };
         Problem::new(status, problem.detail)
     })?;
@@ -99,5 +100,8 @@ pub(super) fn run(context: &mut Context<'_>) -> Result<Reply, Problem> {
             ..Response::empty()
         }))
     };
-    Ok(Reply::Locate(Box::new(uri), Box::new(then)))
+    match path {
+        Some(path) => then(Ok(path), context),
+        None => Ok(Reply::Locate(Box::new(uri), Box::new(then))),
+    }
 }

@@ -428,6 +428,7 @@ pub(super) fn place(context: &mut Context<'_>) -> Result<Reply, Problem> {
     );
     Ok(Reply::Place(Box::new(Place {
         uri,
+        path: None,
         from,
         spec,
         login,

@@ -304,6 +304,8 @@ pub struct World {
     pub ledger: Option<Ledger>,
     /// A digest of every byte that the server sent, and when and whereto.
     pub digest: u64,
+    /// The path of the last SIP message that the server sent.
+    pub last_path: Option<Flow>,
     /// Nobody takes a TCP connection.
     pub refuses_tcp: bool,
     /// How often that was tried.
@@ -361,6 +363,7 @@ impl World {
             bans: Vec::new(),
             ledger: None,
             digest: 0xcbf2_9ce4_8422_2325,
+            last_path: None,
             refuses_tcp: false,
             refused: 0,
         }

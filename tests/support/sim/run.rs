@@ -241,6 +241,7 @@ impl World {
                 }
                 Output::Transmit { flow, bytes } => {
                     self.note(flow.remote, &bytes);
+                    self.last_path = Some(flow);
                     self.ledger.iter_mut().for_each(|l| l.sent(&bytes));
                     let us = self.us();
                     self.net
