@@ -377,6 +377,7 @@ fn an_old_request_changes_nothing() {
 fn only_sip_addresses() {
     let mut request = Request::new(Method::Register, "sip:h");
     request.headers.push(Name::To, "<isbn:2983792873>");
-    let response = Registrar::new(SETTINGS).handle(&request, None, Instant::now());
+    let from = flow(Transport::Udp, None);
+    let response = Registrar::new(SETTINGS).handle(&request, None, from, Instant::now());
     assert_eq!(response.status, 400);
 }
