@@ -465,12 +465,7 @@ impl Net {
     }
 
     fn listen_stream(&mut self, transport: Transport, address: SocketAddr) -> io::Result<()> {
-        let socket = listener(address, Type::STREAM, Protocol::TCP)?;
-        // Connections of the last run in TIME_WAIT must not keep this one from its port.
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(TCP_BACKLOG)?;
-        let listener = TcpListener::from_std(socket.into())?;
+        let listener = TcpListener::from_std(stream_listener(address)?)?;
         self.streams.push((transport, listener.local_addr()?));
         let task = tcp::accept(listener, transport, Arc::clone(&self.shared));
         self.tasks.push(tokio::spawn(task).abort_handle());
@@ -532,6 +527,16 @@ pub(super) fn count(counter: &AtomicU64) {
 fn receive_buffer(socket: &Socket) -> io::Result<()> {
     let forced = setsockopt(socket, sockopt::RcvBufForce, &UDP_RECEIVE_BUFFER);
     forced.or_else(|_| socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER))
+}
+
+/// Listens on streams, without blocking; on IPv6 without IPv4, which has listeners of its own.
+pub fn stream_listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = listener(address, Type::STREAM, Protocol::TCP)?;
+    // Connections of the last run in TIME_WAIT must not keep this one from its port.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(TCP_BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn listener(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

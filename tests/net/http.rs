@@ -606,6 +606,24 @@ async fn what_a_reader_sends_is_dropped_and_bounded() {
 }
 
 #[tokio::test]
+async fn both_families_are_listened_on_at_one_port() {
+    // One that neither has: the system's choice for both, given back.
+    let free = std::net::TcpListener::bind("[::]:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let at = |text: &str| SocketAddr::new(text.parse().unwrap(), port);
+    let _server = Server::start(Settings {
+        listen: vec![at("0.0.0.0"), at("::")],
+        ..settings()
+    });
+    let get = format!("GET /api/v1/rooms HTTP/1.1\r\nHost: x\r\n{BOSS}Connection: close\r\n\r\n");
+    for here in [at("127.0.0.1"), at("::1")] {
+        let stream = TcpStream::connect(here).await.unwrap();
+        assert_eq!(exchange(stream, &get).await.status, 200, "{here}");
+    }
+}
+
+#[tokio::test]
 async fn tls_below_it_is_that_of_sip() {
     let directory = tempfile::tempdir().unwrap();
     let authority = certificates::Authority::new(directory.path(), "ca");
