@@ -26,8 +26,12 @@ impl Switch {
         use call::Output as Out;
         match output {
             Out::Respond(transaction, response) => {
-                if response.status >= 300 {
-                    self.forget_invite(transaction);
+                match response.status {
+                    0..200 => {}
+                    200..300 => self.invites.answer(transaction),
+                    _ => {
+                        self.forget_invite(transaction);
+                    }
                 }
                 self.endpoint.respond(transaction, response, now);
             }
