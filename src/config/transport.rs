@@ -99,7 +99,7 @@ impl TlsConfig {
         out.key(
             "client_certificates",
             mode.map_or("off", |(name, _)| name),
-            "Whether TLS clients have to show a certificate of their own: off, optional, required.",
+            "Whether TLS clients of SIP have to show a certificate of their own: off, optional, required.",
         );
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         out.optional(

@@ -265,8 +265,8 @@ async fn secure(stream: TcpStream, flow: Flow, shared: &Shared) -> io::Result<Wa
         return Ok(Way::Plain(stream));
     }
     let security = shared.settings.security.as_ref();
-    let connector = security.ok_or(io::ErrorKind::Unsupported)?.connector();
-    let connector = connector.map_err(io::Error::other)?;
+    let security = security.ok_or(io::ErrorKind::Unsupported)?;
+    let connector = security.connector().await.map_err(io::Error::other)?;
     let name = called(shared, flow);
     let name = name.ok_or_else(|| io::Error::other("the host that was called is forgotten"))?;
     let stream = connector.connect(name, stream).await?;

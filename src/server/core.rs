@@ -165,7 +165,7 @@ impl Core {
         config.http.connections = shares.http;
         let max_calls = shares.calls;
         let (net_tx, net_events) = queues(DATAGRAMS, STREAM_MESSAGES);
-        let security = Arc::new(build::security(&config)?);
+        let security = Arc::new(build::security(&config, false)?);
         let net = Net::bind(build::net_settings(&config, Arc::clone(&security)), net_tx)?;
         let (bell, line) = Bell::new()?;
         let engine = Engine::start(build::engine_settings(&config, max_calls), &bell)?;
@@ -253,6 +253,12 @@ impl Core {
     pub(super) fn close_control(&mut self) {
         self.questions = None;
         self.control = None;
+    }
+
+    /// Whether TLS is listened for, by SIP or HTTP.
+    pub(super) fn listens_for_tls(&self) -> bool {
+        let of_sip = self.started.listening.iter().any(|(t, _)| t.is_secure());
+        of_sip || self.programs.is_secure()
     }
 
     /// What the start has found out.

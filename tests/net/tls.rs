@@ -189,6 +189,31 @@ async fn read(stream: &mut TlsStream<TcpStream>, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// The thread that signals reads no files of others.
+#[test]
+fn whom_the_system_trusts_is_read_on_a_thread_that_may_block() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let tls = Tls::load(&TlsSettings::default(), false).unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || held.recv());
+        let mut connector = std::pin::pin!(tls.connector());
+        let made_here = tokio::select! {
+            biased;
+            _ = connector.as_mut() => true,
+            () = tokio::task::yield_now() => false,
+        };
+        assert!(!made_here);
+        release.send(()).unwrap();
+        timeout(LONG, connector).await.unwrap().unwrap();
+        busy.await.unwrap().unwrap();
+    });
+}
+
 #[tokio::test]
 async fn a_request_is_answered_in_both_versions_and_by_the_name_that_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();
