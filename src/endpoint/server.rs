@@ -296,6 +296,7 @@ impl Endpoint {
                 ServerOutput::Send(bytes) => Output::Transmit {
                     flow: server.flow,
                     bytes,
+                    transaction: None,
                 },
                 ServerOutput::Trying => {
                     if let Some(bytes) = server.trying.take() {

@@ -316,9 +316,16 @@ impl Core {
     pub fn carry_out(&mut self, now: Instant) {
         while let Some(output) = self.switch.poll_output() {
             match output {
-                Output::Transmit { flow, bytes } => {
+                Output::Transmit {
+                    flow,
+                    bytes,
+                    transaction,
+                } => {
                     self.programs.sip.sent(&bytes);
-                    self.net.send(flow, bytes);
+                    let connection = self.net.send(flow, bytes);
+                    if let (Some(request), Some(connection)) = (transaction, connection) {
+                        self.switch.sent(request, connection);
+                    }
                 }
                 Output::Reserve { call, address } => self.reserve(call, address, now),
                 Output::Release { call } => {

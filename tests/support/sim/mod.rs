@@ -308,6 +308,10 @@ pub struct World {
     pub refuses_tcp: bool,
     /// How often that was tried.
     pub refused: usize,
+    /// Whoever takes a TCP connection ends it without an answer.
+    pub ends_tcp: bool,
+    /// How many were ended so.
+    pub ended_tcp: u64,
 }
 
 impl World {
@@ -363,6 +367,8 @@ impl World {
             digest: 0xcbf2_9ce4_8422_2325,
             refuses_tcp: false,
             refused: 0,
+            ends_tcp: false,
+            ended_tcp: 0,
         }
     }
 
