@@ -367,6 +367,8 @@ impl Switch {
         for key in entry.dialogs.drain(..) {
             self.dialogs.remove(&key);
         }
+        let connection = entry.connection.take();
+        self.on_connections.move_call(handle, connection, None);
         for id in entry.invites.drain(..) {
             self.invites.remove(id);
         }
