@@ -168,7 +168,10 @@ fn nobody_listening_is_a_failure() {
     let ended = antiphon(&["call", &uri, "--seconds", "1"]).wait();
     assert_eq!(
         (ended.status, ended.out.as_str()),
-        (Some(1), "no answer   nothing listens there, or it hung up on us\n")
+        (
+            Some(1),
+            "no answer   nothing listens there, or it hung up on us\n"
+        )
     );
     // Over UDP only time tells: 64*T1.
     let ended = call("500", nowhere, &["--seconds", "1"]).wait();
@@ -192,7 +195,10 @@ fn a_connection_that_ends_without_an_answer_is_a_failure_at_once() {
     let ended = calling.wait();
     assert_eq!(
         (ended.status, ended.out.as_str()),
-        (Some(1), "no answer   nothing listens there, or it hung up on us\n")
+        (
+            Some(1),
+            "no answer   nothing listens there, or it hung up on us\n"
+        )
     );
 }
 
