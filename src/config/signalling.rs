@@ -398,7 +398,7 @@ impl Limits {
         out.key(
             "unacknowledged_calls",
             to_i64(self.unacknowledged_calls),
-            "The most calls that are answered and not yet acknowledged; half of them from one address that is not trusted.",
+            "The most calls that are answered (or ring reliably, by 100rel) and not yet acknowledged; half of them from one address that is not trusted.",
         );
         out.key(
             "transactions",

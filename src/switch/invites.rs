@@ -7,14 +7,14 @@ use std::net::IpAddr;
 use crate::call::CallHandle;
 use crate::sip::transaction::ServerId;
 
-/// All of them. A peer that never acknowledges our answers holds a call for each, for 32 s: the
-/// number of answered ones is bounded, and no source has more than half, so that others find room.
-/// Those that only ring are bounded as calls are.
+/// All of them. A peer that never acknowledges what we answer (a 2xx, or a reliable provisional
+/// response) holds a call for each, for 32 s: the number of those is bounded, and no source has more
+/// than half, so that others find room. Those that only ring are bounded as calls are.
 #[derive(Debug, Default)]
 pub(super) struct Invites {
     by_id: FxHashMap<ServerId, Invite>,
-    /// How many are answered.
-    answered: usize,
+    /// How many have an answer that is not acknowledged.
+    awaited: usize,
     per_source: HashMap<IpAddr, usize>,
 }
 
@@ -22,8 +22,8 @@ pub(super) struct Invites {
 struct Invite {
     call: CallHandle,
     source: IpAddr,
-    /// With a 2xx, whose ACK is awaited.
-    answered: bool,
+    /// Its ACK, or PRACK, is awaited.
+    awaited: bool,
 }
 
 impl Invites {
@@ -31,25 +31,35 @@ impl Invites {
     /// one, which speaks for many.
     pub fn has_room(&self, source: Option<IpAddr>, limit: usize) -> bool {
         let of_source = source.and_then(|source| self.per_source.get(&source));
-        self.answered < limit && of_source.copied().unwrap_or(0) < limit.div_ceil(2)
+        self.awaited < limit && of_source.copied().unwrap_or(0) < limit.div_ceil(2)
     }
 
     pub fn insert(&mut self, id: ServerId, call: CallHandle, source: IpAddr) {
         let invite = Invite {
             call,
             source,
-            answered: false,
+            awaited: false,
         };
         self.by_id.entry(id).or_insert(invite);
     }
 
-    /// It is answered with a 2xx.
+    /// It has an answer that the peer is to acknowledge.
     pub fn answer(&mut self, id: ServerId) {
         if let Some(invite) = self.by_id.get_mut(&id)
-            && !std::mem::replace(&mut invite.answered, true)
+            && !std::mem::replace(&mut invite.awaited, true)
         {
-            self.answered += 1;
+            self.awaited += 1;
             *self.per_source.entry(invite.source).or_default() += 1;
+        }
+    }
+
+    /// The PRACK has come: it rings on.
+    pub fn acknowledge(&mut self, id: ServerId) {
+        if let Some(invite) = self.by_id.get_mut(&id)
+            && std::mem::replace(&mut invite.awaited, false)
+        {
+            let source = invite.source;
+            self.forget(source);
         }
     }
 
@@ -61,16 +71,21 @@ impl Invites {
     /// Whose it was.
     pub fn remove(&mut self, id: ServerId) -> Option<CallHandle> {
         let invite = self.by_id.remove(&id)?;
-        if invite.answered {
-            self.answered -= 1;
-            if let Some(of_source) = self.per_source.get_mut(&invite.source) {
-                *of_source -= 1;
-                if *of_source == 0 {
-                    self.per_source.remove(&invite.source);
-                }
-            }
+        if invite.awaited {
+            self.forget(invite.source);
         }
         Some(invite.call)
+    }
+
+    /// One less is awaited of a source.
+    fn forget(&mut self, source: IpAddr) {
+        self.awaited -= 1;
+        if let Some(of_source) = self.per_source.get_mut(&source) {
+            *of_source -= 1;
+            if *of_source == 0 {
+                self.per_source.remove(&source);
+            }
+        }
     }
 
     /// Gives back the room that is not needed.
@@ -113,9 +128,15 @@ mod tests {
         assert_eq!(invites.remove(ServerId(3)), Some(CallHandle(3)));
         assert_eq!(invites.remove(ServerId(3)), None);
         assert!(invites.has_room(Some(ip(1)), 10) && invites.has_room(Some(ip(3)), 10));
+        // A reliable provisional response, and its PRACK.
+        invites.answer(ServerId(15));
+        assert!(!invites.has_room(Some(ip(1)), 10));
+        invites.acknowledge(ServerId(15));
+        invites.acknowledge(ServerId(15));
+        assert!(invites.has_room(Some(ip(1)), 10));
         for n in 0..20 {
             invites.remove(ServerId(n));
         }
-        assert!(invites.len() == 0 && invites.answered == 0 && invites.per_source.is_empty());
+        assert!(invites.len() == 0 && invites.awaited == 0 && invites.per_source.is_empty());
     }
 }

@@ -100,7 +100,7 @@ pub struct Settings {
     pub workers: usize,
     /// Places for legs in each worker.
     pub legs_per_worker: usize,
-    /// The most INVITEs whose ACK is awaited; one source has half of them at most.
+    /// The most INVITEs whose ACK, or PRACK, is awaited; one source has half of them at most.
     pub unacknowledged: usize,
     /// Places for bridges in each worker.
     pub bridges_per_worker: usize,
