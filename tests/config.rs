@@ -898,15 +898,19 @@ fn listeners_that_exclude_each_other_are_refused() {
             "2: sip.ws: 127.0.0.1:8080 excludes 127.0.0.1:8080 of built-in http.listen: only one can listen \
              there",
         ),
+        (
+            "[sip]\nudp = ['0.0.0.0:5060', '192.0.2.1:5060']\n",
+            "2: sip.udp: 192.0.2.1:5060 excludes 0.0.0.0:5060 of sip.udp: only one can listen there",
+        ),
     ] {
         assert_eq!(
             problem(&format!("{text}{CERTIFICATE}")),
             format!("antiphon.toml:{said}")
         );
     }
-    // Ports of the system's choice, other families and UDP are no matter.
+    // Ports of the system's choice, other families and UDP beside streams are no matter.
     parse(&format!(
-        "[sip]\nudp = ['127.0.0.1:5060']\ntcp = ['127.0.0.1:0', '0.0.0.0:5060']\ntls = ['127.0.0.1:0', '[::1]:5060']\n\
+        "[sip]\nudp = ['127.0.0.1:5060', '127.0.0.2:5060', '[::]:5060', '0.0.0.0:0', '[::1]:0']\ntcp = ['127.0.0.1:0', '0.0.0.0:5060']\ntls = ['127.0.0.1:0', '[::1]:5060']\n\
          ws = ['[::1]:5061', '127.0.0.1:8081']\n{CERTIFICATE}"
     ));
 }

@@ -194,7 +194,7 @@ impl Core {
     fn carry_out(&mut self, now: Instant) {
         while let Some(output) = self.switch.poll_output() {
             match output {
-                Output::Transmit { flow, bytes } => {
+                Output::Transmit { flow, bytes, .. } => {
                     self.told.sent += 1;
                     self.net.send(flow, bytes);
                 }

@@ -224,7 +224,7 @@ fn describe(reason: &EndReason) -> String {
         EndReason::RemoteHungUp => "the other side hung up".into(),
         EndReason::Rejected(status, phrase) => format!("{status} {phrase}"),
         EndReason::NoAnswer => "nobody answered in time".into(),
-        EndReason::TransportFailed => "nothing listens there".into(),
+        EndReason::TransportFailed => "nothing listens there, or it hung up on us".into(),
         EndReason::MediaTimeout => "no media for too long".into(),
         other => other.word().into(),
     }

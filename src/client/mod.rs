@@ -165,7 +165,7 @@ impl Target {
             if !is_secure {
                 return exchange(stream, request).await.map_err(|e| unreachable(&e));
             }
-            let connector = self.connector()?;
+            let connector = self.connector().await?;
             let peer = stream.peer_addr().map_err(|error| unreachable(&error))?;
             let stream = connector.connect(server_name(Some(bare), peer.ip()), stream);
             let stream = stream.await.map_err(|error| self.no_handshake(&error))?;
@@ -176,7 +176,7 @@ impl Target {
         self.judge(status, &body)
     }
 
-    fn connector(&self) -> Result<TlsConnector, TlsError> {
+    async fn connector(&self) -> Result<TlsConnector, TlsError> {
         if let Some(certificate) = &self.certificate {
             return tls::pinned(certificate.clone());
         }
@@ -184,7 +184,8 @@ impl Target {
             ca: self.tls_ca.clone(),
             ..TlsSettings::default()
         };
-        Tls::load(&settings, false)?.connector()
+        let tls = Tls::load(&settings, false)?;
+        tls.connector().await
     }
 
     fn no_handshake(&self, error: &io::Error) -> ClientError {

@@ -49,6 +49,8 @@ pub struct Sip {
     pub wss: Vec<SocketAddr>,
     /// Web pages that may use WebSocket; empty: all.
     pub ws_origins: Vec<String>,
+    /// Where `udp` stands.
+    pub(super) udp_place: Place,
     /// Where `tcp`, `tls`, `ws` and `wss` stand.
     pub(super) stream_places: [Place; 4],
     /// Where the listeners stand that need a certificate.
@@ -192,10 +194,12 @@ impl Sip {
             table.refuse("tcp", value, expected);
         }
         let ws_origins = origins(&mut table);
-        let stream_places = ["tcp", "tls", "ws", "wss"].map(|key| match table.find(key) {
+        let mut place = |key| match table.find(key) {
             Some(value) => table.place(key, value),
             None => Place::built_in(&format!("sip.{key}")),
-        });
+        };
+        let udp_place = place("udp");
+        let stream_places = ["tcp", "tls", "ws", "wss"].map(place);
         let mut secure = Vec::new();
         for (key, listeners) in [("tls", &tls), ("wss", &wss)] {
             if let Some(value) = table.find(key)
@@ -246,6 +250,7 @@ impl Sip {
             ws,
             wss,
             ws_origins,
+            udp_place,
             stream_places,
             secure,
             external_address,
@@ -393,7 +398,7 @@ impl Limits {
         out.key(
             "unacknowledged_calls",
             to_i64(self.unacknowledged_calls),
-            "The most calls that are answered and not yet acknowledged; half of them from one address that is not trusted.",
+            "The most calls that are answered (or ring reliably, by 100rel) and not yet acknowledged; half of them from one address that is not trusted.",
         );
         out.key(
             "transactions",

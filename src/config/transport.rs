@@ -99,7 +99,7 @@ impl TlsConfig {
         out.key(
             "client_certificates",
             mode.map_or("off", |(name, _)| name),
-            "Whether TLS clients have to show a certificate of their own: off, optional, required.",
+            "Whether TLS clients of SIP have to show a certificate of their own: off, optional, required.",
         );
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         out.optional(
@@ -260,12 +260,24 @@ pub(super) fn check(
     certificates: &[CertificateConfig],
     root: &mut Table<'_, '_>,
 ) {
+    check_ports([(&sip.udp_place, &sip.udp)].into_iter(), root);
     let streams = [&sip.tcp, &sip.tls, &sip.ws, &sip.wss];
-    let listeners = sip
-        .stream_places
-        .iter()
-        .zip(streams)
-        .chain([http.listeners()]);
+    let streams = sip.stream_places.iter().zip(streams);
+    check_ports(streams.chain([http.listeners()]), root);
+    if !certificates.is_empty() {
+        return;
+    }
+    for place in sip.secure.iter().chain(http.wants_certificate()) {
+        let expected = "[[certificate]] with chain and key, which TLS needs".to_owned();
+        root.report(place, Fault::Missing { expected });
+    }
+}
+
+/// Finds listeners of one protocol of which only one can listen.
+fn check_ports<'a>(
+    listeners: impl Iterator<Item = (&'a Place, &'a Vec<SocketAddr>)>,
+    root: &mut Table<'_, '_>,
+) {
     let mut taken: Vec<(&Place, SocketAddr)> = Vec::new();
     for (place, addresses) in listeners {
         for &address in addresses {
@@ -283,12 +295,5 @@ pub(super) fn check(
             }
             taken.push((place, address));
         }
-    }
-    if !certificates.is_empty() {
-        return;
-    }
-    for place in sip.secure.iter().chain(http.wants_certificate()) {
-        let expected = "[[certificate]] with chain and key, which TLS needs".to_owned();
-        root.report(place, Fault::Missing { expected });
     }
 }

@@ -7,7 +7,7 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::params::Params;
 use crate::sip::transaction::{ClientEvent, ClientOutput};
-use crate::sip::transport::{Flow, Transport};
+use crate::sip::transport::{ConnectionId, Flow, Transport};
 use crate::sip::validate::{MAGIC_COOKIE, validate_response};
 use rand::Rng;
 use std::time::{Duration, Instant};
@@ -49,6 +49,12 @@ impl Endpoint {
             client.machine.hurry(now);
             self.drive_client(id, None, now);
         }
+    }
+
+    /// A request has gone out on this connection: where that ends without an answer, it has failed
+    /// (RFC 3261 §17.1.4).
+    pub fn sent(&mut self, id: ClientId, connection: ConnectionId) {
+        self.table.sent_on(id, connection);
     }
 
     /// Sends an ACK of a 2xx, once. Adds the top Via.
@@ -143,11 +149,16 @@ impl Endpoint {
         while let Some(output) = client.machine.poll_output() {
             let flow = client.flow;
             self.outputs.push_back(match output {
-                ClientOutput::Send(bytes) => Output::Transmit { flow, bytes },
+                ClientOutput::Send(bytes) => Output::Transmit {
+                    flow,
+                    bytes,
+                    transaction: Some(id),
+                },
                 ClientOutput::Ack => match (&client.invite, &response) {
                     (Some(invite), Some(response)) => Output::Transmit {
                         flow,
                         bytes: ack(invite, response).to_bytes(),
+                        transaction: None,
                     },
                     _ => continue,
                 },

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::Endpoint;
 use super::client::{ack, derive};
-use super::{Endpoint, Output};
 use crate::sip::dialog::Dialog;
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
@@ -82,7 +82,7 @@ impl Endpoint {
             }
             _ => {
                 let bytes = ack(&given_up.invite, response).to_bytes();
-                self.outputs.push_back(Output::Transmit { flow, bytes });
+                self.transmit(flow, bytes);
             }
         }
     }

@@ -145,6 +145,8 @@ pub enum Output {
         flow: Flow,
         /// One message.
         bytes: Vec<u8>,
+        /// A request's transaction, which is to hear on which connection it went ([`Endpoint::sent`]).
+        transaction: Option<ClientId>,
     },
     /// A new and valid request, to be answered with [`Endpoint::respond`]. Never ACK or CANCEL.
     Request {
@@ -340,6 +342,10 @@ impl Endpoint {
     }
 
     fn transmit(&mut self, flow: Flow, bytes: Vec<u8>) {
-        self.outputs.push_back(Output::Transmit { flow, bytes });
+        self.outputs.push_back(Output::Transmit {
+            flow,
+            bytes,
+            transaction: None,
+        });
     }
 }

@@ -296,6 +296,7 @@ impl Endpoint {
                 ServerOutput::Send(bytes) => Output::Transmit {
                     flow: server.flow,
                     bytes,
+                    transaction: None,
                 },
                 ServerOutput::Trying => {
                     if let Some(bytes) = server.trying.take() {
@@ -415,7 +416,7 @@ fn stamped(request: &Request, keys: &Keys, flow: Flow) -> Option<(Arrival, Strin
         wants_port.then(|| source.port()),
         &mut line,
     );
-    let sent_by_port = via.port.unwrap_or(5060);
+    let sent_by_port = via.port.unwrap_or(flow.transport.default_port());
     let mut reply = flow;
     if !flow.transport.is_reliable() && !wants_port {
         reply.remote = SocketAddr::new(source.ip(), sent_by_port);

@@ -363,8 +363,21 @@ impl Table {
         Some(flow)
     }
 
-    /// Learns the connection of a client transaction that was sent before there was one, so that
-    /// its loss is noticed.
+    /// The request of a client transaction has gone out on this connection, whatever its flow names.
+    pub(super) fn sent_on(&mut self, id: ClientId, connection: ConnectionId) {
+        if let Some(client) = self.clients.get(&id.0)
+            && client.flow.transport.is_reliable()
+            && client.flow.connection != Some(connection)
+        {
+            let flow = Flow {
+                connection: Some(connection),
+                ..client.flow
+            };
+            self.redirect_client(id, flow);
+        }
+    }
+
+    /// Learns the connection of a client transaction whose request went out before it was lost.
     pub(super) fn bind(&mut self, id: ClientId, connection: ConnectionId) {
         if let Some(client) = self.clients.get_mut(&id.0)
             && client.flow.transport.is_reliable()

@@ -61,7 +61,7 @@ impl Bench {
     fn drain(&mut self) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
-                Output::Transmit { flow, bytes } => {
+                Output::Transmit { flow, bytes, .. } => {
                     self.sent.push((flow, parse_datagram(&bytes).unwrap()));
                 }
                 event => self.events.push(event),

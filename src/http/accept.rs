@@ -91,7 +91,7 @@ async fn live(stream: TcpStream, remote: SocketAddr, place: Place, shared: Arc<S
         match &shared.settings.security {
             None => Some(Bytes::Plain(stream)),
             Some(tls) => {
-                let stream = tls.acceptor()?.accept(stream).await;
+                let stream = tls.http_acceptor()?.accept(stream).await;
                 stream.ok().map(|stream| Bytes::Secure(Box::new(stream)))
             }
         }

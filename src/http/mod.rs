@@ -19,7 +19,7 @@ mod serve;
 mod stream;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -28,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::api::{Operation, Published, Request, Response, Subscription};
+use crate::net::sip::stream_listener;
 use crate::net::tls::Tls;
 use auth::Keys;
 use hub::Hub;
@@ -204,10 +205,8 @@ impl Http {
     pub fn start(settings: Settings) -> Result<(Self, Inbox), HttpError> {
         let mut listeners = Vec::new();
         for &address in &settings.listen {
-            let failed = |error| HttpError::Listen(address, error);
-            let listener = TcpListener::bind(address).map_err(failed)?;
-            listener.set_nonblocking(true).map_err(failed)?;
-            listeners.push(listener);
+            let listener = stream_listener(address);
+            listeners.push(listener.map_err(|error| HttpError::Listen(address, error))?);
         }
         let listening = listeners.iter().filter_map(|l| l.local_addr().ok());
         let listening = listening.collect();

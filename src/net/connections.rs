@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -57,11 +58,28 @@ struct Entry {
     accepted: bool,
     queue: mpsc::Sender<Vec<u8>>,
     kill: Arc<Notify>,
+    known: Known,
+}
+
+/// Whether the control side knows of a connection: something came or went on it. Of others it is told
+/// nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known(Arc<AtomicBool>);
+
+impl Known {
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A connection's place in the registry; left on drop.
 pub(super) struct Registered {
     pub(super) id: ConnectionId,
+    pub(super) known: Known,
     /// Where it comes from, if it is one of the crowd.
     source: Option<IpAddr>,
     shared: Arc<Shared>,
@@ -116,6 +134,7 @@ impl Connections {
         let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
         let kill = Arc::new(Notify::new());
         let answers = sender.downgrade();
+        let known = Known::default();
         let entry = Entry {
             peer,
             host,
@@ -124,6 +143,7 @@ impl Connections {
             accepted,
             queue: sender,
             kill: Arc::clone(&kill),
+            known: known.clone(),
         };
         self.by_id.insert(id, entry);
         // A port behind a NAT may be another's the next time: over TLS only who has proven who it is
@@ -133,6 +153,7 @@ impl Connections {
         }
         let registered = Registered {
             id,
+            known,
             source,
             shared: Arc::clone(shared),
         };
@@ -175,7 +196,10 @@ impl Connections {
             return Queued::Unknown;
         };
         match entry.queue.try_send(bytes) {
-            Ok(()) => Queued::Yes,
+            Ok(()) => {
+                entry.known.note();
+                Queued::Yes
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => Queued::Unknown,
             Err(mpsc::error::TrySendError::Full(_)) => {
                 entry.kill.notify_one();

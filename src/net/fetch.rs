@@ -223,7 +223,8 @@ impl Fetcher {
         if !url.secure {
             return self.exchange(stream, request).await;
         }
-        let connector = self.tls.connector().map_err(|e| connect(&e))?;
+        let connector = self.tls.connector().await;
+        let connector = connector.map_err(|e| connect(&e))?;
         let name = ServerName::try_from(url.host.clone()).map_err(|e| connect(&e))?;
         let stream = connector
             .connect(name, stream)

@@ -117,12 +117,13 @@ pub enum NetEvent {
         /// What is wrong, and what could be read.
         error: ParseError,
     },
-    /// A connection ended.
+    /// A connection ended on which a message came, or was to go.
     Closed {
         /// Which.
         connection: ConnectionId,
     },
-    /// What was to be sent on this flow could not be (RFC 3261 §17.1.4, §17.2.4).
+    /// What was to be sent on this flow could not be (RFC 3261 §17.1.4, §17.2.4); it names the connection
+    /// that could not be opened.
     Failed(Flow),
 }
 
@@ -290,11 +291,15 @@ impl Net {
 
     /// Sends a message, without blocking. On UDP it leaves from the socket of `flow.local`. On a
     /// stream it takes the flow's connection, or else one to that peer, or else opens one (not to a
-    /// WebSocket, which cannot be called). Failure comes as [`NetEvent::Failed`].
-    pub fn send(&self, flow: Flow, bytes: Vec<u8>) {
-        let sent = match flow.transport {
-            Transport::Udp => self.send_udp(flow, &bytes),
-            _ => tcp::send(&self.shared, flow, bytes),
+    /// WebSocket, which cannot be called), and says which. Failure comes as [`NetEvent::Failed`], the
+    /// end of a connection on which something went or came as [`NetEvent::Closed`].
+    pub fn send(&self, flow: Flow, bytes: Vec<u8>) -> Option<ConnectionId> {
+        let (sent, connection) = match flow.transport {
+            Transport::Udp => (self.send_udp(flow, &bytes), None),
+            _ => {
+                let connection = tcp::send(&self.shared, flow, bytes);
+                (connection.is_some(), connection)
+            }
         };
         let queues = &self.shared.events;
         let queue = match flow.transport {
@@ -305,6 +310,7 @@ impl Net {
             // Without the event the transaction ends by its timer.
             count(&self.shared.counters.events_dropped);
         }
+        connection
     }
 
     /// Closes a connection once what is queued on it has been sent.
@@ -465,12 +471,7 @@ impl Net {
     }
 
     fn listen_stream(&mut self, transport: Transport, address: SocketAddr) -> io::Result<()> {
-        let socket = listener(address, Type::STREAM, Protocol::TCP)?;
-        // Connections of the last run in TIME_WAIT must not keep this one from its port.
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(TCP_BACKLOG)?;
-        let listener = TcpListener::from_std(socket.into())?;
+        let listener = TcpListener::from_std(stream_listener(address)?)?;
         self.streams.push((transport, listener.local_addr()?));
         let task = tcp::accept(listener, transport, Arc::clone(&self.shared));
         self.tasks.push(tokio::spawn(task).abort_handle());
@@ -532,6 +533,16 @@ pub(super) fn count(counter: &AtomicU64) {
 fn receive_buffer(socket: &Socket) -> io::Result<()> {
     let forced = setsockopt(socket, sockopt::RcvBufForce, &UDP_RECEIVE_BUFFER);
     forced.or_else(|_| socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER))
+}
+
+/// Listens on streams, without blocking; on IPv6 without IPv4, which has listeners of its own.
+pub fn stream_listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = listener(address, Type::STREAM, Protocol::TCP)?;
+    // Connections of the last run in TIME_WAIT must not keep this one from its port.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(TCP_BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn listener(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::net::connections::{Opened, Registered};
+use crate::net::connections::{Known, Opened, Registered};
 use crate::net::sip::{NetEvent, Shared, count};
 use crate::net::udp;
 use crate::sip::framing::{Frame, Framer};
@@ -98,6 +98,7 @@ pub(super) async fn serve(
         incoming: Incoming {
             flow,
             is_verified: kind.is_verified,
+            known: &registered.known,
             shared: &shared,
         },
         answers,
@@ -147,10 +148,15 @@ pub(super) async fn live(
     }
 }
 
-/// Takes the connection out of the registry and tells its end.
+/// Takes the connection out of the registry and tells its end to who knows of it.
 pub(super) async fn leave(registered: Registered, shared: &Shared) {
     let connection: ConnectionId = registered.id;
+    let known = registered.known.clone();
+    // Until here something may be queued on it.
     drop(registered);
+    if !known.get() {
+        return;
+    }
     // Fails only when the control side is gone.
     let _ = shared
         .events
@@ -317,6 +323,7 @@ impl Reader<'_> {
 pub(super) struct Incoming<'a> {
     pub(super) flow: Flow,
     pub(super) is_verified: bool,
+    pub(super) known: &'a Known,
     pub(super) shared: &'a Shared,
 }
 
@@ -324,6 +331,7 @@ impl Incoming<'_> {
     /// Passes a message on; waits while the control side is busy. Returns the end, if this was it.
     pub(super) async fn message(&self, message: Message) -> Option<End> {
         let flow = self.flow;
+        self.known.note();
         self.note_alias(&message);
         let event = match within(message, self.shared.settings.max_message) {
             Ok(message) => NetEvent::Message { flow, message },
@@ -336,6 +344,7 @@ impl Incoming<'_> {
     pub(super) async fn malformed(&self, error: ParseError) -> End {
         count(&self.shared.counters.tcp_malformed);
         let flow = self.flow;
+        self.known.note();
         let event = NetEvent::Malformed { flow, error };
         let sent = self.shared.events.streams.send(event).await;
         sent.map_or(End::Unanswerable, |()| End::Malformed)

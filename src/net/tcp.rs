@@ -49,9 +49,9 @@ pub(super) async fn accept(listener: TcpListener, transport: Transport, shared: 
     }
 }
 
-/// Queues a message on the flow's connection, or one to its peer, or a new one. Returns whether
-/// it may still get there.
-pub(super) fn send(shared: &Arc<Shared>, flow: Flow, bytes: Vec<u8>) -> bool {
+/// Queues a message on the flow's connection, or one to its peer, or a new one. Returns which; none: it
+/// cannot get there.
+pub(super) fn send(shared: &Arc<Shared>, flow: Flow, bytes: Vec<u8>) -> Option<ConnectionId> {
     let mut connections = shared.connections();
     // A connection that is gone is replaced by another to the same peer (RFC 3261 §18.2.2).
     let named = flow.connection.filter(|&id| connections.contains(id));
@@ -65,24 +65,23 @@ pub(super) fn send(shared: &Arc<Shared>, flow: Flow, bytes: Vec<u8>) -> bool {
     let Some(id) = found else {
         // A browser cannot be called back (RFC 7118 §5).
         if matches!(flow.transport, Transport::Ws | Transport::Wss) {
-            return false;
+            return None;
         }
-        let Some(opened) = connections.register(shared, peer, Opener::We(host)) else {
-            return false;
-        };
+        let opened = connections.register(shared, peer, Opener::We(host))?;
+        let id = opened.registered.id;
         // An empty queue takes it.
-        let _ = connections.queue(opened.registered.id, bytes);
+        let _ = connections.queue(id, bytes);
         drop(connections);
         let shared_of_task = Arc::clone(shared);
         shared.runtime.spawn(open(opened, flow, shared_of_task));
-        return true;
+        return Some(id);
     };
     match connections.queue(id, bytes) {
-        Queued::Yes => true,
-        Queued::Unknown => false,
+        Queued::Yes => Some(id),
+        Queued::Unknown => None,
         Queued::Full => {
             count(&shared.counters.tcp_slow_readers);
-            false
+            None
         }
     }
 }
@@ -231,8 +230,10 @@ async fn open(opened: Opened, flow: Flow, shared: Arc<Shared>) {
             if let Ok(Err(error)) = failed {
                 tracing::info!(peer = %flow.remote, transport = %flow.transport, %error, "no connection");
             }
+            let connection = Some(opened.registered.id);
             drop(opened); // first out of the registry: what is sent next may try anew
-            let _ = shared.events.streams.send(NetEvent::Failed(flow)).await;
+            let failed = NetEvent::Failed(Flow { connection, ..flow });
+            let _ = shared.events.streams.send(failed).await;
             return;
         }
     };
@@ -265,8 +266,8 @@ async fn secure(stream: TcpStream, flow: Flow, shared: &Shared) -> io::Result<Wa
         return Ok(Way::Plain(stream));
     }
     let security = shared.settings.security.as_ref();
-    let connector = security.ok_or(io::ErrorKind::Unsupported)?.connector();
-    let connector = connector.map_err(io::Error::other)?;
+    let security = security.ok_or(io::ErrorKind::Unsupported)?;
+    let connector = security.connector().await.map_err(io::Error::other)?;
     let name = called(shared, flow);
     let name = name.ok_or_else(|| io::Error::other("the host that was called is forgotten"))?;
     let stream = connector.connect(name, stream).await?;

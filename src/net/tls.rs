@@ -4,10 +4,12 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use tokio::sync::OnceCell;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
@@ -89,6 +91,9 @@ pub enum TlsError {
     /// What the library has against it.
     #[error("TLS: {0}")]
     Library(#[from] rustls::Error),
+    /// What reads files beside the runtime has ended.
+    #[error("TLS: {0}")]
+    Thread(#[from] JoinError),
 }
 
 /// Both sides of TLS, exchanged as a whole when the files are read anew.
@@ -98,12 +103,20 @@ pub struct Tls {
 
 #[derive(Clone)]
 struct Sides {
-    server: Option<Arc<ServerConfig>>,
-    /// Of the certificate that who asks for no name is shown.
-    fingerprint: Option<String>,
+    server: Option<Server>,
     /// Made when it is first needed: whom the system trusts is a long list.
-    client: Arc<OnceLock<Arc<ClientConfig>>>,
+    client: Arc<OnceCell<Arc<ClientConfig>>>,
     settings: Arc<TlsSettings>,
+}
+
+/// What listeners stand on.
+#[derive(Clone)]
+struct Server {
+    sip: Arc<ServerConfig>,
+    /// Without certificates of clients: its keys say who they are.
+    http: Arc<ServerConfig>,
+    /// Of the certificate that who asks for no name is shown.
+    fingerprint: String,
 }
 
 impl Tls {
@@ -113,30 +126,44 @@ impl Tls {
         Ok(Tls { current })
     }
 
-    /// Takes what another has read, for connections to come.
-    pub fn replace(&self, other: &Tls) {
+    /// Takes what another has read, for connections to come; without a server's side there ours stays,
+    /// since listeners do. Whether it has stayed.
+    pub fn replace(&self, other: &Tls) -> bool {
         let sides = other.sides();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = sides;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = current.server.take().filter(|_| sides.server.is_none());
+        let stays = kept.is_some();
+        *current = Sides {
+            server: sides.server.or(kept),
+            ..sides
+        };
+        stays
     }
 
     /// The server's side, where there is one.
     pub fn acceptor(&self) -> Option<TlsAcceptor> {
-        self.sides().server.map(TlsAcceptor::from)
+        self.sides().server.map(|server| server.sip.into())
+    }
+
+    /// The same for HTTP, whose clients show no certificate.
+    pub fn http_acceptor(&self) -> Option<TlsAcceptor> {
+        self.sides().server.map(|server| server.http.into())
     }
 
     /// The SHA-256 of the certificate that who asks for no name is shown, in hex.
     pub fn fingerprint(&self) -> Option<String> {
-        self.sides().fingerprint
+        self.sides().server.map(|server| server.fingerprint)
     }
 
-    /// The client's side.
-    pub fn connector(&self) -> Result<TlsConnector, TlsError> {
+    /// The client's side. Whom the system trusts is read at the first use, on a thread that may block.
+    pub async fn connector(&self) -> Result<TlsConnector, TlsError> {
         let sides = self.sides();
-        if let Some(made) = sides.client.get() {
-            return Ok(TlsConnector::from(Arc::clone(made)));
-        }
-        let made = Arc::new(client(&sides.settings)?);
-        let made = sides.client.get_or_init(|| made);
+        let settings = sides.settings;
+        let making = async move {
+            let made = spawn_blocking(move || client(&settings)).await??;
+            Ok::<_, TlsError>(Arc::new(made))
+        };
+        let made = sides.client.get_or_try_init(|| making).await?;
         Ok(TlsConnector::from(Arc::clone(made)))
     }
 
@@ -153,21 +180,12 @@ impl fmt::Debug for Tls {
 }
 
 fn sides(settings: &TlsSettings, serves: bool) -> Result<Sides, TlsError> {
-    let (server, fingerprint) = if serves {
-        let (server, fingerprint) = server(settings)?;
-        (Some(Arc::new(server)), Some(fingerprint))
-    } else {
-        (None, None)
-    };
-    let made = OnceLock::new();
-    if settings.ca.is_some() {
-        // What is wrong with a file is told at once.
-        let _ = made.set(Arc::new(client(settings)?));
-    }
+    let server = serves.then(|| server(settings)).transpose()?;
+    // What is wrong with a file is told at once.
+    let made = settings.ca.as_ref().map(|_| client(settings)).transpose()?;
     Ok(Sides {
         server,
-        fingerprint,
-        client: Arc::new(made),
+        client: Arc::new(OnceCell::new_with(made.map(Arc::new))),
         settings: Arc::new(settings.clone()),
     })
 }
@@ -280,8 +298,7 @@ impl ServerCertVerifier for OnlyThis {
     }
 }
 
-/// With the fingerprint of its first certificate.
-fn server(settings: &TlsSettings) -> Result<(ServerConfig, String), TlsError> {
+fn server(settings: &TlsSettings) -> Result<Server, TlsError> {
     let provider = provider();
     let mut keys = Vec::new();
     for files in &settings.certificates {
@@ -294,10 +311,16 @@ fn server(settings: &TlsSettings) -> Result<(ServerConfig, String), TlsError> {
     }
     let first = keys.first().and_then(|key| key.cert.first());
     let fingerprint = fingerprint(first.ok_or(TlsError::NoCertificate)?);
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions(settings))?;
-    let builder = match settings.client_certificates {
-        ClientCertificates::Off => builder.with_no_client_auth(),
+    let resolver = Arc::new(ByName { keys });
+    let builder = || {
+        ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions(settings))
+    };
+    let http = builder()?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver.clone());
+    let sip = match settings.client_certificates {
+        ClientCertificates::Off => builder()?.with_no_client_auth(),
         wanted => {
             let file = settings.client_ca.as_ref().ok_or(TlsError::NoClientCa)?;
             let roots = Arc::new(authorities(file)?);
@@ -309,11 +332,14 @@ fn server(settings: &TlsSettings) -> Result<(ServerConfig, String), TlsError> {
             let verifier = verifier
                 .build()
                 .map_err(|error| file_error(file, error.to_string()))?;
-            builder.with_client_cert_verifier(verifier)
+            builder()?.with_client_cert_verifier(verifier)
         }
     };
-    let server = builder.with_cert_resolver(Arc::new(ByName { keys }));
-    Ok((server, fingerprint))
+    Ok(Server {
+        sip: Arc::new(sip.with_cert_resolver(resolver)),
+        http: Arc::new(http),
+        fingerprint,
+    })
 }
 
 /// Chooses a certificate by the name that the client asks for.

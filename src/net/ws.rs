@@ -146,6 +146,7 @@ where
         incoming: Incoming {
             flow,
             is_verified: false,
+            known: &registered.known,
             shared: &shared,
         },
         answers,

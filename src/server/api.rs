@@ -155,6 +155,11 @@ impl Programs {
         }
     }
 
+    /// Whether HTTP speaks TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.http.as_ref().is_some_and(Http::is_secure)
+    }
+
     /// What comes next; without HTTP nothing does.
     pub async fn next(&mut self) -> Coming {
         let Some(inbox) = &mut self.inbox else {

@@ -90,7 +90,7 @@ pub fn check(config: &Config) -> Result<(), super::StartError> {
         &config.prompts.language,
     )?;
     routes(config, &prompts)?;
-    super::build::security(config)?;
+    super::build::security(config, false)?;
     super::build::check_message_store(config)?;
     Ok(())
 }

@@ -251,8 +251,9 @@ pub(super) fn engine_settings(config: &Config, max_calls: usize) -> engine::Sett
     }
 }
 
-/// Certificates and whom to trust, read from their files.
-pub(super) fn security(config: &Config) -> Result<Tls, TlsError> {
+/// Certificates and whom to trust, read from their files. `listens`: TLS is listened for already, which
+/// stays so until a restart, whatever the file says.
+pub(super) fn security(config: &Config, listens: bool) -> Result<Tls, TlsError> {
     let certificates = config.certificates.iter().map(|files| CertificateFiles {
         chain: files.chain.clone(),
         key: files.key.clone(),
@@ -264,7 +265,8 @@ pub(super) fn security(config: &Config) -> Result<Tls, TlsError> {
         ca: config.tls.ca.clone(),
         only_1_3: config.tls.only_1_3,
     };
-    let serves = !(config.sip.tls.is_empty() && config.sip.wss.is_empty()) || config.http.tls;
+    let wanted = !(config.sip.tls.is_empty() && config.sip.wss.is_empty()) || config.http.tls;
+    let serves = wanted || (listens && !settings.certificates.is_empty());
     Tls::load(&settings, serves)
 }
 

@@ -165,7 +165,7 @@ impl Core {
         config.http.connections = shares.http;
         let max_calls = shares.calls;
         let (net_tx, net_events) = queues(DATAGRAMS, STREAM_MESSAGES);
-        let security = Arc::new(build::security(&config)?);
+        let security = Arc::new(build::security(&config, false)?);
         let net = Net::bind(build::net_settings(&config, Arc::clone(&security)), net_tx)?;
         let (bell, line) = Bell::new()?;
         let engine = Engine::start(build::engine_settings(&config, max_calls), &bell)?;
@@ -255,6 +255,12 @@ impl Core {
         self.control = None;
     }
 
+    /// Whether TLS is listened for, by SIP or HTTP.
+    pub(super) fn listens_for_tls(&self) -> bool {
+        let of_sip = self.started.listening.iter().any(|(t, _)| t.is_secure());
+        of_sip || self.programs.is_secure()
+    }
+
     /// What the start has found out.
     pub fn started(&self) -> &Started {
         &self.started
@@ -310,9 +316,16 @@ impl Core {
     pub fn carry_out(&mut self, now: Instant) {
         while let Some(output) = self.switch.poll_output() {
             match output {
-                Output::Transmit { flow, bytes } => {
+                Output::Transmit {
+                    flow,
+                    bytes,
+                    transaction,
+                } => {
                     self.programs.sip.sent(&bytes);
-                    self.net.send(flow, bytes);
+                    let connection = self.net.send(flow, bytes);
+                    if let (Some(request), Some(connection)) = (transaction, connection) {
+                        self.switch.sent(request, connection);
+                    }
                 }
                 Output::Reserve { call, address } => self.reserve(call, address, now),
                 Output::Release { call } => {

@@ -64,7 +64,7 @@ pub(super) struct Reloaded {
 
 impl Reloaded {
     /// Reads a configuration file and its prompts, and opens the messages if none are yet; blocks.
-    fn load(path: &Path, opens_store: bool) -> Result<Box<Reloaded>, ReloadError> {
+    fn load(path: &Path, opens_store: bool, listens: bool) -> Result<Box<Reloaded>, ReloadError> {
         let config = Config::load(path)?;
         let prompts = Prompts::load(
             config.prompts.directory.as_deref(),
@@ -72,7 +72,7 @@ impl Reloaded {
         )
         .map_err(StartError::from)?;
         let tables = apps::tables(&config, &prompts).map_err(StartError::from)?;
-        let security = build::security(&config).map_err(StartError::from)?;
+        let security = build::security(&config, listens).map_err(StartError::from)?;
         let store = if opens_store {
             build::message_store(&config).map_err(StartError::from)?
         } else {
@@ -96,9 +96,10 @@ impl Core {
         };
         let done = self.done.clone();
         let opens_store = self.store.is_none();
+        let listens = self.listens_for_tls();
         // Refused only when the core is gone.
         tokio::task::spawn_blocking(move || {
-            let result = Reloaded::load(&path, opens_store);
+            let result = Reloaded::load(&path, opens_store, listens);
             let _ = done.send(Done::Reloaded(path, result));
         });
     }
@@ -138,7 +139,13 @@ impl Core {
                 self.switch
                     .set_srtp(media.srtp, media.srtp_suites.clone(), media.dtls);
                 self.programs.api.state.settings = build::api_settings(&reloaded.config);
-                self.security.replace(&reloaded.security);
+                let stays = self.security.replace(&reloaded.security);
+                if stays && self.listens_for_tls() {
+                    warn!(
+                        "SIGHUP: the file has no [[certificate]], and TLS is listened for until a restart: \
+                         with the certificates from before"
+                    );
+                }
                 let mut config = reloaded.config;
                 keep_asked(&self.config, &mut config);
                 keep_recorder(&self.config.recording, &mut config.recording);
@@ -207,9 +214,13 @@ fn keep_recorder(before: &Recording, after: &mut Recording) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::time::Duration;
 
+    use tokio::net::TcpStream;
+
     use super::*;
+    use crate::net::tls;
 
     #[test]
     fn one_file_is_read_at_a_time_and_the_last_one_wanted_behind_it() {
@@ -240,9 +251,66 @@ mod tests {
         write("");
         let mut core = Core::start(Config::load(&file).unwrap()).unwrap();
         write("[conference]\nmax_members = 7\nlone_prompt = false\n");
-        core.reloaded(&file, Reloaded::load(&file, false));
+        core.reloaded(&file, Reloaded::load(&file, false, false));
         let settings = &core.programs.api.state.settings;
         assert_eq!((settings.max_members, settings.lone_prompt), (7, false));
+    }
+
+    /// A certificate of its own, as the file names it.
+    fn certificate(directory: &Path, name: &str) -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let made = params.self_signed(&key).unwrap();
+        let path = |kind: &str| directory.join(format!("{name}.{kind}"));
+        std::fs::write(path("pem"), made.pem()).unwrap();
+        std::fs::write(path("key"), key.serialize_pem()).unwrap();
+        let [chain, key] = ["pem", "key"].map(|kind| path(kind).display().to_string());
+        format!("[[certificate]]\nchain = {chain:?}\nkey = {key:?}\n")
+    }
+
+    /// Whether TLS is spoken there, with the certificate that the server knows of.
+    async fn is_served(core: &Core, at: SocketAddr) -> bool {
+        let Some(fingerprint) = core.security.fingerprint() else {
+            return false;
+        };
+        let connector = tls::pinned(fingerprint).unwrap();
+        let stream = TcpStream::connect(at).await.unwrap();
+        let name = tls::server_name(None, at.ip());
+        connector.connect(name, stream).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn tls_is_served_until_a_restart_whatever_the_file_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("antiphon.toml");
+        let recordings = directory.path().display().to_string();
+        let write = |sip: &str, http: &str, more: &str| {
+            let text = format!(
+                "builtin_routes = false\n[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n{sip}\n[http]\n\
+                 listen = [\"127.0.0.1:0\"]\n{http}\n[limits]\ncalls = 4\n[recording]\n\
+                 directory = {recordings:?}\n{more}"
+            );
+            std::fs::write(&file, text).unwrap();
+        };
+        let [first, second] = ["first", "second"].map(|name| certificate(directory.path(), name));
+        for (sip, http) in [("tls = [\"127.0.0.1:0\"]", ""), ("", "tls = true")] {
+            write(sip, http, &first);
+            let mut core = Core::start(Config::load(&file).unwrap()).unwrap();
+            core.open_http().unwrap();
+            let of_sip = core.started.listening.iter().find(|(t, _)| t.is_secure());
+            let at = of_sip.map_or(core.started.http[0].1, |(_, at)| *at);
+            assert!(is_served(&core, at).await);
+            let before = core.security.fingerprint();
+            // Neither listener nor certificate: what there was. A certificate: that one.
+            for (certificate, stays) in [("", true), (second.as_str(), false)] {
+                write("", "", certificate);
+                let loaded = Reloaded::load(&file, false, core.listens_for_tls());
+                core.reloaded(&file, loaded);
+                assert!(core.config.sip.tls.is_empty() && !core.config.http.tls);
+                assert_eq!(core.security.fingerprint() == before, stays);
+                assert!(is_served(&core, at).await, "{sip}{http}{certificate}");
+            }
+        }
     }
 
     fn realm_and_user(realm: &str, user: &str) -> Config {

@@ -9,6 +9,8 @@ use super::{MasterKey, SrtpError};
 /// each. Only authentic packets make one; those of further ones are refused until there is another
 /// key, since one that was forgotten could be replayed.
 pub const MAX_SOURCES: usize = 32;
+/// The roll-over counter has 32 bits.
+const MAX_ROC: u64 = (1 << 32) - 1;
 
 /// Opens the packets of all sources that have the key.
 #[derive(Debug)]
@@ -41,7 +43,8 @@ impl Inbound {
     }
 
     /// Takes the place of `earlier`, whose key is no longer sent with. RFC 4568 §7.1.4 sets the
-    /// roll-over counter to zero with a new key, RFC 3711 §3.3.1 keeps it: both are tried.
+    /// roll-over counter to zero with a new key, RFC 3711 §3.3.1 keeps it: both are tried, each with the
+    /// next, which the sender may be at by the first packet that comes.
     pub fn follow(&mut self, earlier: &Inbound) {
         for old in &earlier.sources {
             let roc = old.rtp.highest().unwrap_or(0) >> 16;
@@ -71,12 +74,16 @@ impl Inbound {
             return self.open_rtp(packet, header, index);
         }
         // The first of its source: before the first roll-over, just behind it (what came before is
-        // lost, or late), or where the source was under the key before.
+        // lost, or late), where the source was under the key before, or just behind that.
         let earlier = source.map_or(0, |s| s.earlier_roc);
+        let counters = [0, 1, earlier, (earlier + 1).min(MAX_ROC)];
         let mut result = Err(SrtpError::NotAuthentic);
-        for roc in [0, 1, earlier] {
+        for (at, &roc) in counters.iter().enumerate() {
+            if counters[..at].contains(&roc) {
+                continue;
+            }
             result = self.open_rtp(packet, header, roc << 16 | u64::from(header.seq));
-            if result != Err(SrtpError::NotAuthentic) || (roc == 1 && earlier <= 1) {
+            if result != Err(SrtpError::NotAuthentic) {
                 break;
             }
         }

@@ -283,6 +283,29 @@ fn a_new_key_begins_at_zero_or_goes_on() {
 }
 
 #[test]
+fn a_new_key_may_come_just_as_the_sequence_rolls_over() {
+    for suite in Suite::ALL {
+        let [old, new] =
+            [1, 2].map(|seed| MasterKey::random(suite, &mut StdRng::seed_from_u64(seed)));
+        let (mut out, mut earlier) = (Outbound::new(&old), Inbound::new(&old));
+        for n in (0..(2 << 16) + 65_535u32).step_by(20_000) {
+            let mut packet = sealed(&mut out, n as u16);
+            earlier.unprotect_rtp(&mut packet).unwrap();
+        }
+        let mut packet = sealed(&mut out, 65_535);
+        earlier.unprotect_rtp(&mut packet).unwrap();
+        let mut inbound = Inbound::new(&new);
+        inbound.follow(&earlier);
+        let mut out = Outbound::new(&new);
+        out.begin_at((3 << 16) - 1, 0);
+        for seq in 0..4 {
+            let mut packet = sealed(&mut out, seq);
+            inbound.unprotect_rtp(&mut packet).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_key_that_is_used_up_is_refused_and_not_wrapped() {
     for suite in Suite::ALL {
         let mut out = Outbound::new(&master(suite));

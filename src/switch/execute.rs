@@ -13,8 +13,9 @@ use crate::audio::process::ProcessSettings;
 use crate::call::{self, CallHandle, EndReason};
 use crate::codec::CodecError;
 use crate::leg::{CodingNeeds, Keying, Leg, LegId, LegParams, LegSettings, Reprocessing};
-use crate::sip::message::Request;
+use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
+use crate::sip::transaction::ServerId;
 use crate::sip::transport::Flow;
 use crate::worker::{Command, Recoding};
 
@@ -25,16 +26,13 @@ impl Switch {
     pub(super) fn execute(&mut self, handle: CallHandle, output: call::Output, now: Instant) {
         use call::Output as Out;
         match output {
-            Out::Respond(transaction, response) => {
-                if response.status >= 300 {
-                    self.forget_invite(transaction);
-                }
-                self.endpoint.respond(transaction, response, now);
-            }
+            Out::Respond(transaction, response) => self.respond(transaction, response, now),
             Out::RespondReliable(transaction, response) => {
+                self.invites.answer(transaction);
                 self.endpoint.respond_reliable(transaction, response, now);
             }
             Out::Proven(transaction, rseq) => {
+                self.invites.acknowledge(transaction);
                 self.endpoint.provisional_acknowledged(transaction, rseq);
             }
             Out::Abandon(transaction) => {
@@ -119,6 +117,15 @@ impl Switch {
             }
             Out::Ended(reason) => self.ended(handle, reason, now),
         }
+    }
+
+    fn respond(&mut self, transaction: ServerId, response: Response, now: Instant) {
+        if response.status >= 300 {
+            self.forget_invite(transaction);
+        } else if response.status >= 200 {
+            self.invites.answer(transaction);
+        }
+        self.endpoint.respond(transaction, response, now);
     }
 
     fn send(&mut self, handle: CallHandle, mut request: Request, flow: Flow, now: Instant) {
@@ -363,6 +370,8 @@ impl Switch {
         for key in entry.dialogs.drain(..) {
             self.dialogs.remove(&key);
         }
+        let connection = entry.connection.take();
+        self.on_connections.move_call(handle, connection, None);
         for id in entry.invites.drain(..) {
             self.invites.remove(id);
         }

@@ -18,6 +18,7 @@ use crate::leg::player::Play;
 use crate::leg::tap::Tap;
 use crate::leg::{Leg, LegStats};
 use crate::room::{RoomEvent, RoomTalk};
+use crate::sip::transaction::ClientId;
 use crate::sip::transport::Flow;
 use crate::worker;
 
@@ -150,6 +151,9 @@ pub enum Output {
         flow: Flow,
         /// The message.
         bytes: Vec<u8>,
+        /// A request's transaction, which is to hear on which connection it went
+        /// ([`Switch::sent`](super::Switch::sent)).
+        transaction: Option<ClientId>,
     },
     /// Bind a pair of RTP ports; [`Input::MediaReady`] or [`Input::MediaFailed`] answers.
     Reserve {

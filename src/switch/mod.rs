@@ -7,6 +7,7 @@ mod absent;
 mod act;
 mod bridge_media;
 mod bridges;
+mod connections;
 mod dial;
 mod dtls;
 mod execute;
@@ -70,8 +71,10 @@ use crate::rtp::latch::Stream;
 use crate::sip::method::Method;
 use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, Key, Keys, ServerId};
+use crate::sip::transport::ConnectionId;
 use crate::worker::{BridgeId, Command};
 use bridges::Bridges;
+use connections::OnConnections;
 use dial::Dial;
 use invites::Invites;
 use mail::{Pins, RoomPins};
@@ -98,7 +101,7 @@ pub struct Settings {
     pub workers: usize,
     /// Places for legs in each worker.
     pub legs_per_worker: usize,
-    /// The most INVITEs whose ACK is awaited; one source has half of them at most.
+    /// The most INVITEs whose ACK, or PRACK, is awaited; one source has half of them at most.
     pub unacknowledged: usize,
     /// Places for bridges in each worker.
     pub bridges_per_worker: usize,
@@ -151,6 +154,8 @@ struct Entry {
     /// A room has placed it, and it has not joined.
     dial: Option<Box<Dial>>,
     dialogs: Vec<Key>,
+    /// On which it is looked up.
+    connection: Option<ConnectionId>,
     invites: Vec<ServerId>,
     /// Requests of ours, answered ones among them.
     clients: Vec<ClientId>,
@@ -194,6 +199,7 @@ pub struct Switch {
     calls: FxHashMap<CallHandle, Box<Entry>>,
     dialog_keys: Keys,
     dialogs: FxHashMap<Key, CallHandle>,
+    on_connections: OnConnections,
     invites: Invites,
     clients: FxHashMap<ClientId, (CallHandle, Method)>,
     farewells: HashMap<ClientId, login::Farewell>,
@@ -253,6 +259,7 @@ impl Switch {
             calls: FxHashMap::default(),
             dialog_keys: Keys::new(keys.random()),
             dialogs: FxHashMap::default(),
+            on_connections: OnConnections::default(),
             invites: Invites::default(),
             clients: FxHashMap::default(),
             farewells: HashMap::new(),
@@ -346,6 +353,7 @@ impl Switch {
         self.invites.shrink();
         self.calls.shrink_to_fit();
         self.dialogs.shrink_to_fit();
+        self.on_connections.shrink();
         self.clients.shrink_to_fit();
         self.legs.shrink_to_fit();
         self.recordings.shrink_to_fit();
@@ -361,6 +369,7 @@ impl Switch {
         self.calls.len()
             + self.farewells.len()
             + self.dialogs.len()
+            + self.on_connections.len()
             + self.invites.len()
             + self.clients.len()
             + self.legs.len()
@@ -397,15 +406,7 @@ impl Switch {
     /// Takes what the edge has seen.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Sip(input) => {
-                if let endpoint::Input::ConnectionClosed(connection) = input {
-                    for entry in self.calls.values_mut() {
-                        entry.call.connection_closed(connection);
-                    }
-                    self.registrar.connection_closed(connection);
-                }
-                self.endpoint.handle(input, now);
-            }
+            Input::Sip(input) => self.on_sip(input, now),
             Input::MediaReady {
                 call,
                 rtp_port,
@@ -521,6 +522,7 @@ impl Switch {
             names: Vec::new(),
             dial: None,
             dialogs: Vec::new(),
+            connection: None,
             invites: Vec::new(),
             clients: Vec::new(),
             wake: None,
@@ -570,6 +572,7 @@ impl Switch {
         {
             self.execute(handle, output, now);
         }
+        self.note_connection(handle);
         let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };

@@ -13,19 +13,30 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::source::subscriber;
 use crate::sip::transaction::{ClientId, ServerId};
-use crate::sip::transport::Flow;
+use crate::sip::transport::{ConnectionId, Flow};
 use crate::sip::uri::{Uri, unescaped};
 
 /// What a refused caller may wait before it tries again, seconds.
 const RETRY_AFTER: &str = "10";
 
 impl Switch {
+    /// A request of ours has gone out on this connection: it fails where that ends without an answer.
+    pub fn sent(&mut self, request: ClientId, connection: ConnectionId) {
+        self.endpoint.sent(request, connection);
+    }
+
     pub(super) fn on_endpoint(&mut self, output: endpoint::Output, now: Instant) {
         use endpoint::Output as Out;
         match output {
-            Out::Transmit { flow, bytes } => {
-                self.outputs.push_back(Output::Transmit { flow, bytes });
-            }
+            Out::Transmit {
+                flow,
+                bytes,
+                transaction,
+            } => self.outputs.push_back(Output::Transmit {
+                flow,
+                bytes,
+                transaction,
+            }),
             Out::Request {
                 transaction,
                 request,

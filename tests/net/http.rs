@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use antiphon::api::{Published, Response, Scope, Subscription};
 use antiphon::http::auth::{Key, Keys};
 use antiphon::http::{Http, Monitoring, Outcome, Settings};
-use antiphon::net::tls::{CertificateFiles, Tls, TlsSettings};
+use antiphon::net::tls::{CertificateFiles, ClientCertificates, Tls, TlsSettings};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -605,6 +605,52 @@ async fn what_a_reader_sends_is_dropped_and_bounded() {
         .await;
 }
 
+/// Who calls over HTTP shows a key, and no certificate.
+#[tokio::test]
+async fn certificates_of_clients_are_for_sip_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = certificates::Authority::new(directory.path(), "ca");
+    let files = authority.issue("here", &["127.0.0.1"]);
+    let tls = TlsSettings {
+        certificates: vec![CertificateFiles {
+            chain: files.chain,
+            key: files.key,
+        }],
+        client_certificates: ClientCertificates::Required,
+        client_ca: Some(authority.file),
+        ..TlsSettings::default()
+    };
+    let tls = Arc::new(Tls::load(&tls, true).unwrap());
+    let connector = antiphon::net::tls::pinned(tls.fingerprint().unwrap()).unwrap();
+    let server = Server::start(Settings {
+        security: Some(tls),
+        ..settings()
+    });
+    let stream = TcpStream::connect(server.here).await.unwrap();
+    let name = antiphon::net::tls::server_name(None, server.here.ip());
+    let stream = connector.connect(name, stream).await.unwrap();
+    let get = format!("GET /api/v1/rooms HTTP/1.1\r\nHost: x\r\n{BOSS}Connection: close\r\n\r\n");
+    assert_eq!(exchange(stream, &get).await.status, 200);
+}
+
+#[tokio::test]
+async fn both_families_are_listened_on_at_one_port() {
+    // One that neither has: the system's choice for both, given back.
+    let free = std::net::TcpListener::bind("[::]:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let at = |text: &str| SocketAddr::new(text.parse().unwrap(), port);
+    let _server = Server::start(Settings {
+        listen: vec![at("0.0.0.0"), at("::")],
+        ..settings()
+    });
+    let get = format!("GET /api/v1/rooms HTTP/1.1\r\nHost: x\r\n{BOSS}Connection: close\r\n\r\n");
+    for here in [at("127.0.0.1"), at("::1")] {
+        let stream = TcpStream::connect(here).await.unwrap();
+        assert_eq!(exchange(stream, &get).await.status, 200, "{here}");
+    }
+}
+
 #[tokio::test]
 async fn tls_below_it_is_that_of_sip() {
     let directory = tempfile::tempdir().unwrap();
@@ -627,11 +673,8 @@ async fn tls_below_it_is_that_of_sip() {
     let connect = async || {
         let stream = TcpStream::connect(server.here).await.unwrap();
         let name = antiphon::net::tls::server_name(Some("127.0.0.1"), server.here.ip());
-        tls.connector()
-            .unwrap()
-            .connect(name, stream)
-            .await
-            .unwrap()
+        let connector = tls.connector().await.unwrap();
+        connector.connect(name, stream).await.unwrap()
     };
     let get = format!("GET /api/v1/rooms HTTP/1.1\r\nHost: x\r\n{BOSS}Connection: close\r\n\r\n");
     assert_eq!(exchange(connect().await, &get).await.status, 200);

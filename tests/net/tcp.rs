@@ -86,6 +86,14 @@ async fn read(stream: &mut TcpStream, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// A path as it was before there was a connection.
+fn to(flow: Flow) -> Flow {
+    Flow {
+        connection: None,
+        ..flow
+    }
+}
+
 /// Reads until the other side closes.
 pub(super) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -255,7 +263,6 @@ async fn a_message_that_trickles_in_is_cut_off_in_time() {
     assert!(start.elapsed() >= SHORT, "{:?}", start.elapsed());
     server.closed().await;
     assert_eq!(read_to_end(&mut silent).await, b"");
-    server.closed().await;
     assert_eq!(server.net.stats().tcp_timed_out, 2);
 
     // Between messages a connection may be idle for longer than a message may take.
@@ -291,7 +298,6 @@ async fn an_idle_connection_is_closed_and_keep_alives_prevent_it() {
     }
     assert_eq!(read_to_end(&mut idle).await, b"\r\n");
     assert!(dumb_until.is_some(), "pings alone are no SIP");
-    server.closed().await;
     server.closed().await;
     kept.write_all(&options("2", "")).await.unwrap();
     assert_eq!(server.request().await.1.headers.call_id().unwrap(), "2");
@@ -388,6 +394,49 @@ async fn a_connection_is_opened_on_demand_and_reused() {
     timeout(LONG, peer.accept()).await.unwrap().unwrap();
 }
 
+/// A dispatcher with nothing behind it, or an access list: who sent something hears of the end.
+#[tokio::test]
+async fn the_end_of_a_connection_names_the_one_that_a_message_went_on() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut server = Server::start(settings());
+    let remote = peer.local_addr().unwrap();
+    let flow = server.net.flow_to(Transport::Tcp, remote).unwrap();
+    let message = options("1", "");
+    let opened = server.net.send(flow, message.clone());
+    assert!(opened.is_some());
+    assert_eq!(server.net.send(flow, message.clone()), opened);
+    let (mut stream, _) = timeout(LONG, peer.accept()).await.unwrap().unwrap();
+    read(&mut stream, 2 * message.len()).await;
+    drop(stream);
+    assert_eq!(Some(server.closed().await), opened);
+    // Who names one that has ended is told of the one in its place.
+    let named = Flow {
+        connection: opened,
+        ..flow
+    };
+    let next = server.net.send(named, message);
+    assert!(next.is_some() && next != opened);
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_that_nobody_knows_of_is_not_told() {
+    let mut server = Server::start(settings());
+    let mut silent = server.connect().await;
+    silent.write_all(b"\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut silent, 2).await, b"\r\n");
+    drop(silent);
+    let gone = async {
+        while server.net.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, gone).await.unwrap();
+    let mut client = server.connect().await;
+    client.write_all(&options("1", "")).await.unwrap();
+    // The first that is told.
+    server.request().await;
+}
+
 #[tokio::test]
 async fn an_accepted_connection_is_reused_by_its_remote_address() {
     let mut server = Server::start(settings());
@@ -411,8 +460,11 @@ async fn a_connection_that_cannot_be_opened_fails_its_flow() {
     drop(gone);
     let mut server = Server::start(settings());
     let flow = server.net.flow_to(Transport::Tcp, remote).unwrap();
-    server.net.send(flow, OK.to_vec());
-    assert!(matches!(server.next().await, NetEvent::Failed(failed) if failed == flow));
+    let opened = server.net.send(flow, OK.to_vec());
+    let NetEvent::Failed(failed) = server.next().await else {
+        panic!()
+    };
+    assert_eq!((failed.connection, to(failed)), (opened, flow));
     assert_eq!(server.net.connections(), 0);
 }
 
@@ -432,8 +484,11 @@ async fn a_connection_that_does_not_open_in_time_fails_its_flow() {
         ..settings()
     });
     let flow = server.net.flow_to(Transport::Tcp, remote).unwrap();
-    server.net.send(flow, OK.to_vec());
-    assert!(matches!(server.next().await, NetEvent::Failed(failed) if failed == flow));
+    let opened = server.net.send(flow, OK.to_vec());
+    let NetEvent::Failed(failed) = server.next().await else {
+        panic!()
+    };
+    assert_eq!((failed.connection, to(failed)), (opened, flow));
     assert_eq!(server.net.connections(), 0);
     drop(full);
 }

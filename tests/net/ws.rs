@@ -197,6 +197,8 @@ async fn a_malformed_message_spoils_none_behind_it() {
 async fn a_message_over_the_limit_ends_the_connection() {
     let mut server = Server::start(Settings::default());
     let mut client = server.connect().await;
+    client.send(Part::Text(options("1").into())).await.unwrap();
+    server.request().await;
     let huge = options(&"a".repeat(70_000));
     let _ = client.send(Part::Text(huge.into())).await;
     assert!(matches!(server.next().await, NetEvent::Closed { .. }));

@@ -8,6 +8,7 @@ use crate::support::tone;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
+use std::time::Duration;
 
 use caller::{Ended, PATIENCE, antiphon, call};
 
@@ -167,13 +168,37 @@ fn nobody_listening_is_a_failure() {
     let ended = antiphon(&["call", &uri, "--seconds", "1"]).wait();
     assert_eq!(
         (ended.status, ended.out.as_str()),
-        (Some(1), "no answer   nothing listens there\n")
+        (
+            Some(1),
+            "no answer   nothing listens there, or it hung up on us\n"
+        )
     );
     // Over UDP only time tells: 64*T1.
     let ended = call("500", nowhere, &["--seconds", "1"]).wait();
     assert_eq!(
         (ended.status, ended.out.as_str()),
         (Some(1), "no answer   nobody answered in time\n")
+    );
+}
+
+/// As a dispatcher with nothing behind it.
+#[test]
+fn a_connection_that_ends_without_an_answer_is_a_failure_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("sip:500@{};transport=tcp", listener.local_addr().unwrap());
+    let mut calling = antiphon(&["call", &uri, "--seconds", "1"]);
+    let (mut stream, _) = listener.accept().unwrap();
+    assert!(stream.read(&mut [0; 100]).unwrap() > 0);
+    drop(stream);
+    // Long before the INVITE's own time is over, 32 s.
+    assert!(calling.ends_within(Duration::from_secs(15)));
+    let ended = calling.wait();
+    assert_eq!(
+        (ended.status, ended.out.as_str()),
+        (
+            Some(1),
+            "no answer   nothing listens there, or it hung up on us\n"
+        )
     );
 }
 

@@ -11,6 +11,7 @@ use antiphon::endpoint;
 use antiphon::sip::header::Name;
 use antiphon::sip::message::Request;
 use antiphon::sip::method::Method;
+use antiphon::sip::transport::{Flow, Transport};
 use antiphon::switch::Input;
 use sim::{SERVER_IP, World, flow};
 
@@ -155,6 +156,29 @@ fn the_next_place_is_tried_when_the_first_cannot_be_reached() {
     let two = world.expect_request(second, &Method::Invite);
     check_same(&one, &two);
     is_answered(world, second, handle, &two);
+}
+
+/// A dispatcher without anything behind it takes the connection, and ends it.
+#[test]
+fn the_next_place_is_tried_at_once_when_the_connection_to_the_first_ends() {
+    let mut world = World::new(99);
+    let phones = [world.phone(), world.phone()];
+    let second = flow(world.phones[phones[1]].sip);
+    let first = Flow {
+        transport: Transport::Tcp,
+        ..flow(world.phones[phones[0]].sip)
+    };
+    world.ends_tcp = true;
+    let now = world.now();
+    let spec = AppSpec::Script(ScriptSpec::default());
+    let uri = "sip:bob@pbx.example".to_owned();
+    let (switch, from) = (&mut world.switch, "antiphon".to_owned());
+    let handle = switch.originate(uri, from, first, vec![second], spec, now);
+    world.carry_out();
+    let invite = world.expect_request(phones[1], &Method::Invite);
+    assert_eq!(world.ended_tcp, 1);
+    assert!(world.phones[phones[0]].inbox.is_empty());
+    is_answered(world, phones[1], handle, &invite);
 }
 
 /// One of IPv6 behind one of IPv4, for example: the media is where its INVITE comes from.

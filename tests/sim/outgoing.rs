@@ -11,6 +11,7 @@ use antiphon::call::{CallHandle, EndReason};
 use antiphon::sip::header::Name;
 use antiphon::sip::message::{Message, Request, Response};
 use antiphon::sip::method::Method;
+use antiphon::sip::transport::{Flow, Transport};
 use sim::{Setup, World, flow};
 
 /// Places a call to a phone; its INVITE has arrived.
@@ -421,11 +422,76 @@ fn the_called_party_changes_the_call() {
     ends(world, phone, &EndReason::HungUp);
 }
 
-/// RFC 3261 §18.1.1: what is too long for UDP goes over TCP, and over UDP where that is refused.
+/// The connection of a refresh that ends without an answer is not the call's end.
 #[test]
-fn a_long_invite_gets_through_where_tcp_is_refused() {
-    let mut world = World::new(63);
-    world.refuses_tcp = true;
+fn a_refresh_whose_connection_ends_is_tried_again() {
+    for allow in ["INVITE, UPDATE", "INVITE"] {
+        let mut setup = Setup::default();
+        setup.settings.media_timeout_ms = 0;
+        let mut world = World::with(setup);
+        let phone = world.phone();
+        let (to, now) = (world.phones[phone].sip, world.now());
+        let over_tcp = Flow {
+            transport: Transport::Tcp,
+            ..flow(to)
+        };
+        let spec = AppSpec::Script(ScriptSpec::default());
+        let uri = format!("sip:bob@{to};transport=tcp");
+        let from = "antiphon".to_owned();
+        let switch = &mut world.switch;
+        let handle = switch.originate(uri, from, over_tcp, vec![], spec, now);
+        world.carry_out();
+        let invite = world.expect_request(phone, &Method::Invite);
+        world.phones[phone].called(&invite);
+        let mut ok = ok(&mut world, phone, &invite);
+        ok.headers.push(Name::SessionExpires, "100;refresher=uac");
+        ok.headers.push(Name::Require, "timer");
+        ok.headers.push(Name::Allow, allow);
+        world.reply(phone, &ok);
+        world.expect_request(phone, &Method::Ack);
+        world.ends_tcp = true;
+        world.expect_nothing(phone, 60_000);
+        assert!(world.ended_tcp > 1, "{}", world.ended_tcp);
+        assert!(world.ended(phone).is_none());
+        world.ends_tcp = false;
+        let method = if allow == "INVITE" {
+            Method::Invite
+        } else {
+            Method::Update
+        };
+        let refresh = world.expect_request_within(phone, &method, 4_000);
+        let mut ok = world.phones[phone].response(&refresh, 200);
+        ok.headers.push(Name::SessionExpires, "100;refresher=uac");
+        if method == Method::Invite {
+            ok.headers.set(Name::ContentType, "application/sdp");
+            ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
+        }
+        world.reply(phone, &ok);
+        if method == Method::Invite {
+            world.expect_request(phone, &Method::Ack);
+        }
+        world.run(40_000);
+        assert!(world.ended(phone).is_none());
+        hang_up(&mut world, handle);
+        bye_from_us(&mut world, phone, 50);
+        ends(world, phone, &EndReason::HungUp);
+    }
+}
+
+/// RFC 3261 §18.1.1: what is too long for UDP goes over TCP, and over UDP where that is refused, or
+/// where the connection ends without an answer.
+#[test]
+fn a_long_invite_gets_through_where_there_is_no_tcp() {
+    for refuses in [true, false] {
+        let mut world = World::new(63);
+        world.refuses_tcp = refuses;
+        world.ends_tcp = !refuses;
+        long_invite(world);
+    }
+}
+
+fn long_invite(mut world: World) {
+    let tried = |world: &World| world.refused as u64 + world.ended_tcp;
     let phone = world.phone();
     let (to, now) = (world.phones[phone].sip, world.now());
     let uri = format!("sip:{}@{to}", "b".repeat(1000));
@@ -440,10 +506,10 @@ fn a_long_invite_gets_through_where_tcp_is_refused() {
     let invite = world.expect_request(phone, &Method::Invite);
     assert!(invite.to_bytes().len() > 2000);
     assert_eq!(invite.headers.via().unwrap().transport, "UDP");
-    assert_eq!(world.refused, 1);
+    assert_eq!(tried(&world), 1);
     world.phones[phone].called(&invite);
     answer(&mut world, phone, &invite);
     bye_from_us(&mut world, phone, 3000);
-    assert_eq!(world.refused, 1, "it is known by now");
+    assert_eq!(tried(&world), 1, "it is known by now");
     ends(world, phone, &EndReason::HungUp);
 }

@@ -244,7 +244,7 @@ impl World {
 
     fn at_server(&mut self, output: Output) {
         match output {
-            Output::Transmit { flow, bytes } => {
+            Output::Transmit { flow, bytes, .. } => {
                 assert_eq!(flow.remote, address(2));
                 self.carry(false, &bytes);
             }

@@ -247,6 +247,53 @@ fn a_connection_is_learnt_from_the_response() {
     assert!(bench.endpoint.table.is_empty());
 }
 
+/// RFC 3261 §17.1.4: the end of the connection that a request went on, and of no other, is its own.
+#[test]
+fn a_connection_that_ends_without_an_answer_fails_what_went_on_it() {
+    for method in [Method::Invite, Method::Options] {
+        // What the flow names may have been replaced by another meanwhile.
+        for named in [None, Some(ConnectionId(3))] {
+            let mut bench = Bench::tcp();
+            bench.flow.connection = named;
+            let (bench, first, _) = started(&method, bench);
+            let (mut bench, second, _) = started(&method, bench);
+            bench.endpoint.sent(first, ConnectionId(7));
+            bench.endpoint.sent(second, ConnectionId(8));
+            for connection in [3, 7].map(ConnectionId) {
+                let closed = Input::ConnectionClosed(connection);
+                bench.endpoint.handle(closed, bench.now);
+            }
+            bench.drain();
+            assert_eq!(statuses(&mut bench, first), [503]);
+            // One that could not be opened is named as well.
+            for (connection, failed) in [(9, &[][..]), (8, &[503][..])] {
+                let mut path = bench.flow;
+                path.connection = Some(ConnectionId(connection));
+                let input = Input::TransportFailed(path);
+                bench.endpoint.handle(input, bench.now);
+                bench.drain();
+                assert_eq!(statuses(&mut bench, second), failed);
+            }
+            assert!(bench.endpoint.table.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_long_request_goes_over_udp_where_a_connection_ends_without_an_answer() {
+    let mut bench = udp();
+    let (id, flow, _) = send_long(&mut bench, &Method::Invite, 1400);
+    assert_eq!(flow.transport, Transport::Tcp);
+    bench.endpoint.sent(id, ConnectionId(7));
+    let closed = Input::ConnectionClosed(ConnectionId(7));
+    bench.endpoint.handle(closed, bench.now);
+    bench.drain();
+    let (flow, _) = bench.sent[0];
+    assert_eq!((flow.transport, flow.connection), (Transport::Udp, None));
+    assert_eq!(via(&bench.requests().remove(0)), "UDP");
+    assert_eq!(statuses(&mut bench, id), [0; 0]);
+}
+
 #[test]
 fn foreign_responses_are_dropped() {
     let (mut bench, _, sent) = started(&Method::Invite, udp());

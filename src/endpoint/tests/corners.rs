@@ -242,6 +242,26 @@ fn a_lost_connection_leaves_the_answer_another_way() {
     assert!(bench.endpoint.table.is_empty());
 }
 
+/// RFC 3261 §18.2.2: the default port of its transport.
+#[test]
+fn a_lost_connection_of_who_names_no_port_leaves_the_answer_to_the_default_one() {
+    for (transport, port) in [(Transport::Tcp, 5060), (Transport::Tls, 5061)] {
+        let mut bench = Bench::new(Settings::default());
+        bench.flow = flow(transport);
+        bench.flow.remote.set_port(40_000);
+        let via = format!("SIP/2.0/{transport} proxy.example;");
+        bench.receive(&INVITE.replace("SIP/2.0/UDP 192.0.2.9:5070;", &via));
+        let (id, request) = bench.request();
+        bench
+            .endpoint
+            .handle(Input::ConnectionClosed(ConnectionId(1)), bench.now);
+        bench.respond(id, &request, 200);
+        let (flow, _) = bench.sent.remove(0);
+        assert_eq!((flow.transport, flow.connection), (transport, None));
+        assert_eq!(flow.remote, SocketAddr::from(([192, 0, 2, 9], port)));
+    }
+}
+
 #[test]
 fn an_rfc_2543_client_is_served() {
     let old = |text: &str| text.replace(";branch=z9hG4bKa1", "");

@@ -138,7 +138,7 @@ impl Edge {
     /// Does one thing, and answers where an answer is due.
     fn done(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Transmit { flow, bytes } => self.sent.push_back((flow, bytes)),
+            Output::Transmit { flow, bytes, .. } => self.sent.push_back((flow, bytes)),
             Output::Reserve { call, .. } if self.hold_ports => self.waiting.push_back(call),
             Output::Reserve { call, .. } => return Some(self.reserve(call)),
             Output::RoomFiles(RoomFiles::Open(wanted)) => {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::sim::{Setup, World};
 use super::{check_end, one};
-use antiphon::app::AppSpec;
+use antiphon::app::{AppSpec, StasisSpec};
 use antiphon::call::EndReason;
 use antiphon::sip::header::Name;
 use antiphon::sip::method::Method;
-use antiphon::switch::{BridgeNumber, ProgramError};
+use antiphon::switch::{BridgeNumber, Event, ProgramError};
 
 /// Sends an INVITE that is refused, and acknowledges the refusal.
 fn refused(
@@ -121,6 +121,49 @@ fn limits_are_503_with_retry_after() {
         s.settings.legs_per_worker = 1;
         s.settings.workers = 1;
     });
+}
+
+/// What a program lets ring is not answered, and so is not waited for.
+#[test]
+fn calls_that_only_ring_are_not_unacknowledged() {
+    let mut setup = Setup::default();
+    setup.settings.unacknowledged = 4;
+    setup.routes.0[0].spec = AppSpec::Stasis(StasisSpec {
+        app: "program".to_owned(),
+        args: Vec::new(),
+        otherwise: None,
+    });
+    let mut world = World::with(setup);
+    let phones = world.phones(8);
+    let ring = |world: &mut World, phone: usize| {
+        let invite = world.phones[phone].invite("500");
+        world.send(phone, &invite);
+        world.run(10);
+        let id = &world.phones[phone].call_id;
+        let started = world.events.iter().find_map(|event| match event {
+            Event::Started { call, call_id, .. } if call_id == id => Some(*call),
+            _ => None,
+        });
+        let call = started.unwrap();
+        let now = world.now();
+        world.switch.ring(call, now).unwrap();
+        world.carry_out();
+        world.expect(phone, 180);
+        call
+    };
+    let calls: Vec<_> = phones[..6].iter().map(|&p| ring(&mut world, p)).collect();
+    let mut answers = Vec::new();
+    for (&phone, &call) in phones.iter().zip(&calls[..4]) {
+        let now = world.now();
+        world.switch.answer(call, now).unwrap();
+        world.carry_out();
+        answers.push(world.expect(phone, 200));
+    }
+    refused(&mut world, phones[6], "500", 503);
+    let ack = world.phones[phones[0]].ack(&answers[0]);
+    world.send(phones[0], &ack);
+    world.run(10);
+    ring(&mut world, phones[7]);
 }
 
 #[test]

@@ -310,6 +310,10 @@ pub struct World {
     pub refuses_tcp: bool,
     /// How often that was tried.
     pub refused: usize,
+    /// Whoever takes a TCP connection ends it without an answer.
+    pub ends_tcp: bool,
+    /// How many were ended so.
+    pub ended_tcp: u64,
 }
 
 impl World {
@@ -366,6 +370,8 @@ impl World {
             last_path: None,
             refuses_tcp: false,
             refused: 0,
+            ends_tcp: false,
+            ended_tcp: 0,
         }
     }
 

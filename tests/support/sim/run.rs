@@ -15,7 +15,7 @@ use antiphon::leg::player::Play;
 use antiphon::leg::tap::{Tap, TapSettings};
 use antiphon::rtp::packet::{Packet, is_rtcp};
 use antiphon::sip::message::parse_datagram;
-use antiphon::sip::transport::Transport;
+use antiphon::sip::transport::{ConnectionId, Transport};
 use antiphon::switch::{BridgePlay, Input, Output, RecordTarget};
 use antiphon::worker::Command;
 
@@ -239,7 +239,18 @@ impl World {
                     let failed = endpoint::Input::TransportFailed(flow);
                     self.switch.handle(Input::Sip(failed), now);
                 }
-                Output::Transmit { flow, bytes } => {
+                Output::Transmit {
+                    flow, transaction, ..
+                } if self.ends_tcp && flow.transport == Transport::Tcp => {
+                    self.ended_tcp += 1;
+                    let connection = ConnectionId(self.ended_tcp);
+                    if let Some(request) = transaction {
+                        self.switch.sent(request, connection);
+                    }
+                    let closed = endpoint::Input::ConnectionClosed(connection);
+                    self.switch.handle(Input::Sip(closed), now);
+                }
+                Output::Transmit { flow, bytes, .. } => {
                     self.note(flow.remote, &bytes);
                     self.last_path = Some(flow);
                     self.ledger.iter_mut().for_each(|l| l.sent(&bytes));
