@@ -358,7 +358,7 @@ impl Call {
     pub fn on_timeout(&mut self, method: &Method, now: Instant) {
         if self.places(method) {
             if !self.try_elsewhere(EndReason::NoAnswer) {
-                self.ending(EndReason::NoAnswer);
+                self.unreached(EndReason::NoAnswer);
             }
             return;
         }
@@ -372,11 +372,17 @@ impl Call {
         }
     }
 
+    /// Nothing final has come of our INVITE: for this reason, unless we had given it up before.
+    fn unreached(&mut self, reason: EndReason) {
+        let reason = self.cancelled_for.take().unwrap_or(reason);
+        self.ending(reason);
+    }
+
     /// A request of ours could not be sent.
     pub fn on_transport_error(&mut self, method: &Method, now: Instant) {
         if self.places(method) {
             if !self.try_elsewhere(EndReason::TransportFailed) {
-                self.ending(EndReason::TransportFailed);
+                self.unreached(EndReason::TransportFailed);
             }
             return;
         }

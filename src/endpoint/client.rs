@@ -102,6 +102,10 @@ impl Endpoint {
         let Some(client) = self.table.client(id) else {
             return false;
         };
+        // Who has hung up meanwhile wants nobody to ring.
+        if client.machine.is_cancelled() {
+            return false;
+        }
         let Some(over_udp) = client.over_udp.take() else {
             return false;
         };

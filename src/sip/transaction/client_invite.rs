@@ -105,6 +105,11 @@ impl ClientInvite {
         self.state == State::Terminated
     }
 
+    /// Whether the user has given it up.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel != Cancel::No
+    }
+
     /// The called party may be elsewhere too (RFC 3263 §4.3): without any response it is given up after
     /// 12*T1, when the INVITE has been sent four times.
     pub fn hurry(&mut self, now: Instant) {
