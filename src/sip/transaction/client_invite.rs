@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 ///                v  |  '-------------------------------.
 ///     +------------+|                                  |
 ///     | Proceeding || 1xx: to the user; failure and no |
-///     |            || more for 64*T1: TransportError   |
+///     |            || more for 64*T1: CANCEL and       |
+///     |            || TransportError --> Terminated    |
 ///     +------------+| Cancelled: Timeout --> Terminated|
 ///         |  | 300-699: ACK, to the user               |
 ///     2xx |  '------+------------------------------.   |
@@ -163,6 +164,8 @@ impl ClientInvite {
                     self.alarms.set(Timer::A, now + self.interval);
                 }
                 Timer::B if self.lost => {
+                    // It may ring there still: a CANCEL finds a way of its own.
+                    self.outputs.push_back(ClientOutput::Cancel);
                     self.outputs.push_back(ClientOutput::TransportError);
                     self.terminate();
                 }
