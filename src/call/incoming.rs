@@ -298,6 +298,9 @@ impl Call {
 
     /// ACK for our 2xx: of the first INVITE, or of a re-INVITE.
     pub fn on_ack(&mut self, transaction: ServerId, ack: &Request, now: Instant) {
+        if self.parts(transaction) {
+            return;
+        }
         if self.pending.reinvite == Some(transaction) {
             self.pending.reinvite = None;
         }
@@ -334,6 +337,9 @@ impl Call {
 
     /// No ACK for our 2xx came within 64*T1 (RFC 3261 §13.3.1.4: BYE).
     pub fn ack_timeout(&mut self, transaction: ServerId) {
+        if self.parts(transaction) {
+            return;
+        }
         let first = matches!(self.state, State::Accepted { invite } if invite == transaction);
         if first || self.pending.reinvite == Some(transaction) {
             self.send_bye();

@@ -8,7 +8,8 @@
 //! caller: ---------> Reserving ----------> (Proving) -----> Accepted -----> Established
 //!                        | 4xx 5xx              | CANCEL        | no ACK: BYE    | BYE
 //!                        v                      v               v                v
-//!                      Ended <------------------+---------------+--------- Ending (leg closes)
+//!                      Ended <------------------+---------------+--------- Ending (leg closes; BYE
+//!                                                                          waits for the ACK)
 //!
 //!           ports      INVITE             2xx + ACK
 //! called: ---------> Calling ----------------------------> Established
@@ -254,6 +255,8 @@ pub struct Call {
     give_up_at: Option<Instant>,
     /// Why we have cancelled it.
     cancelled_for: Option<EndReason>,
+    /// It is hung up, and its BYE waits for the ACK of our answer.
+    unacknowledged: Option<ServerId>,
     /// Nobody signals: what its media is.
     unsignalled: Option<Box<LegParams>>,
     outputs: VecDeque<Output>,
@@ -317,6 +320,7 @@ impl Call {
             waiting: Waiting::default(),
             give_up_at: None,
             cancelled_for: None,
+            unacknowledged: None,
             unsignalled: None,
             outputs: VecDeque::new(),
         }
@@ -478,10 +482,8 @@ impl Call {
                 self.outputs.push_back(Output::Respond(invite, response));
             }
             State::Accepted { invite } => {
-                // RFC 3261 §15: no BYE before the ACK, unless the ACK never comes. The switch gives
-                // up on the ACK here, since the call is to end now.
-                self.outputs.push_back(Output::Abandon(invite));
-                self.send_bye();
+                self.unacknowledged = Some(invite);
+                self.hurry_bye(&reason);
             }
             State::Established => self.send_bye(),
             State::Calling {
@@ -499,7 +501,8 @@ impl Call {
                     return;
                 }
             }
-            State::Ending(_) | State::Ended => return,
+            State::Ending(_) => return self.hurry_bye(&reason),
+            State::Ended => return,
         }
         self.ending(reason);
     }
@@ -519,7 +522,7 @@ impl Call {
     }
 
     fn finish_if_done(&mut self) {
-        if self.leg_open {
+        if self.leg_open || self.unacknowledged.is_some() {
             return;
         }
         match std::mem::replace(&mut self.state, State::Ended) {

@@ -79,7 +79,7 @@ impl Call {
                 self.outputs.push_back(Output::Respond(invite, response));
             }
             State::Accepted { invite } => self.outputs.push_back(Output::Abandon(invite)),
-            State::Ending(_) | State::Ended => return,
+            State::Ending(_) | State::Ended => return self.both_part(),
             State::Calling { .. } | State::Established => {}
         }
         self.ending(EndReason::RemoteHungUp);
