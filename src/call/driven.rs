@@ -139,23 +139,32 @@ impl Call {
                 true
             }
             State::Established => {
-                let contact = self.contact();
-                let Some(dialog) = &mut self.dialog else {
-                    return false;
-                };
-                let mut refer = dialog.request(Method::Refer);
-                refer.headers.set(Name::Contact, contact);
-                refer.headers.set(Name::ReferTo, format!("<{uri}>"));
-                let flow = self.target();
-                self.outputs.push_back(Output::Request(refer, flow));
-                true
+                self.pending.referred = Some(uri.to_owned());
+                self.refer()
             }
             _ => false,
         }
     }
 
+    /// Sends our REFER, or sends it again. Whether there is one.
+    pub(super) fn refer(&mut self) -> bool {
+        let contact = self.contact();
+        let (Some(uri), Some(dialog)) = (&self.pending.referred, &mut self.dialog) else {
+            return false;
+        };
+        let mut refer = dialog.request(Method::Refer);
+        refer.headers.set(Name::Contact, contact);
+        refer.headers.set(Name::ReferTo, format!("<{uri}>"));
+        let flow = self.target();
+        self.outputs.push_back(Output::Request(refer, flow));
+        true
+    }
+
     /// A REFER of ours is answered (RFC 5589 §6.1): who follows it does not need us any more.
     pub(super) fn refer_answered(&mut self, response: &Response) {
+        if response.status >= 200 {
+            self.pending.referred = None;
+        }
         if (200..300).contains(&response.status) {
             self.end(EndReason::HungUp);
         }

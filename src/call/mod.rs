@@ -30,6 +30,7 @@ mod modify;
 mod outgoing;
 mod path;
 mod phase;
+mod refresh;
 mod sources;
 mod unsignalled;
 
@@ -179,6 +180,10 @@ struct Pending {
     reinvite: Option<ServerId>,
     /// Our last re-INVITE that was answered with 2xx, by its CSeq.
     acknowledged: Option<u32>,
+    /// What our last re-INVITE said of who we are: its ACK says the same.
+    credentials: Vec<(Name, String)>,
+    /// Where a REFER of ours that has no answer sends the peer.
+    referred: Option<String>,
 }
 
 /// One call.
