@@ -18,7 +18,7 @@ use crate::sip::transaction::ServerId;
 /// How far a call that came in, and is a program's, is with its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Waiting {
-    /// The RSeq of the provisional response that a caller requires; none: there are no ports yet.
+    /// The RSeq of the next provisional response that a caller requires; none: there are no ports yet.
     rseq: Option<u32>,
     /// The caller has acknowledged it.
     proven: bool,
@@ -41,6 +41,7 @@ impl Call {
     /// The PRACK has come. Whether the call goes on to wait.
     pub(super) fn waits_on(&mut self, invite: ServerId) -> bool {
         self.waiting.proven = true;
+        self.waiting.rseq = self.waiting.rseq.map(|rseq| rseq.wrapping_add(1));
         let waits = self.is_driven() && !self.waiting.answered;
         if waits {
             self.state = State::Reserving { invite };
@@ -57,7 +58,8 @@ impl Call {
     pub fn ring(&mut self) -> bool {
         match (&self.state, self.waiting.rseq) {
             (&State::Reserving { invite }, Some(rseq)) => {
-                if self.requires_100rel() && !self.waiting.proven {
+                // RFC 3262 §3: all but 100, the repeated ones too.
+                if self.requires_100rel() {
                     self.prove(invite, rseq);
                 } else {
                     let response = self.response_to_invite(180);

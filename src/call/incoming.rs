@@ -168,9 +168,9 @@ impl Call {
     }
 
     /// The caller requires reliable provisional responses: one is sent and its PRACK awaited
-    /// (RFC 3262 §3). It carries our offer where the INVITE had none (§5).
+    /// (RFC 3262 §3). The first carries our offer where the INVITE had none (§5).
     pub(super) fn prove(&mut self, invite: ServerId, rseq: u32) {
-        let late = offer_of(&self.invite).is_empty();
+        let late = offer_of(&self.invite).is_empty() && self.agreed.is_none();
         let mut response = self.response_to_invite(if late { 183 } else { 180 });
         response.headers.set(Name::Require, "100rel");
         response.headers.set(Name::RSeq, rseq.to_string());
