@@ -81,7 +81,6 @@ impl Call {
         let talking = matches!(self.state, State::Established);
         match response.headers.cseq().map(|cseq| cseq.method) {
             Ok(Method::Invite) if placing => {
-                self.dialog = None;
                 self.invite.headers.increment_cseq();
                 self.resend_invite();
                 true

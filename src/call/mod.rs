@@ -22,6 +22,7 @@ mod branch;
 mod contact;
 mod digits;
 mod driven;
+mod early;
 mod end;
 mod incoming;
 mod login;

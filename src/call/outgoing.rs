@@ -185,7 +185,8 @@ impl Call {
     /// The same INVITE at the next place (RFC 3263 §4.3), where there is one and nobody has
     /// answered yet; `lost`: why not at the one before.
     pub(super) fn try_elsewhere(&mut self, lost: EndReason) -> bool {
-        if self.is_cancelled() || self.dialog.is_some() {
+        let proven = self.branches.iter().any(|branch| branch.rseq.is_some());
+        if self.is_cancelled() || proven {
             return false;
         }
         let Some(flow) = self.alternatives.pop_front() else {
@@ -225,42 +226,36 @@ impl Call {
             .iter()
             .any(|r| r.eq_ignore_ascii_case("100rel"));
         let rseq = response.headers.rseq().ok().flatten().filter(|_| reliable);
-        if rseq.is_none() && response.body.is_empty() {
+        let says_who = response.to_tag().is_some();
+        if rseq.is_none() && response.body.is_empty() && !says_who {
             return;
         }
         let Some(branch) = Branch::of(response, &mut self.branches) else {
             return;
         };
+        if let Some(id) = branch.learn(&self.invite, response, rseq) {
+            self.outputs.push_back(Output::Dialog(id));
+        }
         if !response.body.is_empty() {
             branch.answer = Some(response.body.clone());
         }
-        let Some(rseq) = rseq else { return };
-        let (dialog, is_new) = match &mut branch.proven {
-            // RFC 3262 §4: one that comes again, or out of its order, is not acknowledged.
-            Some((last, _)) if rseq != last.wrapping_add(1) => return,
-            Some((last, dialog)) => {
-                *last = rseq;
-                (dialog, false)
-            }
-            proven => {
-                let Ok(dialog) = Dialog::uac(&self.invite, response) else {
-                    return;
-                };
-                (&mut proven.insert((rseq, dialog)).1, true)
-            }
+        let (Some(rseq), Some(dialog)) = (rseq, &mut branch.dialog) else {
+            return;
         };
+        // RFC 3262 §4: one that comes again, or out of its order, is not acknowledged.
+        if branch.rseq.is_some_and(|last| rseq != last.wrapping_add(1)) {
+            return;
+        }
+        branch.rseq = Some(rseq);
+        branch.settled |= !response.body.is_empty();
         let mut prack = dialog.request(Method::Prack);
         let early = dialog.clone();
         let cseq = self.invite_number();
         prack
             .headers
             .set(Name::RAck, format!("{rseq} {cseq} INVITE"));
-        if is_new {
-            self.outputs.push_back(Output::Dialog(early.id.clone()));
-        }
         let flow = self.target_of(&early);
         self.outputs.push_back(Output::Request(prack, flow));
-        self.dialog.get_or_insert(early);
     }
 
     fn on_answer(&mut self, response: &Response, now: Instant) {
@@ -271,10 +266,8 @@ impl Call {
             self.ending(EndReason::Rejected(502, "2xx without a dialog".to_owned()));
             return;
         };
-        if let Some((_, proven)) = early.as_ref().and_then(|early| early.proven.as_ref()) {
-            dialog.local_cseq = dialog.local_cseq.max(proven.local_cseq);
-        }
-        if let Some(before) = self.dialog.take().filter(|before| before.id == dialog.id) {
+        if let Some(before) = early.as_ref().and_then(|early| early.dialog.as_ref()) {
+            dialog.local_cseq = dialog.local_cseq.max(before.local_cseq);
             dialog.remote_cseq = before.remote_cseq;
         }
         dialog.confirm();
