@@ -66,7 +66,7 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::ServerId;
-use crate::sip::transport::{Advertised, ConnectionId, Flow};
+use crate::sip::transport::{Advertised, Flow};
 use crate::srtp::Suite;
 
 /// What a caller may wait before it tries again where there was no media for it, seconds.
@@ -199,6 +199,10 @@ pub struct Call {
     flow: Flow,
     /// The peer's Via showed a NAT: requests go where its messages come from.
     behind_nat: bool,
+    /// The connection of that message is gone: nobody listens where it came from.
+    cut_off: bool,
+    /// Where the name of the next hop has led since.
+    found: Option<Box<path::Found>>,
     spec: AppSpec,
     app: App,
     dialog: Option<Dialog>,
@@ -288,6 +292,8 @@ impl Call {
             state,
             flow,
             behind_nat: false,
+            cut_off: false,
+            found: None,
             app: App::new(&spec),
             spec,
             dialog: None,
@@ -439,13 +445,6 @@ impl Call {
                 self.early.push(*digit);
             }
             _ => {}
-        }
-    }
-
-    /// A connection has ended: requests to the peer go where its Contact or the route set says.
-    pub fn connection_closed(&mut self, connection: ConnectionId) {
-        if self.flow.connection == Some(connection) {
-            self.flow.connection = None;
         }
     }
 

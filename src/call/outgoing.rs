@@ -361,6 +361,8 @@ impl Call {
             }
             return;
         }
+        // Its name may lead elsewhere by now.
+        self.found = None;
         match (&self.state, method) {
             // The path may be back before the session ends for want of a refresh.
             (State::Established, Method::Invite | Method::Update) => self.refresh_later(now),

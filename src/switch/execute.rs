@@ -41,8 +41,16 @@ impl Switch {
                 self.forget_invite(transaction);
                 self.endpoint.abandon(transaction);
             }
-            Out::Request(request, flow) => self.send(handle, request, flow, now),
-            Out::Ack(request, flow) => self.endpoint.send_ack(request, flow),
+            Out::Request(request, flow) => {
+                if let Some(request) = self.hold_for_hop(handle, request, flow) {
+                    self.send(handle, request, flow, now);
+                }
+            }
+            Out::Ack(request, flow) => {
+                if let Some(request) = self.hold_for_hop(handle, request, flow) {
+                    self.endpoint.send_ack(request, flow);
+                }
+            }
             Out::Cancel => {
                 let ours = self.calls.get(&handle).map_or(&[][..], |e| &e.clients);
                 let invite = ours
@@ -121,7 +129,13 @@ impl Switch {
         }
     }
 
-    fn send(&mut self, handle: CallHandle, mut request: Request, flow: Flow, now: Instant) {
+    pub(super) fn send(
+        &mut self,
+        handle: CallHandle,
+        mut request: Request,
+        flow: Flow,
+        now: Instant,
+    ) {
         let method = request.method.clone();
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.call.authorize(&mut request);
