@@ -130,8 +130,10 @@ impl Endpoint {
     /// its copy (RFC 3261 §8.2.2.2). An INVITE that was refused is over: a proxy may try elsewhere, and
     /// that here again.
     fn is_ongoing(&mut self, call: Key) -> bool {
-        let found = self.table.find_call(call);
-        let Some(server) = found.and_then(|id| self.table.server(id)) else {
+        let Some(id) = self.table.find_call(call) else {
+            return false;
+        };
+        let Some(server) = self.table.server(id) else {
             return false;
         };
         !matches!(
