@@ -2,8 +2,8 @@
 //! (RFC 3261 §13.2.2).
 
 use crate::sdp::negotiate::Agreed;
-use crate::sip::dialog::Dialog;
-use crate::sip::message::Response;
+use crate::sip::dialog::{Dialog, DialogId};
+use crate::sip::message::{Request, Response};
 
 /// The most that are told apart. Of further ones no provisional response is taken; who answers is heard
 /// all the same.
@@ -14,11 +14,16 @@ const MAX_BRANCHES: usize = 8;
 pub(super) struct Branch {
     /// Its tag; empty where its response had none.
     tag: String,
-    /// The last reliable provisional response that we have acknowledged (RFC 3262 §4), and the dialog
-    /// in which we did.
-    pub proven: Option<(u32, Dialog)>,
+    /// Its dialog; none where its response had no tag, or it has hung up.
+    pub dialog: Option<Dialog>,
+    /// It has hung up, and stays so.
+    pub gone: bool,
+    /// The RSeq of the last reliable provisional response that we have acknowledged (RFC 3262 §4).
+    pub rseq: Option<u32>,
     /// Its answer to our offer, which came before the final response.
     pub answer: Option<Vec<u8>>,
+    /// That is final: it came reliably (RFC 3262 §5).
+    pub settled: bool,
     /// What an UPDATE behind that has agreed on instead.
     pub updated: Option<Box<Agreed>>,
 }
@@ -35,17 +40,43 @@ impl Branch {
         }
         all.push(Self {
             tag,
-            proven: None,
+            dialog: None,
+            gone: false,
+            rseq: None,
             answer: None,
+            settled: false,
             updated: None,
         });
         all.last_mut()
     }
 
-    /// The one of this tag whose answer to our offer is final: it came reliably (RFC 3262 §5).
-    pub fn settled<'a>(tag: &str, all: &'a mut [Self]) -> Option<&'a mut Self> {
+    /// The one of this tag, while it is in a dialog with us.
+    pub fn talking<'a>(tag: &str, all: &'a mut [Self]) -> Option<&'a mut Self> {
         let mut all = all.iter_mut();
-        all.find(|branch| branch.tag == tag && branch.proven.is_some() && branch.answer.is_some())
+        all.find(|branch| branch.tag == tag && branch.dialog.is_some())
+    }
+
+    /// Makes its dialog of a provisional response (RFC 3261 §12.1.2): of its first with a tag, and anew of
+    /// its first reliable one, which has to say all of it. The dialog's name, where there was none.
+    pub fn learn(
+        &mut self,
+        invite: &Request,
+        response: &Response,
+        rseq: Option<u32>,
+    ) -> Option<DialogId> {
+        let known = self.dialog.is_some() && (rseq.is_none() || self.rseq.is_some());
+        if known || self.gone {
+            return None;
+        }
+        let mut dialog = Dialog::uac(invite, response).ok()?;
+        let id = dialog.id.clone();
+        let before = self.dialog.take();
+        if let Some(before) = &before {
+            dialog.local_cseq = before.local_cseq;
+            dialog.remote_cseq = before.remote_cseq;
+        }
+        self.dialog = Some(dialog);
+        before.is_none().then_some(id)
     }
 
     /// Whose final response this is. One that gave no tag before is meant where there is no other.
@@ -61,7 +92,6 @@ impl Branch {
 mod tests {
     use super::*;
     use crate::sip::header::Name;
-    use crate::sip::message::Request;
     use crate::sip::method::Method;
 
     #[test]

@@ -67,8 +67,8 @@ pub(super) struct InfoDial {
     digits: VecDeque<Digit>,
     tone: Duration,
     pause: Duration,
-    /// One is out and not answered.
-    pending: bool,
+    /// The one that is out and not answered.
+    pending: Option<Digit>,
     /// When the next may go.
     due: Option<Instant>,
 }
@@ -124,7 +124,7 @@ impl Call {
             digits: digits.iter().copied().collect(),
             tone: *tone,
             pause: *pause,
-            pending: false,
+            pending: None,
             due: Some(now),
         });
         self.send_info(now);
@@ -140,7 +140,7 @@ impl Call {
         let Some(dial) = &mut self.info_dial else {
             return;
         };
-        if dial.pending || dial.due.is_none_or(|due| due > now) {
+        if dial.pending.is_some() || dial.due.is_none_or(|due| due > now) {
             return;
         }
         dial.due = None;
@@ -149,7 +149,7 @@ impl Call {
             self.digits_sent(Ok(()), now);
             return;
         };
-        dial.pending = true;
+        dial.pending = Some(digit);
         let body = format!("Signal={digit}\r\nDuration={}\r\n", dial.tone.as_millis());
         let Some(dialog) = &mut self.dialog else {
             return;
@@ -161,15 +161,29 @@ impl Call {
         self.outputs.push_back(Output::Request(info, flow));
     }
 
+    /// Who was asked who we are is told, with the same digit. Whether there is one.
+    pub(super) fn repeat_info(&mut self, now: Instant) -> bool {
+        let Some(dial) = &mut self.info_dial else {
+            return false;
+        };
+        let Some(digit) = dial.pending.take() else {
+            return false;
+        };
+        dial.digits.push_front(digit);
+        dial.due = Some(now);
+        self.send_info(now);
+        true
+    }
+
     /// What became of our INFO; no status: it got no answer.
     pub(super) fn info_answered(&mut self, response: Option<&Response>, now: Instant) {
-        let Some(dial) = self.info_dial.as_mut().filter(|d| d.pending) else {
+        let Some(dial) = self.info_dial.as_mut().filter(|d| d.pending.is_some()) else {
             return;
         };
         match response {
             Some(r) if r.status < 200 => {}
             Some(r) if r.status < 300 => {
-                dial.pending = false;
+                dial.pending = None;
                 dial.due = Some(now + dial.tone + dial.pause);
             }
             other => {

@@ -18,7 +18,7 @@ use crate::sip::transaction::ServerId;
 /// How far a call that came in, and is a program's, is with its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Waiting {
-    /// The RSeq of the provisional response that a caller requires; none: there are no ports yet.
+    /// The RSeq of the next provisional response that a caller requires; none: there are no ports yet.
     rseq: Option<u32>,
     /// The caller has acknowledged it.
     proven: bool,
@@ -41,6 +41,7 @@ impl Call {
     /// The PRACK has come. Whether the call goes on to wait.
     pub(super) fn waits_on(&mut self, invite: ServerId) -> bool {
         self.waiting.proven = true;
+        self.waiting.rseq = self.waiting.rseq.map(|rseq| rseq.wrapping_add(1));
         let waits = self.is_driven() && !self.waiting.answered;
         if waits {
             self.state = State::Reserving { invite };
@@ -57,7 +58,8 @@ impl Call {
     pub fn ring(&mut self) -> bool {
         match (&self.state, self.waiting.rseq) {
             (&State::Reserving { invite }, Some(rseq)) => {
-                if self.requires_100rel() && !self.waiting.proven {
+                // RFC 3262 §3: all but 100, the repeated ones too.
+                if self.requires_100rel() {
                     self.prove(invite, rseq);
                 } else {
                     let response = self.response_to_invite(180);
@@ -139,23 +141,32 @@ impl Call {
                 true
             }
             State::Established => {
-                let contact = self.contact();
-                let Some(dialog) = &mut self.dialog else {
-                    return false;
-                };
-                let mut refer = dialog.request(Method::Refer);
-                refer.headers.set(Name::Contact, contact);
-                refer.headers.set(Name::ReferTo, format!("<{uri}>"));
-                let flow = self.target();
-                self.outputs.push_back(Output::Request(refer, flow));
-                true
+                self.pending.referred = Some(uri.to_owned());
+                self.refer()
             }
             _ => false,
         }
     }
 
+    /// Sends our REFER, or sends it again. Whether there is one.
+    pub(super) fn refer(&mut self) -> bool {
+        let contact = self.contact();
+        let (Some(uri), Some(dialog)) = (&self.pending.referred, &mut self.dialog) else {
+            return false;
+        };
+        let mut refer = dialog.request(Method::Refer);
+        refer.headers.set(Name::Contact, contact);
+        refer.headers.set(Name::ReferTo, format!("<{uri}>"));
+        let flow = self.target();
+        self.outputs.push_back(Output::Request(refer, flow));
+        true
+    }
+
     /// A REFER of ours is answered (RFC 5589 §6.1): who follows it does not need us any more.
     pub(super) fn refer_answered(&mut self, response: &Response) {
+        if response.status >= 200 {
+            self.pending.referred = None;
+        }
         if (200..300).contains(&response.status) {
             self.end(EndReason::HungUp);
         }

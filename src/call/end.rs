@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Call, State};
+use super::{Call, Output, State};
+use crate::sip::transaction::ServerId;
 
 /// How long what was played last takes to be heard: it is told to be over when it is sent, and then in
 /// the peer's jitter buffer.
@@ -15,6 +16,39 @@ impl Call {
         match heard.filter(|at| *at > now) {
             Some(at) if matches!(self.state, State::Established) => self.hang_up_at = Some(at),
             _ => self.end(EndReason::HungUp),
+        }
+    }
+
+    /// Until our answer is acknowledged, or its time is over, there is no BYE (RFC 3261 §15): it could come
+    /// before the answer. A shutdown does not wait for that.
+    pub(super) fn hurry_bye(&mut self, reason: &EndReason) {
+        if *reason == EndReason::Shutdown
+            && let Some(invite) = self.unacknowledged.take()
+        {
+            self.outputs.push_back(Output::Abandon(invite));
+            self.send_bye();
+            self.finish_if_done();
+        }
+    }
+
+    /// The ACK of our answer has come, or never will: whether a BYE waits for that.
+    pub(super) fn parts(&mut self, transaction: ServerId) -> bool {
+        let waits = self
+            .unacknowledged
+            .take_if(|invite| *invite == transaction)
+            .is_some();
+        if waits {
+            self.send_bye();
+            self.finish_if_done();
+        }
+        waits
+    }
+
+    /// The other side has hung up too: so it has our answer.
+    pub(super) fn both_part(&mut self) {
+        if let Some(invite) = self.unacknowledged.take() {
+            self.outputs.push_back(Output::Abandon(invite));
+            self.finish_if_done();
         }
     }
 

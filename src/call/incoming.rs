@@ -168,9 +168,9 @@ impl Call {
     }
 
     /// The caller requires reliable provisional responses: one is sent and its PRACK awaited
-    /// (RFC 3262 §3). It carries our offer where the INVITE had none (§5).
+    /// (RFC 3262 §3). The first carries our offer where the INVITE had none (§5).
     pub(super) fn prove(&mut self, invite: ServerId, rseq: u32) {
-        let late = offer_of(&self.invite).is_empty();
+        let late = offer_of(&self.invite).is_empty() && self.agreed.is_none();
         let mut response = self.response_to_invite(if late { 183 } else { 180 });
         response.headers.set(Name::Require, "100rel");
         response.headers.set(Name::RSeq, rseq.to_string());
@@ -298,6 +298,9 @@ impl Call {
 
     /// ACK for our 2xx: of the first INVITE, or of a re-INVITE.
     pub fn on_ack(&mut self, transaction: ServerId, ack: &Request, now: Instant) {
+        if self.parts(transaction) {
+            return;
+        }
         if self.pending.reinvite == Some(transaction) {
             self.pending.reinvite = None;
         }
@@ -334,6 +337,9 @@ impl Call {
 
     /// No ACK for our 2xx came within 64*T1 (RFC 3261 §13.3.1.4: BYE).
     pub fn ack_timeout(&mut self, transaction: ServerId) {
+        if self.parts(transaction) {
+            return;
+        }
         let first = matches!(self.state, State::Accepted { invite } if invite == transaction);
         if first || self.pending.reinvite == Some(transaction) {
             self.send_bye();

@@ -1,8 +1,10 @@
 //! What a call that we place answers to 401 and 407 (RFC 3261 §22.2, §22.3).
 
+use std::time::Instant;
+
 use super::{Call, Output, State};
 use crate::sip::auth::Client;
-use crate::sip::header::Name;
+use crate::sip::header::{Headers, Name};
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 
@@ -21,9 +23,13 @@ impl Call {
     /// Puts credentials into a request within the dialog for whoever has asked before, so that it need
     /// not be asked again.
     pub fn authorize(&mut self, request: &mut Request) {
-        let first = request.method == Method::Invite && !request.has_to_tag();
+        let invite = request.method == Method::Invite;
+        let first = invite && !request.has_to_tag();
         if let Some(login) = self.login.as_mut().filter(|_| !first) {
             login.authorize(request);
+            if invite {
+                self.pending.credentials = credentials(&request.headers);
+            }
         }
     }
 
@@ -43,16 +49,14 @@ impl Call {
 
     /// The ACK with what the INVITE had.
     pub(super) fn with_credentials(&self, mut ack: Request) -> Request {
-        for name in [Name::Authorization, Name::ProxyAuthorization] {
-            if let Some(value) = self.invite.headers.get(&name) {
-                ack.headers.set(name, value);
-            }
+        for (name, value) in credentials(&self.invite.headers) {
+            ack.headers.set(name, value);
         }
         ack
     }
 
-    /// Learns from a response; whether our INVITE is sent again because of it.
-    pub(super) fn challenged(&mut self, response: &Response) -> bool {
+    /// Learns from a response; whether our request is sent again because of it.
+    pub(super) fn challenged(&mut self, response: &Response, now: Instant) -> bool {
         let Some(login) = &mut self.login else {
             return false;
         };
@@ -64,7 +68,9 @@ impl Call {
                 return false;
             }
         }
-        let again = login.challenged(response);
+        if !login.challenged(response) {
+            return false;
+        }
         let placing = matches!(
             self.state,
             State::Calling {
@@ -72,13 +78,26 @@ impl Call {
                 ..
             }
         );
-        let invite = response.headers.cseq();
-        if !(again && placing && invite.is_ok_and(|c| c.method == Method::Invite)) {
-            return false;
+        let talking = matches!(self.state, State::Established);
+        match response.headers.cseq().map(|cseq| cseq.method) {
+            Ok(Method::Invite) if placing => {
+                self.invite.headers.increment_cseq();
+                self.resend_invite();
+                true
+            }
+            Ok(Method::Info) if talking => self.repeat_info(now),
+            Ok(Method::Refer) if talking => self.refer(),
+            _ => false,
         }
-        self.dialog = None;
-        self.invite.headers.increment_cseq();
-        self.resend_invite();
-        true
     }
+}
+
+/// What headers say of who we are.
+fn credentials(headers: &Headers) -> Vec<(Name, String)> {
+    let names = [Name::Authorization, Name::ProxyAuthorization];
+    let said = names.into_iter().filter_map(|name| {
+        let value = headers.get(&name)?.to_owned();
+        Some((name, value))
+    });
+    said.collect()
 }

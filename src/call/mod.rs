@@ -8,7 +8,8 @@
 //! caller: ---------> Reserving ----------> (Proving) -----> Accepted -----> Established
 //!                        | 4xx 5xx              | CANCEL        | no ACK: BYE    | BYE
 //!                        v                      v               v                v
-//!                      Ended <------------------+---------------+--------- Ending (leg closes)
+//!                      Ended <------------------+---------------+--------- Ending (leg closes; BYE
+//!                                                                          waits for the ACK)
 //!
 //!           ports      INVITE             2xx + ACK
 //! called: ---------> Calling ----------------------------> Established
@@ -21,6 +22,7 @@ mod branch;
 mod contact;
 mod digits;
 mod driven;
+mod early;
 mod end;
 mod incoming;
 mod login;
@@ -29,6 +31,7 @@ mod modify;
 mod outgoing;
 mod path;
 mod phase;
+mod refresh;
 mod sources;
 mod unsignalled;
 
@@ -63,7 +66,7 @@ use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::ServerId;
-use crate::sip::transport::{Advertised, ConnectionId, Flow};
+use crate::sip::transport::{Advertised, Flow};
 use crate::srtp::Suite;
 
 /// What a caller may wait before it tries again where there was no media for it, seconds.
@@ -178,6 +181,10 @@ struct Pending {
     reinvite: Option<ServerId>,
     /// Our last re-INVITE that was answered with 2xx, by its CSeq.
     acknowledged: Option<u32>,
+    /// What our last re-INVITE said of who we are: its ACK says the same.
+    credentials: Vec<(Name, String)>,
+    /// Where a REFER of ours that has no answer sends the peer.
+    referred: Option<String>,
 }
 
 /// One call.
@@ -193,6 +200,10 @@ pub struct Call {
     /// The peer's Via showed a NAT, or it is called by the path of its REGISTER: requests go where its
     /// messages come from.
     behind_nat: bool,
+    /// The connection of that message is gone: nobody listens where it came from.
+    cut_off: bool,
+    /// Where the name of the next hop has led since.
+    found: Option<Box<path::Found>>,
     spec: AppSpec,
     app: App,
     dialog: Option<Dialog>,
@@ -255,6 +266,8 @@ pub struct Call {
     give_up_at: Option<Instant>,
     /// Why we have cancelled it.
     cancelled_for: Option<EndReason>,
+    /// It is hung up, and its BYE waits for the ACK of our answer.
+    unacknowledged: Option<ServerId>,
     /// Nobody signals: what its media is.
     unsignalled: Option<Box<LegParams>>,
     outputs: VecDeque<Output>,
@@ -280,6 +293,8 @@ impl Call {
             state,
             flow,
             behind_nat: false,
+            cut_off: false,
+            found: None,
             app: App::new(&spec),
             spec,
             dialog: None,
@@ -318,6 +333,7 @@ impl Call {
             waiting: Waiting::default(),
             give_up_at: None,
             cancelled_for: None,
+            unacknowledged: None,
             unsignalled: None,
             outputs: VecDeque::new(),
         }
@@ -433,13 +449,6 @@ impl Call {
         }
     }
 
-    /// A connection has ended: requests to the peer go where its Contact or the route set says.
-    pub fn connection_closed(&mut self, connection: ConnectionId) {
-        if self.flow.connection == Some(connection) {
-            self.flow.connection = None;
-        }
-    }
-
     /// The media heard nothing for too long.
     pub fn media_timeout(&mut self) {
         self.end(EndReason::MediaTimeout);
@@ -479,10 +488,8 @@ impl Call {
                 self.outputs.push_back(Output::Respond(invite, response));
             }
             State::Accepted { invite } => {
-                // RFC 3261 §15: no BYE before the ACK, unless the ACK never comes. The switch gives
-                // up on the ACK here, since the call is to end now.
-                self.outputs.push_back(Output::Abandon(invite));
-                self.send_bye();
+                self.unacknowledged = Some(invite);
+                self.hurry_bye(&reason);
             }
             State::Established => self.send_bye(),
             State::Calling {
@@ -500,7 +507,8 @@ impl Call {
                     return;
                 }
             }
-            State::Ending(_) | State::Ended => return,
+            State::Ending(_) => return self.hurry_bye(&reason),
+            State::Ended => return,
         }
         self.ending(reason);
     }
@@ -520,7 +528,7 @@ impl Call {
     }
 
     fn finish_if_done(&mut self) {
-        if self.leg_open {
+        if self.leg_open || self.unacknowledged.is_some() {
             return;
         }
         match std::mem::replace(&mut self.state, State::Ended) {

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::branch::Branch;
 use super::incoming::refusal;
 use super::media::{Keys, offer_of, with_sdp};
 use super::{Call, EndReason, Output, State};
@@ -23,6 +22,9 @@ impl Call {
         flow: Flow,
         now: Instant,
     ) {
+        if matches!(self.state, State::Calling { .. }) {
+            return self.on_early_request(transaction, request, now);
+        }
         let Some(dialog) = &mut self.dialog else {
             let response = self.response(request, 481);
             self.outputs
@@ -79,7 +81,7 @@ impl Call {
                 self.outputs.push_back(Output::Respond(invite, response));
             }
             State::Accepted { invite } => self.outputs.push_back(Output::Abandon(invite)),
-            State::Ending(_) | State::Ended => return,
+            State::Ending(_) | State::Ended => return self.both_part(),
             State::Calling { .. } | State::Established => {}
         }
         self.ending(EndReason::RemoteHungUp);
@@ -140,10 +142,6 @@ impl Call {
                 self.busy(transaction, request, 481);
                 return;
             }
-            State::Calling { .. } if has_offer => {
-                self.early_update(transaction, request);
-                return;
-            }
             // RFC 3311 §5.2: one offer at a time.
             _ if has_offer && self.offered.is_some() => {
                 self.busy(transaction, request, 491);
@@ -177,38 +175,6 @@ impl Call {
         self.outputs.push_back(Output::Respond(transaction, ok));
     }
 
-    /// Another offer of a party that we call, before it has answered the call. What is agreed takes
-    /// effect with that.
-    fn early_update(&mut self, transaction: ServerId, request: &Request) {
-        let tag = request.tag_of_from().unwrap_or_default();
-        if Branch::settled(tag, &mut self.branches).is_none() {
-            // RFC 3311 §5.2: one offer at a time, and ours has no answer yet.
-            self.busy(transaction, request, 491);
-            return;
-        }
-        let Some(ok) = self.timer_ok(transaction, request) else {
-            return;
-        };
-        let Some(local) = self.next_local() else {
-            return;
-        };
-        let response = match self.answered(offer_of(request), &local) {
-            Ok((sdp, agreed)) => {
-                let sdp = self.settle(local, sdp);
-                if let Some(branch) = Branch::settled(tag, &mut self.branches) {
-                    branch.updated = Some(Box::new(agreed));
-                }
-                if let Some(dialog) = &mut self.dialog {
-                    dialog.refresh_target(&request.headers);
-                }
-                with_sdp(ok, sdp)
-            }
-            Err(error) => refusal(self.response(request, error.status()), &error),
-        };
-        self.outputs
-            .push_back(Output::Respond(transaction, response));
-    }
-
     /// Answers an offer within the dialog; what is agreed takes effect at once.
     fn answer(&mut self, request: &Request) -> Result<String, negotiate::NegotiateError> {
         let Some(local) = self.next_local() else {
@@ -232,7 +198,11 @@ impl Call {
     }
 
     /// The 200 to come, unless the session interval is too small (422).
-    fn timer_ok(&mut self, transaction: ServerId, request: &Request) -> Option<Response> {
+    pub(super) fn timer_ok(
+        &mut self,
+        transaction: ServerId,
+        request: &Request,
+    ) -> Option<Response> {
         match session_timer::uas(request, &self.timer_settings()) {
             Ok(_) => Some(self.response(request, 200)),
             Err(small) => {
@@ -247,7 +217,7 @@ impl Call {
         }
     }
 
-    fn busy(&mut self, transaction: ServerId, request: &Request, status: u16) {
+    pub(super) fn busy(&mut self, transaction: ServerId, request: &Request, status: u16) {
         let mut response = self.response(request, status);
         if status == 500 {
             response.headers.set(Name::RetryAfter, "2");

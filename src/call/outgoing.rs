@@ -1,7 +1,7 @@
 //! A call that we place (the UAC side), and what comes of our requests within the dialog.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::branch::Branch;
 use super::media::{Keys, request_with_sdp};
@@ -10,7 +10,7 @@ use super::sources::Hops;
 use super::{Call, CallHandle, EndReason, Output, Settings, State, allows_update};
 use crate::app::AppSpec;
 use crate::sip::dialog::{Dialog, Role};
-use crate::sip::header::{Name, Refresher};
+use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
 use crate::sip::session_timer::{self, Due, SessionTimer};
@@ -89,7 +89,7 @@ impl Call {
         let Ok(cseq) = response.headers.cseq() else {
             return;
         };
-        if self.challenged(response) {
+        if self.challenged(response, now) {
             return;
         }
         match (&self.state, &cseq.method) {
@@ -185,7 +185,8 @@ impl Call {
     /// The same INVITE at the next place (RFC 3263 §4.3), where there is one and nobody has
     /// answered yet; `lost`: why not at the one before.
     pub(super) fn try_elsewhere(&mut self, lost: EndReason) -> bool {
-        if self.is_cancelled() || self.dialog.is_some() {
+        let proven = self.branches.iter().any(|branch| branch.rseq.is_some());
+        if self.is_cancelled() || proven {
             return false;
         }
         let Some(flow) = self.alternatives.pop_front() else {
@@ -225,42 +226,36 @@ impl Call {
             .iter()
             .any(|r| r.eq_ignore_ascii_case("100rel"));
         let rseq = response.headers.rseq().ok().flatten().filter(|_| reliable);
-        if rseq.is_none() && response.body.is_empty() {
+        let says_who = response.to_tag().is_some();
+        if rseq.is_none() && response.body.is_empty() && !says_who {
             return;
         }
         let Some(branch) = Branch::of(response, &mut self.branches) else {
             return;
         };
+        if let Some(id) = branch.learn(&self.invite, response, rseq) {
+            self.outputs.push_back(Output::Dialog(id));
+        }
         if !response.body.is_empty() {
             branch.answer = Some(response.body.clone());
         }
-        let Some(rseq) = rseq else { return };
-        let (dialog, is_new) = match &mut branch.proven {
-            // RFC 3262 §4: one that comes again, or out of its order, is not acknowledged.
-            Some((last, _)) if rseq != last.wrapping_add(1) => return,
-            Some((last, dialog)) => {
-                *last = rseq;
-                (dialog, false)
-            }
-            proven => {
-                let Ok(dialog) = Dialog::uac(&self.invite, response) else {
-                    return;
-                };
-                (&mut proven.insert((rseq, dialog)).1, true)
-            }
+        let (Some(rseq), Some(dialog)) = (rseq, &mut branch.dialog) else {
+            return;
         };
+        // RFC 3262 §4: one that comes again, or out of its order, is not acknowledged.
+        if branch.rseq.is_some_and(|last| rseq != last.wrapping_add(1)) {
+            return;
+        }
+        branch.rseq = Some(rseq);
+        branch.settled |= !response.body.is_empty();
         let mut prack = dialog.request(Method::Prack);
         let early = dialog.clone();
         let cseq = self.invite_number();
         prack
             .headers
             .set(Name::RAck, format!("{rseq} {cseq} INVITE"));
-        if is_new {
-            self.outputs.push_back(Output::Dialog(early.id.clone()));
-        }
         let flow = self.target_of(&early);
         self.outputs.push_back(Output::Request(prack, flow));
-        self.dialog.get_or_insert(early);
     }
 
     fn on_answer(&mut self, response: &Response, now: Instant) {
@@ -271,10 +266,8 @@ impl Call {
             self.ending(EndReason::Rejected(502, "2xx without a dialog".to_owned()));
             return;
         };
-        if let Some((_, proven)) = early.as_ref().and_then(|early| early.proven.as_ref()) {
-            dialog.local_cseq = dialog.local_cseq.max(proven.local_cseq);
-        }
-        if let Some(before) = self.dialog.take().filter(|before| before.id == dialog.id) {
+        if let Some(before) = early.as_ref().and_then(|early| early.dialog.as_ref()) {
+            dialog.local_cseq = dialog.local_cseq.max(before.local_cseq);
             dialog.remote_cseq = before.remote_cseq;
         }
         dialog.confirm();
@@ -317,24 +310,6 @@ impl Call {
         }
     }
 
-    /// What the 2xx says of the session timer. One that says nothing is of a peer that knows no
-    /// timers: we go on to refresh, for our own sake (RFC 4028 §7.2).
-    fn session_agreed(&mut self, response: &Response, now: Instant) {
-        let settings = self.timer_settings();
-        let ours = match &self.session {
-            Some(session) => Some(session.agreed().interval),
-            None if settings.expires.is_zero() => None,
-            None => Some(settings.expires.max(settings.min_se)),
-        };
-        let alone = ours.map(|interval| session_timer::Agreed {
-            interval,
-            refresher_is_us: true,
-        });
-        self.session = session_timer::uac(response)
-            .or(alone)
-            .map(|agreed| SessionTimer::new(agreed, now));
-    }
-
     /// A 2xx that comes again is acknowledged again; one of another branch is also hung up
     /// (RFC 3261 §13.2.2.4).
     fn on_late_answer(&mut self, response: &Response) {
@@ -358,7 +333,7 @@ impl Call {
     pub fn on_timeout(&mut self, method: &Method, now: Instant) {
         if self.places(method) {
             if !self.try_elsewhere(EndReason::NoAnswer) {
-                self.ending(EndReason::NoAnswer);
+                self.unreached(EndReason::NoAnswer);
             }
             return;
         }
@@ -372,14 +347,22 @@ impl Call {
         }
     }
 
+    /// Nothing final has come of our INVITE: for this reason, unless we had given it up before.
+    fn unreached(&mut self, reason: EndReason) {
+        let reason = self.cancelled_for.take().unwrap_or(reason);
+        self.ending(reason);
+    }
+
     /// A request of ours could not be sent.
     pub fn on_transport_error(&mut self, method: &Method, now: Instant) {
         if self.places(method) {
             if !self.try_elsewhere(EndReason::TransportFailed) {
-                self.ending(EndReason::TransportFailed);
+                self.unreached(EndReason::TransportFailed);
             }
             return;
         }
+        // Its name may lead elsewhere by now.
+        self.found = None;
         match (&self.state, method) {
             // The path may be back before the session ends for want of a refresh.
             (State::Established, Method::Invite | Method::Update) => self.refresh_later(now),
@@ -431,123 +414,6 @@ impl Call {
             Some(Due::Refresh) => self.refresh(now),
             Some(Due::Expired) => self.end(EndReason::SessionExpired),
             None => {}
-        }
-    }
-
-    /// Our turn to refresh: UPDATE, which needs no new offer (RFC 4028 §7.4), or a re-INVITE where
-    /// the peer does not take UPDATE.
-    fn refresh(&mut self, now: Instant) {
-        if !matches!(self.state, State::Established) || self.pending.refresh {
-            return;
-        }
-        if self.pending.reinvite.is_some() || self.offered.is_some() {
-            // The peer's own re-INVITE is in the air: it refreshes too; look again soon.
-            self.refresh_again = Some(now + Duration::from_secs(2));
-            return;
-        }
-        let update = self.peer_updates;
-        let method = if update {
-            Method::Update
-        } else {
-            Method::Invite
-        };
-        let sdp = if update {
-            None
-        } else {
-            self.our_offer(Keys::AsTheyAre)
-        };
-        let contact = self.contact();
-        let mut settings = self.timer_settings();
-        if let Some(session) = &self.session {
-            // RFC 4028 §7.4: the interval that holds now.
-            settings.expires = session.agreed().interval;
-        }
-        if let Some(raised) = self.refresh_interval {
-            settings.expires = settings.expires.max(raised);
-            settings.min_se = settings.min_se.max(raised);
-        }
-        let Some(dialog) = &mut self.dialog else {
-            return;
-        };
-        let mut request = dialog.request(method);
-        request.headers.set(Name::Contact, contact);
-        // RFC 4028 §7.4: a refresh keeps the roles.
-        session_timer::uac_headers(&mut request, &settings, Some(Refresher::Uac));
-        if let Some(sdp) = sdp {
-            request = request_with_sdp(request, sdp);
-        }
-        self.pending.refresh = true;
-        let flow = self.target();
-        self.outputs.push_back(Output::Request(request, flow));
-    }
-
-    fn on_refreshed(&mut self, response: &Response, now: Instant) {
-        let status = response.status;
-        if status < 200 {
-            return;
-        }
-        self.pending.refresh = false;
-        let invite = response
-            .headers
-            .cseq()
-            .is_ok_and(|c| c.method == Method::Invite);
-        match status {
-            200..=299 => {
-                if invite {
-                    self.ack_refresh(response);
-                }
-                self.session_agreed(response, now);
-            }
-            // RFC 4028 §10: BYE, since a proxy may have said so for a peer that knows nothing of it.
-            481 | 408 => self.end(EndReason::SessionExpired),
-            // RFC 4028 §7.3: once more, with the interval that is asked for.
-            422 if session_timer::raised(response) > self.refresh_interval => {
-                self.refresh_interval = session_timer::raised(response);
-                self.offered = None;
-                self.refresh(now);
-            }
-            // Its Allow promised too much: by re-INVITE then.
-            405 | 501 if !invite => {
-                self.peer_updates = false;
-                self.refresh(now);
-            }
-            // Glare: both tried at once; again after a while (RFC 3261 §14.1).
-            _ => self.refresh_later(now),
-        }
-    }
-
-    fn refresh_later(&mut self, now: Instant) {
-        self.pending.refresh = false;
-        self.offered = None;
-        self.refresh_again = Some(now + Duration::from_secs(3));
-    }
-
-    /// Acknowledges a 2xx to our re-INVITE.
-    fn acknowledge(&mut self, status: u16, cseq: u32) {
-        if let Some(dialog) = self
-            .dialog
-            .as_mut()
-            .filter(|_| (200..300).contains(&status))
-        {
-            let ack = dialog.ack(cseq);
-            let flow = self.target();
-            self.outputs.push_back(Output::Ack(ack, flow));
-        }
-    }
-
-    fn ack_refresh(&mut self, response: &Response) {
-        let Some(dialog) = &mut self.dialog else {
-            return;
-        };
-        dialog.refresh_target(&response.headers);
-        let cseq = response.headers.cseq().map_or(1, |c| c.number);
-        self.pending.acknowledged = Some(cseq);
-        self.acknowledge(response.status, cseq);
-        self.hops = Hops::of_answer(response, self.flow.remote.ip());
-        if let Some(ours) = self.offered.take()
-            && let Ok(agreed) = self.accepted(&ours, &response.body)
-        {
-            self.agree(agreed);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where requests of a call go: the route set, the Contact, or the path that is open already.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Call;
 use super::media::offer_of;
@@ -8,8 +8,15 @@ use super::sources::Hops;
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Headers, Name};
 use crate::sip::message::{Request, Response};
-use crate::sip::transport::{Flow, Transport};
+use crate::sip::transport::{ConnectionId, Flow, Transport};
 use crate::sip::uri::Scheme;
+
+/// Where the name of a next hop leads.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    hop: String,
+    flow: Flow,
+}
 
 impl Call {
     /// Where requests of the dialog go (RFC 3261 §12.2.1.1): the next hop of the route set, or the
@@ -24,7 +31,41 @@ impl Call {
 
     /// The same for any dialog of the call: an INVITE may reach several places.
     pub(super) fn target_of(&self, dialog: &Dialog) -> Flow {
-        path_of(dialog, self.flow, self.behind_nat)
+        let lost = self.lost_hop(dialog);
+        match self.found.as_deref() {
+            Some(found) if lost.is_some_and(|hop| hop == found.hop) => found.flow,
+            _ => path_of(dialog, self.flow, self.behind_nat, self.cut_off),
+        }
+    }
+
+    /// A connection has ended: requests to the peer go where its Contact or the route set says.
+    pub fn connection_closed(&mut self, connection: ConnectionId) {
+        if self.flow.connection == Some(connection) {
+            self.flow.connection = None;
+            self.cut_off = true;
+        }
+    }
+
+    /// The name that a request within the dialog cannot go without: it is not known yet where that leads
+    /// (RFC 3261 §8.1.2).
+    pub fn sought(&self, request: &Request) -> Option<String> {
+        let dialog = self.dialog.as_ref()?;
+        let within = request.tag_of_to().unwrap_or_default() == dialog.id.remote_tag;
+        let hop = self.lost_hop(dialog).filter(|_| within)?;
+        let found = self.found.as_ref();
+        found.is_none_or(|found| found.hop != hop).then_some(hop)
+    }
+
+    /// Where such a name leads.
+    pub fn hop_found(&mut self, hop: String, flow: Flow) {
+        self.found = Some(Box::new(Found { hop, flow }));
+    }
+
+    fn lost_hop(&self, dialog: &Dialog) -> Option<String> {
+        if !self.cut_off {
+            return None;
+        }
+        lost_hop(dialog, &self.flow, self.behind_nat)
     }
 
     /// Whom it calls is reached by this path alone, whatever its Contact says.
@@ -39,6 +80,8 @@ impl Call {
             host: flow.host.or(self.flow.host),
             ..flow
         };
+        self.cut_off = false;
+        self.found = None;
         if !offer_of(request).is_empty() {
             self.hops = Hops::of(request, flow.remote.ip());
         }
@@ -48,8 +91,26 @@ impl Call {
     }
 }
 
-/// Where the next request of a dialog goes; `flow` is the path of the peer's last message.
-fn path_of(dialog: &Dialog, flow: Flow, behind_nat: bool) -> Flow {
+/// The next hop of a dialog as a URI, where that is a name; `flow` is the path of the peer's last message.
+fn lost_hop(dialog: &Dialog, flow: &Flow, behind_nat: bool) -> Option<String> {
+    let mut hop = dialog.next_hop();
+    let stream = matches!(flow.transport, Transport::Tcp | Transport::Tls);
+    // Behind a NAT nobody is called back.
+    let hidden = behind_nat && dialog.route_set.is_empty();
+    if !stream || hidden || hop.host.ip().is_some() {
+        return None;
+    }
+    if hop.scheme != Scheme::Sips && !hop.params.contains("transport") {
+        // What it has spoken so far.
+        let transport = flow.transport.parameter();
+        hop.params.set("transport", Some(transport));
+    }
+    Some(hop.to_string())
+}
+
+/// Where the next request of a dialog goes; `flow` is the path of the peer's last message, which is
+/// `cut_off` where its connection is gone.
+fn path_of(dialog: &Dialog, flow: Flow, behind_nat: bool, cut_off: bool) -> Flow {
     let next_hop = dialog.next_hop();
     let direct = dialog.route_set.is_empty();
     // Who has passed an INVITE on without staying on the way has no part in the dialog.
@@ -76,6 +137,15 @@ fn path_of(dialog: &Dialog, flow: Flow, behind_nat: bool) -> Flow {
             connection: flow.connection.filter(|_| !elsewhere),
             ..flow
         },
+        // As good as may be without asking for the name: the port that it came from is nobody's any more.
+        _ if cut_off => {
+            let port = next_hop.port.unwrap_or(transport.default_port());
+            Flow {
+                transport,
+                remote: SocketAddr::new(flow.remote.ip(), port),
+                ..flow
+            }
+        }
         _ => flow,
     }
 }
@@ -138,7 +208,7 @@ pub(super) fn is_private(address: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::sip::method::Method;
-    use crate::sip::transport::{ConnectionId, HostId};
+    use crate::sip::transport::HostId;
 
     #[test]
     fn a_connection_is_used_for_who_is_at_its_end() {
@@ -163,7 +233,7 @@ mod tests {
                     .push(Name::RecordRoute, format!("<sip:{route};lr>"));
             }
             let dialog = Dialog::uac(&invite, &ok).unwrap();
-            path_of(&dialog, flow(transport), nat)
+            path_of(&dialog, flow(transport), nat, false)
         };
         let tcp = Transport::Tcp;
         for (contact, route, nat) in [
@@ -184,6 +254,63 @@ mod tests {
         assert_eq!(direct.remote, ([203, 0, 113, 7], 5070).into());
         // Wherever that is, it is who we have called.
         assert_eq!(direct.host, Some(HostId(4)));
+    }
+
+    /// The port that somebody has called us from is nobody's when the connection is gone.
+    #[test]
+    fn who_is_cut_off_is_sought_by_the_name_of_its_hop() {
+        let cut = |transport, contact: &str, route: Option<&str>, nat| {
+            let flow = Flow {
+                transport,
+                local: ([192, 0, 2, 9], 5060).into(),
+                remote: ([203, 0, 113, 5], 40_123).into(),
+                connection: None,
+                host: None,
+            };
+            let mut invite = Request::new(Method::Invite, "sip:h");
+            invite.headers.push(Name::From, "<sip:a@h>;tag=1");
+            invite.headers.push(Name::To, "<sip:b@h>");
+            invite.headers.push(Name::CallId, "1");
+            invite.headers.push(Name::CSeq, "1 INVITE");
+            invite
+                .headers
+                .push(Name::Contact, format!("<sip:a@{contact}>"));
+            if let Some(route) = route {
+                invite.headers.push(Name::RecordRoute, format!("<{route}>"));
+            }
+            let dialog = Dialog::uas(&invite, "2").unwrap();
+            let path = path_of(&dialog, flow, nat, true);
+            let hop = lost_hop(&dialog, &flow, nat);
+            (hop.unwrap_or_default(), path.transport, path.remote)
+        };
+        let at = |port| SocketAddr::from(([203, 0, 113, 5], port));
+        let (tcp, tls) = (Transport::Tcp, Transport::Tls);
+        let sbc = "sip:sbc.example.com:5071;transport=tls;lr";
+        assert_eq!(
+            cut(tls, "10.0.0.7", Some(sbc), true),
+            (sbc.to_owned(), tls, at(5071))
+        );
+        let bare = "sip:sbc.example.com;lr";
+        let named = format!("{bare};transport=tcp");
+        assert_eq!(
+            cut(tcp, "10.0.0.7", Some(bare), false),
+            (named, tcp, at(5060))
+        );
+        let named = "sip:a@phone.example.com;transport=tls".to_owned();
+        assert_eq!(
+            cut(tls, "phone.example.com", None, false),
+            (named, tls, at(5061))
+        );
+        // An address needs no asking; behind a NAT nobody is called back.
+        let elsewhere = SocketAddr::from(([198, 51, 100, 1], 5070));
+        assert_eq!(
+            cut(tcp, "198.51.100.1:5070", None, false),
+            (String::new(), tcp, elsewhere)
+        );
+        assert_eq!(
+            cut(tcp, "phone.example.com", None, true),
+            (String::new(), tcp, at(40_123))
+        );
     }
 
     #[test]

@@ -108,6 +108,10 @@ impl Endpoint {
         let Some(client) = self.table.client(id) else {
             return false;
         };
+        // Who has hung up meanwhile wants nobody to ring.
+        if client.machine.is_cancelled() {
+            return false;
+        }
         let Some(over_udp) = client.over_udp.take() else {
             return false;
         };
@@ -181,11 +185,19 @@ impl Endpoint {
                     if client.hurried
                         && let Some(invite) = client.invite.take()
                     {
-                        self.late.add(client.key, invite, flow, now);
+                        self.late.add(client.key, invite, flow, false, now);
                     }
                     Output::Timeout { transaction: id }
                 }
-                ClientOutput::TransportError => Output::TransportError { transaction: id },
+                ClientOutput::TransportError => {
+                    // Whom it has reached may answer all the same.
+                    if cancel.is_some()
+                        && let Some(invite) = client.invite.take()
+                    {
+                        self.late.add(client.key, invite, flow, true, now);
+                    }
+                    Output::TransportError { transaction: id }
+                }
             });
         }
         self.table.settle_client(id);

@@ -1,5 +1,6 @@
-//! INVITEs that were given up since nothing was heard of them and there were other places. One may have
-//! arrived all the same: who rings is called off, who answers is hung up on (RFC 3261 §13.2.2.4).
+//! INVITEs that were given up since nothing was heard of them and there were other places, or since the
+//! connection to who rings was lost. One may be there all the same: who rings is called off, who answers
+//! is hung up on (RFC 3261 §13.2.2.4).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -32,8 +33,8 @@ struct GivenUp {
 }
 
 impl Late {
-    /// An INVITE, without its body, is given up.
-    pub fn add(&mut self, key: Key, invite: Request, flow: Flow, now: Instant) {
+    /// An INVITE, without its body, is given up; `cancelled`: its CANCEL is out already.
+    pub fn add(&mut self, key: Key, invite: Request, flow: Flow, cancelled: bool, now: Instant) {
         while self.0.front().is_some_and(|first| first.until <= now) || self.0.len() >= MAX_LATE {
             self.0.pop_front();
         }
@@ -42,7 +43,7 @@ impl Late {
             invite,
             flow,
             until: now + RINGING,
-            cancelled: false,
+            cancelled,
             hung_up: false,
         });
     }

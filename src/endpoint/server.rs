@@ -119,12 +119,27 @@ impl Endpoint {
             return self.on_cancel(key, request, reply, now);
         }
         let call = self.keys.call(&request, &request.method);
-        // RFC 3261 §8.2.2.2: another copy of a request that has come.
-        let copied = !in_dialog && call.is_some_and(|call| self.table.find_call(call).is_some());
+        let copied = !in_dialog && call.is_some_and(|call| self.is_ongoing(call));
         if let Err(refusal) = self.check(&request, copied, in_dialog, flow, now) {
             return self.refuse(&request, reply, refusal);
         }
         self.accept(&arrival, call, request, flow, now);
+    }
+
+    /// Whether there is a request of the same Call-ID, From tag and CSeq: one that comes by another way is
+    /// its copy (RFC 3261 §8.2.2.2). An INVITE that was refused is over: a proxy may try elsewhere, and
+    /// that here again.
+    fn is_ongoing(&mut self, call: Key) -> bool {
+        let Some(id) = self.table.find_call(call) else {
+            return false;
+        };
+        let Some(server) = self.table.server(id) else {
+            return false;
+        };
+        !matches!(
+            server.machine.invite_state(),
+            Some(server_invite::State::Completed | server_invite::State::Confirmed)
+        )
     }
 
     /// Writes into the top Via where the request came from.

@@ -94,6 +94,11 @@ impl ClientMachine {
         }
     }
 
+    /// An INVITE that the user has given up.
+    pub(super) fn is_cancelled(&self) -> bool {
+        matches!(self, ClientMachine::Invite(machine) if machine.is_cancelled())
+    }
+
     pub(super) fn handle(&mut self, event: ClientEvent, now: Instant) {
         match self {
             ClientMachine::Invite(machine) => machine.handle(event, now),

@@ -294,12 +294,11 @@ impl Net {
     /// WebSocket, which cannot be called), and says which. Failure comes as [`NetEvent::Failed`], the
     /// end of a connection on which something went or came as [`NetEvent::Closed`].
     pub fn send(&self, flow: Flow, bytes: Vec<u8>) -> Option<ConnectionId> {
-        let (sent, connection) = match flow.transport {
-            Transport::Udp => (self.send_udp(flow, &bytes), None),
-            _ => {
-                let connection = tcp::send(&self.shared, flow, bytes);
-                (connection.is_some(), connection)
-            }
+        let (sent, connection) = if flow.transport == Transport::Udp {
+            (self.send_udp(flow, &bytes), None)
+        } else {
+            let connection = tcp::send(&self.shared, flow, bytes);
+            (connection.is_some(), connection)
         };
         let queues = &self.shared.events;
         let queue = match flow.transport {

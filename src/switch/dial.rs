@@ -111,7 +111,7 @@ impl Switch {
     /// It is known where to call.
     pub(super) fn resolved(&mut self, number: u64, ways: Ways, now: Instant) {
         let Some(dial) = self.dials.remove(&number) else {
-            return;
+            return self.hop_found(number, ways, now);
         };
         let settings = self
             .rooms

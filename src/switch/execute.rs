@@ -39,18 +39,17 @@ impl Switch {
                 self.forget_invite(transaction);
                 self.endpoint.abandon(transaction);
             }
-            Out::Request(request, flow) => self.send(handle, request, flow, now),
-            Out::Ack(request, flow) => self.endpoint.send_ack(request, flow),
-            Out::Cancel => {
-                let ours = self.calls.get(&handle).map_or(&[][..], |e| &e.clients);
-                let invite = ours
-                    .iter()
-                    .copied()
-                    .find(|id| matches!(self.clients.get(id), Some((_, Method::Invite))));
-                if let Some(id) = invite {
-                    self.endpoint.cancel(id, now);
+            Out::Request(request, flow) => {
+                if let Some(request) = self.hold_for_hop(handle, request, flow) {
+                    self.send(handle, request, flow, now);
                 }
             }
+            Out::Ack(request, flow) => {
+                if let Some(request) = self.hold_for_hop(handle, request, flow) {
+                    self.endpoint.send_ack(request, flow);
+                }
+            }
+            Out::Cancel => self.cancel_invite(handle, now),
             Out::ReserveMedia(address) => self.reserve_media(handle, address),
             Out::Dialog(id) => {
                 if let Some(entry) = self.calls.get_mut(&handle) {
@@ -119,6 +118,17 @@ impl Switch {
         }
     }
 
+    fn cancel_invite(&mut self, handle: CallHandle, now: Instant) {
+        let ours = self.calls.get(&handle).map_or(&[][..], |e| &e.clients);
+        let invite = ours
+            .iter()
+            .copied()
+            .find(|id| matches!(self.clients.get(id), Some((_, Method::Invite))));
+        if let Some(id) = invite {
+            self.endpoint.cancel(id, now);
+        }
+    }
+
     fn respond(&mut self, transaction: ServerId, response: Response, now: Instant) {
         if response.status >= 300 {
             self.forget_invite(transaction);
@@ -128,7 +138,13 @@ impl Switch {
         self.endpoint.respond(transaction, response, now);
     }
 
-    fn send(&mut self, handle: CallHandle, mut request: Request, flow: Flow, now: Instant) {
+    pub(super) fn send(
+        &mut self,
+        handle: CallHandle,
+        mut request: Request,
+        flow: Flow,
+        now: Instant,
+    ) {
         let method = request.method.clone();
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.call.authorize(&mut request);

@@ -240,7 +240,7 @@ pub enum Output {
         /// Its length.
         samples: u64,
     },
-    /// Find the ways to whom a room calls; [`Input::Resolved`] answers.
+    /// Find the ways to whom a room calls, or to the next hop of a call; [`Input::Resolved`] answers.
     Resolve {
         /// Its number.
         dial: u64,

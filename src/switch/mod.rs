@@ -12,6 +12,7 @@ mod dial;
 mod dtls;
 mod execute;
 pub mod fuzz;
+mod hops;
 mod inspect;
 mod invites;
 mod login;
@@ -220,6 +221,7 @@ pub struct Switch {
     dials: HashMap<u64, Dial>,
     next_dial: u64,
     dial: DialSettings,
+    hops: hops::Hops,
     /// What was heard last on each RTP port: it may go on into the next call.
     heard: HashMap<u16, Stream>,
     pins: Pins,
@@ -276,6 +278,7 @@ impl Switch {
             dials: HashMap::new(),
             next_dial: 1,
             dial: DialSettings::default(),
+            hops: hops::Hops::default(),
             menus: Menus::default(),
             room_table: Arc::default(),
             heard: HashMap::new(),
@@ -334,7 +337,7 @@ impl Switch {
 
     /// Requests of ours that nobody has answered yet: the BYE of calls that are over, too.
     pub fn unanswered(&self) -> usize {
-        self.clients.len()
+        self.clients.len() + self.hops.len()
     }
 
     /// Rooms with anybody in them.
@@ -378,6 +381,7 @@ impl Switch {
             + self.mixers.len()
             + self.room_wakes.len()
             + self.dials.len()
+            + self.hops.len()
             + self.room_recordings.leftovers()
             + self.bridges.leftovers()
             + self.absent.leftovers()

@@ -1,14 +1,22 @@
 //! SIP over TCP against the running server: framing, keep-alives, limits, peers that stall.
 
+use crate::support::certificates::Authority;
+use crate::support::dns::{Entry, NameServer};
 use crate::support::server;
 use crate::support::sip;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use server::Config;
+use server::{Config, Server};
 use sip::{Call, Dialog, Peer, sdp};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 fn offer() -> String {
     sdp(SocketAddr::from(([127, 0, 0, 1], 9)), "0", "")
@@ -249,36 +257,32 @@ fn a_peer_that_does_not_read_harms_nobody() {
     call.hang_up();
 }
 
-#[test]
-fn a_call_survives_its_connection() {
-    let server = Config::new()
-        .route("user = \"7\"\napp = \"play\"\ntone_hz = 500")
-        .start();
-    // Contact names a listener of ours: the server opens a connection there for its BYE.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let contact = listener.local_addr().unwrap();
+/// A call whose connection is gone when it is answered; its Contact names this place.
+fn cut_off(server: &Server, contact: &str) {
     let mut peer = Peer::tcp(server.tcp());
     let mut dialog = Dialog::new(&peer, "7");
-    let old = peer.local.to_string();
+    let own = format!("test@{};transport=tcp", peer.local);
     let invite = dialog.request(&peer, "INVITE", "", &offer());
-    let invite = invite.replace(
-        &format!("test@{old};transport"),
-        &format!("test@{contact};transport"),
-    );
-    peer.send(invite);
+    peer.send(invite.replace(&own, &format!("test@{contact}")));
     let ok = peer.answer();
     dialog.answered(&ok);
     let ack = dialog.request(&peer, "ACK", "", "");
     peer.send(ack);
     server.wait_log("answered");
-    drop(peer);
+}
+
+/// The connection that comes next.
+fn accepted(listener: TcpListener) -> TcpStream {
     // In a thread, so that the wait is bounded.
     let (sender, accepted) = std::sync::mpsc::channel();
     std::thread::spawn(move || sender.send(listener.accept().unwrap().0));
-    let mut stream = accepted
-        .recv_timeout(sip::PATIENCE)
-        .expect("a connection for the BYE");
+    let stream = accepted.recv_timeout(sip::PATIENCE);
+    let stream = stream.expect("a connection for the BYE");
     stream.set_read_timeout(Some(sip::PATIENCE)).unwrap();
+    stream
+}
+
+fn take_bye(stream: &mut (impl Read + Write)) {
     let mut buffer = [0; 4096];
     let length = stream.read(&mut buffer).unwrap();
     let bye = sip::Message::parse(std::str::from_utf8(&buffer[..length]).unwrap());
@@ -286,4 +290,60 @@ fn a_call_survives_its_connection() {
     stream
         .write_all(sip::response(&bye, "200 OK").as_bytes())
         .unwrap();
+}
+
+fn playing() -> Config {
+    Config::new().route("user = \"7\"\napp = \"play\"\ntone_hz = 500")
+}
+
+/// A name server that knows where `phone.example` is.
+fn names() -> NameServer {
+    let here = "127.0.0.1".parse().unwrap();
+    NameServer::start(vec![("phone.example", Entry::Address(here))])
+}
+
+/// The server opens a connection to where Contact says for its BYE.
+#[test]
+fn a_call_survives_its_connection() {
+    let names = names();
+    for host in ["127.0.0.1", "phone.example"] {
+        let server = playing()
+            .set("sip", "dns_servers", format!("[\"{}\"]", names.address))
+            .start();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        cut_off(&server, &format!("{host}:{port};transport=tcp"));
+        take_bye(&mut accepted(listener));
+    }
+}
+
+/// The certificate names the host, and not its address.
+#[test]
+fn a_call_survives_its_connection_over_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new(directory.path(), "ca");
+    let files = authority.issue("phone", &["phone.example"]);
+    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.chain)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let settings = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let names = names();
+    let ca = format!("{:?}", authority.file.display().to_string());
+    let server = playing()
+        .set("sip", "dns_servers", format!("[\"{}\"]", names.address))
+        .set("tls", "ca", ca)
+        .start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    cut_off(&server, &format!("phone.example:{port};transport=tls"));
+    let connection = ServerConnection::new(Arc::new(settings)).unwrap();
+    take_bye(&mut StreamOwned::new(connection, accepted(listener)));
 }

@@ -122,6 +122,53 @@ fn the_200_is_resent_until_its_ack() {
     check_end(&mut world, phone, &EndReason::RemoteHungUp);
 }
 
+/// Sent at once, the BYE may come before the answer: the caller would refuse the one, and take the other.
+#[test]
+fn a_hang_up_right_behind_the_answer_waits_for_the_ack() {
+    let (mut world, phone) = one();
+    let invite = world.phones[phone].invite("500");
+    world.send(phone, &invite);
+    world.expect(phone, 200);
+    // That one was lost.
+    world.server_hangs_up(phone);
+    let again = world.next(phone, 600).map(|received| received.message);
+    let Some(Message::Response(ok)) = again else {
+        panic!("{again:#?}")
+    };
+    assert_eq!(ok.status, 200);
+    world.phones[phone].learn(&ok);
+    let ack = world.phones[phone].ack(&ok);
+    world.send(phone, &ack);
+    let bye = world.expect_request(phone, &Method::Bye);
+    let reply = world.phones[phone].response(&bye, 200);
+    world.reply(phone, &reply);
+    check_end(&mut world, phone, &EndReason::HungUp);
+}
+
+#[test]
+fn a_hang_up_whose_ack_never_comes_ends_with_a_bye_all_the_same() {
+    for at_once in [false, true] {
+        let (mut world, phone) = one();
+        let invite = world.phones[phone].invite("500");
+        world.send(phone, &invite);
+        world.expect(phone, 200);
+        world.server_hangs_up(phone);
+        if at_once {
+            let now = world.now();
+            world.switch.hang_up_all(&EndReason::Shutdown, now);
+            world.carry_out();
+        } else {
+            world.run(31_900);
+            let mut repeated = world.phones[phone].inbox.drain(..);
+            assert!(repeated.all(|r| matches!(r.message, Message::Response(_))));
+        }
+        let bye = world.expect_request_within(phone, &Method::Bye, 200);
+        let reply = world.phones[phone].response(&bye, 200);
+        world.reply(phone, &reply);
+        check_end(&mut world, phone, &EndReason::HungUp);
+    }
+}
+
 #[test]
 fn without_an_ack_there_is_a_bye_after_64_t1() {
     let mut setup = sim::Setup::default();

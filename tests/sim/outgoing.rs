@@ -11,7 +11,7 @@ use antiphon::call::{CallHandle, EndReason};
 use antiphon::sip::header::Name;
 use antiphon::sip::message::{Message, Request, Response};
 use antiphon::sip::method::Method;
-use antiphon::sip::transport::{Flow, Transport};
+use antiphon::sip::transport::{ConnectionId, Flow, Transport};
 use sim::{Setup, World, flow};
 
 /// Places a call to a phone; its INVITE has arrived.
@@ -420,6 +420,55 @@ fn the_called_party_changes_the_call() {
     hang_up(&mut world, handle);
     bye_from_us(&mut world, phone, 50);
     ends(world, phone, &EndReason::HungUp);
+}
+
+/// Who rings when its connection is lost may answer long after we have given it up.
+#[test]
+fn who_rings_behind_a_lost_connection_is_called_off_and_hung_up_on() {
+    let mut world = World::new(64);
+    let phone = world.phone();
+    let (to, now) = (world.phones[phone].sip, world.now());
+    let connection = ConnectionId(1);
+    let way = Flow {
+        transport: Transport::Tcp,
+        connection: Some(connection),
+        ..flow(to)
+    };
+    let uri = format!("sip:bob@{to}");
+    let spec = AppSpec::Script(ScriptSpec::default());
+    let us = "antiphon".to_owned();
+    world.switch.originate(uri, us, way, vec![], spec, now);
+    world.carry_out();
+    let invite = world.expect_request(phone, &Method::Invite);
+    world.phones[phone].called(&invite);
+    let ringing = world.phones[phone].response(&invite, 180);
+    world.reply(phone, &ringing);
+    world.run(1000);
+    let closed = antiphon::endpoint::Input::ConnectionClosed(connection);
+    let now = world.now();
+    world
+        .switch
+        .handle(antiphon::switch::Input::Sip(closed), now);
+    world.carry_out();
+    let cancel = world.expect_request_within(phone, &Method::Cancel, 33_000);
+    let branch = |request: &Request| {
+        let via = request.headers.via().unwrap();
+        via.branch().unwrap().to_owned()
+    };
+    assert_eq!(branch(&cancel), branch(&invite));
+    world.run(300);
+    let ended = world.ended(phone).map(|s| s.reason.clone());
+    assert_eq!(ended, Some(EndReason::TransportFailed));
+    // It has answered before the CANCEL came, and its 200 finds its way late.
+    world.reply(phone, &Response::to(&cancel, 200));
+    world.run(8_000);
+    let ok = ok(&mut world, phone, &invite);
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    let bye = world.expect_request(phone, &Method::Bye);
+    world.reply(phone, &Response::to(&bye, 200));
+    world.run(40_000);
+    world.check_empty();
 }
 
 /// The connection of a refresh that ends without an answer is not the call's end.

@@ -5,7 +5,7 @@ use crate::support::sim;
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon::app::{AppSpec, ScriptSpec};
+use antiphon::app::{AppSpec, DtmfMethod, ScriptDigits, ScriptSpec, StasisSpec};
 use antiphon::call::{CallHandle, EndReason};
 use antiphon::sip::auth::Verdict;
 use antiphon::sip::auth::{
@@ -25,13 +25,18 @@ struct Asking {
 }
 
 fn placed(password: &str, algorithms: &[Algorithm]) -> (Asking, Request) {
-    let mut world = World::new(71);
-    let phone = world.phone();
-    let (to, now) = (world.phones[phone].sip, world.now());
     let spec = AppSpec::Script(ScriptSpec {
         length: Some(Duration::from_secs(2)),
         ..ScriptSpec::default()
     });
+    placed_for(spec, password, algorithms)
+}
+
+/// A call with this application.
+fn placed_for(spec: AppSpec, password: &str, algorithms: &[Algorithm]) -> (Asking, Request) {
+    let mut world = World::new(71);
+    let phone = world.phone();
+    let (to, now) = (world.phones[phone].sip, world.now());
     let uri = format!("sip:bob@{to}");
     let handle = world
         .switch
@@ -243,4 +248,102 @@ fn hung_up_while_it_is_asked_it_says_nothing_more() {
     asking.refuse(&first, 401, false);
     asking.world.expect_nothing(asking.phone, 1000);
     asking.ends(&EndReason::HungUp);
+}
+
+/// RFC 3261 §13.2.2.4.
+#[test]
+fn the_ack_of_a_reinvite_says_who_we_are_too() {
+    let spec = AppSpec::Script(ScriptSpec::default());
+    let (mut asking, first) = placed_for(spec, "secret", BOTH);
+    asking.refuse(&first, 407, false);
+    let second = asking.expect(&Method::Invite);
+    let world = &mut asking.world;
+    let mut ok = world.phones[asking.phone].response(&second, 200);
+    ok.headers.push(Name::SessionExpires, "100;refresher=uac");
+    ok.headers.push(Name::Require, "timer");
+    ok.headers.push(Name::Allow, "INVITE");
+    ok.headers.set(Name::ContentType, "application/sdp");
+    ok.body = world.phones[asking.phone].sdp("sendrecv").into_bytes();
+    world.reply(asking.phone, &ok);
+    world.expect_request(asking.phone, &Method::Ack);
+    world.speak(asking.phone);
+    let refresh = world.expect_request_within(asking.phone, &Method::Invite, 51_000);
+    let ack = asking.answer(&refresh);
+    let name = Name::ProxyAuthorization;
+    assert!(ack.headers.contains(&name));
+    assert_eq!(ack.headers.get(&name), refresh.headers.get(&name));
+    let now = asking.world.now();
+    asking.world.switch.hang_up(asking.handle, now);
+    asking.world.carry_out();
+    let bye = asking.expect(&Method::Bye);
+    asking.ok(&bye);
+    asking.ends(&EndReason::HungUp);
+}
+
+#[test]
+fn a_digit_is_sent_again_to_who_asks_who_presses_it() {
+    let ms = Duration::from_millis;
+    let spec = AppSpec::Script(ScriptSpec {
+        digits: ScriptDigits::parse("12", DtmfMethod::Info, ms(100), ms(80)),
+        length: Some(Duration::from_secs(5)),
+        ..ScriptSpec::default()
+    });
+    let (mut asking, invite) = placed_for(spec, "secret", BOTH);
+    asking.answer(&invite);
+    let mut digits = Vec::new();
+    let signal = |info: &Request| String::from_utf8(info.body.clone()).unwrap();
+    let asked = asking.expect(&Method::Info);
+    asking.refuse(&asked, 407, false);
+    for _ in 0..2 {
+        let info = asking.expect(&Method::Info);
+        asking.granted(&info);
+        digits.push(signal(&info));
+        let ok = asking.world.phones[asking.phone].response(&info, 200);
+        asking.world.reply(asking.phone, &ok);
+    }
+    assert_eq!(digits[0], signal(&asked));
+    assert!(digits[1].starts_with("Signal=2"), "{digits:?}");
+    let bye = asking
+        .world
+        .expect_request_within(asking.phone, &Method::Bye, 6_000);
+    asking.ok(&bye);
+    asking.ends(&EndReason::HungUp);
+}
+
+#[test]
+fn a_transfer_is_asked_for_again_by_name() {
+    for password in ["secret", "wrong"] {
+        let spec = AppSpec::Stasis(StasisSpec {
+            app: "desk".to_owned(),
+            ..StasisSpec::default()
+        });
+        let (mut asking, invite) = placed_for(spec, password, BOTH);
+        asking.answer(&invite);
+        asking.world.run(10);
+        let now = asking.world.now();
+        let to = "sip:else@192.0.2.7";
+        let sent = asking.world.switch.redirect(asking.handle, to, now);
+        assert!(sent.is_ok(), "{sent:?}");
+        asking.world.carry_out();
+        let refer = asking.expect(&Method::Refer);
+        asking.refuse(&refer, 401, false);
+        let again = asking.expect(&Method::Refer);
+        assert_eq!(cseq(&again), cseq(&refer) + 1);
+        let target = again.headers.get(&Name::ReferTo);
+        assert_eq!(target, refer.headers.get(&Name::ReferTo));
+        if password == "wrong" {
+            asking.refuse(&again, 401, false);
+            asking.world.expect_nothing(asking.phone, 1000);
+            let now = asking.world.now();
+            asking.world.switch.hang_up(asking.handle, now);
+            asking.world.carry_out();
+        } else {
+            asking.granted(&again);
+            let accepted = asking.world.phones[asking.phone].response(&again, 202);
+            asking.world.reply(asking.phone, &accepted);
+        }
+        let bye = asking.expect(&Method::Bye);
+        asking.ok(&bye);
+        asking.ends(&EndReason::HungUp);
+    }
 }

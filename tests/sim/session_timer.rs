@@ -4,7 +4,7 @@ use crate::support::sim;
 
 use antiphon::call::EndReason;
 use antiphon::sip::header::Name;
-use antiphon::sip::message::Request;
+use antiphon::sip::message::{Message, Request, Response};
 use antiphon::sip::method::Method;
 use sim::{Setup, World};
 
@@ -110,6 +110,45 @@ fn we_refresh_with_update_where_the_caller_takes_it() {
     }
     world.hang_up(phone);
     ends(world, phone, &EndReason::RemoteHungUp);
+}
+
+/// RFC 3311 §5.1: a 2xx to our UPDATE moves the peer as one to a re-INVITE does.
+#[test]
+fn who_answers_a_refresh_from_elsewhere_is_hung_up_on_there() {
+    for allow in [
+        "INVITE, ACK, BYE, CANCEL, UPDATE",
+        "INVITE, ACK, BYE, CANCEL",
+    ] {
+        let (mut world, phone) = call(&[
+            (Name::Supported, "timer"),
+            (Name::SessionExpires, "90;refresher=uas"),
+            (Name::Allow, allow),
+        ]);
+        let elsewhere = world.phone();
+        let received = world.next(phone, 46_000).map(|r| r.message);
+        let Some(Message::Request(refresh)) = received else {
+            panic!("{received:#?}")
+        };
+        let invite = refresh.method == Method::Invite;
+        let mut ok = world.phones[phone].response(&refresh, 200);
+        let contact = format!("<sip:moved@{}>", world.phones[elsewhere].sip);
+        ok.headers.set(Name::Contact, contact);
+        ok.headers.push(Name::SessionExpires, "90;refresher=uac");
+        if invite {
+            ok.headers.set(Name::ContentType, "application/sdp");
+            ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
+        }
+        world.reply(phone, &ok);
+        if invite {
+            world.expect_request(elsewhere, &Method::Ack);
+        }
+        world.run(10);
+        world.server_hangs_up(phone);
+        let bye = world.expect_request(elsewhere, &Method::Bye);
+        assert!(bye.uri.starts_with("sip:moved@"), "{}", bye.uri);
+        world.reply(elsewhere, &Response::to(&bye, 200));
+        ends(world, phone, &EndReason::HungUp);
+    }
 }
 
 #[test]

@@ -349,6 +349,23 @@ fn a_silent_place_is_given_up_soon_also_where_tcp_is_refused_first() {
     assert_eq!(statuses(&mut bench, id), [408]);
 }
 
+#[test]
+fn a_hang_up_is_not_forgotten_where_tcp_is_refused() {
+    let mut bench = udp();
+    let (id, flow, _) = send_long(&mut bench, &Method::Invite, 1301);
+    bench.pass(ms(2_000));
+    bench.endpoint.cancel(id, bench.now);
+    bench.pass(ms(3_000));
+    bench
+        .endpoint
+        .handle(Input::TransportFailed(flow), bench.now);
+    bench.drain();
+    bench.pass(ms(32_000));
+    assert!(bench.sent.is_empty(), "nobody rings: {:?}", bench.sent);
+    assert_eq!(statuses(&mut bench, id), [503]);
+    assert!(bench.endpoint.table.is_empty());
+}
+
 /// RFC 3261 §18.1.1.
 #[test]
 fn a_long_request_goes_over_tcp_and_over_udp_where_that_is_refused() {

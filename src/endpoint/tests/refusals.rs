@@ -205,6 +205,43 @@ fn a_merged_request_is_482_and_its_ack_disturbs_nobody() {
     bench.request();
 }
 
+/// A proxy that was refused may try another user, which is here too.
+#[test]
+fn a_refused_call_may_be_tried_here_again() {
+    for acknowledged in [true, false] {
+        let mut bench = Bench::new(Settings::default());
+        bench.receive(INVITE);
+        let (id, request) = bench.request();
+        let elsewhere = |branch: &str| {
+            let other = INVITE.replace("z9hG4bKa1", branch);
+            other.replace("INVITE sip:bob@", "INVITE sip:voicemail@")
+        };
+        bench.receive(&elsewhere("z9hG4bKb2"));
+        assert_eq!(bench.statuses(), [482], "it is being asked still");
+        bench.respond(id, &request, 486);
+        assert_eq!(bench.statuses(), [486]);
+        if acknowledged {
+            bench.receive(&follow_up("ACK", "z9hG4bKa1", ""));
+        }
+        bench.receive(&elsewhere("z9hG4bKc3"));
+        let (second, request) = bench.request();
+        assert!(request.uri.starts_with("sip:voicemail@"));
+        bench.respond(second, &request, 200);
+        assert_eq!(bench.statuses(), [200]);
+        bench.receive(&elsewhere("z9hG4bKd4"));
+        assert_eq!(bench.statuses(), [482], "it is answered");
+        // The answer's own ACK finds it, whatever was refused before.
+        bench.receive(&follow_up("ACK", "z9hG4bKe5", ""));
+        assert!(
+            matches!(&bench.events()[..], [Output::Ack { transaction, .. }]
+                if *transaction == second)
+        );
+        bench.receive(&follow_up("ACK", "z9hG4bKa1", ""));
+        bench.pass(ms(40_000));
+        assert!(bench.endpoint.table.is_empty());
+    }
+}
+
 #[test]
 fn a_source_that_calls_too_fast_is_503_and_others_are_not() {
     let mut settings = Settings::default();

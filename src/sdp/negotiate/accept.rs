@@ -40,6 +40,7 @@ pub fn accept_with(
     if their.port == 0 {
         return Err(NegotiateError::NoAudio);
     }
+    format::check_family(their, our.address)?;
     let answered = Formats::read(their, capabilities);
     let (tx_payload_type, codec) =
         first_common(&offered, &answered).ok_or(NegotiateError::NoCommonCodec)?;

@@ -1,5 +1,6 @@
 //! Answering an offer (RFC 3264 §6).
 
+use crate::sdp::description::Address;
 use crate::sdp::{Description, Direction};
 
 use super::format::{self, Formats};
@@ -31,7 +32,9 @@ pub fn answer_with(
     mut srtp: Option<Srtp<'_>>,
 ) -> Result<(String, Agreed), NegotiateError> {
     let offer = Description::parse(offer)?;
+    let ours = Address::Ip(local.address.to_canonical());
     let (index, formats, chosen) = format::choose(&offer, capabilities, |media| {
+        format::check_family(media, ours)?;
         security::choose(media, srtp.as_ref())
     })?;
     let mut agreed = agree(&offer, index, &formats, capabilities, wanted)?;

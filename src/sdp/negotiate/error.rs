@@ -26,6 +26,9 @@ pub enum NegotiateError {
     /// Audio only over a transport that we do not have, or that the policy forbids.
     #[error("unsupported media transport {0}")]
     UnsupportedTransport(String),
+    /// Audio to an address of the other version of IP: none of our sockets reaches that.
+    #[error("media address of the other IP version")]
+    OtherFamily,
     /// An answer that does not fit the offer it answers.
     #[error("answer does not match the offer: {0}")]
     Mismatch(&'static str),
@@ -48,6 +51,7 @@ impl NegotiateError {
             | NegotiateError::Mismatch(_)
             | NegotiateError::NoCrypto
             | NegotiateError::NoDtls(_) => 399,
+            NegotiateError::OtherFamily => 301,
             NegotiateError::NoAudio => 304,
             NegotiateError::NoCommonCodec => 305,
             NegotiateError::UnsupportedTransport(_) | NegotiateError::SrtpRequired => 302,

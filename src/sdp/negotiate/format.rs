@@ -211,6 +211,17 @@ pub(super) fn effective_direction(media: &Media) -> Direction {
     media.direction.intersect(Direction::new(true, receives))
 }
 
+/// Whether packets get from our address to a stream's. One without an address is on hold, or waits for our
+/// packets to learn where we are.
+pub(super) fn check_family(media: &Media, ours: Address) -> Result<(), NegotiateError> {
+    match (media.address, ours) {
+        (Address::Ip(theirs), Address::Ip(ours)) if theirs.is_ipv4() != ours.is_ipv4() => {
+            Err(NegotiateError::OtherFamily)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The packet time to send a codec with: what the peer asks for, as far as we go, ms.
 pub(super) fn ptime_ms(media: &Media, codec: Codec, preferred_ms: u8) -> u8 {
     let wanted_ms = media.ptime_ms().unwrap_or(f64::from(preferred_ms));

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 ///                v  |  '-------------------------------.
 ///     +------------+|                                  |
 ///     | Proceeding || 1xx: to the user; failure and no |
-///     |            || more for 64*T1: TransportError   |
+///     |            || more for 64*T1: CANCEL and       |
+///     |            || TransportError --> Terminated    |
 ///     +------------+| Cancelled: Timeout --> Terminated|
 ///         |  | 300-699: ACK, to the user               |
 ///     2xx |  '------+------------------------------.   |
@@ -105,6 +106,11 @@ impl ClientInvite {
         self.state == State::Terminated
     }
 
+    /// Whether the user has given it up.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel != Cancel::No
+    }
+
     /// The called party may be elsewhere too (RFC 3263 §4.3): without any response it is given up after
     /// 12*T1, when the INVITE has been sent four times.
     pub fn hurry(&mut self, now: Instant) {
@@ -158,6 +164,8 @@ impl ClientInvite {
                     self.alarms.set(Timer::A, now + self.interval);
                 }
                 Timer::B if self.lost => {
+                    // It may ring there still: a CANCEL finds a way of its own.
+                    self.outputs.push_back(ClientOutput::Cancel);
                     self.outputs.push_back(ClientOutput::TransportError);
                     self.terminate();
                 }

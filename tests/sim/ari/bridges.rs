@@ -5,6 +5,7 @@ use antiphon::sip::header::Name;
 use antiphon::sip::method::Method as SipMethod;
 
 use super::Desk;
+use crate::support::sim::phone::put_sdp;
 use crate::support::sim::signal::amplitude;
 
 /// Two calls in a bridge of a program, which is told.
@@ -229,6 +230,52 @@ fn what_is_wanted_of_a_call_that_is_answered_waits_for_its_prack() {
     }
     let heard = desk.heard(phone, 400);
     assert!(amplitude(&heard, 1000.0) > 1_000.0);
+}
+
+/// RFC 3262 §3: who requires it is told so each time, and with our offer once.
+#[test]
+fn who_requires_prack_is_rung_reliably_each_time() {
+    for late in [false, true] {
+        let mut desk = Desk::new(439);
+        desk.connect("hello");
+        let phone = desk.world.phone();
+        let caller = &mut desk.world.phones[phone];
+        let mut invite = if late {
+            caller.invite_without_offer("400")
+        } else {
+            caller.invite("400")
+        };
+        invite.headers.push(Name::Require, "100rel");
+        desk.world.send(phone, &invite);
+        desk.run(50);
+        let id = desk.channel(phone);
+        let mut last = None;
+        for round in 0..3 {
+            desk.post(&format!("/ari/channels/{id}/ring"));
+            let first = late && round == 0;
+            let ringing = desk.world.expect(phone, if first { 183 } else { 180 });
+            assert_eq!(ringing.body.is_empty(), !first);
+            assert_eq!(ringing.headers.require(), ["100rel"]);
+            let rseq = ringing.headers.rseq().unwrap().unwrap();
+            assert!(last.is_none_or(|last| rseq == last + 1));
+            last = Some(rseq);
+            desk.world.phones[phone].learn(&ringing);
+            let mut prack = desk.world.phones[phone].prack(&ringing);
+            if first {
+                let sdp = desk.world.phones[phone].sdp("sendrecv");
+                put_sdp(&mut prack, &sdp);
+            }
+            desk.world.send(phone, &prack);
+            let proven = desk.world.expect(phone, 200);
+            assert_eq!(proven.headers.cseq().unwrap().method, SipMethod::Prack);
+        }
+        desk.post(&format!("/ari/channels/{id}/answer"));
+        desk.take_answer(phone);
+        desk.run(100);
+        desk.world.hang_up(phone);
+        desk.run(40_000);
+        desk.world.check_empty();
+    }
 }
 
 #[test]

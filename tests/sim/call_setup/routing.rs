@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 
 use super::sim::phone::{Phone, Received};
-use super::sim::{SERVER, World};
+use super::sim::{SERVER, World, flow};
+use antiphon::endpoint;
 use antiphon::sip::header::Name;
 use antiphon::sip::message::{Message, Request, Response};
 use antiphon::sip::method::Method;
+use antiphon::sip::transport::{ConnectionId, Flow, Transport};
+use antiphon::switch::Input;
 
 /// Dials through two proxies that record their route; a third address stands for the first proxy.
 fn through(routes: [&str; 2]) -> (World, Request, SocketAddr) {
@@ -107,6 +110,85 @@ fn our_bye_goes_to_the_contact_or_behind_a_nat_to_where_the_caller_is() {
         bye_to("192.168.1.5:5060", "<sip:p@192.168.1.5:5060>"),
         phone
     );
+}
+
+/// A call over TCP through a proxy that names itself and then closes its idle connection; where it was
+/// found, and where the BYE goes.
+fn bye_to_the_named_proxy(found: Option<SocketAddr>) -> (World, SocketAddr) {
+    let mut world = World::new(34);
+    let (phone, _other) = (world.phone(), world.phone());
+    let from = Flow {
+        transport: Transport::Tcp,
+        remote: (world.phones[phone].sip.ip(), 40_123).into(),
+        connection: Some(ConnectionId(1)),
+        ..flow(SERVER)
+    };
+    let tell = |world: &mut World, input: endpoint::Input| {
+        let now = world.now();
+        world.switch.handle(Input::Sip(input), now);
+        world.carry_out();
+    };
+    let arrive = |world: &mut World, request: Request| {
+        let message = Message::Request(request);
+        tell(
+            world,
+            endpoint::Input::Message {
+                flow: from,
+                message,
+            },
+        );
+    };
+    let mut invite = world.phones[phone].invite("500");
+    let route = "<sip:sbc.example.com:5071;transport=tcp;lr>";
+    invite.headers.push(Name::RecordRoute, route);
+    arrive(&mut world, invite);
+    let ok = world.expect(phone, 200);
+    world.phones[phone].learn(&ok);
+    // That is the proxy's to follow.
+    world.phones[phone].route = Vec::new();
+    let ack = world.phones[phone].ack(&ok);
+    arrive(&mut world, ack);
+    world.run(100);
+    let closed = endpoint::Input::ConnectionClosed(ConnectionId(1));
+    tell(&mut world, closed);
+    if let Some(remote) = found {
+        let way = Flow {
+            remote,
+            connection: None,
+            ..from
+        };
+        world.ways = Ok((way, Vec::new()));
+    }
+    world.server_hangs_up(phone);
+    world.run(10);
+    let mut bye = None;
+    for at in 0..2 {
+        while let Some(Received { message, to, .. }) = world.phones[at].inbox.pop() {
+            let Message::Request(request) = message else {
+                panic!("{message:?}")
+            };
+            assert_eq!(request.method, Method::Bye);
+            assert_eq!(request.headers.get(&Name::Route), Some(route));
+            let ok = Response::to(&request, 200);
+            world.reply(at, &ok);
+            assert_eq!(bye.replace(to), None, "one alone");
+        }
+    }
+    let bye = bye.expect("a BYE");
+    (world, bye)
+}
+
+/// RFC 3261 §8.1.2: the port that its connection came from is nobody's any more.
+#[test]
+fn a_proxy_whose_connection_is_gone_is_called_by_its_name() {
+    let known = Phone::new(1).sip;
+    let unknown = SocketAddr::new(Phone::new(0).sip.ip(), 5071);
+    for (found, to) in [(Some(known), known), (None, unknown)] {
+        let (mut world, bye) = bye_to_the_named_proxy(found);
+        assert_eq!(bye, to);
+        world.run(40_000);
+        world.check_empty();
+    }
 }
 
 #[test]

@@ -162,3 +162,166 @@ fn each_branch_of_a_fork_has_its_own_pracks_and_its_own_answer() {
     world.run(40_000);
     world.check_empty();
 }
+
+/// RFC 3261 §12.1: any provisional response with a tag makes a dialog.
+#[test]
+fn who_rings_may_say_who_it_is() {
+    let (mut world, phone, handle, invite) = placed();
+    let ringing = world.phones[phone].response(&invite, 180);
+    world.reply(phone, &ringing);
+    world.run(5);
+    for method in [Method::Update, Method::Options, Method::Info] {
+        let request = world.phones[phone].request(method);
+        let ok = world.ask(phone, &request, 200);
+        assert_eq!(
+            ok.headers.get(&Name::CSeq),
+            request.headers.get(&Name::CSeq)
+        );
+    }
+    // An answer that may be lost is none yet (RFC 3311 §5.1).
+    let mut session = ok(&mut world, phone, &invite);
+    session.status = 183;
+    world.reply(phone, &session);
+    world.run(5);
+    let mut update = world.phones[phone].request(Method::Update);
+    let sdp = world.phones[phone].sdp("sendrecv");
+    sim::phone::put_sdp(&mut update, &sdp);
+    world.ask(phone, &update, 491);
+    let mut late = world.phones[phone].request(Method::Options);
+    late.headers.set(Name::CSeq, "1 OPTIONS");
+    world.ask(phone, &late, 500);
+    answer(&mut world, phone, &invite);
+    // The dialog goes on with its numbers.
+    late.headers.set(Name::CSeq, "2 OPTIONS");
+    let via = format!(
+        "SIP/2.0/UDP {};branch=z9hG4bKlate;rport",
+        world.phones[phone].sip
+    );
+    late.headers.set(Name::Via, via);
+    world.ask(phone, &late, 500);
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, phone, 50);
+    ends(world, phone, &EndReason::HungUp);
+}
+
+/// Two branches of a fork that are proven: `a` at the first phone, `b` at the second.
+fn two_proven(world: &mut World, phone: usize, other: usize, invite: &Request) {
+    world.phones[other].called(invite);
+    for (branch, at) in [("a", phone), ("b", other)] {
+        let session = proven(world, invite, (branch, at), "5");
+        world.reply(phone, &session);
+        let prack = world.expect_request(at, &Method::Prack);
+        world.reply(at, &Response::to(&prack, 200));
+    }
+}
+
+/// A request of a branch, in its own dialog.
+fn of_branch(
+    world: &mut World,
+    at: usize,
+    branch: &str,
+    invite: &Request,
+    method: Method,
+) -> Request {
+    let mut request = world.phones[at].request(method);
+    let from = format!("{};tag={branch}", invite.headers.get(&Name::To).unwrap());
+    request.headers.set(Name::From, from);
+    request
+}
+
+#[test]
+fn each_branch_of_a_fork_has_a_dialog_of_its_own() {
+    let (mut world, phone, handle, invite) = placed();
+    let (other, third) = (world.phone(), world.phone());
+    two_proven(&mut world, phone, other, &invite);
+    // The numbers of one are nothing to another.
+    let mut options = of_branch(&mut world, phone, "a", &invite, Method::Options);
+    options.headers.set(Name::CSeq, "500 OPTIONS");
+    world.ask(phone, &options, 200);
+    let mut update = of_branch(&mut world, other, "b", &invite, Method::Update);
+    let sdp = world.phones[third].sdp("sendrecv");
+    sim::phone::put_sdp(&mut update, &sdp);
+    let moved = format!("<sip:moved@{}>", world.phones[third].sip);
+    update.headers.set(Name::Contact, moved);
+    let agreed = world.ask(other, &update, 200);
+    world.phones[third].learn_target(&agreed.body);
+    // Nobody has answered yet: a PRACK goes to where its own branch is now.
+    let mut next = proven(&mut world, &invite, ("b", other), "6");
+    next.body.clear();
+    next.headers.remove(&Name::ContentType);
+    world.reply(phone, &next);
+    let prack = world.expect_request(third, &Method::Prack);
+    assert_eq!(prack.to_tag().as_deref(), Some("b"));
+    world.reply(third, &Response::to(&prack, 200));
+    let mut answer = next.clone();
+    answer.status = 200;
+    for name in [Name::Require, Name::RSeq] {
+        answer.headers.remove(&name);
+    }
+    world.reply(phone, &answer);
+    world.expect_request(other, &Method::Ack);
+    world.speak(third);
+    world.run(1000);
+    assert!(world.phones[third].heard.len() > 40, "its updated media");
+    assert!(world.phones[other].heard.is_empty());
+    world.hush(third);
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, other, 50);
+    world.run(40_000);
+    world.check_empty();
+}
+
+/// It may not (RFC 3261 §15), but gateways do: our INVITE stands until it has a final response.
+#[test]
+fn who_hangs_up_before_it_answers_is_called_off() {
+    for refuses in [true, false] {
+        let (mut world, phone, _, invite) = placed();
+        let mut session = ok(&mut world, phone, &invite);
+        session.status = 183;
+        session.headers.push(Name::Require, "100rel");
+        session.headers.push(Name::RSeq, "5");
+        world.reply(phone, &session);
+        let prack = world.expect_request(phone, &Method::Prack);
+        let reply = world.phones[phone].response(&prack, 200);
+        world.reply(phone, &reply);
+        let bye = world.phones[phone].request(Method::Bye);
+        world.ask(phone, &bye, 200);
+        let cancel = world.expect_request(phone, &Method::Cancel);
+        world.reply(phone, &Response::to(&cancel, 200));
+        if refuses {
+            let gone = world.phones[phone].response(&invite, 487);
+            world.reply(phone, &gone);
+            world.expect_request(phone, &Method::Ack);
+        } else {
+            world.run(33_000);
+        }
+        ends(world, phone, &EndReason::RemoteHungUp);
+    }
+}
+
+#[test]
+fn one_branch_that_hangs_up_leaves_the_others() {
+    let (mut world, phone, handle, invite) = placed();
+    let other = world.phone();
+    two_proven(&mut world, phone, other, &invite);
+    let bye = of_branch(&mut world, phone, "a", &invite, Method::Bye);
+    world.ask(phone, &bye, 200);
+    world.expect_nothing(phone, 100);
+    let options = of_branch(&mut world, phone, "a", &invite, Method::Options);
+    world.ask(phone, &options, 481);
+    let mut answer = proven(&mut world, &invite, ("b", other), "0");
+    answer.status = 200;
+    for name in [Name::Require, Name::RSeq] {
+        answer.headers.remove(&name);
+    }
+    world.reply(phone, &answer);
+    world.expect_request(other, &Method::Ack);
+    world.speak(other);
+    world.run(1000);
+    assert!(world.phones[other].heard.len() > 40);
+    world.hush(other);
+    hang_up(&mut world, handle);
+    bye_from_us(&mut world, other, 50);
+    world.run(40_000);
+    world.check_empty();
+}
