@@ -293,6 +293,7 @@ impl Switch {
             | RoomOutput::StopPlay(_)) => self.play_output(name, output),
             RoomOutput::Dial(uri, by) => self.dial_by(name, &uri, by, now),
             RoomOutput::Record(on) => self.toggle_recording(name, on, now),
+            RoomOutput::RecordFirst => self.record_from_start(name, now),
             RoomOutput::Event(event) => {
                 self.note_recorded(name, &event.change, now);
                 self.outputs
