@@ -73,6 +73,7 @@ impl Core {
         }
         self.poll_media(now);
         self.answer_waiting(None, now);
+        self.programs.keep_time();
         let load = self.switch.calls() + self.switch.transactions();
         if self.memory.look(load, now) {
             self.switch.shrink();
