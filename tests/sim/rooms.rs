@@ -548,7 +548,17 @@ fn a_move_to_a_room_that_cannot_begin_is_refused_and_changes_nothing() {
     let refused = operate(&mut world, "600", to);
     assert_eq!(refused, Err(RoomError::TooManyRooms));
     assert!(hears(&mut world, one, two) && hears(&mut world, two, one));
-    finish(&mut world, &[one, two]);
+    // Who is alone takes the bridge's place along, as often as it likes.
+    world.hang_up(two);
+    world.run(200);
+    for (from, to) in [("600", "602"), ("602", "603"), ("603", "600")] {
+        let order = moved(&world, one, to);
+        operate(&mut world, from, order).unwrap();
+        world.run(100);
+        assert_eq!(world.switch.rooms(), 1);
+        assert_eq!(world.switch.room_state(to).unwrap().members.len(), 1);
+    }
+    finish(&mut world, &[one]);
 }
 
 #[test]
