@@ -121,8 +121,8 @@ mod tests {
         let now = Instant::now();
         let wall = UNIX_EPOCH + Duration::from_secs(10_000);
         let mut clock = Clock::new(now, wall);
-        let later = now + Duration::from_secs(60);
-        let at = wall + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
+        let at = wall + Duration::from_mins(1);
         for ms in [1, 50] {
             let by = Duration::from_millis(ms);
             clock.keep_up(later, at + by);
@@ -130,11 +130,11 @@ mod tests {
             clock.keep_up(later, at - by);
             assert_eq!(clock.wall(later), at);
         }
-        let hour = Duration::from_secs(3_600);
+        let hour = Duration::from_hours(1);
         for set in [at + hour, at - hour, at + Duration::from_millis(51)] {
             clock.keep_up(later, set);
             assert_eq!(clock.wall(later), set);
-            assert_eq!(clock.wall(now), set - Duration::from_secs(60));
+            assert_eq!(clock.wall(now), set - Duration::from_mins(1));
         }
     }
 

@@ -461,7 +461,7 @@ fn a_wall_clock_that_is_set_moves_times_and_no_id() {
     let began = desk.events().remove(0);
     let time = |event: &Value| event["time"].as_str().unwrap()[..13].to_owned();
     assert_eq!(time(&began), "2025-11-26T18");
-    let (now, hour) = (desk.world.now(), Duration::from_secs(3_600));
+    let (now, hour) = (desk.world.now(), Duration::from_hours(1));
     let clock = &mut desk.api.state.clock;
     clock.keep_up(now, clock.wall(now) + hour);
     desk.world.hang_up(phone);
