@@ -98,8 +98,8 @@ enum BansAction {
 #[command(after_help = "\
 Examples:
   antiphon calls list
-  antiphon calls show 1764183000.17 --json
-  antiphon calls hang-up 1764183000.17 --url https://pbx.example.org:8443 --key-file admin.key")]
+  antiphon calls show 1764183000500123.17 --json
+  antiphon calls hang-up 1764183000500123.17 --url https://pbx.example.org:8443 --key-file admin.key")]
 struct CallsArgs {
     #[command(subcommand)]
     action: CallsAction,
@@ -128,8 +128,8 @@ enum CallsAction {
 Examples:
   antiphon rooms list
   antiphon rooms show 600
-  antiphon rooms mute 600 1764183000.17
-  antiphon rooms kick 600 1764183000.17
+  antiphon rooms mute 600 1764183000500123.17
+  antiphon rooms kick 600 1764183000500123.17
   antiphon rooms lock 600
   antiphon rooms record 600 start --layout mix+tracks
   antiphon rooms record 600 stop")]

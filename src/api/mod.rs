@@ -30,7 +30,7 @@ pub use table::{
     Access, Answer, Body, Kind, Operation, Parameter, Routed, TREES, Tree, Unrouted, allow, check,
     decode, query, route, tree,
 };
-pub use time::{Clock, rfc3339};
+pub use time::{Clock, rfc3339, run_number};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -186,8 +186,10 @@ impl fmt::Debug for Reply {
 /// What the API keeps itself.
 #[derive(Debug)]
 pub struct State {
-    /// Both clocks at the start.
+    /// Both clocks.
     pub clock: Clock,
+    /// The number of this run of the server.
+    pub run: u64,
     /// When the server started.
     pub started: Instant,
     /// What the handlers make use of.
@@ -224,20 +226,20 @@ impl State {
 
     /// The name of a call for programs: no other call has it, nor one of another run of the server.
     pub fn call_id(&self, call: CallHandle) -> String {
-        format!("{}.{}", self.clock.epoch(), call.0)
+        format!("{}.{}", self.run, call.0)
     }
 
     /// A name for what a program makes without giving one.
     fn ari_name(&mut self) -> String {
         self.ari.named += 1;
-        format!("{}-{}", self.clock.epoch(), self.ari.named)
+        format!("{}-{}", self.run, self.ari.named)
     }
 
     /// The call of that name, whether it is still there or not.
     pub fn call_of(&self, id: &str) -> Option<CallHandle> {
-        let (epoch, number) = id.split_once('.')?;
+        let (run, number) = id.split_once('.')?;
         let handle = CallHandle(number.parse().ok()?);
-        (epoch.parse() == Ok(self.clock.epoch()) && self.call_id(handle) == id).then_some(handle)
+        (run.parse() == Ok(self.run) && self.call_id(handle) == id).then_some(handle)
     }
 }
 
@@ -249,11 +251,12 @@ pub struct Api {
 }
 
 impl Api {
-    /// One that starts at this moment.
-    pub fn new(settings: Settings, clock: Clock, now: Instant) -> Self {
+    /// One that starts at this moment, for a run of that number ([`run_number`]).
+    pub fn new(settings: Settings, clock: Clock, run: u64, now: Instant) -> Self {
         Self {
             state: State {
                 clock,
+                run,
                 started: now,
                 settings,
                 counters: Counters::default(),

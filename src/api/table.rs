@@ -293,7 +293,7 @@ pub fn check(operation: &Operation, request: &Request) -> Result<(), Problem> {
                 let fits = value
                     .split_once('.')
                     .is_some_and(|(a, b)| digits(a) && digits(b));
-                (!fits).then(|| "the ID of a call, such as 1764183000.17".to_owned())
+                (!fits).then(|| "the ID of a call, such as 1764183000500123.17".to_owned())
             }
             Kind::Number(min, max, _) => {
                 let plain = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// How far the wall clock may be from what is told of it. What is less is not followed: a moment that is
+/// told twice is told alike.
+const MAX_OFF: Duration = Duration::from_millis(50);
+
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -28,10 +32,28 @@ impl Clock {
         rfc3339(self.wall(at))
     }
 
-    /// Whole seconds since 1970 of the moment itself.
-    pub fn epoch(&self) -> u64 {
-        since_1970(self.wall).as_secs()
+    /// Whole seconds since 1970 of another moment.
+    pub fn seconds(&self, at: Instant) -> u64 {
+        since_1970(self.wall(at)).as_secs()
     }
+
+    /// Both were read again. Where somebody has set the wall clock, or the machine was suspended, that
+    /// counts from now on.
+    pub fn keep_up(&mut self, now: Instant, wall: SystemTime) {
+        let told = self.wall(now);
+        let off = wall.duration_since(told).unwrap_or_else(|e| e.duration());
+        if off > MAX_OFF {
+            *self = Self::new(now, wall);
+        }
+    }
+}
+
+/// The number of a run that begins at this time, which no other has: milliseconds, and three random
+/// digits.
+pub fn run_number(wall: SystemTime, random: u32) -> u64 {
+    let ms = since_1970(wall).as_millis() as u64;
+    ms.saturating_mul(1_000)
+        .saturating_add(u64::from(random % 1_000))
 }
 
 fn since_1970(wall: SystemTime) -> Duration {
@@ -91,6 +113,37 @@ mod tests {
         };
         assert_eq!(at(-9), "1970-01-01T00:00:01.000Z");
         assert_eq!(at(50), "1970-01-01T00:01:00.000Z");
-        assert_eq!(clock.epoch(), 10);
+        assert_eq!(clock.seconds(now + Duration::from_millis(2_500)), 12);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_is_followed_and_its_trembling_is_not() {
+        let now = Instant::now();
+        let wall = UNIX_EPOCH + Duration::from_secs(10_000);
+        let mut clock = Clock::new(now, wall);
+        let later = now + Duration::from_mins(1);
+        let at = wall + Duration::from_mins(1);
+        for ms in [1, 50] {
+            let by = Duration::from_millis(ms);
+            clock.keep_up(later, at + by);
+            assert_eq!(clock.wall(later), at);
+            clock.keep_up(later, at - by);
+            assert_eq!(clock.wall(later), at);
+        }
+        let hour = Duration::from_hours(1);
+        for set in [at + hour, at - hour, at + Duration::from_millis(51)] {
+            clock.keep_up(later, set);
+            assert_eq!(clock.wall(later), set);
+            assert_eq!(clock.wall(now), set - Duration::from_mins(1));
+        }
+    }
+
+    #[test]
+    fn runs_of_one_second_or_one_millisecond_have_numbers_of_their_own() {
+        let wall = UNIX_EPOCH + Duration::from_millis(1_764_183_000_500);
+        let number = run_number(wall, 7_123);
+        assert_eq!(number, 1_764_183_000_500_123);
+        assert_ne!(number, run_number(wall, 7_124));
+        assert_ne!(number, run_number(wall + Duration::from_millis(1), 7_123));
     }
 }

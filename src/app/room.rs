@@ -17,6 +17,14 @@ use super::room_record::RoomRecordSettings;
 use super::voicemail::Pin;
 use super::{PlayChange, PlayId, PlayItem, PlayOutcome, speak};
 
+/// The longest name of a room, characters.
+const MAX_NAME: usize = 64;
+
+/// Whether a room may have this name, wherever it comes from: programs list rooms by their names.
+pub fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.chars().count()) && !name.contains(char::is_control)
+}
+
 /// What a member may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Role {

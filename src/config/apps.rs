@@ -9,6 +9,7 @@ use super::media::{Conference, MEMBERS, RECORDING_SECONDS, Recording, SILENCE_SE
 use super::print::{Printer, seconds};
 use super::reader::{Table, integer, text};
 use super::signalling::{positive, to_i64};
+use crate::app::room::is_name;
 
 /// Names of prompts, or WAV files, and where they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -369,7 +370,11 @@ fn read_conference(
         "room",
         "$0".to_owned(),
         &format!("a name, {}", templates.hint()),
-        |value| text(value).filter(|room| templates.allow(room)),
+        // What a group captures is looked at when it is dialled.
+        |value| {
+            let room = text(value).filter(|room| templates.allow(room))?;
+            (room.contains('$') || is_name(&room)).then_some(room)
+        },
     );
     AppConfig::Conference {
         room,

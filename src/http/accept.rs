@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::hub::{Hub, Pace};
 use super::limits::{Connections, Place};
 use super::stream::{Bytes, Stream};
 use super::{DRAIN, Shared, count, serve};
@@ -37,10 +38,11 @@ pub(super) async fn run(
             Err(error) => warn!(%error, "cannot listen for HTTP"),
         }
     }
+    let mut pace = Pace::default();
     loop {
         tokio::select! {
             bunch = events.recv() => match bunch {
-                Some(bunch) => shared.hub.publish(bunch),
+                Some(bunch) => hand_out(bunch, &shared.hub, &mut pace).await,
                 None => break,
             },
             () = stopped(&mut stop) => break,
@@ -48,7 +50,7 @@ pub(super) async fn run(
     }
     // What was told before the end is heard.
     while let Ok(bunch) = events.try_recv() {
-        shared.hub.publish(bunch);
+        hand_out(bunch, &shared.hub, &mut pace).await;
     }
     for task in accepting {
         task.abort();
@@ -60,6 +62,12 @@ pub(super) async fn run(
         }
     };
     let _ = timeout(DRAIN, drained).await;
+}
+
+async fn hand_out(bunch: Vec<Published>, hub: &Hub, pace: &mut Pace) {
+    let count = bunch.len();
+    hub.publish(bunch, pace).await;
+    hub.forget_events(count);
 }
 
 /// Waits until the server ends.

@@ -1,4 +1,5 @@
-//! Hands events to their readers. Each has a queue with a bound; whose queue is full is cut off.
+//! Hands events to their readers. Each has a queue with a bound; whose queue is full is cut off. Readers
+//! have a turn before more is handed out than a queue holds, however much comes at once.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,15 @@ use crate::api::{Published, Subscription};
 pub(super) const MAX_EVENTS: usize = 1_024;
 /// Bytes that it may.
 pub(super) const MAX_BYTES: usize = 1 << 20;
+/// Events that are handed out before the readers have a turn.
+const PIECE_EVENTS: usize = MAX_EVENTS / 4;
+/// Bytes that are.
+const PIECE_BYTES: usize = MAX_BYTES / 4;
+/// Readers that certainly have their turn while we give way once: the runtime runs 61 tasks, and a
+/// reader may need it more than once.
+const READERS_A_TURN: usize = 16;
+/// Events that may wait to be handed out; the last bunch may go beyond it.
+const MAX_WAITING: usize = 65_536;
 
 /// Why a reader ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +45,23 @@ pub(super) enum End {
 #[derive(Debug, Default)]
 pub(super) struct Hub {
     readers: Mutex<Readers>,
+    /// Events that are not handed out yet.
+    waiting: AtomicUsize,
     dropped: AtomicU64,
     events: AtomicU64,
+}
+
+/// What was handed out since the readers had a turn.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    events: usize,
+    bytes: usize,
+}
+
+impl Pace {
+    fn is_over(&self) -> bool {
+        self.events >= PIECE_EVENTS || self.bytes >= PIECE_BYTES
+    }
 }
 
 #[derive(Debug, Default)]
@@ -118,10 +143,43 @@ impl Hub {
             .retain(|reader| reader.number != queue.number);
     }
 
-    /// Hands out events. The bytes of one are shared by all.
-    pub(super) fn publish(&self, bunch: Vec<Published>) {
+    /// Whether so many events more may wait to be handed out; then they do.
+    pub(super) fn await_events(&self, count: usize) -> bool {
+        let fits = self.waiting.load(Ordering::Relaxed) < MAX_WAITING;
+        if fits {
+            self.waiting.fetch_add(count, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// So many that waited do so no more.
+    pub(super) fn forget_events(&self, count: usize) {
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Hands out events, and gives way to their readers as often as it takes.
+    pub(super) async fn publish(&self, bunch: Vec<Published>, pace: &mut Pace) {
+        let mut bunch = bunch.into_iter();
+        while !bunch.as_slice().is_empty() {
+            let readers = self.hand_out(&mut bunch, pace);
+            if pace.is_over() {
+                *pace = Pace::default();
+                for _ in 0..=readers / READERS_A_TURN {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Hands out events until the readers are to have a turn; how many there are. The bytes of one are
+    /// shared by all.
+    fn hand_out(&self, bunch: &mut std::vec::IntoIter<Published>, pace: &mut Pace) -> usize {
         let mut readers = self.lock();
-        for Published { topic, text } in bunch {
+        while !pace.is_over()
+            && let Some(Published { topic, text }) = bunch.next()
+        {
+            pace.events += 1;
+            pace.bytes += text.len();
             let text = Utf8Bytes::from(text);
             readers.all.retain(|reader| {
                 if !reader.topics.iter().any(|t| *t == topic) {
@@ -138,6 +196,7 @@ impl Hub {
                 false
             });
         }
+        readers.all.len()
     }
 
     /// Events were lost: whoever reads is to know.
@@ -195,13 +254,13 @@ mod tests {
         }
     }
 
-    #[test]
-    fn who_does_not_read_is_cut_off_and_others_go_on() {
+    #[tokio::test]
+    async fn who_does_not_read_is_cut_off_and_others_go_on() {
         let hub = Hub::default();
         let slow = hub.enter(&subscription());
         let mut quick = hub.enter(&subscription());
         for _ in 0..=MAX_EVENTS {
-            hub.publish(published("{}"));
+            hub.publish(published("{}"), &mut Pace::default()).await;
             assert!(quick.ready().is_some());
         }
         assert_eq!(*slow.end.borrow(), End::Slow);
@@ -212,8 +271,8 @@ mod tests {
         assert_eq!(hub.stats().0, 0);
     }
 
-    #[test]
-    fn bytes_are_bounded_too_and_topics_kept_apart() {
+    #[tokio::test]
+    async fn bytes_are_bounded_too_and_topics_kept_apart() {
         let hub = Hub::default();
         let reader = hub.enter(&subscription());
         let mut other = hub.enter(&Subscription {
@@ -222,14 +281,49 @@ mod tests {
         });
         let large = "x".repeat(MAX_BYTES / 4);
         for _ in 0..4 {
-            hub.publish(published(&large));
+            hub.publish(published(&large), &mut Pace::default()).await;
             assert_eq!(*reader.end.borrow(), End::Not);
         }
-        hub.publish(published("{}"));
+        hub.publish(published("{}"), &mut Pace::default()).await;
         assert_eq!(*reader.end.borrow(), End::Slow);
         assert!(other.ready().is_none());
         hub.close();
         assert_eq!(*other.end.borrow(), End::Stop);
         assert_eq!(*hub.enter(&subscription()).end.borrow(), End::Stop);
+    }
+
+    #[tokio::test]
+    async fn a_bunch_of_any_length_reaches_all_who_read_and_ends_who_does_not() {
+        const EVENTS: usize = 5_000;
+        // More than have a turn at once.
+        const READERS: usize = 200;
+        let hub = Hub::default();
+        let idle = hub.enter(&subscription());
+        let mut reading = tokio::task::JoinSet::new();
+        for _ in 0..READERS {
+            let mut queue = hub.enter(&subscription());
+            reading.spawn(async move {
+                let mut read = 0;
+                while read < EVENTS && queue.next().await.is_some() {
+                    read += 1;
+                }
+                read
+            });
+        }
+        let bunch = (0..EVENTS).flat_map(|_| published("{}")).collect();
+        hub.publish(bunch, &mut Pace::default()).await;
+        assert_eq!(*idle.end.borrow(), End::Slow);
+        assert_eq!(reading.join_all().await, [EVENTS; READERS]);
+        assert_eq!(hub.stats().1, 1, "one was cut off");
+    }
+
+    #[test]
+    fn what_waits_to_be_handed_out_is_bounded() {
+        let hub = Hub::default();
+        assert!(hub.await_events(MAX_WAITING - 1));
+        assert!(hub.await_events(5_000), "a bunch is taken whole");
+        assert!(!hub.await_events(1));
+        hub.forget_events(5_000);
+        assert!(hub.await_events(1));
     }
 }

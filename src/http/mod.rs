@@ -277,8 +277,15 @@ impl Http {
     /// Tells readers; never waits. Where this thread is too far behind, they are told that they
     /// have missed something.
     pub fn publish(&self, events: Vec<Published>) {
-        if !events.is_empty() && self.published.try_send(events).is_err() {
-            self.shared.hub.overrun();
+        let (hub, count) = (&self.shared.hub, events.len());
+        if count == 0 {
+            return;
+        }
+        if !hub.await_events(count) {
+            hub.overrun();
+        } else if self.published.try_send(events).is_err() {
+            hub.forget_events(count);
+            hub.overrun();
         }
     }
 

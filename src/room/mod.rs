@@ -97,6 +97,8 @@ pub enum RoomOutput {
     Dial(String, CallHandle),
     /// A recording is to begin, or to end.
     Record(bool),
+    /// The recording that it is to have from its start on is to begin.
+    RecordFirst,
     /// For whoever wants to know.
     Event(RoomEvent),
 }

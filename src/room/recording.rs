@@ -23,7 +23,7 @@ impl Room {
     /// With its first member begins the recording of a room that is recorded from its start on.
     pub(super) fn record_first(&mut self) {
         if std::mem::take(&mut self.records_first) {
-            self.outputs.push_back(RoomOutput::Record(true));
+            self.outputs.push_back(RoomOutput::RecordFirst);
         }
     }
 }

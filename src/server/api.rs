@@ -16,7 +16,7 @@ use super::own_key::{self, KeyFile, OwnKey};
 use crate::api::metrics::Writer;
 use crate::api::{
     self, Api, Clock, Edge, FiguresThen, LocateThen, LookThen, Operation, Place, Problem,
-    Recordings, Reply, Request,
+    Recordings, Reply, Request, run_number,
 };
 use crate::call::CallHandle;
 use crate::config::Config;
@@ -137,11 +137,12 @@ pub(super) struct Programs {
 
 impl Programs {
     pub fn new(config: &Config) -> Self {
-        let now = Instant::now();
+        let (now, wall) = (Instant::now(), SystemTime::now());
         Self {
             api: Api::new(
                 build::api_settings(config),
-                Clock::new(now, SystemTime::now()),
+                Clock::new(now, wall),
+                run_number(wall, rand::random()),
                 now,
             ),
             http: None,
@@ -158,6 +159,12 @@ impl Programs {
     /// Whether HTTP speaks TLS.
     pub(super) fn is_secure(&self) -> bool {
         self.http.as_ref().is_some_and(Http::is_secure)
+    }
+
+    /// What is told of times follows the wall clock.
+    pub fn keep_time(&mut self) {
+        let clock = &mut self.api.state.clock;
+        clock.keep_up(Instant::now(), SystemTime::now());
     }
 
     /// What comes next; without HTTP nothing does.

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::core::Core;
 use super::files::Done;
 use super::names::{MIN_NAME, name_path, remove_names};
+use super::room_files::write_all;
 use super::sources::samples_at;
 use crate::api;
 use crate::api::RecordingChange;
@@ -297,20 +298,21 @@ impl Core {
 
     /// Ends every recording properly; nothing is written after.
     pub fn close_recordings(&mut self) {
-        self.cut_room_recordings(Instant::now());
+        write_all(self.cut_room_recordings(Instant::now()));
         if self.recorder.stop(STOP_TIME) {
-            self.recordings_closed();
+            self.last_work()();
         }
     }
 
-    /// The writer has closed all: makes of it what it is to be.
-    pub(super) fn recordings_closed(&mut self) {
-        remove_names(&self.config.recording.directory);
+    /// The writer has closed all: what makes of it what it is to be, and may block.
+    pub(super) fn last_work(&mut self) -> Box<dyn FnOnce() + Send> {
+        let (mut rooms, mut messages) = (Vec::new(), Vec::new());
         while let Ok(event) = self.recorder.events().try_recv() {
             let (RecorderEvent::Closed { id, .. }
             | RecorderEvent::RolledOver { id, .. }
             | RecorderEvent::Failed { id, .. }) = &event;
-            if self.room_file_closed(&event) {
+            if let Some((_, finished)) = self.room_files.heard(&event) {
+                rooms.extend(finished);
                 continue;
             }
             super::log::recorder(&event, self.recordings.get(id).map(|r| r.call_id.as_str()));
@@ -318,10 +320,18 @@ impl Core {
                 continue;
             }
             if let Some(message) = self.recordings.remove(id).and_then(|r| r.message) {
-                let min = self.config.voicemail.min;
-                finish(self.store.as_deref(), &message, min, &event);
+                messages.push((message, event));
             }
         }
+        let directory = self.config.recording.directory.clone();
+        let (store, min) = (self.store.clone(), self.config.voicemail.min);
+        Box::new(move || {
+            remove_names(&directory);
+            write_all(rooms);
+            for (message, event) in messages {
+                finish(store.as_deref(), &message, min, &event);
+            }
+        })
     }
 }
 

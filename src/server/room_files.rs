@@ -125,12 +125,15 @@ impl Core {
     }
 
     /// The server ends: what is still being recorded does so now. The recorder closes it all when it
-    /// stops.
-    pub(super) fn cut_room_recordings(&mut self, now: Instant) {
+    /// stops; what is closed already is to be written.
+    pub(super) fn cut_room_recordings(&mut self, now: Instant) -> Vec<Finished> {
+        let mut finished = Vec::new();
         self.switch.cut_room_recordings(now);
         while let Some(output) = self.switch.poll_output() {
             match output {
-                Output::RoomFiles(RoomFiles::Ended(log)) => write_now(self.room_files.ended(log)),
+                Output::RoomFiles(RoomFiles::Ended(log)) => {
+                    finished.extend(self.room_files.ended(log));
+                }
                 Output::CloseRecording { recording, samples } => {
                     self.recorder.close(recording, samples);
                 }
@@ -138,23 +141,16 @@ impl Core {
                 _ => {}
             }
         }
-    }
-
-    /// The same for what the recorder tells while it stops.
-    pub(super) fn room_file_closed(&mut self, event: &RecorderEvent) -> bool {
-        let Some((_, finished)) = self.room_files.heard(event) else {
-            return false;
-        };
-        write_now(finished);
-        true
+        finished
     }
 }
 
-fn write_now(finished: Option<Finished>) {
-    if let Some(mut finished) = finished
-        && let Err(error) = finished.write()
-    {
-        warn!(error, "who was recorded when is not written");
+/// Writes who was recorded when, where nobody is there any more to be told. Blocks.
+pub(super) fn write_all(finished: Vec<Finished>) {
+    for mut finished in finished {
+        if let Err(error) = finished.write() {
+            warn!(error, "who was recorded when is not written");
+        }
     }
 }
 
@@ -165,4 +161,81 @@ fn closed(finished: Finished, written: Result<(), String>) -> Input {
         sidecar: finished.sidecar,
         error: written.err(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+    use crate::app::room_record::RoomRecordSettings;
+    use crate::config::Config;
+    use crate::store::recorder::STOP_TIME;
+    use crate::switch::RecordingLog;
+
+    /// A server with the recording of a room, whose files the recorder has closed; and its sidecar.
+    fn closed_by_the_recorder(directory: &Path) -> (Core, PathBuf) {
+        let text = format!(
+            "builtin_routes = false\n[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n[http]\nlisten = []\n\
+             [limits]\ncalls = 4\n[recording]\ndirectory = {:?}\n",
+            directory.display().to_string()
+        );
+        let mut core = Core::start(Config::parse(&text, "test.toml").unwrap()).unwrap();
+        let wanted = RoomRecord {
+            recording: 1,
+            room: "600".to_owned(),
+            settings: RoomRecordSettings::default(),
+            rest: None,
+            tracks: Vec::new(),
+        };
+        let opened = room_files::open(&core.recorder, directory, &wanted, SystemTime::now());
+        let opened = opened.unwrap();
+        core.room_files.opened(&wanted, &opened);
+        let log = RecordingLog {
+            recording: 1,
+            samples: 8_000,
+            ..RecordingLog::default()
+        };
+        assert!(core.room_files.ended(Box::new(log)).is_none());
+        core.recorder.close(1, 8_000);
+        assert!(core.recorder.stop(STOP_TIME));
+        (core, opened.sidecar)
+    }
+
+    fn is_complete(sidecar: &Path) -> bool {
+        let text = std::fs::read_to_string(sidecar).unwrap();
+        let meeting: crate::store::meeting::Meeting = serde_json::from_str(&text).unwrap();
+        !meeting.incomplete
+    }
+
+    #[tokio::test]
+    async fn who_was_recorded_when_is_written_at_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut core, sidecar) = closed_by_the_recorder(directory.path());
+        assert!(!is_complete(&sidecar));
+        core.close_recordings();
+        assert!(is_complete(&sidecar));
+    }
+
+    #[tokio::test]
+    async fn at_the_end_a_disk_that_does_not_answer_holds_another_thread_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut core, sidecar) = closed_by_the_recorder(directory.path());
+        // Who opens a pipe to write waits for one who reads.
+        let pipe = sidecar.with_extension("json.tmp");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        // Nothing is written by this thread, which would wait for ever.
+        let writing = tokio::task::spawn_blocking(core.last_work());
+        // It answers after all: the writer goes on, and does not like what it is.
+        std::fs::read(&pipe).unwrap();
+        writing.await.unwrap();
+        assert!(!is_complete(&sidecar));
+    }
 }

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{info, warn};
 
 use super::control::Asked;
 use super::core::StartError;
+use super::room_files::write_all;
 use super::statistics::{self, Statistics};
 use super::{Core, banner};
 use crate::call::EndReason;
@@ -73,6 +75,7 @@ impl Core {
         }
         self.poll_media(now);
         self.answer_waiting(None, now);
+        self.programs.keep_time();
         let load = self.switch.calls() + self.switch.transactions();
         if self.memory.look(load, now) {
             self.switch.shrink();
@@ -259,21 +262,58 @@ async fn stop(
 
 /// Closes every recording. A signal cuts short the wait for a disk that does not answer.
 async fn close(core: &mut Core, signals: &mut Signals) {
-    core.cut_room_recordings(Instant::now());
+    let mut deadline = Instant::now() + STOP_TIME;
+    let cut = core.cut_room_recordings(Instant::now());
+    let writing = spawn_blocking(move || write_all(cut));
     let recorder = Arc::clone(&core.recorder);
-    let mut stopping = tokio::task::spawn_blocking(move || recorder.stop(STOP_TIME));
-    let mut stopped = tokio::select! {
-        stopped = &mut stopping => Some(stopped),
-        () = signals.end() => None,
-        // Where no thread is left to stop it on.
-        () = tokio::time::sleep(STOP_TIME) => None,
-    };
-    if stopped.is_none() {
-        stopped = tokio::time::timeout(AT_ONCE, stopping).await.ok();
+    let stopping = spawn_blocking(move || recorder.stop(STOP_TIME));
+    let stopped = awaited(stopping, &mut deadline, signals.end()).await;
+    let mut closed = stopped == Some(true);
+    if closed {
+        let rest = spawn_blocking(core.last_work());
+        closed = awaited(rest, &mut deadline, signals.end()).await.is_some();
     }
-    if matches!(stopped, Some(Ok(true))) {
-        core.recordings_closed();
-    } else {
+    closed &= awaited(writing, &mut deadline, signals.end())
+        .await
+        .is_some();
+    if !closed {
         warn!("the disk does not answer: recordings under way end with what is on it");
+    }
+}
+
+/// What a task that blocks comes to. It is waited for until the deadline, which `end` makes now: there
+/// may be no thread left to run it on.
+async fn awaited<T>(
+    mut task: JoinHandle<T>,
+    deadline: &mut Instant,
+    end: impl Future<Output = ()>,
+) -> Option<T> {
+    tokio::select! {
+        done = &mut task => return done.ok(),
+        () = end => *deadline = Instant::now(),
+        () = tokio::time::sleep_until((*deadline).into()) => {}
+    }
+    tokio::time::timeout(AT_ONCE, task).await.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_waited_for_until_a_signal_or_the_deadline() {
+        let mut deadline = Instant::now() + Duration::from_hours(1);
+        let done = awaited(spawn_blocking(|| 5), &mut deadline, pending()).await;
+        assert_eq!(done, Some(5));
+        let (answer, disk) = std::sync::mpsc::channel::<()>();
+        let hung = spawn_blocking(move || disk.recv().is_err());
+        assert_eq!(awaited(hung, &mut deadline, ready(())).await, None);
+        let (again, disk) = std::sync::mpsc::channel::<()>();
+        let hung = spawn_blocking(move || disk.recv().is_err());
+        // Nor for what comes behind it, any more.
+        assert_eq!(awaited(hung, &mut deadline, pending()).await, None);
+        drop((answer, again));
     }
 }

@@ -146,6 +146,7 @@ impl Switch {
             && let Some((worker, id)) = bridge.place
         {
             self.bridges.ids.remove(&(worker, id));
+            self.bridge_places[worker].end();
             self.outputs.push_back(Output::Media {
                 worker,
                 command: Command::CloseBridge(id),

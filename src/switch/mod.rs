@@ -73,7 +73,7 @@ use crate::sip::method::Method;
 use crate::sip::registration::Registrar;
 use crate::sip::transaction::{ClientId, Key, Keys, ServerId};
 use crate::sip::transport::ConnectionId;
-use crate::worker::{BridgeId, Command};
+use crate::worker::{BridgeId, Command, SPARE_BRIDGES};
 use bridges::Bridges;
 use connections::OnConnections;
 use dial::Dial;
@@ -252,7 +252,10 @@ impl Switch {
     pub fn new(settings: Settings, routes: Routes, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut keys = StdRng::seed_from_u64(!seed);
-        let places = |count| (0..settings.workers).map(|_| Places::new(count)).collect();
+        let places = |count, spare| {
+            let of_worker = |_| Places::new(count, spare);
+            (0..settings.workers).map(of_worker).collect()
+        };
         Self {
             call_settings: Arc::new(settings.call.clone()),
             endpoint: Endpoint::new(settings.endpoint.clone(), rng.random()),
@@ -284,8 +287,8 @@ impl Switch {
             heard: HashMap::new(),
             pins: Pins::default(),
             room_pins: RoomPins::default(),
-            leg_places: places(settings.legs_per_worker),
-            bridge_places: places(settings.bridges_per_worker),
+            leg_places: places(settings.legs_per_worker, 0),
+            bridge_places: places(settings.bridges_per_worker, SPARE_BRIDGES),
             leg_memory: Vec::new(),
             wakes: BTreeSet::new(),
             next_call: 1,

@@ -172,6 +172,7 @@ pub enum RoomRecordingChange {
     },
     /// A file cannot be opened or written on: what is written is valid. Where it is the file of a member
     /// that came later, the recording goes on, and has the member in the room's own track; else it ends.
+    /// Or a recording from a room's start waits for the files of those before it.
     Failed {
         /// Which file and why.
         error: String,

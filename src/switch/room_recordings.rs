@@ -9,7 +9,7 @@
 
 mod files;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,9 @@ const MAX_TRACKS: usize = 100;
 const MAX_ALL_TRACKS: usize = 1_000;
 /// Recordings of one room whose files are not closed yet, the one that goes on among them.
 const MAX_OPEN: usize = 4;
+/// Why a room is not recorded from its start on.
+const WAITS: &str = "the files of earlier recordings of this room are still being closed: it is \
+                     recorded as soon as those of one are";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -73,11 +76,14 @@ pub(super) struct RoomRecordings {
     handles: HashMap<u64, u64>,
     /// Those that are to go on, by room.
     rooms: HashMap<String, u64>,
+    /// Rooms that are to be recorded from their start on, as soon as the files of one of that name are
+    /// closed.
+    waiting: HashSet<String>,
 }
 
 impl RoomRecordings {
     pub fn leftovers(&self) -> usize {
-        self.all.len() + self.handles.len() + self.rooms.len()
+        self.all.len() + self.handles.len() + self.rooms.len() + self.waiting.len()
     }
 
     fn of_room(&mut self, room: &str) -> Option<(u64, &mut Kept)> {
@@ -117,6 +123,9 @@ impl Switch {
             }
             RecordOrder::Resume => self.control_recording(room, RecordControl::Resume, now),
             RecordOrder::Stop => {
+                if self.room_recordings.waiting.remove(room) {
+                    return Ok(());
+                }
                 if !self.room_recordings.rooms.contains_key(room) {
                     return Err(RoomError::NotRecorded(room.to_owned()));
                 }
@@ -126,7 +135,7 @@ impl Switch {
         }
     }
 
-    /// As the keys of a member want it, or the configuration: where it cannot be, it is not.
+    /// As the keys of a member want it: where it cannot be, it is not.
     pub(super) fn toggle_recording(&mut self, room: &str, on: bool, now: Instant) {
         let order = if on {
             let (settings, left) = (None, None);
@@ -136,6 +145,28 @@ impl Switch {
         };
         // Refused where it runs, or does not, already.
         let _ = self.record_room(room, order, now);
+    }
+
+    /// Begins the recording that a room is to have from its start on. Where those before it keep it
+    /// waiting, that is told once.
+    pub(super) fn record_from_start(&mut self, room: &str, now: Instant) {
+        let (settings, left) = (None, None);
+        let order = RecordOrder::Start { settings, left };
+        let begun = self.record_room(room, order, now);
+        if begun != Err(RoomError::TooManyRecordings)
+            || !self.room_recordings.waiting.insert(room.to_owned())
+        {
+            return;
+        }
+        let event = RoomRecordingEvent {
+            room: room.to_owned(),
+            recording: self.next_recording_number(),
+            change: RoomRecordingChange::Failed {
+                error: WAITS.to_owned(),
+            },
+        };
+        self.outputs
+            .push_back(Output::Event(Event::RoomRecording(Box::new(event))));
     }
 
     fn start_recording(
@@ -187,6 +218,7 @@ impl Switch {
         let recordings = &mut self.room_recordings;
         recordings.all.insert(number, kept);
         recordings.rooms.insert(name.to_owned(), number);
+        recordings.waiting.remove(name);
         for handle in rest.into_iter().chain([number]) {
             recordings.handles.insert(handle, number);
         }
@@ -272,6 +304,7 @@ impl Switch {
             kept.phase = Phase::Ending;
         }
         self.room_recordings.rooms.remove(room);
+        self.room_recordings.waiting.remove(room);
     }
 
     /// What happens in a room that is recorded.

@@ -61,9 +61,12 @@ impl Switch {
             let full = || RoomError::Full(to.to_owned());
             return other.has_room().then_some(()).ok_or_else(full);
         }
-        // The one that ends with the move makes room at once; its bridge does when all have faded out.
-        let others = self.rooms.len() - usize::from(from.ends_without(member));
-        let may = others < self.settings.max_rooms && self.worker_for_bridge(None).is_some();
+        // The one that ends with the move makes room at once, and so does its bridge.
+        let ends = from.ends_without(member);
+        let others = self.rooms.len() - usize::from(ends);
+        let has_bridge = self.worker_for_bridge(None).is_some()
+            || ends && self.bridge_places[from.worker].has_free_behind();
+        let may = others < self.settings.max_rooms && has_bridge;
         may.then_some(()).ok_or(RoomError::TooManyRooms)
     }
 
@@ -249,6 +252,7 @@ impl Switch {
         {
             self.recording_of_ended_room(name);
             self.mixers.remove(&(room.worker, room.bridge));
+            self.bridge_places[room.worker].end();
             self.outputs.push_back(Output::Media {
                 worker: room.worker,
                 command: Command::CloseBridge(room.bridge),
@@ -293,6 +297,7 @@ impl Switch {
             | RoomOutput::StopPlay(_)) => self.play_output(name, output),
             RoomOutput::Dial(uri, by) => self.dial_by(name, &uri, by, now),
             RoomOutput::Record(on) => self.toggle_recording(name, on, now),
+            RoomOutput::RecordFirst => self.record_from_start(name, now),
             RoomOutput::Event(event) => {
                 self.note_recorded(name, &event.change, now);
                 self.outputs

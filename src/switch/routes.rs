@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use regex::{Captures, Regex};
 
+use crate::app::room;
 use crate::app::{AppSpec, ConferenceSpec, RecordSpec, StasisSpec, VoicemailSpec};
 use crate::sdp::SrtpPolicy;
 
@@ -39,7 +40,13 @@ impl Routes {
     /// The same, and whether media is encrypted.
     pub fn find(&self, user: &str, source: IpAddr) -> Option<(AppSpec, SrtpPolicy)> {
         let (route, groups) = self.first(user, source)?;
-        Some((expand(&route.spec, &groups), route.srtp))
+        let spec = expand(&route.spec, &groups);
+        // What callers dial may name what no room may be called.
+        let exists = match &spec {
+            AppSpec::Conference(conference) => room::is_name(&conference.room),
+            _ => true,
+        };
+        exists.then_some((spec, route.srtp))
     }
 
     /// Whether a call to a dialled user has to come from one of our users. Where any route wants that,
@@ -142,6 +149,12 @@ mod tests {
         assert_eq!(room("conf-team.a").as_deref(), Some("team.a"));
         for other in ["6000", "60", "1600", "600x", "conf=", "", "6\n00"] {
             assert_eq!(room(other), None, "{other:?}");
+        }
+        let longest = "ä".repeat(64);
+        assert_eq!(room(&format!("conf-{longest}")), Some(longest.clone()));
+        let longer = format!("{longest}x");
+        for other in [longer.as_str(), "\u{1}x", "x\t", "\u{85}"] {
+            assert_eq!(room(&format!("conf-{other}")), None, "{other:?}");
         }
     }
 

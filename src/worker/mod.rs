@@ -69,6 +69,10 @@ struct Seat {
     next: Option<(BridgeId, Entry)>,
 }
 
+/// Bridges that a worker holds beyond those that may be used: they stand in for some that have ended, and
+/// whose legs fade out for a tick more.
+pub const SPARE_BRIDGES: usize = 16;
+
 /// What a leg brings along into a bridge.
 #[derive(Debug)]
 struct Entry {
@@ -130,8 +134,8 @@ impl Worker {
     pub fn new(max_legs: usize, max_bridges: usize, events: Sender<Event>) -> Self {
         Self {
             seats: (0..max_legs).map(|_| None).collect(),
-            rooms: (0..max_bridges).map(|_| None).collect(),
-            slots: Slots::new(max_legs, max_bridges),
+            rooms: (0..max_bridges + SPARE_BRIDGES).map(|_| None).collect(),
+            slots: Slots::new(max_legs, max_bridges + SPARE_BRIDGES),
             outbox: Outbox::new(events, max_legs),
             rejoins: Vec::with_capacity(max_legs),
             waiting: VecDeque::with_capacity(max_legs),

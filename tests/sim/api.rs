@@ -100,7 +100,7 @@ impl Desk {
         };
         let wall = SystemTime::UNIX_EPOCH + Duration::from_millis(1_764_183_000_500);
         Self {
-            api: Api::new(settings, Clock::new(now, wall), now),
+            api: Api::new(settings, Clock::new(now, wall), 1_764_183_000, now),
             world,
             outside: Outside { draining: false },
             told: 0,
@@ -454,6 +454,27 @@ fn readers_are_told_what_they_asked_for() {
     desk.left(&all);
     desk.world.dial(phone, "500");
     assert!(desk.events().is_empty(), "nobody reads");
+}
+
+#[test]
+fn a_wall_clock_that_is_set_moves_times_and_no_id() {
+    let mut desk = Desk::new(308);
+    desk.read("/api/v1/events");
+    let phone = desk.world.phone();
+    desk.world.dial(phone, "500");
+    desk.world.run(500);
+    let began = desk.events().remove(0);
+    let time = |event: &Value| event["time"].as_str().unwrap()[..13].to_owned();
+    assert_eq!(time(&began), "2025-11-26T18");
+    let (now, hour) = (desk.world.now(), Duration::from_hours(1));
+    let clock = &mut desk.api.state.clock;
+    clock.keep_up(now, clock.wall(now) + hour);
+    desk.world.hang_up(phone);
+    desk.world.run(500);
+    let ended = desk.events().remove(0);
+    assert_eq!(ended["type"], "call.ended");
+    assert_eq!(ended["call"]["id"], began["call"]["id"]);
+    assert_eq!(time(&ended), "2025-11-26T19");
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Desk {
         };
         let wall = SystemTime::UNIX_EPOCH + Duration::from_millis(1_764_183_000_500);
         Self {
-            api: Api::new(settings, Clock::new(now, wall), now),
+            api: Api::new(settings, Clock::new(now, wall), 1_764_183_000, now),
             world,
             files: Arc::default(),
             told: 0,

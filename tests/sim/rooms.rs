@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::Desk;
 use crate::support::sim;
 
 use antiphon::app::room::{Names, Role, RoomName, RoomSettings, RoomTable};
@@ -199,6 +200,43 @@ pub fn finish(world: &mut World, phones: &[usize]) {
     world.run(40_000);
     world.check_empty();
     check_roster(world);
+}
+
+#[test]
+fn the_list_of_rooms_goes_on_whatever_callers_dial() {
+    let mut world = world_of(settings(), |setup| {
+        let mut spec = setup.routes.0[0].spec.clone();
+        if let AppSpec::Conference(conference) = &mut spec {
+            conference.room = "$1".into();
+        }
+        setup.routes.0.push(Route {
+            pattern: anchored("conf[=-](.+)").unwrap(),
+            spec,
+            ..setup.routes.0[0].clone()
+        });
+    });
+    let longest = format!("%7F{}", "x".repeat(300));
+    for name in ["%01x", &longest[3..], &longest[..], &longest[3..=67]] {
+        let phone = world.phone();
+        let invite = world.phones[phone].invite(&format!("conf-{name}"));
+        world.send(phone, &invite);
+        world.expect(phone, 404);
+    }
+    let fits = format!("conf-{}", &longest[3..67]);
+    let dialled = ["600", fits.as_str(), "conf-a%20b"];
+    let phones = dialled.map(|user| caller_of(&mut world, user));
+    let mut desk = Desk::of(world);
+    let (mut names, mut url) = (Vec::new(), "/api/v1/rooms?limit=1".to_owned());
+    loop {
+        let page = desk.ok(&url);
+        names.push(page["rooms"][0]["name"].as_str().unwrap().to_owned());
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        url = format!("/api/v1/rooms?limit=1&after={}", next.replace(' ', "%20"));
+    }
+    assert_eq!(names, ["600", "a b", &longest[3..67]]);
+    finish(&mut desk.world, &phones);
 }
 
 #[test]
@@ -510,7 +548,17 @@ fn a_move_to_a_room_that_cannot_begin_is_refused_and_changes_nothing() {
     let refused = operate(&mut world, "600", to);
     assert_eq!(refused, Err(RoomError::TooManyRooms));
     assert!(hears(&mut world, one, two) && hears(&mut world, two, one));
-    finish(&mut world, &[one, two]);
+    // Who is alone takes the bridge's place along, as often as it likes.
+    world.hang_up(two);
+    world.run(200);
+    for (from, to) in [("600", "602"), ("602", "603"), ("603", "600")] {
+        let order = moved(&world, one, to);
+        operate(&mut world, from, order).unwrap();
+        world.run(100);
+        assert_eq!(world.switch.rooms(), 1);
+        assert_eq!(world.switch.room_state(to).unwrap().members.len(), 1);
+    }
+    finish(&mut world, &[one]);
 }
 
 #[test]

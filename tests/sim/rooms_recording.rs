@@ -506,3 +506,44 @@ fn opus_in_ogg_is_written_where_it_is_asked_for() {
     assert!(bytes.starts_with(b"OggS") && bytes.len() > 2_000);
     finish(&mut desk.world);
 }
+
+#[test]
+fn a_recording_from_the_start_that_has_to_wait_is_told_and_begins_later() {
+    let mut desk = desk(RoomSettings {
+        record: true,
+        ..settings()
+    });
+    desk.world.room_edge().holds_closed = true;
+    for _ in 0..4 {
+        let phone = caller(&mut desk.world);
+        desk.world.run(500);
+        desk.world.hang_up(phone);
+        desk.world.run(1_000);
+    }
+    assert_eq!(told(&mut desk).0, ["began"; 4]);
+    let one = caller(&mut desk.world);
+    let (words, events) = told(&mut desk);
+    assert_eq!(words, ["failed"]);
+    let error = events["failed"]["error"].as_str().unwrap();
+    assert!(error.contains("still being closed"), "{error}");
+    assert_eq!(desk.get(Method::Get, URL, None).0, 404);
+    let two = caller(&mut desk.world);
+    assert!(told(&mut desk).0.is_empty(), "it is told once");
+    assert!(desk.world.close_held());
+    desk.world.run(1_000);
+    assert_eq!(told(&mut desk).0, ["ended", "began"]);
+    assert_eq!(desk.ok(URL)["state"], "recording");
+    for phone in [one, two] {
+        desk.world.hang_up(phone);
+    }
+    desk.world.run(1_000);
+    caller(&mut desk.world);
+    assert_eq!(told(&mut desk).0, ["failed"]);
+    // What is not wanted any more does not begin.
+    assert_eq!(desk.get(Method::Delete, URL, None).0, 204);
+    assert_eq!(desk.get(Method::Delete, URL, None).0, 409);
+    desk.world.room_edge().holds_closed = false;
+    while desk.world.close_held() {}
+    assert_eq!(told(&mut desk).0, ["ended"; 4]);
+    finish(&mut desk.world);
+}

@@ -50,7 +50,7 @@ pub(super) const RESOURCE: Resource = Resource {
 
 /// How the server is called in what it tells.
 fn entity(context: &Context<'_>) -> String {
-    format!("antiphon-{}", context.state.clock.epoch())
+    format!("antiphon-{}", context.state.run)
 }
 
 fn info(context: &mut Context<'_>) -> Result<Reply, Problem> {

@@ -251,7 +251,7 @@ pub(super) fn kick(context: &mut Context<'_>) -> Result<Reply, Problem> {
 pub(super) fn move_to(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let member = member(context)?;
     let MemberMove { room } = context.request.json()?;
-    if !(1..=64).contains(&room.chars().count()) || room.contains(char::is_control) {
+    if !crate::app::room::is_name(&room) {
         let why = "expected 1 to 64 characters, no control characters";
         return Err(Problem::invalid("room", why));
     }

@@ -122,7 +122,7 @@ pub(super) fn metrics(context: &mut Context<'_>) -> Result<Reply, Problem> {
         "process_start_time_seconds",
         Type::Gauge,
         "When the server started, in seconds since 1970.",
-        state.clock.epoch() as f64,
+        state.clock.seconds(state.started) as f64,
     );
     let draining = f64::from(u8::from(context.edge.is_draining()));
     out.single(

@@ -30,7 +30,7 @@ impl Switch {
                 files,
                 sidecar,
                 error,
-            } => self.room_recording_closed(recording, files, sidecar, error),
+            } => self.room_recording_closed(recording, (files, sidecar), error, now),
         }
     }
 
@@ -175,9 +175,9 @@ impl Switch {
     fn room_recording_closed(
         &mut self,
         number: u64,
-        files: Vec<PathBuf>,
-        sidecar: PathBuf,
+        (files, sidecar): (Vec<PathBuf>, PathBuf),
         error: Option<String>,
+        now: Instant,
     ) {
         let Some(kept) = self.room_recordings.all.get(&number) else {
             return;
@@ -193,7 +193,7 @@ impl Switch {
             length,
         };
         self.tell_of_recording(number, ended);
-        self.forget_room_recording(number);
+        self.forget_room_recording(number, now);
     }
 
     /// A file could not be opened or written on. Whether it is one of a room's recording.
@@ -221,14 +221,19 @@ impl Switch {
         // Without files there is nothing to close.
         let opened = self.room_recordings.all.get(&number);
         if opened.is_some_and(|kept| kept.files.is_empty()) {
-            self.forget_room_recording(number);
+            self.forget_room_recording(number, now);
         }
         true
     }
 
-    fn forget_room_recording(&mut self, number: u64) {
+    fn forget_room_recording(&mut self, number: u64, now: Instant) {
         let recordings = &mut self.room_recordings;
-        recordings.all.remove(&number);
+        let forgotten = recordings.all.remove(&number);
         recordings.handles.retain(|_, of| *of != number);
+        if let Some(room) = forgotten.map(|kept| kept.log.room)
+            && recordings.waiting.contains(&room)
+        {
+            self.record_from_start(&room, now);
+        }
     }
 }

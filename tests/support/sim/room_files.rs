@@ -1,5 +1,6 @@
 //! The files of rooms' recordings, written by the server's own writer: on a disk, and in time that passes.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -18,6 +19,9 @@ pub static DISK_IS_FULL: AtomicBool = AtomicBool::new(false);
 /// What a world has once it records a room.
 pub struct RoomEdge {
     pub directory: TempDir,
+    /// A disk that closes nothing: recordings whose files are closed wait in `held`.
+    pub holds_closed: bool,
+    held: VecDeque<Finished>,
     recorder: Recorder,
     table: RoomFileTable,
 }
@@ -40,6 +44,8 @@ impl RoomEdge {
         };
         Self {
             directory: tempfile::tempdir().unwrap(),
+            holds_closed: false,
+            held: VecDeque::new(),
             recorder: Recorder::start(settings).unwrap(),
             table: RoomFileTable::default(),
         }
@@ -102,7 +108,27 @@ impl World {
     }
 
     fn room_finished(&mut self, finished: Option<Finished>) {
-        let Some(mut finished) = finished else { return };
+        let Some(finished) = finished else { return };
+        let edge = self.room_edge();
+        if edge.holds_closed {
+            edge.held.push_back(finished);
+        } else {
+            self.room_closed(finished);
+        }
+    }
+
+    /// The oldest of the recordings that are held back is closed, if there is one.
+    pub fn close_held(&mut self) -> bool {
+        let held = self.room_edge().held.pop_front();
+        let is_one = held.is_some();
+        if let Some(finished) = held {
+            self.room_closed(finished);
+            self.carry_out();
+        }
+        is_one
+    }
+
+    fn room_closed(&mut self, mut finished: Finished) {
         let written = finished.write();
         let done = RoomFilesDone::Closed {
             recording: finished.recording,
