@@ -216,8 +216,10 @@ impl Leg {
             .processing
             .as_ref()
             .is_some_and(|p| p.changes_output());
-        let made = processed || !self.player.is_idle() || self.hears_whispers();
-        let held = if made || self.dial.is_some() {
+        // What is played, and digits, begin with the keys.
+        let begins = self.transport.can_send();
+        let own = begins && (!self.player.is_idle() || self.dial.is_some());
+        let held = if processed || own || self.hears_whispers() {
             self.send_made(outgoing, &mut ended, &mut dialled, io)
         } else {
             self.record_heard(Some(outgoing.samples));
@@ -268,14 +270,16 @@ impl Leg {
             processing.output(made);
             own = true;
         }
-        if !self.player.is_idle() {
+        let begins = self.transport.can_send();
+        if begins && !self.player.is_idle() {
             if let PlayStatus::Ended(play, end) = self.play_over(made) {
                 *ended = Some(LegEvent::PlayEnded(play, end));
             }
             own = true;
         }
         own |= self.whisper(made);
-        if self.params.send
+        if begins
+            && self.params.send
             && let Some(to) = self.latch.remote()
         {
             let index = self.id.index;
