@@ -296,6 +296,9 @@ impl Leg {
         if params.receive != self.params.receive {
             self.coding.playout.reset();
         }
+        if params.receive && !self.params.receive || self.params.held && !params.held {
+            self.latch.resumed();
+        }
         // A hold ends now, or begins: either way the peer gets its full time again.
         self.heard = now;
         self.timed_out = false;
@@ -315,7 +318,10 @@ impl Leg {
     /// Takes keys, or goes on without; what is no longer in use is left in `keying`.
     pub fn rekey(&mut self, keying: &mut Keying, now: MediaTime) {
         match keying.channel() {
-            Channel::Rtp => self.transport.rekey(keying, now),
+            Channel::Rtp => {
+                self.transport.rekey(keying, now);
+                self.latch.set_secure(self.transport.is_secure());
+            }
             Channel::Rtcp => self.rtcp_transport.rekey(keying, now),
         }
     }
