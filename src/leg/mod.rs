@@ -175,9 +175,11 @@ impl Leg {
     ) -> Result<Self, CodecError> {
         let (jitter, process) = (settings.jitter_max_ms, settings.process);
         let (coding, digits) = memory.map_or((None, None), |m| (Some(m.coding), Some(m.digits)));
+        let mut latch = Latch::of(params.remote_rtp, params.sources);
+        latch.set_listens_as_described(params.listens_as_described);
         Ok(Self {
             id,
-            latch: Latch::of(params.remote_rtp, params.sources),
+            latch,
             connected: None,
             receiver: Receiver::new(params.codec.clock_rate()),
             coding: Coding::in_memory_of(coding, &params, jitter, process)?,
@@ -280,6 +282,8 @@ impl Leg {
             return;
         }
         self.latch.set_sources(params.sources);
+        self.latch
+            .set_listens_as_described(params.listens_as_described);
         if params.remote_rtp != self.params.remote_rtp {
             self.latch.signalled(params.remote_rtp, now);
             self.rtcp_source = None;

@@ -54,6 +54,8 @@ pub struct Latch {
     sources: Sources,
     /// What comes is authentic: it is of who has the keys.
     secure: bool,
+    /// The party listens at the signalled address alone.
+    listens_as_described: bool,
 }
 
 /// Who sends, and how far it has come.
@@ -101,6 +103,7 @@ impl Latch {
             shunned: None,
             sources: Sources::Any,
             secure: false,
+            listens_as_described: false,
         }
     }
 
@@ -115,6 +118,11 @@ impl Latch {
     /// Who may be the party from now on.
     pub fn set_sources(&mut self, sources: Sources) {
         self.sources = sources;
+    }
+
+    /// Whether the party listens at the signalled address, wherever it sends from.
+    pub fn set_listens_as_described(&mut self, as_described: bool) {
+        self.listens_as_described = as_described;
     }
 
     /// Whether all that comes is authentic from now on (SRTP).
@@ -203,6 +211,9 @@ impl Latch {
 
     /// Where to send: the latched source, else the signalled address.
     pub fn remote(&self) -> Option<SocketAddr> {
+        if self.listens_as_described {
+            return self.signalled;
+        }
         match (&self.latched, self.signalled) {
             (Some(l), Some(signalled)) if l.outdated && l.heard_since < CONSECUTIVE => {
                 Some(signalled)
@@ -220,10 +231,14 @@ impl Latch {
     }
 
     /// The address to which the socket may be connected, or `None` if it must hear all: before
-    /// a latch, after 2 s of silence, while signalling has named another address, and in the
-    /// first seconds of a source that is not the signalled one (which must be able to come in).
+    /// a latch, after 2 s of silence, while signalling has named another address, in the
+    /// first seconds of a source that is not the signalled one (which must be able to come in),
+    /// and where the party listens elsewhere than it sends from.
     pub fn is_connected_wanted(&self, now: MediaTime) -> Option<SocketAddr> {
         let latched = self.latched.as_ref()?;
+        if self.listens_as_described && self.signalled != Some(latched.address) {
+            return None;
+        }
         if latched.outdated || now.since(latched.heard) >= SILENCE {
             return None;
         }
