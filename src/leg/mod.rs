@@ -269,7 +269,8 @@ impl Leg {
             let rates = (coding.rate(), self.coding.rate());
             self.concealed_counted = playout::rescaled(self.concealed_counted, rates);
             self.coding.playout.continue_from(&coding.playout);
-            if let (Some(now), Some(before)) = (&mut self.coding.processing, &coding.processing) {
+            if let (Some(now), Some(before)) = (&mut self.coding.processing, &mut coding.processing)
+            {
                 now.continue_from(before);
             }
             // A packet that waits for its slot has its number already.
@@ -340,7 +341,13 @@ impl Leg {
             self.coding.processing = to.processing.take();
         }
         if let Some(processing) = &mut self.coding.processing {
-            to.noise = processing.apply(to.settings, to.noise.take());
+            // What is in use has learnt the noise: it goes on, and the new one goes back.
+            let goes_on = to.settings.noise_suppression && processing.suppresses_noise();
+            let new = if goes_on { None } else { to.noise.take() };
+            let unused = processing.apply(to.settings, new);
+            if unused.is_some() {
+                to.noise = unused;
+            }
         }
     }
 
