@@ -187,6 +187,10 @@ impl Leg {
     /// Behind the last tick of a leg that ends: records the next 20 ms of what has come and was not
     /// played yet. None once there is nothing left.
     pub fn record_rest(&mut self, rx: &mut [i16]) -> Option<Option<LegEvent>> {
+        // In that tick nothing goes out: what the party says in it waits for no other side.
+        if let Some(tap) = &mut self.tap {
+            tap.hear(None, self.coding.rate());
+        }
         if self.tap.is_none() || self.coding.playout.stats().depth_samples == 0 {
             return None;
         }
