@@ -505,6 +505,7 @@ impl Leg {
     fn begin(&mut self, now: MediaTime) {
         self.begun = Some(now);
         self.heard = now;
+        self.latch.begin(now);
         if let Some(tap) = &mut self.tap {
             tap.start_at(now);
         }

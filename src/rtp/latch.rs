@@ -50,7 +50,7 @@ pub struct Latch {
     named: Option<SocketAddr>,
     latched: Option<Latched>,
     candidate: Option<Candidate>,
-    shunned: Option<Stream>,
+    shunned: Option<Shunned>,
     sources: Sources,
     /// What comes is authentic: it is of who has the keys.
     secure: bool,
@@ -82,6 +82,26 @@ struct Latched {
     heard_since: u8,
     /// A hold is over, in which its NAT may have forgotten it.
     resumed: bool,
+}
+
+/// A stream of which nothing is taken.
+#[derive(Clone, Copy, Debug)]
+struct Shunned {
+    stream: Stream,
+    /// When it came last; before it has, when the leg began.
+    heard: MediaTime,
+    has_come: bool,
+}
+
+impl Shunned {
+    /// Whether the packet is of it. Its phone may call again from the same port with the same source:
+    /// that stream begins behind a pause, or with a number that was there before.
+    fn goes_on(&self, from: SocketAddr, packet: &Packet<'_>) -> bool {
+        let least = if self.has_come { -MAX_MISORDER } else { 1 };
+        let gap = packet.seq.distance(self.stream.seq);
+        (self.stream.address, self.stream.ssrc) == (from, packet.ssrc)
+            && (least..=MAX_DROPOUT).contains(&gap)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -139,9 +159,21 @@ impl Latch {
     }
 
     /// Takes nothing of this stream, wherever the peer may be: it belongs to the call that had the port
-    /// before, and goes on although that is over. The same phone in a new call begins another one.
+    /// before, and goes on although that is over. The same phone in a new call begins another one: it
+    /// is heard again where the stream has paused.
     pub fn shun(&mut self, stream: Stream) {
-        self.shunned = Some(stream);
+        self.shunned = Some(Shunned {
+            stream,
+            heard: MediaTime::ZERO,
+            has_come: false,
+        });
+    }
+
+    /// The leg begins: from now on a shunned stream has to go on.
+    pub fn begin(&mut self, now: MediaTime) {
+        if let Some(shunned) = &mut self.shunned {
+            shunned.heard = now;
+        }
     }
 
     /// The stream that was taken last.
@@ -155,11 +187,14 @@ impl Latch {
 
     /// Judges a valid RTP packet.
     pub fn on_packet(&mut self, from: SocketAddr, packet: &Packet<'_>, now: MediaTime) -> Verdict {
+        self.shunned
+            .take_if(|shunned| now.since(shunned.heard) >= PAUSE);
         if let Some(shunned) = &mut self.shunned
-            && (shunned.address, shunned.ssrc) == (from, packet.ssrc)
-            && (-MAX_MISORDER..=MAX_DROPOUT).contains(&packet.seq.distance(shunned.seq))
+            && shunned.goes_on(from, packet)
         {
-            shunned.seq = packet.seq;
+            shunned.stream.seq = packet.seq;
+            shunned.heard = now;
+            shunned.has_come = true;
             return Verdict::Ignore;
         }
         if let Some(latched) = &mut self.latched
@@ -330,6 +365,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Silence after which a source that signalling has replaced is not sent to: one that pauses (DTX) is
 /// heard of every 400 ms.
 const LEFT: Duration = Duration::from_secs(1);
+/// A stream of the call before that has paused for so long has ended.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long the signalled address can still come in against an active other source.
 const SETTLED: Duration = Duration::from_secs(5);
 /// RFC 3550 A.1: a larger jump is another stream.

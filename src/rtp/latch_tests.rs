@@ -236,6 +236,37 @@ fn a_stream_of_the_call_before_is_shunned_and_its_phone_is_not() {
     assert_eq!(again, Verdict::Latched(address(1)));
 }
 
+/// A device with one source for all its calls, whose numbers begin at 0.
+#[test]
+fn a_phone_that_calls_again_with_the_same_source_is_heard() {
+    for last in [60, 63_000, 65_535, 0] {
+        let mut before = Latch::new(Some(address(1)));
+        before.on_packet(address(1), &packet(1, last), ms(0));
+        let mut latch = Latch::new(Some(address(1)));
+        latch.shun(before.stream().unwrap());
+        latch.begin(ms(6000));
+        let again = latch.on_packet(address(1), &packet(1, 0), ms(7000));
+        assert_eq!(again, Verdict::Latched(address(1)), "{last}");
+    }
+    // Without a pause it is told by its number alone; and behind one the stream has ended.
+    let mut before = Latch::new(Some(address(1)));
+    before.on_packet(address(1), &packet(1, 60), ms(0));
+    let shunning = |first: u16| {
+        let mut latch = Latch::new(Some(address(1)));
+        latch.shun(before.stream().unwrap());
+        latch.begin(ms(6000));
+        let verdict = latch.on_packet(address(1), &packet(1, first), ms(6010));
+        (latch, verdict)
+    };
+    assert_eq!(shunning(0).1, Verdict::Latched(address(1)));
+    let (mut latch, verdict) = shunning(360);
+    assert_eq!(verdict, Verdict::Ignore);
+    let next = latch.on_packet(address(1), &packet(1, 361), ms(6109));
+    assert_eq!(next, Verdict::Ignore);
+    let again = latch.on_packet(address(1), &packet(1, 362), ms(6209));
+    assert_eq!(again, Verdict::Latched(address(1)));
+}
+
 #[test]
 fn signalling_moves_the_stream() {
     let mut latch = Latch::new(Some(address(1)));
