@@ -27,14 +27,21 @@ const ROOM: BridgeId = BridgeId {
 
 /// Packets with the time at which they came, ms.
 #[derive(Default)]
-struct Io(VecDeque<([u8; 172], u64)>);
+struct Io {
+    packets: VecDeque<([u8; 172], u64)>,
+    /// Each comes before a tick of its own.
+    one_a_tick: bool,
+}
 
 impl MediaIo for Io {
     fn receive(&mut self, _: u32, channel: Channel, sink: &mut Sink<'_>) {
         while channel == Channel::Rtp
-            && let Some((packet, ms)) = self.0.pop_front()
+            && let Some((packet, ms)) = self.packets.pop_front()
         {
             sink(&packet, peer(), MediaTime::from_millis(ms));
+            if self.one_a_tick {
+                break;
+            }
         }
     }
     fn send(&mut self, _: u32, _: Channel, _: SocketAddr, _: &[u8]) {}
@@ -63,7 +70,19 @@ fn packets(words: &[u8], apart: u64) -> Io {
         let behind = words.len() - 1 - n;
         (bytes, 999 - behind as u64 * apart)
     };
-    Io(words.iter().enumerate().map(packet).collect())
+    Io {
+        packets: words.iter().enumerate().map(packet).collect(),
+        one_a_tick: false,
+    }
+}
+
+/// The same, each before a tick of its own.
+fn one_a_tick(words: &[u8]) -> Io {
+    let mut io = packets(words, 20);
+    let later = 20 * (words.len() as u64 - 1);
+    io.packets.iter_mut().for_each(|(_, ms)| *ms += later);
+    io.one_a_tick = true;
+    io
 }
 
 fn leg() -> Box<Leg> {
@@ -83,9 +102,13 @@ fn leg() -> Box<Leg> {
 
 /// The loudness of the middle of each 20 ms that were recorded, and the end that was told.
 fn recorded(words: &[u8], apart: u64, bridged: bool) -> (Vec<i16>, u64) {
+    run(packets(words, apart), bridged, false, 1)
+}
+
+/// The same of any packets, in stereo of what is on the left; the leg is closed behind so many ticks.
+fn run(mut io: Io, bridged: bool, stereo: bool, ticks: usize) -> (Vec<i16>, u64) {
     let (tx, events) = bounded(event_capacity(1));
     let mut worker = Worker::new(1, 1, tx);
-    let mut io = packets(words, apart);
     let time = |ms| TickTime {
         now: MediaTime::from_millis(ms),
         ntp: 0,
@@ -99,7 +122,13 @@ fn recorded(words: &[u8], apart: u64, bridged: bool) -> (Vec<i16>, u64) {
     };
     let mut apply = |command| worker.apply(command, time(1000), &mut io);
     apply(Command::Open(leg()));
-    apply(Command::Record(LEG, Tap::new(tap, frames)));
+    let tap = Tap::new(tap, frames);
+    let tap = if stereo {
+        tap.converting(8000, true)
+    } else {
+        tap
+    };
+    apply(Command::Record(LEG, tap));
     if bridged {
         apply(Command::CreateBridge(ROOM, Box::new(Bridge::new(1))));
         apply(Command::Join {
@@ -110,10 +139,14 @@ fn recorded(words: &[u8], apart: u64, bridged: bool) -> (Vec<i16>, u64) {
         });
     }
     let mut end = None;
-    for ms in 1000..1100 {
+    let mut ran = 0;
+    for ms in 1000..1200 {
         if worker.next_due(ms) == Some(ms) {
             worker.run(ms, 0, &mut io);
-            worker.apply(Command::Close(LEG), time(ms), &mut io);
+            ran += 1;
+            if ran == ticks {
+                worker.apply(Command::Close(LEG), time(ms), &mut io);
+            }
         }
         for event in events.try_iter() {
             if let Event::Closed(mut leg) = event {
@@ -121,7 +154,9 @@ fn recorded(words: &[u8], apart: u64, bridged: bool) -> (Vec<i16>, u64) {
             }
         }
     }
-    let middles = heard.try_iter().map(|frame| frame.samples[80]).collect();
+    let middle = if stereo { 160 } else { 80 };
+    let frames = heard.try_iter();
+    let middles = frames.map(|frame| frame.samples[middle]).collect();
     (middles, end.unwrap())
 }
 
@@ -153,4 +188,17 @@ fn of_what_waits_for_the_leg_the_newest_is_heard() {
     Codec::Pcmu.decode(&words, &mut expected);
     let (middles, _) = recorded(&words, 20, false);
     assert_eq!(middles, expected[39..]);
+}
+
+/// The last comes with the tick in which the leg is closed.
+#[test]
+fn the_last_word_is_on_the_left_of_a_stereo_recording() {
+    let words = [0x90, 0xa0, 0xb0, 0xc0];
+    let mut expected = [0i16; 4];
+    Codec::Pcmu.decode(&words, &mut expected);
+    for stereo in [false, true] {
+        let (middles, end) = run(one_a_tick(&words), false, stereo, 3);
+        assert_eq!(middles, expected, "stereo: {stereo}");
+        assert_eq!(end, 4 * 160, "stereo: {stereo}");
+    }
 }

@@ -56,6 +56,7 @@ impl ProcessSettings {
 /// The stages of one party.
 #[derive(Debug)]
 pub struct Processing {
+    rate: u32,
     gain_in: Fader,
     noise: Option<Box<NoiseSuppression>>,
     suppresses: bool,
@@ -76,6 +77,7 @@ impl Processing {
     /// The stages for a party at `rate` Hz, all off.
     pub fn new(rate: u32) -> Self {
         Self {
+            rate,
             gain_in: Fader::default(),
             noise: None,
             suppresses: false,
@@ -145,9 +147,20 @@ impl Processing {
         self.agc.apply(frame);
     }
 
-    /// Goes on where another one of the same party is: its gain does not begin anew.
-    pub fn continue_from(&mut self, before: &Processing) {
+    /// Whether noise is suppressed: what does it has learnt the party's noise.
+    pub fn suppresses_noise(&self) -> bool {
+        self.suppresses
+    }
+
+    /// Goes on where another one of the same party is: its gain does not begin anew, and its noise is
+    /// known where the rate is the same. What this one had for that is left in `before`.
+    pub fn continue_from(&mut self, before: &mut Processing) {
         self.agc.continue_from(&before.agc);
+        if self.suppresses && before.suppresses && self.rate == before.rate {
+            std::mem::swap(&mut self.noise, &mut before.noise);
+            self.is_fresh = before.is_fresh;
+            self.last = before.last;
+        }
     }
 
     /// Processes what the party hears, in place.

@@ -45,6 +45,7 @@ pub fn leg_params(agreed: &Agreed) -> LegParams {
         voip_metrics: agreed.voip_metrics,
         quiet: false,
         own_address: true,
+        listens_as_described: false,
         sources: Sources::Any,
     }
 }

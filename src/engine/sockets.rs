@@ -164,14 +164,14 @@ impl LegSockets {
             }
         }
         // What has waited for the leg is out of the way at once: while it fills the socket, the kernel
-        // drops what comes.
-        let batches = if std::mem::take(&mut self.fresh) {
-            FIRST_BATCHES
+        // drops what comes. It may have rung for long.
+        let (batches, clock) = if std::mem::take(&mut self.fresh) {
+            (FIRST_BATCHES, clock.of_unread())
         } else {
-            1
+            (1, *clock)
         };
         for _ in 0..batches {
-            let read = media::receive(socket, batch, clock, |bytes, from, arrival| {
+            let read = media::receive(socket, batch, &clock, |bytes, from, arrival| {
                 last = sequence(bytes);
                 sink(bytes, from, arrival);
             });

@@ -3,8 +3,12 @@ use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use super::*;
-use crate::leg::Content;
+use crate::audio::process::ProcessSettings;
+use crate::codec::Codec;
+use crate::leg::{Content, Leg, LegId, LegParams, LegSettings, TickTime};
 use crate::net::media::PortPool;
+use crate::rtp::packet::{Header, write_header};
+use crate::rtp::{SeqNo, Ssrc, Timestamp};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -246,4 +250,56 @@ fn a_leg_without_a_place_in_the_ring_is_heard_all_the_same() {
     line.sockets.flush();
     assert_eq!((line.heard(0), line.heard(1)), (vec![5], vec![5]));
     assert_eq!(line.sockets.sends.sent, 2);
+}
+
+/// Ten seconds of ringing: the kernel has kept the oldest packets. Neither they nor what it has dropped
+/// behind them are of the call.
+#[test]
+fn the_ringing_of_many_seconds_is_not_taken_in() {
+    let mut line = Line::at(41_500..=41_599, false);
+    let (phone, to) = &line.phones[0];
+    let say = |number: u16| {
+        let mut packet = [0x90; 172];
+        let header = Header {
+            seq: SeqNo(number),
+            timestamp: Timestamp(u32::from(number) * 160),
+            ssrc: Ssrc(7),
+            ..Header::default()
+        };
+        write_header(&mut packet, &header);
+        phone.send_to(&packet, to).unwrap();
+    };
+    let settings = LegSettings {
+        ssrc: 1,
+        first_sequence: 0,
+        first_timestamp: 0,
+        cname: "x".into(),
+        jitter_max_ms: 200,
+        media_timeout_ms: 0,
+        inband_digits: false,
+        process: ProcessSettings::default(),
+    };
+    let id = LegId {
+        index: 0,
+        generation: 0,
+    };
+    let params = LegParams::g711(Codec::Pcmu, Some(phone.local_addr().unwrap()));
+    let mut leg = Leg::new(id, params, settings).unwrap();
+    for number in 0..150 {
+        say(number);
+    }
+    let answered = ClockMap::sample().later(Duration::from_secs(8));
+    let mut rx = [0; 160];
+    for tick in 0..30u16 {
+        if tick >= 10 {
+            say(500 + tick);
+        }
+        line.sockets.clock = answered.later(Duration::from_millis(20) * u32::from(tick));
+        let now = line.sockets.clock.now();
+        leg.tick_rx(&mut rx, TickTime { now, ntp: 0 }, &mut line.sockets);
+        assert!(tick >= 10 || rx.iter().all(|&s| s == 0), "old ring-back");
+    }
+    let stats = leg.stats();
+    assert_eq!((stats.receive.packets, stats.receive.lost), (20, 0));
+    assert_eq!((stats.playout.late, stats.playout.overflow), (0, 0));
 }

@@ -210,3 +210,54 @@ impl Coding {
         self.needs.key.codec.sample_rate()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Leg, LegId, LegSettings};
+    use super::*;
+    use crate::audio::level::rms_dbov;
+    use crate::audio::testing::noise;
+
+    #[test]
+    fn another_volume_does_not_forget_the_noise() {
+        let process = ProcessSettings {
+            noise_suppression: true,
+            ..ProcessSettings::default()
+        };
+        let settings = LegSettings {
+            ssrc: 1,
+            first_sequence: 0,
+            first_timestamp: 0,
+            cname: "x".into(),
+            jitter_max_ms: 200,
+            media_timeout_ms: 0,
+            inband_digits: false,
+            process,
+        };
+        let id = LegId {
+            index: 0,
+            generation: 0,
+        };
+        let params = LegParams::g711(Codec::Pcmu, None);
+        let mut leg = Leg::new(id, params, settings).unwrap();
+        let mut audio = noise(NARROWBAND, 5.4, -45.0, 6);
+        for (n, frame) in audio.chunks_mut(160).enumerate() {
+            if n == 250 {
+                let louder = ProcessSettings {
+                    gain_out_db: 6,
+                    ..process
+                };
+                let mut to = Reprocessing::new(louder, NARROWBAND);
+                leg.reprocess(&mut to);
+                assert!(to.noise.is_some(), "it is freed elsewhere");
+            }
+            leg.coding.processing.as_mut().unwrap().input(frame);
+        }
+        let after = rms_dbov(&audio[40_000..]);
+        assert!(after < -55.0, "{after} dBov");
+        // Off, what was in use goes back.
+        let mut to = Reprocessing::new(ProcessSettings::default(), NARROWBAND);
+        leg.reprocess(&mut to);
+        assert!(to.noise.is_some());
+    }
+}

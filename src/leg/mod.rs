@@ -175,9 +175,11 @@ impl Leg {
     ) -> Result<Self, CodecError> {
         let (jitter, process) = (settings.jitter_max_ms, settings.process);
         let (coding, digits) = memory.map_or((None, None), |m| (Some(m.coding), Some(m.digits)));
+        let mut latch = Latch::of(params.remote_rtp, params.sources);
+        latch.set_listens_as_described(params.listens_as_described);
         Ok(Self {
             id,
-            latch: Latch::of(params.remote_rtp, params.sources),
+            latch,
             connected: None,
             receiver: Receiver::new(params.codec.clock_rate()),
             coding: Coding::in_memory_of(coding, &params, jitter, process)?,
@@ -267,7 +269,8 @@ impl Leg {
             let rates = (coding.rate(), self.coding.rate());
             self.concealed_counted = playout::rescaled(self.concealed_counted, rates);
             self.coding.playout.continue_from(&coding.playout);
-            if let (Some(now), Some(before)) = (&mut self.coding.processing, &coding.processing) {
+            if let (Some(now), Some(before)) = (&mut self.coding.processing, &mut coding.processing)
+            {
                 now.continue_from(before);
             }
             // A packet that waits for its slot has its number already.
@@ -280,6 +283,8 @@ impl Leg {
             return;
         }
         self.latch.set_sources(params.sources);
+        self.latch
+            .set_listens_as_described(params.listens_as_described);
         if params.remote_rtp != self.params.remote_rtp {
             self.latch.signalled(params.remote_rtp, now);
             self.rtcp_source = None;
@@ -295,6 +300,9 @@ impl Leg {
         }
         if params.receive != self.params.receive {
             self.coding.playout.reset();
+        }
+        if params.receive && !self.params.receive || self.params.held && !params.held {
+            self.latch.resumed();
         }
         // A hold ends now, or begins: either way the peer gets its full time again.
         self.heard = now;
@@ -315,7 +323,10 @@ impl Leg {
     /// Takes keys, or goes on without; what is no longer in use is left in `keying`.
     pub fn rekey(&mut self, keying: &mut Keying, now: MediaTime) {
         match keying.channel() {
-            Channel::Rtp => self.transport.rekey(keying, now),
+            Channel::Rtp => {
+                self.transport.rekey(keying, now);
+                self.latch.set_secure(self.transport.is_secure());
+            }
             Channel::Rtcp => self.rtcp_transport.rekey(keying, now),
         }
     }
@@ -330,7 +341,13 @@ impl Leg {
             self.coding.processing = to.processing.take();
         }
         if let Some(processing) = &mut self.coding.processing {
-            to.noise = processing.apply(to.settings, to.noise.take());
+            // What is in use has learnt the noise: it goes on, and the new one goes back.
+            let goes_on = to.settings.noise_suppression && processing.suppresses_noise();
+            let new = if goes_on { None } else { to.noise.take() };
+            let unused = processing.apply(to.settings, new);
+            if unused.is_some() {
+                to.noise = unused;
+            }
         }
     }
 
@@ -488,6 +505,7 @@ impl Leg {
     fn begin(&mut self, now: MediaTime) {
         self.begun = Some(now);
         self.heard = now;
+        self.latch.begin(now);
         if let Some(tap) = &mut self.tap {
             tap.start_at(now);
         }

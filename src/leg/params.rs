@@ -69,6 +69,8 @@ pub struct LegParams {
     pub quiet: bool,
     /// What we send goes to where the party signals from: it need not send anything itself.
     pub own_address: bool,
+    /// What we send goes to `remote_rtp`, wherever the party sends from.
+    pub listens_as_described: bool,
     /// Where its media may come from.
     pub sources: Sources,
 }
@@ -98,6 +100,7 @@ impl LegParams {
             voip_metrics: false,
             quiet: false,
             own_address: true,
+            listens_as_described: false,
             sources: Sources::Any,
         }
     }

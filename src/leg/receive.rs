@@ -101,6 +101,8 @@ impl Leg {
                 .is_some_and(|known| known.address == from)
             {
                 self.receiver.on_unknown(&packet);
+                // It may be sent to keep the path open (RFC 6263 §4.6).
+                self.heard = arrival;
             }
             return;
         }
@@ -205,13 +207,11 @@ impl Leg {
     }
 
     fn on_audio(&mut self, packet: &Packet<'_>, codec: Codec, arrival: MediaTime) {
-        if codec
-            .samples(packet.payload)
-            .is_multiple_of(codec.frame_samples(TICK_MS))
-        {
+        let samples = codec.samples(packet.payload);
+        // One without any keeps the path open (RFC 6263 §4.2), and comes when it likes.
+        if samples > 0 && samples.is_multiple_of(codec.frame_samples(TICK_MS)) {
             self.arrivals.observe(arrival);
-            let samples = codec.samples(packet.payload) as u64;
-            let length_us = samples * 1_000_000 / u64::from(codec.sample_rate());
+            let length_us = samples as u64 * 1_000_000 / u64::from(codec.sample_rate());
             self.last_audio = (arrival, Duration::from_micros(length_us));
         }
         let before = self.coding.playout.discarded();
@@ -401,5 +401,19 @@ mod tests {
             let clear = packet(5, &silence);
             assert_eq!(hear(&mut leg, &clear), Content::Other, "{suite:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_packet_says_nothing_of_when_the_audio_comes() {
+        let mut leg = leg();
+        for n in 0..1000u16 {
+            let mut bytes = packet(0, if n % 250 == 249 { &[] } else { &[0xff; 160] });
+            bytes[2..4].copy_from_slice(&n.to_be_bytes());
+            bytes[4..8].copy_from_slice(&(u32::from(n) * 160).to_be_bytes());
+            let late = if n % 250 == 249 { 9 } else { 0 };
+            let now = MediaTime::from_millis(1000 + u64::from(n) * 20 + late);
+            leg.on_datagram(&bytes, peer(), now, TickTime { now, ntp: 0 });
+        }
+        assert!(leg.arrivals.deadline_us(0).is_some());
     }
 }

@@ -187,6 +187,10 @@ impl Leg {
     /// Behind the last tick of a leg that ends: records the next 20 ms of what has come and was not
     /// played yet. None once there is nothing left.
     pub fn record_rest(&mut self, rx: &mut [i16]) -> Option<Option<LegEvent>> {
+        // In that tick nothing goes out: what the party says in it waits for no other side.
+        if let Some(tap) = &mut self.tap {
+            tap.hear(None, self.coding.rate());
+        }
         if self.tap.is_none() || self.coding.playout.stats().depth_samples == 0 {
             return None;
         }
@@ -216,8 +220,10 @@ impl Leg {
             .processing
             .as_ref()
             .is_some_and(|p| p.changes_output());
-        let made = processed || !self.player.is_idle() || self.hears_whispers();
-        let held = if made || self.dial.is_some() {
+        // What is played, and digits, begin with the keys.
+        let begins = self.transport.can_send();
+        let own = begins && (!self.player.is_idle() || self.dial.is_some());
+        let held = if processed || own || self.hears_whispers() {
             self.send_made(outgoing, &mut ended, &mut dialled, io)
         } else {
             self.record_heard(Some(outgoing.samples));
@@ -268,14 +274,16 @@ impl Leg {
             processing.output(made);
             own = true;
         }
-        if !self.player.is_idle() {
+        let begins = self.transport.can_send();
+        if begins && !self.player.is_idle() {
             if let PlayStatus::Ended(play, end) = self.play_over(made) {
                 *ended = Some(LegEvent::PlayEnded(play, end));
             }
             own = true;
         }
         own |= self.whisper(made);
-        if self.params.send
+        if begins
+            && self.params.send
             && let Some(to) = self.latch.remote()
         {
             let index = self.id.index;

@@ -15,7 +15,7 @@ use crate::codec::{Codec, Encoder, MAX_PAYLOAD};
 use crate::dtmf::event::EVENT_LEN;
 use crate::rtp::packet::{HEADER_LEN, write_header};
 use crate::rtp::session::Sender;
-use crate::rtp::{PayloadType, Ssrc};
+use crate::rtp::{PayloadType, Ssrc, Timestamp};
 
 /// The packet-time bound in ticks: how long a packet can wait for its due slot.
 pub const HELD_SLOTS: u64 = crate::audio::TICK_MS as u64 / 2;
@@ -59,6 +59,9 @@ pub(super) struct Transmit {
     position: u64,
     marker: bool,
     held_len: usize,
+    /// The begin of the media line for the event under way: another codec's clock must not name it anew
+    /// (RFC 4733 §2.5.1.2).
+    event_line: Timestamp,
     /// The peer's decoder has followed the shared encoder.
     follows_shared: bool,
     /// Ticks until the shared encoder may be taken up again at any loudness.
@@ -79,13 +82,14 @@ impl Transmit {
             sender: Sender::new(
                 Ssrc(ssrc),
                 crate::rtp::SeqNo(first_sequence),
-                crate::rtp::Timestamp(first_timestamp),
+                Timestamp(first_timestamp),
             )
             .with_clock_rate(codec.clock_rate()),
             len: 0,
             position: 0,
             marker: true,
             held_len: 0,
+            event_line: Timestamp(first_timestamp),
             follows_shared: false,
             linger: 0,
         }
@@ -252,9 +256,13 @@ impl Transmit {
         self.flush_held(coding, &mut send);
         let payload = report.event.to_bytes();
         let mut packet = [0u8; HEADER_LEN + EVENT_LEN];
-        let header = self
+        if report.marker {
+            self.event_line = self.sender.line();
+        }
+        let mut header = self
             .sender
             .header(PayloadType(payload_type), report.line, report.marker);
+        header.timestamp = self.event_line.add(report.line as u32);
         let n = write_header(&mut packet, &header);
         packet[n..].copy_from_slice(&payload);
         self.sender.sent(payload.len());

@@ -1,7 +1,10 @@
 use super::*;
+use crate::audio::TICK_SAMPLES;
 use crate::audio::process::ProcessSettings;
 use crate::codec::{Decoder, OpusSettings};
-use crate::leg::LegParams;
+use crate::dtmf::Digit;
+use crate::leg::dial::Dialled;
+use crate::leg::{Dial, DialMethod, DigitString, EventFormat, LegParams};
 
 const PCMU: Codec = Codec::Pcmu;
 
@@ -251,4 +254,36 @@ fn a_pause_of_opus_sends_nothing_and_the_next_packet_has_the_marker() {
         .map(|p| u16::from_be_bytes([p.1[2], p.1[3]]))
         .collect();
     assert!(numbers.windows(2).all(|w| w[1] == w[0].wrapping_add(1)));
+}
+
+/// A digit of 400 ms at 8 kHz, in which Opus takes the place of PCMU.
+#[test]
+fn an_event_keeps_its_name_when_the_codec_changes() {
+    let digits = DigitString::new([Digit::POUND, Digit::POUND]);
+    let mut dial = Dial::new(1, digits, DialMethod::Events, 400, 100);
+    let events = EventFormat {
+        rx: 101,
+        tx: 101,
+        clock_rate: 8000,
+    };
+    let mut t = Transmit::new(1, 100, 5000, PCMU);
+    let coding = coding(PCMU);
+    let mut named = Vec::new();
+    for tick in 0..100 {
+        let position = 8000 + tick * 160;
+        if tick == 5 {
+            t.recode(Codec::Opus, position);
+        }
+        let mut out = [0; TICK_SAMPLES];
+        let dialled = dial.tick(position, true, Some(events), &mut out);
+        let Dialled::Reports { reports, .. } = dialled else {
+            continue;
+        };
+        for report in reports.iter().flatten() {
+            t.push_event(report, 101, &coding, |p| named.push(timestamp(p)));
+        }
+    }
+    assert_eq!(named.iter().filter(|&&at| at == 5000 + 8000).count(), 22);
+    named.dedup();
+    assert_eq!(named.len(), 2, "{named:?}");
 }

@@ -1,12 +1,15 @@
 //! Maps the wall clock of the kernel's packet stamps to media time. Read by a media thread, once
 //! per tick.
 
+#[cfg(test)]
+use std::time::Duration;
+
 use crate::audio::MediaTime;
 use crate::net::sys;
 
 /// A stamp further than this ahead of the sample means that the wall clock was stepped.
 const MAX_AHEAD_NS: i64 = 100_000_000;
-/// A stamp further than this behind the sample means the same (a socket queue holds under 2 s).
+/// A stamp further than this behind the sample means the same where the socket is read in each tick.
 const MAX_BEHIND_NS: i64 = 2_000_000_000;
 
 /// A time of CLOCK_REALTIME as the kernel stamps packets with it, nanoseconds.
@@ -23,6 +26,8 @@ pub struct ClockMap {
     now: MediaTime,
     /// The same on the wall clock.
     wall_ns: i64,
+    /// How old a packet can be.
+    max_behind_ns: i64,
 }
 
 impl ClockMap {
@@ -41,6 +46,27 @@ impl ClockMap {
             offset_ns: wall_ns - media_ns,
             now: MediaTime::from_micros((media_ns / 1000) as u64),
             wall_ns,
+            max_behind_ns: MAX_BEHIND_NS,
+        }
+    }
+
+    /// The same for a socket that nobody has read yet: what waits there may be of any age, and is no sign
+    /// of a step.
+    #[must_use]
+    pub const fn of_unread(self) -> Self {
+        Self {
+            max_behind_ns: i64::MAX,
+            ..self
+        }
+    }
+
+    /// As sampled so much later.
+    #[cfg(test)]
+    pub(crate) fn later(self, by: Duration) -> Self {
+        Self {
+            now: self.now + by,
+            wall_ns: self.wall_ns + by.as_nanos() as i64,
+            ..self
         }
     }
 
@@ -61,7 +87,7 @@ impl ClockMap {
     /// between it and the sample) becomes the time of the sample: a step must not look like jitter.
     pub const fn media_time(&self, stamp: WallStamp) -> MediaTime {
         let ahead_ns = stamp.0 - self.wall_ns;
-        if ahead_ns > MAX_AHEAD_NS || ahead_ns < -MAX_BEHIND_NS {
+        if ahead_ns > MAX_AHEAD_NS || ahead_ns < -self.max_behind_ns {
             return self.now;
         }
         let ns = stamp.0 - self.offset_ns;
@@ -94,6 +120,17 @@ mod tests {
             assert_eq!(
                 map.media_time(WallStamp(stamp)),
                 MediaTime::from_millis(5000)
+            );
+        }
+    }
+
+    #[test]
+    fn what_has_waited_unread_is_as_old_as_it_is() {
+        let map = ClockMap::from_parts(50 * SECOND_NS, 1000 * SECOND_NS).of_unread();
+        for (stamp, media) in [(990, 40), (997, 47), (1001, 50), (0, 0)] {
+            assert_eq!(
+                map.media_time(WallStamp(stamp * SECOND_NS)),
+                MediaTime::from_millis(media * 1000)
             );
         }
     }

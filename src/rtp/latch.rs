@@ -40,7 +40,8 @@ pub enum Verdict {
 ///   Open ------------------------------------------------------------> Latched
 ///                                                                        |  ^
 ///     signalling changes the address: for 5 s may be replaced so again <-' |
-///     2 s of silence: by the same SSRC with a continuing sequence ----------'
+///     2 s of silence: by the same SSRC with a continuing sequence, or with  '
+///     any from the same address behind a hold, or by whoever has the keys --'
 /// ```
 #[derive(Clone, Debug)]
 pub struct Latch {
@@ -49,8 +50,12 @@ pub struct Latch {
     named: Option<SocketAddr>,
     latched: Option<Latched>,
     candidate: Option<Candidate>,
-    shunned: Option<Stream>,
+    shunned: Option<Shunned>,
     sources: Sources,
+    /// What comes is authentic: it is of who has the keys.
+    secure: bool,
+    /// The party listens at the signalled address alone.
+    listens_as_described: bool,
 }
 
 /// Who sends, and how far it has come.
@@ -75,8 +80,28 @@ struct Latched {
     outdated: bool,
     /// Packets heard since then: at `CONSECUTIVE` we send there again.
     heard_since: u8,
-    /// A hold without an address is over, in which its NAT may have forgotten it.
+    /// A hold is over, in which its NAT may have forgotten it.
     resumed: bool,
+}
+
+/// A stream of which nothing is taken.
+#[derive(Clone, Copy, Debug)]
+struct Shunned {
+    stream: Stream,
+    /// When it came last; before it has, when the leg began.
+    heard: MediaTime,
+    has_come: bool,
+}
+
+impl Shunned {
+    /// Whether the packet is of it. Its phone may call again from the same port with the same source:
+    /// that stream begins behind a pause, or with a number that was there before.
+    fn goes_on(&self, from: SocketAddr, packet: &Packet<'_>) -> bool {
+        let least = if self.has_come { -MAX_MISORDER } else { 1 };
+        let gap = packet.seq.distance(self.stream.seq);
+        (self.stream.address, self.stream.ssrc) == (from, packet.ssrc)
+            && (least..=MAX_DROPOUT).contains(&gap)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +122,8 @@ impl Latch {
             candidate: None,
             shunned: None,
             sources: Sources::Any,
+            secure: false,
+            listens_as_described: false,
         }
     }
 
@@ -113,10 +140,40 @@ impl Latch {
         self.sources = sources;
     }
 
+    /// Whether the party listens at the signalled address, wherever it sends from.
+    pub fn set_listens_as_described(&mut self, as_described: bool) {
+        self.listens_as_described = as_described;
+    }
+
+    /// Whether all that comes is authentic from now on (SRTP).
+    pub fn set_secure(&mut self, secure: bool) {
+        self.secure = secure;
+    }
+
+    /// The party is back from a hold, at whose end signalling names no other address than before: it is
+    /// where it was, or behind another port of its NAT.
+    pub fn resumed(&mut self) {
+        if let (Some(latched), Some(signalled)) = (&mut self.latched, self.signalled) {
+            latched.resumed = latched.address != signalled;
+        }
+    }
+
     /// Takes nothing of this stream, wherever the peer may be: it belongs to the call that had the port
-    /// before, and goes on although that is over. The same phone in a new call begins another one.
+    /// before, and goes on although that is over. The same phone in a new call begins another one: it
+    /// is heard again where the stream has paused.
     pub fn shun(&mut self, stream: Stream) {
-        self.shunned = Some(stream);
+        self.shunned = Some(Shunned {
+            stream,
+            heard: MediaTime::ZERO,
+            has_come: false,
+        });
+    }
+
+    /// The leg begins: from now on a shunned stream has to go on.
+    pub fn begin(&mut self, now: MediaTime) {
+        if let Some(shunned) = &mut self.shunned {
+            shunned.heard = now;
+        }
     }
 
     /// The stream that was taken last.
@@ -130,11 +187,14 @@ impl Latch {
 
     /// Judges a valid RTP packet.
     pub fn on_packet(&mut self, from: SocketAddr, packet: &Packet<'_>, now: MediaTime) -> Verdict {
+        self.shunned
+            .take_if(|shunned| now.since(shunned.heard) >= PAUSE);
         if let Some(shunned) = &mut self.shunned
-            && (shunned.address, shunned.ssrc) == (from, packet.ssrc)
-            && (-MAX_MISORDER..=MAX_DROPOUT).contains(&packet.seq.distance(shunned.seq))
+            && shunned.goes_on(from, packet)
         {
-            shunned.seq = packet.seq;
+            shunned.stream.seq = packet.seq;
+            shunned.heard = now;
+            shunned.has_come = true;
             return Verdict::Ignore;
         }
         if let Some(latched) = &mut self.latched
@@ -186,6 +246,9 @@ impl Latch {
 
     /// Where to send: the latched source, else the signalled address.
     pub fn remote(&self) -> Option<SocketAddr> {
+        if self.listens_as_described {
+            return self.signalled;
+        }
         match (&self.latched, self.signalled) {
             (Some(l), Some(signalled)) if l.outdated && l.heard_since < CONSECUTIVE => {
                 Some(signalled)
@@ -203,10 +266,14 @@ impl Latch {
     }
 
     /// The address to which the socket may be connected, or `None` if it must hear all: before
-    /// a latch, after 2 s of silence, while signalling has named another address, and in the
-    /// first seconds of a source that is not the signalled one (which must be able to come in).
+    /// a latch, after 2 s of silence, while signalling has named another address, in the
+    /// first seconds of a source that is not the signalled one (which must be able to come in),
+    /// and where the party listens elsewhere than it sends from.
     pub fn is_connected_wanted(&self, now: MediaTime) -> Option<SocketAddr> {
         let latched = self.latched.as_ref()?;
+        if self.listens_as_described && self.signalled != Some(latched.address) {
+            return None;
+        }
         if latched.outdated || now.since(latched.heard) >= SILENCE {
             return None;
         }
@@ -224,11 +291,8 @@ impl Latch {
             return;
         }
         self.signalled = address;
-        // Back from a hold without an address: the party is where it was, or behind the same NAT.
         if address.is_none() || address == self.named {
-            if let (Some(latched), Some(address)) = (&mut self.latched, address) {
-                latched.resumed = latched.address != address;
-            }
+            self.resumed();
             return;
         }
         self.named = address;
@@ -290,7 +354,7 @@ impl Latch {
         let gap = packet.seq.distance(latched.seq);
         let goes_on = packet.ssrc == latched.ssrc && (1..=MAX_DROPOUT).contains(&gap);
         let resumes = latched.resumed && from.ip() == latched.address.ip();
-        now.since(latched.heard) >= SILENCE && (goes_on || resumes)
+        now.since(latched.heard) >= SILENCE && (goes_on || resumes || self.secure)
     }
 }
 
@@ -301,6 +365,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Silence after which a source that signalling has replaced is not sent to: one that pauses (DTX) is
 /// heard of every 400 ms.
 const LEFT: Duration = Duration::from_secs(1);
+/// A stream of the call before that has paused for so long has ended.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long the signalled address can still come in against an active other source.
 const SETTLED: Duration = Duration::from_secs(5);
 /// RFC 3550 A.1: a larger jump is another stream.
@@ -308,267 +374,5 @@ const MAX_DROPOUT: i16 = 3000;
 const MAX_MISORDER: i16 = 100;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rtp::seq::{PayloadType, Timestamp};
-
-    fn address(port: u16) -> SocketAddr {
-        ([192, 0, 2, 1], port).into()
-    }
-
-    fn packet(ssrc: u32, seq: u16) -> Packet<'static> {
-        Packet {
-            payload_type: PayloadType(0),
-            marker: false,
-            seq: SeqNo(seq),
-            timestamp: Timestamp(u32::from(seq) * 160),
-            ssrc: Ssrc(ssrc),
-            payload: &[],
-        }
-    }
-
-    fn ms(ms: u64) -> MediaTime {
-        MediaTime::from_millis(ms)
-    }
-
-    #[test]
-    fn the_signalled_address_may_at_once() {
-        let mut latch = Latch::new(Some(address(1)));
-        assert_eq!(latch.remote(), Some(address(1)));
-        assert_eq!(latch.is_connected_wanted(ms(0)), None);
-        assert_eq!(
-            latch.on_packet(address(1), &packet(1, 1), ms(0)),
-            Verdict::Latched(address(1))
-        );
-        assert_eq!(
-            latch.on_packet(address(1), &packet(1, 2), ms(20)),
-            Verdict::Accept
-        );
-        assert_eq!(latch.is_connected_wanted(ms(20)), Some(address(1)));
-        assert_eq!(latch.is_connected_wanted(ms(2020)), None);
-    }
-
-    #[test]
-    fn another_source_needs_four_in_sequence() {
-        let mut latch = Latch::new(Some(address(1)));
-        for seq in [65_534, 65_535, 0] {
-            assert_eq!(
-                latch.on_packet(address(2), &packet(1, seq), ms(0)),
-                Verdict::Ignore
-            );
-        }
-        assert_eq!(
-            latch.on_packet(address(2), &packet(1, 1), ms(60)),
-            Verdict::Latched(address(2))
-        );
-        assert_eq!(latch.remote(), Some(address(2)));
-        // Not connected yet: the signalled address must be heard if it comes.
-        assert_eq!(latch.is_connected_wanted(ms(60)), None);
-        latch.on_packet(address(2), &packet(1, 2), ms(5059));
-        assert_eq!(latch.is_connected_wanted(ms(5060)), Some(address(2)));
-        // It takes over, and is not driven out again.
-        assert_eq!(
-            latch.on_packet(address(1), &packet(9, 1), ms(80)),
-            Verdict::Latched(address(1))
-        );
-        for seq in 3..20 {
-            assert_eq!(
-                latch.on_packet(address(2), &packet(1, seq), ms(100)),
-                Verdict::Ignore
-            );
-        }
-    }
-
-    /// A party behind a NAT, whose description has its private address.
-    fn behind_nat() -> Latch {
-        let mut latch = Latch::new(Some(address(1)));
-        for seq in 0..10 {
-            latch.on_packet(address(2), &packet(1, seq), ms(u64::from(seq) * 20));
-        }
-        assert_eq!(latch.remote(), Some(address(2)));
-        latch
-    }
-
-    #[test]
-    fn who_comes_back_from_a_hold_is_where_it_was() {
-        let mut latch = behind_nat();
-        latch.signalled(None, ms(6000));
-        latch.signalled(Some(address(1)), ms(9000));
-        latch.on_packet(address(2), &packet(1, 11), ms(9000));
-        for seq in 0..20 {
-            let verdict = latch.on_packet(address(3), &packet(9, seq), ms(9010));
-            assert_eq!(verdict, Verdict::Ignore, "nobody takes the stream over");
-        }
-    }
-
-    #[test]
-    fn who_comes_back_from_a_hold_behind_another_port_of_its_nat_is_heard() {
-        let mut latch = behind_nat();
-        latch.signalled(None, ms(1000));
-        latch.signalled(Some(address(1)), ms(40_000));
-        let elsewhere: SocketAddr = ([203, 0, 113, 9], 7).into();
-        let mut verdicts = Vec::new();
-        for seq in 0..8 {
-            let now = ms(40_000 + u64::from(seq) * 20);
-            assert_eq!(
-                latch.on_packet(elsewhere, &packet(8, seq), now),
-                Verdict::Ignore
-            );
-            // Another stream, since the phone has made its own anew.
-            verdicts.push(latch.on_packet(address(3), &packet(9, 500 + seq), now));
-        }
-        assert!(
-            verdicts.iter().all(|verdict| *verdict == Verdict::Ignore),
-            "they take turns"
-        );
-        for seq in 8..12 {
-            let now = ms(40_000 + u64::from(seq) * 20);
-            latch.on_packet(address(3), &packet(9, 500 + seq), now);
-        }
-        assert_eq!(latch.remote(), Some(address(3)));
-    }
-
-    #[test]
-    fn who_stays_where_it_was_is_closed_to_others_again() {
-        let mut latch = behind_nat();
-        latch.signalled(Some(address(5)), ms(1000));
-        // For a while it may come from anywhere.
-        for n in 0..300u16 {
-            let now = ms(1000 + u64::from(n) * 20);
-            latch.on_packet(address(2), &packet(1, 10 + n), now);
-        }
-        assert_eq!(latch.remote(), Some(address(2)));
-        assert_eq!(latch.is_connected_wanted(ms(7000)), Some(address(2)));
-        for seq in 0..20 {
-            let verdict = latch.on_packet(address(3), &packet(9, seq), ms(7000));
-            assert_eq!(verdict, Verdict::Ignore);
-        }
-    }
-
-    #[test]
-    fn gaps_and_alternating_sources_never_latch() {
-        let mut latch = Latch::new(None);
-        for seq in (0..100).step_by(2) {
-            assert_eq!(
-                latch.on_packet(address(2), &packet(1, seq), ms(0)),
-                Verdict::Ignore
-            );
-        }
-        for seq in 0..100 {
-            assert_eq!(
-                latch.on_packet(address(2), &packet(1, seq), ms(0)),
-                Verdict::Ignore
-            );
-            assert_eq!(
-                latch.on_packet(address(3), &packet(2, seq), ms(0)),
-                Verdict::Ignore
-            );
-        }
-    }
-
-    #[test]
-    fn a_rebinding_nat_is_followed_after_silence() {
-        let mut latch = Latch::new(Some(address(1)));
-        latch.on_packet(address(1), &packet(1, 100), ms(0));
-        let mut verdicts =
-            (101..105).map(|seq| latch.on_packet(address(2), &packet(1, seq), ms(1999)));
-        assert!(verdicts.all(|v| v == Verdict::Ignore));
-        // After the silence: neither another SSRC nor a broken sequence, but the same stream.
-        for seq in 105..120 {
-            assert_eq!(
-                latch.on_packet(address(3), &packet(2, seq), ms(3000)),
-                Verdict::Ignore
-            );
-            let far = packet(1, seq + 20_000);
-            assert_eq!(latch.on_packet(address(4), &far, ms(3000)), Verdict::Ignore);
-        }
-        for seq in 120..123 {
-            assert_eq!(
-                latch.on_packet(address(2), &packet(1, seq), ms(3000)),
-                Verdict::Ignore
-            );
-        }
-        let verdict = latch.on_packet(address(2), &packet(1, 123), ms(3000));
-        assert_eq!(verdict, Verdict::Latched(address(2)));
-    }
-
-    #[test]
-    fn a_stream_of_the_call_before_is_shunned_and_its_phone_is_not() {
-        let mut before = Latch::new(Some(address(1)));
-        before.on_packet(address(1), &packet(1, 65_530), ms(0));
-        let mut latch = Latch::new(Some(address(1)));
-        latch.shun(before.stream().unwrap());
-        for n in 0..5000u16 {
-            let late = packet(1, 65_531u16.wrapping_add(n));
-            assert_eq!(latch.on_packet(address(1), &late, ms(0)), Verdict::Ignore);
-        }
-        let new = latch.on_packet(address(1), &packet(2, 4533), ms(0));
-        assert_eq!(new, Verdict::Latched(address(1)));
-        let mut latch = Latch::new(Some(address(1)));
-        latch.shun(before.stream().unwrap());
-        let again = latch.on_packet(address(1), &packet(1, 30_000), ms(0));
-        assert_eq!(again, Verdict::Latched(address(1)));
-    }
-
-    #[test]
-    fn signalling_moves_the_stream() {
-        let mut latch = Latch::new(Some(address(1)));
-        latch.on_packet(address(1), &packet(1, 1), ms(0));
-        latch.signalled(Some(address(5)), ms(10));
-        assert_eq!(latch.remote(), Some(address(5)));
-        assert_eq!(latch.is_connected_wanted(ms(10)), None);
-        assert_eq!(
-            latch.on_packet(address(1), &packet(1, 2), ms(20)),
-            Verdict::Accept
-        );
-        assert_eq!(
-            latch.on_packet(address(5), &packet(2, 1), ms(30)),
-            Verdict::Latched(address(5))
-        );
-        assert_eq!(
-            latch.on_packet(address(1), &packet(1, 3), ms(40)),
-            Verdict::Ignore
-        );
-    }
-
-    #[test]
-    fn a_new_source_behind_a_nat_wins_though_the_old_one_goes_on() {
-        let mut latch = Latch::new(Some(address(1)));
-        latch.on_packet(address(1), &packet(1, 1), ms(0));
-        latch.signalled(Some(address(5)), ms(10));
-        for n in 0..3 {
-            latch.on_packet(address(1), &packet(1, 2 + n), ms(20));
-            assert_eq!(
-                latch.on_packet(address(6), &packet(2, n), ms(20)),
-                Verdict::Ignore
-            );
-        }
-        assert_eq!(
-            latch.on_packet(address(6), &packet(2, 3), ms(90)),
-            Verdict::Latched(address(6))
-        );
-        assert_eq!(
-            latch.on_packet(address(1), &packet(1, 9), ms(91)),
-            Verdict::Ignore
-        );
-    }
-
-    #[test]
-    fn the_same_source_behind_a_nat_is_sent_to_again() {
-        let mut latch = Latch::new(Some(address(1)));
-        latch.on_packet(address(1), &packet(1, 1), ms(0));
-        latch.signalled(Some(address(5)), ms(10));
-        for seq in 2..5 {
-            assert_eq!(
-                latch.on_packet(address(1), &packet(1, seq), ms(20)),
-                Verdict::Accept
-            );
-            assert_eq!(latch.remote(), Some(address(5)));
-        }
-        assert_eq!(
-            latch.on_packet(address(1), &packet(1, 5), ms(80)),
-            Verdict::Latched(address(1))
-        );
-        assert_eq!(latch.remote(), Some(address(1)));
-    }
-}
+#[path = "latch_tests.rs"]
+mod tests;

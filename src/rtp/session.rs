@@ -445,6 +445,11 @@ impl Sender {
         self.clock_rate = clock_rate;
     }
 
+    /// The timestamp at which the media line of the present clock would have begun.
+    pub fn line(&self) -> Timestamp {
+        self.first_timestamp
+    }
+
     /// Our source.
     pub fn ssrc(&self) -> Ssrc {
         self.ssrc

@@ -10,7 +10,7 @@ use crate::call::{Call, CallHandle, Way};
 use crate::leg::player::PlayEndReason;
 use crate::leg::tap::TapStop;
 use crate::leg::{Leg, LegEvent, LegId, LegStats};
-use crate::worker::{self, Command};
+use crate::worker::{self, BridgeId, Command};
 
 /// Legs whose memory is kept for others, about 17 KiB each: calls come and go one by one.
 const MANY_SPARE: usize = 32;
@@ -44,15 +44,8 @@ impl Switch {
             worker::Event::BridgeClosed(id, _) => {
                 self.bridge_places[worker].give_back(id.index);
             }
-            worker::Event::JoinRefused(leg, _) => {
-                if let Some(&handle) = self.legs.get(&(worker, leg)) {
-                    if let Some(entry) = self.calls.get_mut(&handle) {
-                        entry.mixed = false;
-                    }
-                    self.leave_room(handle, now);
-                    self.leave_bridge(handle, now);
-                    self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
-                }
+            worker::Event::JoinRefused(leg, bridge, _) => {
+                self.join_refused(leg, (worker, bridge), now);
             }
             worker::Event::RoomPlayEnded(id, play, end) => {
                 self.bridge_played((worker, id), &play, end, now);
@@ -66,6 +59,28 @@ impl Switch {
             worker::Event::Talkers(id, told) => self.talkers((worker, id), told),
             worker::Event::Freed(_) => {}
         }
+    }
+
+    fn join_refused(&mut self, leg: LegId, place: (usize, BridgeId), now: Instant) {
+        let Some(&handle) = self.legs.get(&(place.0, leg)) else {
+            return;
+        };
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let room = entry.room.as_ref().and_then(|name| self.rooms.get(name));
+        let bridge = entry.driven.bridge;
+        let bridge = bridge.and_then(|number| self.bridges.all.get(&number));
+        // Of one that it has left since, it tells nothing of where it is to be now.
+        let is_its_own = room.is_some_and(|room| (room.worker, room.bridge) == place)
+            || bridge.is_some_and(|bridge| bridge.place == Some(place));
+        if !is_its_own {
+            return;
+        }
+        entry.mixed = false;
+        self.leave_room(handle, now);
+        self.leave_bridge(handle, now);
+        self.with_call(handle, |c| c.happened(&Happened::JoinFailed, now));
     }
 
     fn on_leg(&mut self, worker: usize, leg: LegId, event: LegEvent, now: Instant) {

@@ -395,7 +395,13 @@ impl Switch {
             call: handle,
             leg,
         });
-        self.arrive(handle, now);
+        let entry = self.calls.get(&handle);
+        if entry.is_some_and(|entry| entry.call.is_established()) {
+            self.arrive(handle, now);
+        } else {
+            // It was hung up on its way: the room is not to hear of it.
+            self.leave_room(handle, now);
+        }
         self.arrive_in_bridge(handle);
         for command in moving.held {
             self.media(handle, |leg| command.for_leg(leg));

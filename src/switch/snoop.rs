@@ -107,6 +107,8 @@ impl Switch {
             // On the next port: who expects audio alone is not to find reports in it.
             remote_rtcp: to.port().checked_add(1).map(|port| (to.ip(), port).into()),
             sources,
+            // It may send from another socket than it listens on.
+            listens_as_described: true,
             ..LegParams::g711(Codec::Pcmu, Some(to))
         };
         let handle = self.next_handle();

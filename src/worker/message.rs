@@ -202,8 +202,8 @@ pub enum Event {
     Detached(Box<Leg>),
     /// A bridge has ended.
     BridgeClosed(BridgeId, Box<Bridge>),
-    /// A leg could not join: no such bridge, or it is full.
-    JoinRefused(LegId, Box<Port>),
+    /// A leg could not join: no such bridge, or it is full. It may be on its way to another by then.
+    JoinRefused(LegId, BridgeId, Box<Port>),
     /// A room's play came to its end.
     RoomPlayEnded(BridgeId, Box<RoomPlay>, PlayEnd),
     /// Who talks in a room; the next is told when the box is given again.

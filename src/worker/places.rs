@@ -260,7 +260,7 @@ impl Worker {
         let class = port.relation_asked_for().ears;
         let room = match self.rooms.get_mut(bridge.index as usize) {
             Some(Some(room)) if room.id == bridge && !room.closing => room,
-            _ => return self.refuse(id, Entry { port, encoder }),
+            _ => return self.refuse(id, bridge, Entry { port, encoder }),
         };
         match room.bridge.join(port) {
             Ok(at) => {
@@ -290,15 +290,15 @@ impl Worker {
                 if room.bridge.is_vacating() {
                     self.wait_for_port(id, bridge, entry);
                 } else {
-                    self.refuse(id, entry);
+                    self.refuse(id, bridge, entry);
                 }
             }
         }
     }
 
-    fn refuse(&mut self, id: LegId, entry: Entry) {
+    fn refuse(&mut self, id: LegId, bridge: BridgeId, entry: Entry) {
         self.free_encoder(entry.encoder);
-        self.outbox.tell(Event::JoinRefused(id, entry.port));
+        self.outbox.tell(Event::JoinRefused(id, bridge, entry.port));
     }
 
     /// The control side gives a place anew as soon as somebody is to leave it, who fades out until the

@@ -78,28 +78,44 @@ pub(super) fn shake(handshake: &mut Handshake, came: &[Vec<u8>], now: Instant) -
     std::iter::from_fn(|| handshake.poll_output()).collect()
 }
 
-/// A phone with DTLS in an echo call.
-struct Party {
-    world: World,
+/// A phone with DTLS in a call.
+pub(super) struct Party {
+    pub world: World,
     identity: Identity,
     handshake: Handshake,
-    keys: Option<Keys>,
+    pub keys: Option<Keys>,
     failed: bool,
     crypto: Option<(Outbound, Inbound)>,
     /// What was on its way, under the keys before.
     before: Option<Inbound>,
     /// What of the DTLS that came was seen.
     seen: usize,
-    heard: Vec<i16>,
+    pub heard: Vec<i16>,
+    /// The telephone events of it: their timestamps and payloads.
+    pub events: Vec<(u32, Vec<u8>)>,
+    /// Packets that it heard.
+    pub came: u64,
     /// How many datagrams of its own are to be lost.
     lose: usize,
     sent: usize,
 }
 
 impl Party {
-    fn call(mut world: World, setup: &str, shown: &Identity, told: &Fingerprint) -> Self {
+    /// In an echo call.
+    fn call(world: World, setup: &str, shown: &Identity, told: &Fingerprint) -> Self {
+        Self::call_to("500", world, setup, shown, told)
+    }
+
+    pub fn call_to(
+        user: &str,
+        mut world: World,
+        setup: &str,
+        shown: &Identity,
+        told: &Fingerprint,
+    ) -> Self {
         let phone = world.phone();
-        let mut invite = world.phones[phone].invite("500");
+        world.phones[phone].events = user == "530";
+        let mut invite = world.phones[phone].invite(user);
         let sdp = offered(&world.phones[phone].sdp("sendrecv"), told, setup);
         put_sdp(&mut invite, &sdp);
         let ok = world.set_up(phone, &invite);
@@ -114,6 +130,8 @@ impl Party {
             before: None,
             seen: 0,
             heard: Vec::new(),
+            events: Vec::new(),
+            came: 0,
             lose: 0,
             sent: 0,
         }
@@ -125,7 +143,7 @@ impl Party {
     }
 
     /// Its handshake goes on for so long.
-    fn run(&mut self, ms: u64) {
+    pub fn run(&mut self, ms: u64) {
         for _ in 0..ms {
             self.world.run(1);
             let now = self.world.now();
@@ -168,7 +186,12 @@ impl Party {
                 payload: packet[HEADER_LEN..len].to_vec(),
                 ..heard
             };
-            self.heard.extend(clear.audio());
+            self.came += 1;
+            if clear.payload_type == 101 {
+                self.events.push((clear.timestamp, clear.payload));
+            } else {
+                self.heard.extend(clear.audio());
+            }
         }
     }
 

@@ -140,6 +140,25 @@ fn a_stranger_is_not_followed_even_after_silence() {
 }
 
 #[test]
+fn a_nat_that_forgets_a_phone_on_hold_is_followed() {
+    for direction in ["inactive", "sendonly"] {
+        let (mut world, phone) = silent_call();
+        talk(&mut world, other(7000), 50);
+        assert_eq!(sends_to(&mut world), other(7000));
+        for (direction, ms) in [(direction, 3_000), ("sendrecv", 100)] {
+            let sdp = world.phones[phone].sdp(direction);
+            let change = world.phones[phone].reinvite(&sdp);
+            world.ask(phone, &change, 200);
+            world.run(ms);
+        }
+        world.phones[phone].voice.ssrc += 1;
+        talk(&mut world, other(7300), 60);
+        assert!(level(&world, 400) > 2_400.0, "{direction}");
+        assert_eq!(sends_to(&mut world), other(7300), "{direction}");
+    }
+}
+
+#[test]
 fn signalling_moves_the_stream() {
     let (mut world, phone) = silent_call();
     let sdp = world.phones[phone].rtp;
@@ -182,7 +201,6 @@ fn what_comes_late_for_a_closed_call_is_not_heard_in_the_next() {
     world.dial_with(phones[1], &invite);
     assert_eq!(world.phones[1].target, Some(port));
     world.hush(1);
-    world.run(100);
     let until = world.phones[0].heard.len();
     for _ in 0..200 {
         let late = world.phones[0].packet();

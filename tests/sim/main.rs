@@ -14,6 +14,7 @@ mod call_setup;
 mod conference;
 mod digits;
 mod dtls;
+mod dtls_begin;
 mod dtls_rtcp;
 mod elsewhere;
 mod events_beside;

@@ -6,6 +6,8 @@ use super::rooms::{caller, caller_of, finish, hears, hears_prompt, press, settin
 use antiphon::app::keypad::{Keypad, KeypadAction};
 use antiphon::app::room::RoomSettings;
 use antiphon::call::EndReason;
+use antiphon::room::RoomChange;
+use antiphon::switch::Event;
 
 use crate::support::sim::World;
 
@@ -67,4 +69,38 @@ fn the_menu_that_a_key_leads_to_knows_its_own_prompt() {
     let three = caller_of(&mut world, "700");
     assert!(hears(&mut world, three, one), "a room of the menu");
     finish(&mut world, &[one, three]);
+}
+
+/// Its leg is on its way to the worker that mixes the room.
+#[test]
+fn who_hangs_up_on_the_way_to_a_room_does_not_enter_it() {
+    let mut chosen = None;
+    for early in 0..8 {
+        let mut world = World::new(77);
+        let (member, caller) = (world.phone(), world.phone());
+        world.dial(member, "701");
+        world.phones[caller].events = true;
+        world.dial(caller, "540");
+        world.run(500);
+        world.phones[caller].voice.keys.press("701", 60, 60);
+        match chosen {
+            None => {
+                assert!(world.run_until(2_000, |w| w.digits() == "701"));
+                chosen = Some(world.ms);
+                continue;
+            }
+            Some(at) => world.run(at + 2 - early - world.ms),
+        }
+        world.hang_up(caller);
+        let before = world.events.len();
+        world.run(200);
+        let enters = |event: &Event| match event {
+            Event::Room(event) => matches!(event.change, RoomChange::Joined(_)),
+            _ => false,
+        };
+        assert!(!world.events[before..].iter().any(enters), "{early} ms");
+        world.hang_up(member);
+        world.run(40_000);
+        world.check_empty();
+    }
 }

@@ -316,15 +316,15 @@ fn a_full_bridge_and_one_that_is_gone_refuse() {
         let refused: Vec<_> = events
             .into_iter()
             .filter_map(|e| match e {
-                Event::JoinRefused(leg, _) => Some(leg.index),
+                Event::JoinRefused(leg, bridge, _) => Some((leg.index, bridge.index)),
                 _ => None,
             })
             .collect();
         refused
     };
-    assert_eq!(refused(bench.run(50)), [2]);
+    assert_eq!(refused(bench.run(50)), [(2, 0)]);
     bench.join(2, 3);
-    assert_eq!(refused(bench.run(50)), [2]);
+    assert_eq!(refused(bench.run(50)), [(2, 3)]);
     // Who is refused goes on alone.
     let before = bench.io.sent[&2].len();
     bench.run(200);
@@ -335,7 +335,7 @@ fn a_full_bridge_and_one_that_is_gone_refuse() {
 fn who_takes_a_place_while_another_fades_out_of_it_waits_until_it_has() {
     let refused = |events: &[Event]| -> Vec<u32> {
         let legs = events.iter().filter_map(|event| match event {
-            Event::JoinRefused(leg, _) => Some(leg.index),
+            Event::JoinRefused(leg, ..) => Some(leg.index),
             _ => None,
         });
         legs.collect()

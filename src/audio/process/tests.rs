@@ -214,9 +214,29 @@ fn another_codec_goes_on_with_the_gain_of_the_one_before() {
     let mut anew = processing(settings, 16_000);
     let from_unity = rms_dbov(&said(&mut anew, &wide, 16_000)[..3_200]);
     let mut after = processing(settings, 16_000);
-    after.continue_from(&before);
+    after.continue_from(&mut before);
     let goes_on = rms_dbov(&said(&mut after, &wide, 16_000)[..3_200]);
     assert!(goes_on > from_unity + 10.0, "{from_unity} and {goes_on}");
+}
+
+#[test]
+fn another_codec_of_the_same_rate_knows_the_noise() {
+    let settings = ProcessSettings {
+        noise_suppression: true,
+        ..off()
+    };
+    let audio = noise(16_000, 5.4, -45.0, 6);
+    let (learnt, next) = audio.split_at(80_000);
+    let mut before = processing(settings, 16_000);
+    said(&mut before, learnt, 16_000);
+    let mut after = processing(settings, 16_000);
+    after.continue_from(&mut before);
+    let level = rms_dbov(&said(&mut after, next, 16_000));
+    assert!(level < -55.0, "{level} dBov");
+    // At another rate it has to be learnt anew.
+    let mut wider = processing(settings, 48_000);
+    wider.continue_from(&mut after);
+    said(&mut wider, &noise(48_000, 1.0, -45.0, 6), 48_000);
 }
 
 #[test]

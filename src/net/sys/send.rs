@@ -59,8 +59,7 @@ pub fn send_batch(
 
 fn send_one(fd: RawFd, packet: &[u8], to: Option<&SockAddr>, counters: &mut SendCounters) -> bool {
     let (name, length) = to.map_or((ptr::null(), 0), |to| (to.as_ptr().cast(), to.len()));
-    // A pending ICMP error is reported instead of sending: the second attempt sends.
-    for _ in 0..2 {
+    counters.attempt(|| {
         // SAFETY: packet and name are live for the call with their true lengths; a null name of
         // length 0 means the connected peer.
         let result = unsafe {
@@ -73,14 +72,11 @@ fn send_one(fd: RawFd, packet: &[u8], to: Option<&SockAddr>, counters: &mut Send
                 length,
             )
         };
-        if result >= 0 {
-            return true;
+        if result < 0 {
+            return Err(io::Error::last_os_error());
         }
-        if !counters.count(&io::Error::last_os_error()) {
-            return false;
-        }
-    }
-    false
+        Ok(())
+    })
 }
 
 fn send_chunk(
@@ -122,10 +118,14 @@ fn send_chunk(
             sent += taken;
             next += taken;
             retried = false;
-        } else if counters.count(&io::Error::last_os_error()) && !retried {
+            continue;
+        }
+        let again = counters.count(&io::Error::last_os_error());
+        if again && !retried {
             retried = true;
         } else {
             // This packet cannot go; the ones behind it may.
+            counters.failed += u64::from(again);
             next += 1;
             retried = false;
         }
@@ -134,6 +134,19 @@ fn send_chunk(
 }
 
 impl SendCounters {
+    /// Sends. A pending ICMP error is reported instead of sending: the second attempt sends. What fails
+    /// twice so has no way to go: a missing route has the same error.
+    fn attempt(&mut self, mut send: impl FnMut() -> io::Result<()>) -> bool {
+        for _ in 0..2 {
+            let Err(error) = send() else { return true };
+            if !self.count(&error) {
+                return false;
+            }
+        }
+        self.failed += 1;
+        false
+    }
+
     /// Counts an error; returns whether trying again may help.
     pub(super) fn count(&mut self, error: &io::Error) -> bool {
         if is_icmp(error) {
@@ -173,4 +186,21 @@ pub fn disconnect(socket: impl AsFd) -> io::Result<()> {
         )
     };
     check(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_route_has_failed_and_what_was_refused_before_has_not() {
+        let error = io::Error::from_raw_os_error;
+        let mut counters = SendCounters::default();
+        assert!(!counters.attempt(|| Err(error(libc::ENETUNREACH))));
+        assert_eq!((counters.failed, counters.icmp_errors), (1, 2));
+        let mut pending = Some(error(libc::ECONNREFUSED));
+        assert!(counters.attempt(|| pending.take().map_or(Ok(()), Err)));
+        assert!(!counters.attempt(|| Err(error(libc::EAGAIN))));
+        assert_eq!((counters.failed, counters.would_block), (1, 1));
+    }
 }

@@ -236,7 +236,7 @@ impl Edge {
                 if self.bridges.contains_key(&(worker, bridge)) {
                     return None;
                 }
-                worker::Event::JoinRefused(leg, port)
+                worker::Event::JoinRefused(leg, bridge, port)
             }
             Command::Play(id, play) => {
                 let before = self.plays.insert((worker, id), play)?;

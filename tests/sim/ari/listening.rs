@@ -241,6 +241,45 @@ fn media_of_an_address_is_heard_in_a_bridge_and_hears_it() {
 }
 
 #[test]
+fn media_of_an_address_that_sends_from_another_socket_hears_at_its_own() {
+    let mut desk = Desk::new(465);
+    desk.world
+        .switch
+        .set_external_media(vec!["10.1.0.0/16".parse().unwrap()]);
+    desk.connect("hello");
+    let phones = desk.world.phones(2);
+    let id = desk.answered(phones[0], "400");
+    let there = desk.world.phones[phones[1]].rtp;
+    let url = format!(
+        "/ari/channels/externalMedia?app=hello&external_host={there}&format=ulaw&channelId=ext"
+    );
+    let channel = desk.post(&url);
+    let port = channel["channelvars"]["UNICASTRTP_LOCAL_PORT"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    desk.post("/ari/bridges/b");
+    desk.post(&format!("/ari/bridges/b/addChannel?channel={id},ext"));
+    let to = format!("10.0.0.1:{port}").parse().unwrap();
+    let from = std::net::SocketAddr::new(there.ip(), 7000);
+    for _ in 0..100 {
+        let packet = desk.world.phones[phones[1]].packet();
+        let us = desk.world.us();
+        let kind = crate::support::sim::net::Kind::Media;
+        desk.world.net.send(kind, us, from, to, &packet);
+        desk.run(20);
+    }
+    let now = desk.world.ms;
+    let hz = |n: usize| desk.world.phones[phones[n]].voice.hz;
+    let audio = desk.world.phones[phones[0]].audio(now - 1_000, now);
+    assert!(amplitude(&audio, hz(1)) > 1_000.0, "it is heard");
+    let heard = &desk.world.phones[phones[1]];
+    assert!(heard.heard.iter().all(|packet| packet.to == there));
+    let audio = heard.audio(now - 1_000, now);
+    assert!(amplitude(&audio, hz(0)) > 1_000.0, "and hears");
+}
+
+#[test]
 fn linear_samples_of_an_address_at_16_khz() {
     let mut desk = Desk::new(464);
     desk.world

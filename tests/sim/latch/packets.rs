@@ -94,6 +94,26 @@ fn unknown_payload_types_are_not_heard() {
     assert_eq!(stats(&mut world).counts.unknown_type, 50);
 }
 
+/// RFC 6263 §4.6: who is muted may send them to keep its NAT open.
+#[test]
+fn unknown_payload_types_are_a_sign_of_life_of_the_party_alone() {
+    for (from, ends) in [(None, false), (Some(super::other(7000)), true)] {
+        let mut world = World::with(Setup::default());
+        let phone = world.phone();
+        let invite = world.phones[phone].invite("500");
+        world.set_up(phone, &invite);
+        let rtp_address = world.phones[phone].rtp;
+        talk(&mut world, rtp_address, 50);
+        for _ in 0..100 {
+            let mut bytes = world.phones[phone].packet();
+            bytes[1] = 97;
+            rtp(&mut world, from.unwrap_or(rtp_address), &bytes);
+            world.run(1000);
+        }
+        assert_eq!(world.ended(phone).is_some(), ends);
+    }
+}
+
 #[test]
 fn comfort_noise_is_noise_at_its_level() {
     // The first packet is late by so much: speech may still wait in the buffer.
