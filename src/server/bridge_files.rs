@@ -27,9 +27,9 @@ impl Core {
             )
         };
         let (prompts, announcements) = (self.prompts.clone(), self.announcements.clone());
-        let directory = self.config.recording.directory.clone();
+        let names = self.names.clone();
         if wanted.items.iter().all(in_memory) {
-            let found = sources(&wanted.items, &prompts, announcements.library(), &directory);
+            let found = sources(&wanted.items, &prompts, announcements.library(), &names);
             // What follows from it is carried out by who has called this.
             self.switch.handle(ready(&wanted, found), now);
             return;
@@ -37,7 +37,7 @@ impl Core {
         let done = self.done.clone();
         tokio::spawn(async move {
             let items = wanted.items.clone();
-            let found = announcements.sources(items, prompts, directory).await;
+            let found = announcements.sources(items, prompts, names).await;
             // Refused only when the core is gone.
             let _ = done.send(Done::BridgeLoaded(Box::new(wanted), found));
         });

@@ -20,6 +20,7 @@ use super::descriptors::Shares;
 use super::ear::Ear;
 use super::files::{Done, Wanted};
 use super::memory::Memory;
+use super::names::Names;
 use super::recordings::Recorded;
 use super::reload::Reloading;
 use crate::app::PlayItem;
@@ -127,6 +128,7 @@ pub struct Core {
     pub(super) store: Option<Arc<dyn MessageStore>>,
     pub(super) announcements: Arc<Announcements>,
     pub(super) prompts: Arc<Prompts>,
+    pub(super) names: Arc<Names>,
     pub(super) config: Config,
     pub(super) reloading: Reloading,
     pub(super) memory: Memory,
@@ -216,6 +218,7 @@ impl Core {
             store,
             announcements: Arc::new(Announcements::new(&config, &security)),
             prompts: Arc::new(prompts),
+            names: Arc::new(Names::new(&config.recording.directory)),
             config,
             reloading: Reloading::default(),
             memory: Memory::default(),
@@ -351,7 +354,7 @@ impl Core {
                     self.recorder.close(recording, samples);
                 }
                 Output::Resolve { dial, uri } => self.resolve(dial, uri),
-                Output::ForgetNames(recordings) => self.forget_names(&recordings),
+                Output::ForgetNames(recordings) => self.forget_names(recordings),
                 Output::PlayInBridge(wanted) => self.play_in_bridge(wanted, now),
                 Output::RecordBridge(wanted) => self.record_bridge(wanted),
                 Output::RoomFiles(wanted) => self.room_files(wanted),

@@ -105,9 +105,8 @@ impl Core {
             )
         });
         if !blocks {
-            let directory = &self.config.recording.directory;
             let library = self.announcements.library();
-            let sources = sources(&items, &self.prompts, library, directory);
+            let sources = sources(&items, &self.prompts, library, &self.names);
             // What follows from it is carried out by who has called this.
             self.switch.handle(loaded(wanted, sources), now);
         } else if let Some(waiting) = self.loading.get_mut(&wanted.call) {
@@ -121,19 +120,19 @@ impl Core {
     fn load(&mut self, wanted: Wanted, items: Vec<PlayItem>) {
         let prompts = self.prompts.clone();
         let announcements = self.announcements.clone();
-        let directory = self.config.recording.directory.clone();
+        let names = self.names.clone();
         let elsewhere =
             |item: &PlayItem| matches!(item, PlayItem::Web(_) | PlayItem::Speech { .. });
         if !items.iter().any(elsewhere) {
             self.spawn(move || {
                 let library = announcements.library();
-                Done::Loaded(wanted, sources(&items, &prompts, library, &directory))
+                Done::Loaded(wanted, sources(&items, &prompts, library, &names))
             });
             return;
         }
         let done = self.done.clone();
         let task = tokio::spawn(async move {
-            let read = announcements.sources(items, prompts, directory).await;
+            let read = announcements.sources(items, prompts, names).await;
             // Refused only when the core is gone.
             let _ = done.send(Done::Loaded(wanted, read));
         });

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::core::Core;
 use super::files::Done;
-use super::names::{MIN_NAME, name_path, remove_names};
+use super::names::{MIN_NAME, Names};
 use super::sources::samples_at;
 use crate::api;
 use crate::api::RecordingChange;
@@ -119,7 +119,6 @@ impl Core {
         else {
             return;
         };
-        let directory = self.config.recording.directory.clone();
         let name = (target == RecordTarget::Name).then_some(call);
         let mut format = RecordingFormat::wav(self.config.recording.rate);
         // What is played to others later has the one side of it.
@@ -129,36 +128,10 @@ impl Core {
         );
         let overwrite = target.overwrites();
         format.stereo = self.config.recording.stereo && is_kept;
-        let (path, message) = match target {
-            RecordTarget::Name => (Ok(name_path(&directory, recording)), None),
-            RecordTarget::File {
-                file: Some(file),
-                trusted: true,
-            } => (Ok(file), None),
-            RecordTarget::File {
-                file: Some(file), ..
-            } => {
-                let name = layout::sanitise(&file.to_string_lossy());
-                (Ok(directory.join(format!("{name}.wav"))), None)
-            }
-            RecordTarget::Named { name, .. } => (Ok(directory.join(format!("{name}.wav"))), None),
-            RecordTarget::File { file: None, .. } => {
-                let now = SystemTime::now();
-                let path = layout::recording_path(&directory, now, &caller, &call_id);
-                (Ok(path), None)
-            }
-            RecordTarget::Message { mailbox } => {
-                let from = Origin {
-                    caller,
-                    call_id: call_id.clone(),
-                };
-                let message = Message {
-                    call,
-                    mailbox,
-                    from,
-                };
-                (Err(message.clone()), Some(message))
-            }
+        let place = self.place(target, call, caller, &call_id);
+        let message = match &place {
+            Place::Draft(message) => Some(message.clone()),
+            _ => None,
         };
         self.recordings.insert(
             recording,
@@ -172,13 +145,10 @@ impl Core {
         let space = space_limit(&self.config);
         let recorder = self.recorder.clone();
         let store = self.store.clone();
+        let names = self.names.clone();
         self.spawn(move || {
-            let opened = path.or_else(|message| draft(store.as_deref(), &message));
-            let file = opened.and_then(|path| {
-                if name.is_some() {
-                    // Left behind by a server of the same number.
-                    let _ = std::fs::remove_file(&path);
-                }
+            let path = place.path(recording, &names, store.as_deref());
+            let file = path.and_then(|path| {
                 free_space(&path, space)
                     .and_then(|()| clear(&path, overwrite))
                     .and_then(|()| {
@@ -202,6 +172,42 @@ impl Core {
                 file,
             })
         });
+    }
+
+    /// Where a recording is to lie.
+    fn place(
+        &self,
+        target: RecordTarget,
+        call: CallHandle,
+        caller: String,
+        call_id: &str,
+    ) -> Place {
+        let directory = &self.config.recording.directory;
+        let named = |name: &str| directory.join(format!("{name}.wav"));
+        match target {
+            RecordTarget::Name => Place::Name,
+            RecordTarget::File {
+                file: Some(file),
+                trusted: true,
+            } => Place::File(file),
+            RecordTarget::File {
+                file: Some(file), ..
+            } => Place::File(named(&layout::sanitise(&file.to_string_lossy()))),
+            RecordTarget::Named { name, .. } => Place::File(named(&name)),
+            RecordTarget::File { file: None, .. } => {
+                let now = SystemTime::now();
+                Place::File(layout::recording_path(directory, now, &caller, call_id))
+            }
+            RecordTarget::Message { mailbox } => {
+                let call_id = call_id.to_owned();
+                let from = Origin { caller, call_id };
+                Place::Draft(Message {
+                    call,
+                    mailbox,
+                    from,
+                })
+            }
+        }
     }
 
     /// Tells programs what has become of a recording; spoken names are nobody's business.
@@ -305,7 +311,7 @@ impl Core {
 
     /// The writer has closed all: makes of it what it is to be.
     pub(super) fn recordings_closed(&mut self) {
-        remove_names(&self.config.recording.directory);
+        self.names.remove();
         while let Ok(event) = self.recorder.events().try_recv() {
             let (RecorderEvent::Closed { id, .. }
             | RecorderEvent::RolledOver { id, .. }
@@ -321,6 +327,34 @@ impl Core {
                 let min = self.config.voicemail.min;
                 finish(self.store.as_deref(), &message, min, &event);
             }
+        }
+    }
+}
+
+/// Where a recording is to lie.
+enum Place {
+    File(PathBuf),
+    /// Among the spoken names.
+    Name,
+    /// Where the store puts it.
+    Draft(Message),
+}
+
+impl Place {
+    /// Its path. Blocks.
+    fn path(
+        self,
+        recording: u64,
+        names: &Names,
+        store: Option<&dyn MessageStore>,
+    ) -> Result<PathBuf, (MessageOutcome, String)> {
+        match self {
+            Self::File(path) => Ok(path),
+            Self::Draft(message) => draft(store, &message),
+            Self::Name => names.path(recording).map_err(|error| {
+                let error = format!("spoken names: {error}");
+                (MessageOutcome::Failed(error.clone()), error)
+            }),
         }
     }
 }
