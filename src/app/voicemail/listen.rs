@@ -82,7 +82,10 @@ impl Listen {
     }
 
     fn pin_entered(&mut self, entered: &str, now: Instant, out: &mut Actions) -> Option<Heard> {
-        if let Some(mailbox) = self.spec.mailboxes.find(&self.mailbox) {
+        // Who keys in nothing has tried nothing: that locks no box.
+        let tried = !entered.is_empty();
+        let mailbox = self.spec.mailboxes.find(&self.mailbox);
+        if let Some(mailbox) = mailbox.filter(|_| tried) {
             self.state = State::Unlocking;
             out.push_back(Action::Unlock {
                 right: mailbox.pin.is(entered),

@@ -1,6 +1,8 @@
 use super::*;
 use crate::app::testing::Talk;
-use crate::app::{AppSpec, Message, MessageOutcome, VoicemailSpec, VoicemailTask};
+use crate::app::{
+    AppSpec, Happened, Message, MessageOutcome, PlayOutcome, VoicemailSpec, VoicemailTask,
+};
 
 fn boxes(max_messages: usize) -> Arc<Mailboxes> {
     let mailbox = |number: &str, pin: &str| Mailbox {
@@ -209,6 +211,41 @@ fn a_wrong_pin_tells_nothing_of_what_is_wrong() {
         talk.press("1234#").expect("");
         talk.played().expect("hang-up");
     }
+}
+
+#[test]
+fn who_keys_in_nothing_has_tried_no_pin() {
+    // Boxes are told by their answer: were one asked for, it would open.
+    let spec = VoicemailSpec {
+        task: VoicemailTask::Listen,
+        mailbox: Some("100".into()),
+        mailboxes: boxes(3),
+        goodbye: true,
+    };
+    let mut app = crate::app::App::new(&AppSpec::Voicemail(spec));
+    let mut now = Instant::now();
+    app.handle(&Happened::Established, now);
+    let (mut asked, mut unlocked, mut over) = (0, 0, false);
+    for _ in 0..20 {
+        while let Some(action) = app.poll_action() {
+            match action {
+                Action::Play { id, .. } => {
+                    asked += 1;
+                    let end = PlayOutcome::Finished;
+                    app.handle(&Happened::PlayEnded(id, end, Duration::ZERO), now);
+                }
+                Action::Unlock { .. } => unlocked += 1,
+                Action::HangUp => over = true,
+                _ => {}
+            }
+        }
+        if let Some(at) = app.poll_timeout() {
+            now = at;
+            app.handle_timeout(now);
+        }
+    }
+    // Three times asked, and the farewell.
+    assert_eq!((asked, unlocked, over), (4, 0, true));
 }
 
 #[test]
