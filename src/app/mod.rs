@@ -137,8 +137,8 @@ pub enum Happened {
     Unlocked(bool),
     /// What [`Action::ListMessages`] asked for, or why it cannot be told.
     Messages(Result<Vec<Message>, String>),
-    /// A message was marked as saved, or deleted; or why not.
-    MessageChanged(Result<(), String>),
+    /// A message was marked as saved, or deleted; false: it was not there any more. Or why not.
+    MessageChanged(Result<bool, String>),
     /// What has become of the message that was left.
     MessageLeft(MessageOutcome),
     /// A program wants something.

@@ -178,16 +178,21 @@ impl Core {
                 warn!(call_id, %error, "voicemail");
                 error.to_string()
             };
+            // Somebody may have deleted it since it was listed.
+            let changed = |change: Result<(), StoreError>| match change {
+                Err(StoreError::NoMessage { .. }) => Ok(false),
+                other => other.map(|()| true).map_err(text),
+            };
             let happened = match request {
                 MailboxRequest::List { mailbox } => {
                     Happened::Messages(result.and_then(|s| s.list(&mailbox).map_err(text)))
                 }
-                MailboxRequest::Save { mailbox, id } => Happened::MessageChanged(
-                    result.and_then(|s| s.save(&mailbox, &id).map_err(text)),
-                ),
-                MailboxRequest::Delete { mailbox, id } => Happened::MessageChanged(
-                    result.and_then(|s| s.delete(&mailbox, &id).map_err(text)),
-                ),
+                MailboxRequest::Save { mailbox, id } => {
+                    Happened::MessageChanged(result.and_then(|s| changed(s.save(&mailbox, &id))))
+                }
+                MailboxRequest::Delete { mailbox, id } => {
+                    Happened::MessageChanged(result.and_then(|s| changed(s.delete(&mailbox, &id))))
+                }
             };
             Done::Mailbox(call, number, happened)
         });
