@@ -27,6 +27,8 @@ mod room_files;
 mod run;
 mod sources;
 mod statistics;
+#[cfg(test)]
+mod testing;
 
 pub use apps::{BuildError, check, routes};
 pub use banner::banner;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
+use super::bridge_files::remove_discarded;
 use super::core::Core;
 use super::files::Done;
 use super::names::{MIN_NAME, Names};
@@ -264,7 +265,9 @@ impl Core {
             }
         }
         let recorded = self.recordings.remove(id);
-        self.remove_discarded(event);
+        if let Some(path) = self.discarded_file(event) {
+            tokio::task::spawn_blocking(move || remove_discarded(&path));
+        }
         if matches!(event, RecorderEvent::Closed { .. }) {
             self.switch.handle(Input::RecordingClosed(*id), now);
         }
@@ -322,6 +325,9 @@ impl Core {
             super::log::recorder(&event, self.recordings.get(id).map(|r| r.call_id.as_str()));
             if matches!(event, RecorderEvent::RolledOver { .. }) {
                 continue;
+            }
+            if let Some(path) = self.discarded_file(&event) {
+                remove_discarded(&path);
             }
             if let Some(message) = self.recordings.remove(id).and_then(|r| r.message) {
                 let min = self.config.voicemail.min;

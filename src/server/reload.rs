@@ -209,6 +209,7 @@ fn keep_recorder(before: &Recording, after: &mut Recording) {
 mod tests {
     use std::time::Duration;
 
+    use super::super::testing::text;
     use super::*;
 
     #[test]
@@ -221,15 +222,6 @@ mod tests {
         assert_eq!(reloading.wanted(next), Some("c".into()));
         assert_eq!(reloading.ended(), None);
         assert_eq!(reloading.wanted("d".into()), Some("d".into()));
-    }
-
-    /// A server without listeners for the world, and its file.
-    fn text(directory: &Path, more: &str) -> String {
-        let recordings = directory.display().to_string();
-        format!(
-            "builtin_routes = false\n[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n[http]\nlisten = []\n\
-             [limits]\ncalls = 4\n[recording]\ndirectory = {recordings:?}\n{more}"
-        )
     }
 
     #[tokio::test]

@@ -95,8 +95,11 @@ impl Core {
     pub async fn finish(&mut self, deadline: Instant) {
         let left = |core: &Self| {
             let Self { switch, .. } = core;
-            let of_calls = core.recordings.values().filter(|r| r.is_of_call());
-            let recordings = switch.room_recordings() + of_calls.count();
+            // What nobody wants is still to be removed.
+            let awaited = core.recordings.iter().filter(|(number, recorded)| {
+                recorded.is_of_call() || core.discarded.contains(*number)
+            });
+            let recordings = switch.room_recordings() + awaited.count();
             switch.calls() + switch.unanswered() + recordings
         };
         while left(self) > 0 && self.media_alive() && Instant::now() < deadline {
