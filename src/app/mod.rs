@@ -104,6 +104,8 @@ pub enum RecordOutcome {
     MaxLength,
     /// It could not be written: the error. What was written stays valid.
     Failed(String),
+    /// Its file could not be opened: the error.
+    NotBegun(String),
 }
 
 /// What happens in a call.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Action, Actions, Happened, Machine, PlayId, RecordOutcome, beep};
+use super::{Action, Actions, Happened, Machine, PlayId, RecordOutcome, beep, speak};
 use crate::dtmf::Digit;
 
 /// How a recording is made.
@@ -19,6 +19,11 @@ pub struct RecordSpec {
     /// A file name below the recording directory, in place of date and call.
     pub file: Option<PathBuf>,
 }
+
+/// The beep.
+const BEEP: PlayId = PlayId(0);
+/// What is said where nothing can be recorded.
+const SORRY: PlayId = PlayId(1);
 
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -49,13 +54,19 @@ impl Machine for Recorder {
     fn handle(&mut self, happened: &Happened, _now: Instant, out: &mut Actions) {
         match happened {
             Happened::Established if self.spec.beep => {
-                out.push_back(Action::play(PlayId(0), vec![beep()]));
+                out.push_back(Action::play(BEEP, vec![beep()]));
             }
+            Happened::PlayEnded(SORRY, ..) => out.push_back(Action::HangUp),
             Happened::Established | Happened::PlayEnded(..) => {
                 self.recording = true;
                 out.push_back(self.record());
             }
-            // What goes wrong on the disk ends the recording, never the call: pound still ends that.
+            // Nobody is to talk into nothing.
+            Happened::RecordEnded(RecordOutcome::NotBegun(_), _) => {
+                self.failed = true;
+                out.push_back(Action::play(SORRY, speak::prompts(&["vm-failed"])));
+            }
+            // What goes wrong on the disk later ends the recording, never the call: pound still ends that.
             Happened::RecordEnded(RecordOutcome::Failed(_), _) => self.failed = true,
             Happened::Digit(Digit::POUND) if self.failed => out.push_back(Action::HangUp),
             Happened::Digit(Digit::POUND) if self.recording => out.push_back(Action::StopRecord),

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use super::control::{self, Asked, Control};
 use super::descriptors::Shares;
 use super::ear::Ear;
 use super::files::{Done, Wanted};
+use super::machine;
 use super::memory::Memory;
 use super::names::Names;
 use super::recordings::Recorded;
@@ -74,6 +76,14 @@ pub enum StartError {
     /// The voicemail directory.
     #[error("voicemail.directory: {0}")]
     Voicemail(#[from] StoreError),
+    /// The directory of recordings.
+    #[error("recording.directory: {path}: {source}")]
+    Recordings {
+        /// Where it would be.
+        path: PathBuf,
+        /// Why it cannot be.
+        source: std::io::Error,
+    },
     /// A thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -153,6 +163,7 @@ impl Core {
             &config.prompts.language,
         )?;
         let tables = apps::tables(&config, &prompts)?;
+        machine::check(&config)?;
         let descriptors = sys::raise_nofile().unwrap_or(1024);
         let mut rng = rand::rng();
         let addresses = rtp_addresses(&config);

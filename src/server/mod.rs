@@ -17,6 +17,7 @@ mod dialling;
 mod ear;
 mod files;
 mod log;
+mod machine;
 mod memory;
 mod metrics;
 mod names;

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::control::Asked;
 use super::core::StartError;
 use super::statistics::{self, Statistics};
-use super::{Core, banner};
+use super::{Core, banner, machine};
 use crate::call::EndReason;
 use crate::config::Config;
 use crate::engine::{RealTime, Sending};
@@ -157,6 +157,9 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
         hang_up: signal(SignalKind::hangup())?,
     };
     let shutdown = config.server.shutdown;
+    for warning in machine::warnings(&config) {
+        warn!("{warning}");
+    }
     let mut core = Core::start(config.clone())?;
     core.open_control();
     core.open_http()?;

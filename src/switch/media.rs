@@ -310,7 +310,12 @@ impl Switch {
         if is_name {
             return self.name_recorded(handle, recording, false, now);
         }
-        self.nothing_recorded(handle, kept, RecordOutcome::Failed(error), now);
+        let outcome = if kept.is_some_and(|recording| !recording.running) {
+            RecordOutcome::NotBegun(error)
+        } else {
+            RecordOutcome::Failed(error)
+        };
+        self.nothing_recorded(handle, kept, outcome, now);
     }
 
     /// A recording is over of which nothing is still to be written. A call that ends hears of nothing
@@ -328,7 +333,7 @@ impl Switch {
             && let Some(order) = kept.order
         {
             let how = match outcome {
-                RecordOutcome::Failed(error) => Err(error),
+                RecordOutcome::Failed(error) | RecordOutcome::NotBegun(error) => Err(error),
                 _ if kept.discarded => Ok(OrderEnd::Discarded),
                 _ => Ok(OrderEnd::Finished),
             };
