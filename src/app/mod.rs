@@ -31,7 +31,7 @@ pub use digits::DigitsSpec;
 pub use menu::MenuSpec;
 pub use message::Message;
 pub use play::PlaySpec;
-pub use record::RecordSpec;
+pub use record::{MAX_FILE_NAME, MAX_INSERTED, RecordSpec, split_reference};
 pub use script::{ScriptDigits, ScriptSpec};
 pub use stasis::{
     FIRST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report, StasisSpec, StopOn,

@@ -193,7 +193,7 @@ impl Core {
             } => Place::File(file),
             RecordTarget::File {
                 file: Some(file), ..
-            } => Place::File(named(&layout::sanitise(&file.to_string_lossy()))),
+            } => Place::File(named(&layout::file_name(&file.to_string_lossy()))),
             RecordTarget::Named { name, .. } => Place::File(named(&name)),
             RecordTarget::File { file: None, .. } => {
                 let now = SystemTime::now();

@@ -9,8 +9,8 @@ use super::{Container, RecordingFormat};
 use crate::leg::tap::RecordFrame;
 use crate::wav::{WavError, Writer};
 
-/// Names that are tried before a recording is refused.
-const MAX_TRIES: u32 = 10_000;
+/// Names that are tried before a recording is refused: others may take the same at the same time.
+const MAX_TRIES: u32 = 1000;
 /// Files are not split more often than this, samples of a channel: half a second at 8 kHz.
 const MIN_SPLIT: u64 = 4000;
 /// Silence is written in pieces of this many samples.
@@ -239,7 +239,8 @@ impl Sink {
     }
 }
 
-/// Creates the first of `path`, `path-1`, `path-2`, ... that is free, from number `from` on.
+/// Creates one of `path`, `path-1`, `path-2`, ... that is free, from number `from` on: the first where they
+/// are taken one after the other.
 fn create_unique(
     path: &Path,
     from: u32,
@@ -247,14 +248,17 @@ fn create_unique(
     id: u64,
     max_bytes: u64,
 ) -> io::Result<(u32, PathBuf, Sink)> {
-    for attempt in from..from.saturating_add(MAX_TRIES) {
+    let mut attempt = from;
+    for _ in 0..MAX_TRIES {
         let candidate = numbered(path, attempt);
         match OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&candidate)
         {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                attempt = free_behind(path, attempt);
+            }
             Err(error) => return Err(error),
             Ok(file) => {
                 return match Sink::create(file, format, id, max_bytes) {
@@ -270,8 +274,32 @@ fn create_unique(
     }
     Err(io::Error::new(
         io::ErrorKind::AlreadyExists,
-        format!("{MAX_TRIES} files of this name"),
+        format!("{MAX_TRIES} names were taken by others first"),
     ))
+}
+
+/// A number behind one that is taken. They are taken one after the other, as a rule: not each of them has
+/// to be tried.
+fn free_behind(path: &Path, taken: u32) -> u32 {
+    let is_taken = |number| fs::symlink_metadata(numbered(path, number)).is_ok();
+    let (mut taken, mut step) = (taken, 1u32);
+    let mut free = loop {
+        let next = taken.saturating_add(step);
+        if next == u32::MAX || !is_taken(next) {
+            break next;
+        }
+        taken = next;
+        step = step.saturating_mul(2);
+    };
+    while free - taken > 1 {
+        let middle = taken + (free - taken) / 2;
+        if is_taken(middle) {
+            taken = middle;
+        } else {
+            free = middle;
+        }
+    }
+    free
 }
 
 fn into_io(error: WavError) -> io::Error {
@@ -292,4 +320,28 @@ fn numbered(path: &Path, attempt: u32) -> PathBuf {
         name.push(ending);
     }
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_many_have_taken_is_numbered_on() {
+        let here = tempfile::tempdir().unwrap();
+        let path = here.path().join("take.wav");
+        let create = || {
+            let format = RecordingFormat::wav(8000);
+            let recording = Recording::create(1, &path, &format, u64::MAX).unwrap();
+            recording.path().to_owned()
+        };
+        for number in 0..=6 {
+            assert_eq!(create(), numbered(&path, number));
+        }
+        for number in 7..=10_000 {
+            fs::write(numbered(&path, number), "").unwrap();
+        }
+        assert_eq!(create(), numbered(&path, 10_001));
+        assert_eq!(create(), numbered(&path, 10_002));
+    }
 }
