@@ -19,13 +19,12 @@ use super::build;
 use super::control::{self, Asked, Control};
 use super::descriptors::Shares;
 use super::ear::Ear;
-use super::files::{Done, Wanted};
+use super::files::{Done, Loading, Wanted};
 use super::machine;
 use super::memory::Memory;
 use super::names::Names;
 use super::recordings::Recorded;
 use super::reload::Reloading;
-use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
 use crate::dtls::IdentityError;
@@ -149,8 +148,8 @@ pub struct Core {
     pub(super) room_files: RoomFileTable,
     /// Those of which nothing is to be kept.
     pub(super) discarded: HashSet<u64>,
-    /// Calls for which files are being read, and the play that waits for that.
-    pub(super) loading: HashMap<CallHandle, Option<(Wanted, Vec<PlayItem>)>>,
+    /// Calls for which files are being read.
+    pub(super) loading: HashMap<CallHandle, Loading>,
     /// What is fetched, or said, for calls.
     pub(super) fetching: HashMap<CallHandle, AbortHandle>,
 }
@@ -354,6 +353,7 @@ impl Core {
                     items,
                     now,
                 ),
+                Output::GiveUpPlay(call) => self.give_up_play(call),
                 output @ Output::Record { .. } => self.record(output),
                 output @ Output::Mailbox { .. } => self.mailbox(output),
                 Output::Locate {

@@ -285,6 +285,14 @@ impl Switch {
         self.with_call(handle, |c| c.happened(&happened, now));
     }
 
+    /// What is being loaded for a call is not wanted any more, if anything is.
+    pub(super) fn give_up_play(&mut self, handle: CallHandle) {
+        let entry = self.calls.get(&handle);
+        if entry.is_some_and(|entry| entry.loading.is_some()) {
+            self.outputs.push_back(Output::GiveUpPlay(handle));
+        }
+    }
+
     pub(super) fn recording_failed(&mut self, recording: u64, error: String, now: Instant) {
         if self.closing_failed(recording, &error, now)
             || self.bridge_recording_failed(recording, &error, now)

@@ -354,6 +354,8 @@ impl World {
                 self.switch
                     .handle(Input::RecordReady { recording, tap }, now);
             }
+            // All is there at once.
+            Output::GiveUpPlay(_) => {}
             Output::RoomFiles(wanted) => self.room_files(wanted),
             Output::CloseRecording { recording, samples } => {
                 self.close_room_file(recording, samples);
