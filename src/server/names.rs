@@ -64,6 +64,8 @@ impl Core {
 const NAMES: &str = ".names";
 /// How long a spoken name may be asked for after its owner's call.
 const NAME_TIME: Duration = Duration::from_mins(1);
+/// What of the silence behind a name is part of it.
+pub(super) const NAME_REST: Duration = Duration::from_millis(200);
 /// The shortest name.
 pub(super) const MIN_NAME: Duration = Duration::from_millis(300);
 

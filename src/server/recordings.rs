@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::bridge_files::remove_discarded;
 use super::core::Core;
 use super::files::Done;
-use super::names::{MIN_NAME, Names};
+use super::names::{MIN_NAME, NAME_REST, Names};
 use super::sources::samples_at;
 use crate::api;
 use crate::api::RecordingChange;
@@ -17,7 +17,7 @@ use crate::app::MessageOutcome;
 use crate::audio::{MediaTime, NARROWBAND};
 use crate::call::CallHandle;
 use crate::config::Config;
-use crate::leg::tap::{Tap, TapSettings, length};
+use crate::leg::tap::{Spoken, Tap, TapSettings, length};
 use crate::net::sys;
 use crate::store::layout;
 use crate::store::recorder::{RecorderEvent, RecordingFormat, STOP_TIME, SpaceLimit};
@@ -55,6 +55,14 @@ impl Recorded {
         }
     }
 
+    /// Whether it is for what its party says, at a rate.
+    fn spoken(&self, rate: u32) -> Option<Spoken> {
+        if self.name.is_some() {
+            return Some(Spoken::Trimmed(samples_at(NAME_REST, rate)));
+        }
+        self.message.is_some().then_some(Spoken::Whole)
+    }
+
     /// It ends when its call does.
     pub fn is_of_call(&self) -> bool {
         matches!(self.what, api::Recorded::Call(_))
@@ -87,6 +95,10 @@ impl Core {
                 let mut tap = Tap::new(settings, self.recorder.sender());
                 if rate != NARROWBAND || stereo {
                     tap = tap.converting(rate, stereo);
+                }
+                let recorded = self.recordings.get(&recording);
+                if let Some(spoken) = recorded.and_then(|r| r.spoken(rate)) {
+                    tap = tap.for_speech(spoken);
                 }
                 Input::RecordReady { recording, tap }
             }
@@ -153,9 +165,12 @@ impl Core {
                 free_space(&path, space)
                     .and_then(|()| clear(&path, overwrite))
                     .and_then(|()| {
-                        recorder
-                            .open_as(recording, &path, &format)
-                            .map_err(|e| e.to_string())
+                        let opened = if is_kept {
+                            recorder.open_as(recording, &path, &format)
+                        } else {
+                            recorder.open_cuttable(recording, &path, format.rate)
+                        };
+                        opened.map_err(|e| e.to_string())
                     })
                     .map_err(|error| {
                         if let Some(store) = &store {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::opus::OpusFile;
 use super::{Container, RecordingFormat};
 use crate::leg::tap::RecordFrame;
-use crate::wav::{WavError, Writer};
+use crate::wav::{WavError, Writer, cut_header};
 
 /// Names that are tried before a recording is refused: others may take the same at the same time.
 const MAX_TRIES: u32 = 1000;
@@ -29,6 +29,8 @@ pub(super) struct Recording {
     /// Samples of a channel in the files that are complete.
     earlier: u64,
     filled: u64,
+    /// Its end may be before what was written: the rest is taken off.
+    cuttable: bool,
     /// Files that are complete, their followers, and where those begin: not yet told of.
     pub(super) rolled_over: Vec<(PathBuf, PathBuf, u64)>,
 }
@@ -54,8 +56,15 @@ impl Recording {
             max_bytes,
             earlier: 0,
             filled: 0,
+            cuttable: false,
             rolled_over: Vec::new(),
         })
+    }
+
+    /// One of which what is behind its end is taken off.
+    pub(super) fn cuttable(mut self) -> Self {
+        self.cuttable = true;
+        self
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -130,6 +139,26 @@ impl Recording {
         self.writer.finish()
     }
 
+    /// Lets go of the file, which is complete, and takes off what is behind `end`, where that may be before
+    /// what was written. How long it is.
+    pub(super) fn close(self, end: Option<u64>) -> u64 {
+        let written = self.position();
+        let is_cut = |end: &u64| self.cuttable && self.earlier == 0 && *end < written;
+        let Some(end) = end.filter(is_cut) else {
+            return written;
+        };
+        let samples = end * self.format.channels();
+        // It writes the header once more when it goes.
+        drop(self.writer);
+        match cut(&self.path, samples) {
+            Ok(()) => end,
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "the end of a recording stays");
+                written
+            }
+        }
+    }
+
     /// Samples of a channel that still go into the file.
     fn room(&self) -> u64 {
         let split = self.format.split_samples.unwrap_or(u64::MAX).max(MIN_SPLIT);
@@ -166,6 +195,13 @@ impl Recording {
         self.rolled_over.push((full, path, self.earlier));
         Ok(())
     }
+}
+
+/// Cuts a WAV file down to so many samples.
+fn cut(path: &Path, samples: u64) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let bytes = cut_header(&mut file, samples)?;
+    file.set_len(bytes)
 }
 
 /// What a file is written by. All counts are of one channel.
@@ -325,6 +361,7 @@ fn numbered(path: &Path, attempt: u32) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leg::tap::MAX_FRAME;
 
     #[test]
     fn a_name_that_many_have_taken_is_numbered_on() {
@@ -343,5 +380,38 @@ mod tests {
         }
         assert_eq!(create(), numbered(&path, 10_001));
         assert_eq!(create(), numbered(&path, 10_002));
+    }
+
+    #[test]
+    fn what_is_behind_its_end_is_taken_off() {
+        let here = tempfile::tempdir().unwrap();
+        let ends = [
+            (Some(200), 200),
+            (Some(0), 0),
+            (None, 480),
+            (Some(480), 480),
+        ];
+        for (number, (end, kept)) in ends.into_iter().enumerate() {
+            let path = here.path().join(format!("{number}.wav"));
+            let format = RecordingFormat::wav(8000);
+            let recording = Recording::create(1, &path, &format, u64::MAX).unwrap();
+            let mut recording = recording.cuttable();
+            for position in [0, 160, 320] {
+                let frame = RecordFrame {
+                    recording: 1,
+                    position,
+                    len: 160,
+                    samples: [7; MAX_FRAME],
+                };
+                recording.write(&frame).unwrap();
+            }
+            recording.finish().unwrap();
+            assert_eq!(recording.close(end), kept);
+            let bytes = fs::read(&path).unwrap();
+            assert_eq!(bytes.len() as u64, 44 + 2 * kept);
+            let size = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+            let sizes = [4, 40].map(|at| u64::from(size(at)));
+            assert_eq!(sizes, [36 + 2 * kept, 2 * kept]);
+        }
     }
 }
