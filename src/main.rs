@@ -418,11 +418,14 @@ fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
 
 fn check(file: &PathBuf) -> anyhow::Result<ExitCode> {
     let config = Config::load(file)?;
-    server::check(&config).map_err(|error| match error {
+    let warnings = server::check(&config).map_err(|error| match error {
         // It says itself where.
         server::StartError::Routes(error) => anyhow::anyhow!("{error}"),
         other => anyhow::anyhow!("{}: {other}", file.display()),
     })?;
+    for warning in warnings {
+        eprintln!("antiphon: {warning}");
+    }
     print!("{}", config.to_toml_without_secrets());
     Ok(ExitCode::SUCCESS)
 }

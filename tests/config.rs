@@ -281,6 +281,8 @@ fn route_settings_default_to_their_sections() {
 fn wrong_routes_are_refused() {
     let pattern = "a regular expression for the whole dialled user";
     let template = "a name, with $1 or ${1} for what the first group of user captured";
+    let file_name = "a file name of letters, digits, \"+\", \"-\" and \"_\", with $1 or ${1} for what the \
+                     first group of user captured; 200 characters at most, 40 for each of these";
     let cases = [
         (
             "app = \"echo\"",
@@ -339,9 +341,19 @@ fn wrong_routes_are_refused() {
         ),
         (
             "user = \"5\"\napp = \"record\"\nname = \"../$0\"",
-            "4: route[1].name: found \"../$0\", expected a file name without \"/\", with $1 or \
-             ${1} for what the first group of user captured"
-                .to_owned(),
+            format!("4: route[1].name: found \"../$0\", expected {file_name}"),
+        ),
+        (
+            "user = \"5\"\napp = \"record\"\nname = \"a.b\"",
+            format!("4: route[1].name: found \"a.b\", expected {file_name}"),
+        ),
+        (
+            "user = \"5\"\napp = \"record\"\nname = \"a$$b\"",
+            format!("4: route[1].name: found \"a$$b\", expected {file_name}"),
+        ),
+        (
+            "user = \"5\"\napp = \"record\"\nname = \"$0$0-$0$0-$0\"",
+            format!("4: route[1].name: found \"$0$0-$0$0-$0\", expected {file_name}"),
         ),
     ];
     for (text, said) in cases {

@@ -114,9 +114,9 @@ impl Asker {
         Some(Heard::Answered(answer))
     }
 
-    /// Takes what came ahead, for somebody else.
-    pub fn take_all_ahead(&mut self) -> VecDeque<Digit> {
-        std::mem::take(&mut self.ahead)
+    /// Takes the next key that came ahead, for somebody else.
+    pub fn pop_ahead(&mut self) -> Option<Digit> {
+        self.ahead.pop_front()
     }
 
     /// What the caller has pressed so far does not count any more.

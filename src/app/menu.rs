@@ -230,8 +230,10 @@ impl Navigator {
                     let mut sub = super::machine(&app.with_digits(&entered));
                     let mut wanted = Actions::new();
                     sub.handle(&Happened::Established, now, &mut wanted);
-                    // What was pressed ahead was meant for it.
-                    for digit in self.asker.take_all_ahead() {
+                    // What was pressed ahead was meant for it, up to its end.
+                    while !wanted.contains(&Action::HangUp)
+                        && let Some(digit) = self.asker.pop_ahead()
+                    {
                         sub.handle(&Happened::Digit(digit), now, &mut wanted);
                     }
                     self.state = State::Running { sub, then: *then };

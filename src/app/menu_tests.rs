@@ -248,3 +248,15 @@ fn digits_ahead_of_an_application_are_its_own() {
     talk.press("4#").expect("");
     talk.played().expect("echo true | echo false | play sub");
 }
+
+#[test]
+fn digits_behind_the_end_of_an_application_are_the_menus() {
+    let mut menus = menus();
+    menus[0].barge_in = false;
+    menus[0].choices[3].branch = run(AppSpec::Echo, Some(0));
+    let mut talk = talk_with(menus);
+    talk.start();
+    talk.press("4#5").expect("");
+    talk.played().expect("echo true | echo false | play main");
+    talk.played().expect("play bye");
+}

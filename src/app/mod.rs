@@ -31,7 +31,7 @@ pub use digits::DigitsSpec;
 pub use menu::MenuSpec;
 pub use message::Message;
 pub use play::PlaySpec;
-pub use record::RecordSpec;
+pub use record::{MAX_FILE_NAME, MAX_INSERTED, RecordSpec, split_reference};
 pub use script::{ScriptDigits, ScriptSpec};
 pub use stasis::{
     FIRST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report, StasisSpec, StopOn,
@@ -104,6 +104,8 @@ pub enum RecordOutcome {
     MaxLength,
     /// It could not be written: the error. What was written stays valid.
     Failed(String),
+    /// Its file could not be opened: the error.
+    NotBegun(String),
 }
 
 /// What happens in a call.
@@ -137,8 +139,8 @@ pub enum Happened {
     Unlocked(bool),
     /// What [`Action::ListMessages`] asked for, or why it cannot be told.
     Messages(Result<Vec<Message>, String>),
-    /// A message was marked as saved, or deleted; or why not.
-    MessageChanged(Result<(), String>),
+    /// A message was marked as saved, or deleted; false: it was not there any more. Or why not.
+    MessageChanged(Result<bool, String>),
     /// What has become of the message that was left.
     MessageLeft(MessageOutcome),
     /// A program wants something.

@@ -4,8 +4,29 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Action, Actions, Happened, Machine, PlayId, RecordOutcome, beep};
+use super::{Action, Actions, Happened, Machine, PlayId, RecordOutcome, beep, speak};
 use crate::dtmf::Digit;
+
+/// What callers put into one place of a file's name is cut to so many characters.
+pub const MAX_INSERTED: usize = 40;
+/// The longest name of a file, its number and ending left out, with all that callers may put in.
+pub const MAX_FILE_NAME: usize = 200;
+
+/// Splits a template at the first place where callers put something in, as `$1` or `${name}`: what is
+/// before it, it, and what is behind it.
+pub fn split_reference(template: &str) -> Option<(&str, &str, &str)> {
+    let (before, behind) = template.split_once('$')?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let length = if behind.starts_with('$') {
+        1
+    } else if behind.starts_with('{') {
+        behind.find('}').map_or(behind.len(), |end| end + 1)
+    } else {
+        behind.find(|c| !is_part(c)).unwrap_or(behind.len())
+    };
+    let (reference, rest) = template[before.len()..].split_at(1 + length);
+    Some((before, reference, rest))
+}
 
 /// How a recording is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,9 +37,15 @@ pub struct RecordSpec {
     pub max: Option<Duration>,
     /// Hang up after so much silence.
     pub silence: Option<Duration>,
-    /// A file name below the recording directory, in place of date and call.
+    /// A file name below the recording directory, in place of date and call. Of what callers have put into
+    /// it nothing is longer than [`MAX_INSERTED`].
     pub file: Option<PathBuf>,
 }
+
+/// The beep.
+const BEEP: PlayId = PlayId(0);
+/// What is said where nothing can be recorded.
+const SORRY: PlayId = PlayId(1);
 
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -49,13 +76,19 @@ impl Machine for Recorder {
     fn handle(&mut self, happened: &Happened, _now: Instant, out: &mut Actions) {
         match happened {
             Happened::Established if self.spec.beep => {
-                out.push_back(Action::play(PlayId(0), vec![beep()]));
+                out.push_back(Action::play(BEEP, vec![beep()]));
             }
+            Happened::PlayEnded(SORRY, ..) => out.push_back(Action::HangUp),
             Happened::Established | Happened::PlayEnded(..) => {
                 self.recording = true;
                 out.push_back(self.record());
             }
-            // What goes wrong on the disk ends the recording, never the call: pound still ends that.
+            // Nobody is to talk into nothing.
+            Happened::RecordEnded(RecordOutcome::NotBegun(_), _) => {
+                self.failed = true;
+                out.push_back(Action::play(SORRY, speak::prompts(&["vm-failed"])));
+            }
+            // What goes wrong on the disk later ends the recording, never the call: pound still ends that.
             Happened::RecordEnded(RecordOutcome::Failed(_), _) => self.failed = true,
             Happened::Digit(Digit::POUND) if self.failed => out.push_back(Action::HangUp),
             Happened::Digit(Digit::POUND) if self.recording => out.push_back(Action::StopRecord),

@@ -369,7 +369,7 @@ impl Driven {
             }
         };
         let how = match outcome {
-            RecordOutcome::Failed(error) => Err(error.clone()),
+            RecordOutcome::Failed(error) | RecordOutcome::NotBegun(error) => Err(error.clone()),
             _ => Ok(how),
         };
         self.ended(number, how, length, out);

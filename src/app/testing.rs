@@ -98,7 +98,7 @@ impl Talk {
         self.happened(&Happened::Messages(Err(why.to_owned())))
     }
 
-    pub fn changed(&mut self, result: Result<(), String>) -> &mut Self {
+    pub fn changed(&mut self, result: Result<bool, String>) -> &mut Self {
         self.happened(&Happened::MessageChanged(result))
     }
 

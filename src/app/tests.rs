@@ -187,6 +187,23 @@ fn a_script_presses_its_keys_after_their_pauses() {
 }
 
 #[test]
+fn who_cannot_be_recorded_is_told_so() {
+    let spec = RecordSpec {
+        beep: true,
+        max: None,
+        silence: None,
+        file: None,
+    };
+    let refused = RecordOutcome::NotBegun("read-only".into());
+    let refused = Happened::RecordEnded(refused, Duration::ZERO);
+    let mut talk = talk(&AppSpec::Record(spec));
+    talk.start().expect("play beep");
+    talk.played().expect("record");
+    talk.happened(&refused).expect("play vm-failed");
+    talk.played().expect("hang-up");
+}
+
+#[test]
 fn a_recording_that_fails_leaves_a_call_that_pound_ends() {
     let spec = RecordSpec {
         beep: false,

@@ -44,6 +44,15 @@ pub struct TapSettings {
     pub start: MediaTime,
 }
 
+/// A recording that is for what its party says: without any of that it is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoken {
+    /// As long as it takes.
+    Whole,
+    /// Silence ends it behind speech alone, and so many samples behind the last of that it is over.
+    Trimmed(u64),
+}
+
 /// What can be done to a recording under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordControl {
@@ -93,6 +102,9 @@ pub struct Tap {
     channels: u64,
     /// Of the two channels the left alone tells silence: it is the party.
     left_tells: bool,
+    spoken: Option<Spoken>,
+    /// Where the last frame ended that was not silent.
+    speech_end: Option<u64>,
     /// Where the frame of the tick goes that [`Tap::seek`] has begun; how much was skipped for it.
     sought: Option<u64>,
 }
@@ -115,6 +127,8 @@ impl Tap {
             converter: None,
             channels: 1,
             left_tells: false,
+            spoken: None,
+            speech_end: None,
             sought: None,
         }
     }
@@ -141,6 +155,13 @@ impl Tap {
         self.channels = if stereo { 2 } else { 1 };
         self.left_tells = stereo;
         self.converter = Some(Box::new(Converter::new(rate, stereo)));
+        self
+    }
+
+    /// The same for what the party says: [`Tap::end_position`] may be before what was sent then.
+    #[must_use]
+    pub fn for_speech(mut self, spoken: Spoken) -> Self {
+        self.spoken = Some(spoken);
         self
     }
 
@@ -268,10 +289,11 @@ impl Tap {
             self.overflowed += send(&self.frames, recording, position, part, channels);
         }
         self.position += part.len() as u64 / channels;
+        let is_over = self.is_silent(frame, skipped);
         if self.position >= max {
             self.position = max;
             self.stopped = Some(TapStop::MaxLength);
-        } else if self.is_silent(frame, skipped) {
+        } else if is_over {
             self.stopped = Some(TapStop::Silence);
         }
         self.stopped
@@ -285,7 +307,11 @@ impl Tap {
 
     /// How long the recording is so far, samples: what its close is told.
     pub fn end_position(&self) -> u64 {
-        self.position
+        match (self.spoken, self.speech_end) {
+            (Some(_), None) => 0,
+            (Some(Spoken::Trimmed(rest)), Some(end)) => self.position.min(end + rest),
+            (None | Some(Spoken::Whole), _) => self.position,
+        }
     }
 
     /// The same in time.
@@ -313,10 +339,12 @@ impl Tap {
         skipped
     }
 
+    /// Whether it has been silent for as long as is to end it.
     fn is_silent(&mut self, frame: &[i16], skipped: u64) -> bool {
-        let Some(limit) = self.settings.silence_stop_samples else {
+        let limit = self.settings.silence_stop_samples;
+        if limit.is_none() && self.spoken.is_none() {
             return false;
-        };
+        }
         let mut left = [0i16; MAX_TICK];
         let judged = if self.left_tells {
             let pairs = frame.chunks_exact(2).take(MAX_TICK);
@@ -330,10 +358,12 @@ impl Tap {
         };
         if level::mean_square(judged) >= self.silence_threshold {
             self.silent_samples = 0;
+            self.speech_end = Some(self.position);
         } else {
             self.silent_samples += skipped + frame.len() as u64 / self.channels;
         }
-        self.silent_samples >= limit
+        let may_end = !matches!(self.spoken, Some(Spoken::Trimmed(_))) || self.speech_end.is_some();
+        may_end && limit.is_some_and(|limit| self.silent_samples >= limit)
     }
 }
 
@@ -420,162 +450,4 @@ pub fn send(
 }
 
 #[cfg(test)]
-mod tests {
-    use crossbeam_channel::{Receiver, bounded};
-
-    use super::*;
-
-    const START: MediaTime = MediaTime::from_millis(5_003);
-
-    fn tap(max: Option<u64>, silence: Option<u64>, room: usize) -> (Tap, Receiver<RecordFrame>) {
-        let (tx, rx) = bounded(room);
-        let settings = TapSettings {
-            recording: 7,
-            max_samples: max,
-            silence_stop_samples: silence,
-            start: START,
-        };
-        (Tap::new(settings, tx), rx)
-    }
-
-    fn at_us(us: i64) -> MediaTime {
-        MediaTime::from_micros((START.as_micros() as i64 + us) as u64)
-    }
-
-    fn positions(rx: &Receiver<RecordFrame>) -> Vec<u64> {
-        rx.try_iter().map(|frame| frame.position).collect()
-    }
-
-    #[test]
-    fn a_skipped_tick_leaves_its_place_empty() {
-        let (mut tap, rx) = tap(None, None, 16);
-        for tick in [0, 1, 4, 5] {
-            assert_eq!(
-                tap.push(&[1; 160], at_us(tick * 20_000)),
-                TapStatus::Recording
-            );
-        }
-        assert_eq!(positions(&rx), [0, 160, 640, 800]);
-        assert_eq!(tap.end_position(), 960);
-    }
-
-    #[test]
-    fn a_moving_phase_neither_cuts_nor_stretches() {
-        let (mut tap, rx) = tap(None, None, 64);
-        for tick in 0..50 {
-            let phase = [0, 900, 1800, 900, -900][tick as usize % 5];
-            tap.push(&[1; 160], at_us((tick * 20_000 + phase).max(0)));
-        }
-        assert_eq!(positions(&rx), (0..50).map(|n| n * 160).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_skip_shows_even_when_the_phase_has_moved_to_earlier() {
-        let (mut tap, rx) = tap(None, None, 64);
-        tap.push(&[1; 160], at_us(0));
-        tap.push(&[1; 160], at_us(20_000 - 1000));
-        // The tick at 40 ms is skipped, and the phase is 2 ms early by now.
-        tap.push(&[1; 160], at_us(60_000 - 2000));
-        assert_eq!(positions(&rx), [0, 160, 480]);
-    }
-
-    #[test]
-    fn a_full_queue_is_counted_and_the_time_line_stays() {
-        let (mut tap, rx) = tap(None, None, 2);
-        for tick in 0..4 {
-            tap.push(&[1; 160], at_us(tick * 20_000));
-        }
-        assert_eq!(
-            (positions(&rx), tap.overflowed_samples()),
-            (vec![0, 160], 320)
-        );
-        tap.push(&[1; 160], at_us(80_000));
-        assert_eq!(positions(&rx), [640]);
-    }
-
-    #[test]
-    fn stops_at_the_very_sample_of_the_maximum() {
-        let (mut tap, rx) = tap(Some(200), None, 16);
-        assert_eq!(tap.push(&[1; 160], at_us(0)), TapStatus::Recording);
-        let stopped = TapStatus::Stopped(TapStop::MaxLength);
-        assert_eq!(tap.push(&[1; 160], at_us(20_000)), stopped);
-        assert_eq!(tap.push(&[1; 160], at_us(40_000)), stopped);
-        assert_eq!(rx.try_iter().map(|f| f.len).collect::<Vec<_>>(), [160, 40]);
-        assert_eq!(tap.end_position(), 200);
-    }
-
-    #[test]
-    fn a_pause_is_left_out_and_a_mute_is_silence() {
-        let (mut tap, rx) = tap(None, None, 64);
-        let mut us = 0;
-        let mut run = |tap: &mut Tap, ticks: usize| {
-            for _ in 0..ticks {
-                tap.push(&[1; 160], at_us(us));
-                us += 20_000;
-            }
-        };
-        run(&mut tap, 2);
-        tap.control(RecordControl::Pause);
-        run(&mut tap, 3);
-        tap.control(RecordControl::Resume);
-        run(&mut tap, 1);
-        tap.control(RecordControl::Mute);
-        run(&mut tap, 2);
-        tap.control(RecordControl::Resume);
-        run(&mut tap, 1);
-        let frames: Vec<_> = rx.try_iter().map(|f| (f.position, f.samples[0])).collect();
-        assert_eq!(
-            frames,
-            [(0, 1), (160, 1), (320, 1), (480, 0), (640, 0), (800, 1)]
-        );
-    }
-
-    #[test]
-    fn both_sides_are_recorded_and_who_hears_nothing_hears_silence() {
-        let (tap, rx) = tap(Some(440), None, 64);
-        let mut tap = tap.converting(8000, true);
-        tap.say(&[1; 160], 8000, at_us(0));
-        tap.hear(Some(&[2; 160]), 8000);
-        tap.say(&[3; 160], 8000, at_us(20_000));
-        // The tick at 40 ms is skipped, and nothing was sent in the one before.
-        tap.say(&[4; 160], 8000, at_us(60_000));
-        let stopped = TapStatus::Stopped(TapStop::MaxLength);
-        assert_eq!(tap.hear(Some(&[5; 160]), 8000), stopped);
-        let frames: Vec<_> = rx.try_iter().collect();
-        let told: Vec<_> = frames
-            .iter()
-            .map(|f| (f.position, f.len, f.samples[0], f.samples[1]))
-            .collect();
-        assert_eq!(told, [(0, 320, 1, 2), (160, 320, 3, 0)]);
-        assert_eq!(tap.end_position(), 440);
-    }
-
-    #[test]
-    fn a_frame_of_another_rate_goes_in_pieces() {
-        let (tap, rx) = tap(None, None, 64);
-        let mut tap = tap.at_rate(48_000);
-        tap.push(&[1; 960], at_us(0));
-        tap.push(&[1; 960], at_us(60_000));
-        assert_eq!(positions(&rx), [0, 320, 640, 2880, 3200, 3520]);
-    }
-
-    #[test]
-    fn stops_on_unbroken_silence_only() {
-        let (mut tap, _rx) = tap(None, Some(800), 64);
-        let loud = [3000; 160];
-        let pattern = [
-            true, false, false, false, false, true, false, false, false, false,
-        ];
-        for (tick, is_loud) in pattern.iter().enumerate() {
-            let frame = if *is_loud { &loud } else { &[10; 160] };
-            assert_eq!(
-                tap.push(frame, at_us(tick as i64 * 20_000)),
-                TapStatus::Recording
-            );
-        }
-        assert_eq!(
-            tap.push(&[0; 160], at_us(200_000)),
-            TapStatus::Stopped(TapStop::Silence)
-        );
-    }
-}
+mod tests;

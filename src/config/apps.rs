@@ -10,6 +10,7 @@ use super::print::{Printer, seconds};
 use super::reader::{Table, integer, text};
 use super::signalling::{positive, to_i64};
 use crate::app::room::is_name;
+use crate::app::{MAX_FILE_NAME, MAX_INSERTED, split_reference};
 
 /// Names of prompts, or WAV files, and where they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -234,6 +235,29 @@ impl Templates<'_> {
         }
     }
 
+    /// Whether a file can be called so, whatever callers put in.
+    fn is_file_name(self, template: &str) -> bool {
+        let (mut literal, mut places) = (String::new(), 0);
+        match self {
+            Templates::Groups(_) => {
+                let mut rest = template;
+                while let Some((before, reference, behind)) = split_reference(rest) {
+                    // A dollar of its own is no letter.
+                    literal.push_str(if reference == "$$" { reference } else { before });
+                    places += 1;
+                    rest = behind;
+                }
+                literal.push_str(rest);
+            }
+            Templates::Digits => {
+                literal = template.replace("$0", "");
+                places = template.matches("$0").count();
+            }
+        }
+        let is_safe = |c: char| c.is_ascii_alphanumeric() || "+-_".contains(c);
+        literal.chars().all(is_safe) && literal.len() + places * MAX_INSERTED <= MAX_FILE_NAME
+    }
+
     /// What they are, in a message.
     fn hint(self) -> &'static str {
         match self {
@@ -345,13 +369,12 @@ fn read_record(
     let silence = recording.silence.map_or(0, |time| time.as_secs());
     let name = table.optional(
         "name",
-        &format!("a file name without \"/\", {}", templates.hint()),
-        |value| {
-            let is_name = |name: &String| {
-                !name.starts_with('.') && !name.contains('/') && templates.allow(name)
-            };
-            text(value).filter(is_name)
-        },
+        &format!(
+            "a file name of letters, digits, \"+\", \"-\" and \"_\", {}; \
+             {MAX_FILE_NAME} characters at most, {MAX_INSERTED} for each of these",
+            templates.hint()
+        ),
+        |value| text(value).filter(|name| templates.allow(name) && templates.is_file_name(name)),
     );
     AppConfig::Record {
         beep: table.boolean("beep", recording.beep),

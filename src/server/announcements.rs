@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::core::Core;
 use super::files::Done;
+use super::names::Names;
 use super::sources::sources;
 use crate::app::speak;
 use crate::app::{PlayItem, Wanted};
@@ -92,10 +93,10 @@ impl Announcements {
         self: Arc<Self>,
         items: Vec<PlayItem>,
         prompts: Arc<Prompts>,
-        directory: PathBuf,
+        names: Arc<Names>,
     ) -> Result<Vec<Source>, String> {
         let items = self.at_hand(items).await?;
-        let read = move || sources(&items, &prompts, &self.library, &directory);
+        let read = move || sources(&items, &prompts, &self.library, &names);
         let read = tokio::task::spawn_blocking(read).await;
         read.unwrap_or_else(|error| Err(error.to_string()))
     }

@@ -83,8 +83,9 @@ pub(super) fn tables(config: &Config, prompts: &Prompts) -> Result<Tables, Build
     })
 }
 
-/// Finds what is wrong with a configuration on this machine, without starting anything.
-pub fn check(config: &Config) -> Result<(), super::StartError> {
+/// Finds what is wrong with a configuration on this machine, without starting anything; and what may be
+/// missed, for people.
+pub fn check(config: &Config) -> Result<Vec<String>, super::StartError> {
     let prompts = Prompts::load(
         config.prompts.directory.as_deref(),
         &config.prompts.language,
@@ -92,7 +93,8 @@ pub fn check(config: &Config) -> Result<(), super::StartError> {
     routes(config, &prompts)?;
     super::build::security(config, false)?;
     super::build::check_message_store(config)?;
-    Ok(())
+    super::machine::check(config)?;
+    Ok(super::machine::warnings(config))
 }
 
 /// What applications share.

@@ -1,6 +1,6 @@
 //! What rooms and bridges of programs want of files, and recordings that nobody wants.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tracing::{info, warn};
@@ -27,9 +27,9 @@ impl Core {
             )
         };
         let (prompts, announcements) = (self.prompts.clone(), self.announcements.clone());
-        let directory = self.config.recording.directory.clone();
+        let names = self.names.clone();
         if wanted.items.iter().all(in_memory) {
-            let found = sources(&wanted.items, &prompts, announcements.library(), &directory);
+            let found = sources(&wanted.items, &prompts, announcements.library(), &names);
             // What follows from it is carried out by who has called this.
             self.switch.handle(ready(&wanted, found), now);
             return;
@@ -37,7 +37,7 @@ impl Core {
         let done = self.done.clone();
         tokio::spawn(async move {
             let items = wanted.items.clone();
-            let found = announcements.sources(items, prompts, directory).await;
+            let found = announcements.sources(items, prompts, names).await;
             // Refused only when the core is gone.
             let _ = done.send(Done::BridgeLoaded(Box::new(wanted), found));
         });
@@ -112,21 +112,21 @@ impl Core {
         self.discarded.insert(recording);
     }
 
-    /// A recording is over: it goes if nobody wants it.
-    pub(super) fn remove_discarded(&mut self, event: &RecorderEvent) {
+    /// A recording is over: its file, if nobody wants it.
+    pub(super) fn discarded_file(&mut self, event: &RecorderEvent) -> Option<PathBuf> {
         let (RecorderEvent::Closed { id, path, .. } | RecorderEvent::Failed { id, path, .. }) =
             event
         else {
-            return;
+            return None;
         };
-        if self.discarded.remove(id) {
-            let path = path.clone();
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = std::fs::remove_file(&path) {
-                    warn!(path = %path.display(), %error, "a recording that nobody wants stays");
-                }
-            });
-        }
+        self.discarded.remove(id).then(|| path.clone())
+    }
+}
+
+/// Removes a recording of which nothing is to be kept. Blocks.
+pub(super) fn remove_discarded(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        warn!(path = %path.display(), %error, "a recording that nobody wants stays");
     }
 }
 
@@ -144,5 +144,26 @@ fn ready(wanted: &BridgePlay, found: Result<Vec<Source>, String>) -> Input {
         place: wanted.place,
         id: wanted.id,
         play,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::core;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_cancelled_goes_also_where_the_server_ends_first() {
+        let here = tempfile::tempdir().unwrap();
+        let mut core = core(here.path(), "");
+        let [cancelled, kept] = ["cancelled", "kept"].map(|name| here.path().join(name));
+        for (number, path) in [(1, &cancelled), (2, &kept)] {
+            core.recorder.open(number, path, 8000).unwrap();
+            let bridge = Recorded::bridge("bridge".to_owned());
+            core.recordings.insert(number, bridge);
+        }
+        core.discard(1);
+        core.close_recordings();
+        assert!(!cancelled.exists() && kept.exists());
     }
 }

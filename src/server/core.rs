@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,11 +19,12 @@ use super::build;
 use super::control::{self, Asked, Control};
 use super::descriptors::Shares;
 use super::ear::Ear;
-use super::files::{Done, Wanted};
+use super::files::{Done, Loading, Wanted};
+use super::machine;
 use super::memory::Memory;
+use super::names::Names;
 use super::recordings::Recorded;
 use super::reload::Reloading;
-use crate::app::PlayItem;
 use crate::call::CallHandle;
 use crate::config::Config;
 use crate::dtls::IdentityError;
@@ -73,6 +75,14 @@ pub enum StartError {
     /// The voicemail directory.
     #[error("voicemail.directory: {0}")]
     Voicemail(#[from] StoreError),
+    /// The directory of recordings.
+    #[error("recording.directory: {path}: {source}")]
+    Recordings {
+        /// Where it would be.
+        path: PathBuf,
+        /// Why it cannot be.
+        source: std::io::Error,
+    },
     /// A thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -127,6 +137,7 @@ pub struct Core {
     pub(super) store: Option<Arc<dyn MessageStore>>,
     pub(super) announcements: Arc<Announcements>,
     pub(super) prompts: Arc<Prompts>,
+    pub(super) names: Arc<Names>,
     pub(super) config: Config,
     pub(super) reloading: Reloading,
     pub(super) memory: Memory,
@@ -137,8 +148,8 @@ pub struct Core {
     pub(super) room_files: RoomFileTable,
     /// Those of which nothing is to be kept.
     pub(super) discarded: HashSet<u64>,
-    /// Calls for which files are being read, and the play that waits for that.
-    pub(super) loading: HashMap<CallHandle, Option<(Wanted, Vec<PlayItem>)>>,
+    /// Calls for which files are being read.
+    pub(super) loading: HashMap<CallHandle, Loading>,
     /// What is fetched, or said, for calls.
     pub(super) fetching: HashMap<CallHandle, AbortHandle>,
 }
@@ -151,6 +162,7 @@ impl Core {
             &config.prompts.language,
         )?;
         let tables = apps::tables(&config, &prompts)?;
+        machine::check(&config)?;
         let descriptors = sys::raise_nofile().unwrap_or(1024);
         let mut rng = rand::rng();
         let addresses = rtp_addresses(&config);
@@ -216,6 +228,7 @@ impl Core {
             store,
             announcements: Arc::new(Announcements::new(&config, &security)),
             prompts: Arc::new(prompts),
+            names: Arc::new(Names::new(&config.recording.directory)),
             config,
             reloading: Reloading::default(),
             memory: Memory::default(),
@@ -353,6 +366,7 @@ impl Core {
                     items,
                     now,
                 ),
+                Output::GiveUpPlay(call) => self.give_up_play(call),
                 output @ Output::Record { .. } => self.record(output),
                 output @ Output::Mailbox { .. } => self.mailbox(output),
                 Output::Locate {
@@ -364,7 +378,7 @@ impl Core {
                     self.recorder.close(recording, samples);
                 }
                 Output::Resolve { dial, uri } => self.resolve(dial, uri),
-                Output::ForgetNames(recordings) => self.forget_names(&recordings),
+                Output::ForgetNames(recordings) => self.forget_names(recordings),
                 Output::PlayInBridge(wanted) => self.play_in_bridge(wanted, now),
                 Output::RecordBridge(wanted) => self.record_bridge(wanted),
                 Output::RoomFiles(wanted) => self.room_files(wanted),

@@ -17,6 +17,7 @@ mod dialling;
 mod ear;
 mod files;
 mod log;
+mod machine;
 mod memory;
 mod metrics;
 mod names;
@@ -27,6 +28,8 @@ mod room_files;
 mod run;
 mod sources;
 mod statistics;
+#[cfg(test)]
+mod testing;
 
 pub use apps::{BuildError, check, routes};
 pub use banner::banner;

@@ -1,48 +1,62 @@
 //! Spoken names of callers: files that last as long as their calls, and a little longer.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
+use crate::store::shelf::directory::Directory;
 
-impl Core {
-    /// Removes spoken names, once nobody can be hearing them any more.
-    pub(super) fn forget_names(&self, recordings: &[u64]) {
-        let directory = &self.config.recording.directory;
-        let paths: Vec<_> = recordings
-            .iter()
-            .map(|&n| name_path(directory, n))
-            .collect();
-        tokio::spawn(async move {
-            tokio::time::sleep(NAME_TIME).await;
-            let remove = move || {
-                for path in paths {
-                    // Nothing was recorded, or somebody else has removed it.
-                    let _ = std::fs::remove_file(path);
-                }
-            };
-            tokio::task::spawn_blocking(remove);
-        });
+/// The spoken names of one server, in a directory of its own: others may record beside it, and all of them
+/// begin to count at one.
+pub(super) struct Names {
+    recordings: PathBuf,
+    directory: Directory,
+}
+
+impl Names {
+    /// None yet, at a start: what servers have left that do not run any more is thrown away. Blocks.
+    pub fn new(recordings: &Path) -> Self {
+        // Earlier versions had files in there that begin with a number.
+        let directory = Directory::new(recordings.join(NAMES), "");
+        directory.clear();
+        Self {
+            recordings: recordings.to_owned(),
+            directory,
+        }
+    }
+
+    /// Where a spoken name is while its owner's call lasts. Blocks.
+    pub fn path(&self, recording: u64) -> io::Result<PathBuf> {
+        // Names are nobody else's to read, recordings may be.
+        std::fs::create_dir_all(&self.recordings)?;
+        Ok(self.directory.path()?.join(format!("{recording}.wav")))
+    }
+
+    /// Removes them all. Blocks.
+    pub fn remove(&self) {
+        self.directory.remove();
+    }
+
+    fn forget(&self, recordings: &[u64]) {
+        for recording in recordings {
+            if let Ok(path) = self.path(*recording) {
+                // Nothing was recorded, or somebody else has removed it.
+                let _ = std::fs::remove_file(path);
+            }
+        }
     }
 }
 
-/// Where a spoken name is while its owner's call lasts.
-pub(super) fn name_path(directory: &Path, recording: u64) -> PathBuf {
-    let name = format!("{}-{recording}.wav", std::process::id());
-    directory.join(NAMES).join(name)
-}
-
-/// Removes all spoken names of this server.
-pub(super) fn remove_names(directory: &Path) {
-    let own = format!("{}-", std::process::id());
-    // Without the directory there are none.
-    let names = std::fs::read_dir(directory.join(NAMES))
-        .into_iter()
-        .flatten();
-    for name in names.flatten() {
-        if name.file_name().to_string_lossy().starts_with(&own) {
-            let _ = std::fs::remove_file(name.path());
-        }
+impl Core {
+    /// Removes spoken names, once nobody can be hearing them any more.
+    pub(super) fn forget_names(&self, recordings: Vec<u64>) {
+        let names = Arc::clone(&self.names);
+        tokio::spawn(async move {
+            tokio::time::sleep(NAME_TIME).await;
+            tokio::task::spawn_blocking(move || names.forget(&recordings));
+        });
     }
 }
 
@@ -50,5 +64,45 @@ pub(super) fn remove_names(directory: &Path) {
 const NAMES: &str = ".names";
 /// How long a spoken name may be asked for after its owner's call.
 const NAME_TIME: Duration = Duration::from_mins(1);
+/// What of the silence behind a name is part of it.
+pub(super) const NAME_REST: Duration = Duration::from_millis(200);
 /// The shortest name.
 pub(super) const MIN_NAME: Duration = Duration::from_millis(300);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn two_servers_keep_their_names_apart() {
+        let here = tempfile::tempdir().unwrap();
+        let (one, other) = (Names::new(here.path()), Names::new(here.path()));
+        let names = [&one, &other].map(|names| names.path(5).unwrap());
+        for (path, name) in names.iter().zip(["one", "other"]) {
+            fs::write(path, name).unwrap();
+        }
+        assert_eq!(fs::read(&names[0]).unwrap(), b"one");
+        one.forget(&[5]);
+        assert!(!names[0].exists() && names[1].exists());
+        fs::write(&names[0], "one").unwrap();
+        drop(one);
+        assert!(!names[0].exists() && names[1].exists());
+        other.remove();
+        assert!(!names[1].exists());
+    }
+
+    #[test]
+    fn what_a_killed_server_has_left_is_gone_after_a_start() {
+        let here = tempfile::tempdir().unwrap();
+        let shared = here.path().join(NAMES);
+        fs::create_dir_all(shared.join("1-0")).unwrap();
+        fs::write(shared.join("1-0/5.wav"), "left").unwrap();
+        // As an earlier version has left it.
+        fs::write(shared.join("1-5.wav"), "left").unwrap();
+        let names = Names::new(here.path());
+        assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+        assert!(names.path(5).is_ok());
+    }
+}

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
+use super::bridge_files::remove_discarded;
 use super::core::Core;
 use super::files::Done;
-use super::names::{MIN_NAME, name_path, remove_names};
+use super::names::{MIN_NAME, NAME_REST, Names};
 use super::room_files::write_all;
 use super::sources::samples_at;
 use crate::api;
@@ -17,7 +19,7 @@ use crate::app::MessageOutcome;
 use crate::audio::{MediaTime, NARROWBAND};
 use crate::call::CallHandle;
 use crate::config::Config;
-use crate::leg::tap::{Tap, TapSettings, length};
+use crate::leg::tap::{Spoken, Tap, TapSettings, length};
 use crate::net::sys;
 use crate::store::layout;
 use crate::store::recorder::{RecorderEvent, RecordingFormat, STOP_TIME, SpaceLimit};
@@ -55,6 +57,14 @@ impl Recorded {
         }
     }
 
+    /// Whether it is for what its party says, at a rate.
+    fn spoken(&self, rate: u32) -> Option<Spoken> {
+        if self.name.is_some() {
+            return Some(Spoken::Trimmed(samples_at(NAME_REST, rate)));
+        }
+        self.message.is_some().then_some(Spoken::Whole)
+    }
+
     /// It ends when its call does.
     pub fn is_of_call(&self) -> bool {
         matches!(self.what, api::Recorded::Call(_))
@@ -88,6 +98,10 @@ impl Core {
                 if rate != NARROWBAND || stereo {
                     tap = tap.converting(rate, stereo);
                 }
+                let recorded = self.recordings.get(&recording);
+                if let Some(spoken) = recorded.and_then(|r| r.spoken(rate)) {
+                    tap = tap.for_speech(spoken);
+                }
                 Input::RecordReady { recording, tap }
             }
             Err((outcome, error)) => {
@@ -120,7 +134,6 @@ impl Core {
         else {
             return;
         };
-        let directory = self.config.recording.directory.clone();
         let name = (target == RecordTarget::Name).then_some(call);
         let mut format = RecordingFormat::wav(self.config.recording.rate);
         // What is played to others later has the one side of it.
@@ -130,36 +143,10 @@ impl Core {
         );
         let overwrite = target.overwrites();
         format.stereo = self.config.recording.stereo && is_kept;
-        let (path, message) = match target {
-            RecordTarget::Name => (Ok(name_path(&directory, recording)), None),
-            RecordTarget::File {
-                file: Some(file),
-                trusted: true,
-            } => (Ok(file), None),
-            RecordTarget::File {
-                file: Some(file), ..
-            } => {
-                let name = layout::sanitise(&file.to_string_lossy());
-                (Ok(directory.join(format!("{name}.wav"))), None)
-            }
-            RecordTarget::Named { name, .. } => (Ok(directory.join(format!("{name}.wav"))), None),
-            RecordTarget::File { file: None, .. } => {
-                let now = SystemTime::now();
-                let path = layout::recording_path(&directory, now, &caller, &call_id);
-                (Ok(path), None)
-            }
-            RecordTarget::Message { mailbox } => {
-                let from = Origin {
-                    caller,
-                    call_id: call_id.clone(),
-                };
-                let message = Message {
-                    call,
-                    mailbox,
-                    from,
-                };
-                (Err(message.clone()), Some(message))
-            }
+        let place = self.place(target, call, caller, &call_id);
+        let message = match &place {
+            Place::Draft(message) => Some(message.clone()),
+            _ => None,
         };
         self.recordings.insert(
             recording,
@@ -173,19 +160,19 @@ impl Core {
         let space = space_limit(&self.config);
         let recorder = self.recorder.clone();
         let store = self.store.clone();
+        let names = self.names.clone();
         self.spawn(move || {
-            let opened = path.or_else(|message| draft(store.as_deref(), &message));
-            let file = opened.and_then(|path| {
-                if name.is_some() {
-                    // Left behind by a server of the same number.
-                    let _ = std::fs::remove_file(&path);
-                }
+            let path = place.path(recording, &names, store.as_deref());
+            let file = path.and_then(|path| {
                 free_space(&path, space)
                     .and_then(|()| clear(&path, overwrite))
                     .and_then(|()| {
-                        recorder
-                            .open_as(recording, &path, &format)
-                            .map_err(|e| e.to_string())
+                        let opened = if is_kept {
+                            recorder.open_as(recording, &path, &format)
+                        } else {
+                            recorder.open_cuttable(recording, &path, format.rate)
+                        };
+                        opened.map_err(|e| e.to_string())
                     })
                     .map_err(|error| {
                         if let Some(store) = &store {
@@ -203,6 +190,42 @@ impl Core {
                 file,
             })
         });
+    }
+
+    /// Where a recording is to lie.
+    fn place(
+        &self,
+        target: RecordTarget,
+        call: CallHandle,
+        caller: String,
+        call_id: &str,
+    ) -> Place {
+        let directory = &self.config.recording.directory;
+        let named = |name: &str| directory.join(format!("{name}.wav"));
+        match target {
+            RecordTarget::Name => Place::Name,
+            RecordTarget::File {
+                file: Some(file),
+                trusted: true,
+            } => Place::File(file),
+            RecordTarget::File {
+                file: Some(file), ..
+            } => Place::File(named(&layout::file_name(&file.to_string_lossy()))),
+            RecordTarget::Named { name, .. } => Place::File(named(&name)),
+            RecordTarget::File { file: None, .. } => {
+                let now = SystemTime::now();
+                Place::File(layout::recording_path(directory, now, &caller, call_id))
+            }
+            RecordTarget::Message { mailbox } => {
+                let call_id = call_id.to_owned();
+                let from = Origin { caller, call_id };
+                Place::Draft(Message {
+                    call,
+                    mailbox,
+                    from,
+                })
+            }
+        }
     }
 
     /// Tells programs what has become of a recording; spoken names are nobody's business.
@@ -259,7 +282,9 @@ impl Core {
             }
         }
         let recorded = self.recordings.remove(id);
-        self.remove_discarded(event);
+        if let Some(path) = self.discarded_file(event) {
+            tokio::task::spawn_blocking(move || remove_discarded(&path));
+        }
         if matches!(event, RecorderEvent::Closed { .. }) {
             self.switch.handle(Input::RecordingClosed(*id), now);
         }
@@ -306,7 +331,7 @@ impl Core {
 
     /// The writer has closed all: what makes of it what it is to be, and may block.
     pub(super) fn last_work(&mut self) -> Box<dyn FnOnce() + Send> {
-        let (mut rooms, mut messages) = (Vec::new(), Vec::new());
+        let (mut rooms, mut messages, mut discarded) = (Vec::new(), Vec::new(), Vec::new());
         while let Ok(event) = self.recorder.events().try_recv() {
             let (RecorderEvent::Closed { id, .. }
             | RecorderEvent::RolledOver { id, .. }
@@ -319,19 +344,53 @@ impl Core {
             if matches!(event, RecorderEvent::RolledOver { .. }) {
                 continue;
             }
+            if let Some(path) = self.discarded_file(&event) {
+                discarded.push(path);
+            }
             if let Some(message) = self.recordings.remove(id).and_then(|r| r.message) {
                 messages.push((message, event));
             }
         }
-        let directory = self.config.recording.directory.clone();
+        let names = Arc::clone(&self.names);
         let (store, min) = (self.store.clone(), self.config.voicemail.min);
         Box::new(move || {
-            remove_names(&directory);
+            names.remove();
+            for path in discarded {
+                remove_discarded(&path);
+            }
             write_all(rooms);
             for (message, event) in messages {
                 finish(store.as_deref(), &message, min, &event);
             }
         })
+    }
+}
+
+/// Where a recording is to lie.
+enum Place {
+    File(PathBuf),
+    /// Among the spoken names.
+    Name,
+    /// Where the store puts it.
+    Draft(Message),
+}
+
+impl Place {
+    /// Its path. Blocks.
+    fn path(
+        self,
+        recording: u64,
+        names: &Names,
+        store: Option<&dyn MessageStore>,
+    ) -> Result<PathBuf, (MessageOutcome, String)> {
+        match self {
+            Self::File(path) => Ok(path),
+            Self::Draft(message) => draft(store, &message),
+            Self::Name => names.path(recording).map_err(|error| {
+                let error = format!("spoken names: {error}");
+                (MessageOutcome::Failed(error.clone()), error)
+            }),
+        }
     }
 }
 

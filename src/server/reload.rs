@@ -219,6 +219,7 @@ mod tests {
 
     use tokio::net::TcpStream;
 
+    use super::super::testing::text;
     use super::*;
     use crate::net::tls;
 
@@ -232,15 +233,6 @@ mod tests {
         assert_eq!(reloading.wanted(next), Some("c".into()));
         assert_eq!(reloading.ended(), None);
         assert_eq!(reloading.wanted("d".into()), Some("d".into()));
-    }
-
-    /// A server without listeners for the world, and its file.
-    fn text(directory: &Path, more: &str) -> String {
-        let recordings = directory.display().to_string();
-        format!(
-            "builtin_routes = false\n[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n[http]\nlisten = []\n\
-             [limits]\ncalls = 4\n[recording]\ndirectory = {recordings:?}\n{more}"
-        )
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use super::control::Asked;
 use super::core::StartError;
 use super::room_files::write_all;
 use super::statistics::{self, Statistics};
-use super::{Core, banner};
+use super::{Core, banner, machine};
 use crate::call::EndReason;
 use crate::config::Config;
 use crate::engine::{RealTime, Sending};
@@ -98,8 +98,11 @@ impl Core {
     pub async fn finish(&mut self, deadline: Instant) {
         let left = |core: &Self| {
             let Self { switch, .. } = core;
-            let of_calls = core.recordings.values().filter(|r| r.is_of_call());
-            let recordings = switch.room_recordings() + of_calls.count();
+            // What nobody wants is still to be removed.
+            let awaited = core.recordings.iter().filter(|(number, recorded)| {
+                recorded.is_of_call() || core.discarded.contains(*number)
+            });
+            let recordings = switch.room_recordings() + awaited.count();
             switch.calls() + switch.unanswered() + recordings
         };
         while left(self) > 0 && self.media_alive() && Instant::now() < deadline {
@@ -157,6 +160,9 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
         hang_up: signal(SignalKind::hangup())?,
     };
     let shutdown = config.server.shutdown;
+    for warning in machine::warnings(&config) {
+        warn!("{warning}");
+    }
     let mut core = Core::start(config.clone())?;
     core.open_control();
     core.open_http()?;

@@ -1,9 +1,8 @@
 //! What is to be heard, as the player wants it. Reads files: not for the core's own thread.
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::names::name_path;
+use super::names::Names;
 use crate::app::PlayItem;
 use crate::audio::NARROWBAND;
 use crate::audio::source::Source;
@@ -11,12 +10,12 @@ use crate::audio::tone::Tone;
 use crate::store::library::Library;
 use crate::store::prompts::Prompts;
 
-/// The sources of a list; spoken names are below the recordings' `directory`.
+/// The sources of a list.
 pub(super) fn sources(
     items: &[PlayItem],
     prompts: &Prompts,
     library: &Library,
-    directory: &Path,
+    names: &Names,
 ) -> Result<Vec<Source>, String> {
     items
         .iter()
@@ -32,9 +31,10 @@ pub(super) fn sources(
                 let path = library.resolve(name).map_err(|e| e.to_string())?;
                 prompts.load_file(&path).map_err(|e| e.to_string())
             }
-            PlayItem::Recording(number) => prompts
-                .load_file(&name_path(directory, *number))
-                .map_err(|e| e.to_string()),
+            PlayItem::Recording(number) => {
+                let path = names.path(*number).map_err(|e| e.to_string())?;
+                prompts.load_file(&path).map_err(|e| e.to_string())
+            }
             PlayItem::Tone {
                 hz,
                 level_dbm0,

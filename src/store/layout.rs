@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::app::MAX_FILE_NAME;
+
 /// The longest that a caller's name gets in a file name, bytes.
 const MAX_CALLER: usize = 40;
 
@@ -21,8 +23,17 @@ pub fn recording_path(directory: &Path, time: SystemTime, caller: &str, call_id:
     ))
 }
 
-/// `text` as a harmless part of a file name.
+/// `text` as a harmless part of a file name, cut to 40 characters.
 pub fn sanitise(text: &str) -> String {
+    harmless(text, MAX_CALLER)
+}
+
+/// `text` as a harmless name of a file, without its ending: what callers have put into it is cut already.
+pub fn file_name(text: &str) -> String {
+    harmless(text, MAX_FILE_NAME)
+}
+
+fn harmless(text: &str, max: usize) -> String {
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || "+-_".contains(c) {
             c
@@ -30,7 +41,7 @@ pub fn sanitise(text: &str) -> String {
             '_'
         }
     };
-    let name: String = text.chars().take(MAX_CALLER).map(safe).collect();
+    let name: String = text.chars().take(max).map(safe).collect();
     if name.is_empty() {
         "unknown".to_owned()
     } else {
@@ -78,6 +89,14 @@ mod tests {
             path,
             Path::new("/var/rec/2024-02-29/123116-+4930123-088155cb.wav")
         );
+    }
+
+    #[test]
+    fn a_name_of_the_configuration_is_not_cut() {
+        let name = "quality-recordings-of-the-northern-support-4711";
+        assert_eq!(file_name(name), name);
+        assert_eq!(file_name("../a.b"), "___a_b");
+        assert_eq!(sanitise(name).len(), MAX_CALLER);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod feed;
 pub mod layout;
 pub mod library;
 pub mod meeting;
+pub mod probe;
 pub mod prompts;
 pub mod recorder;
 pub mod room_files;

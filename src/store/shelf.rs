@@ -3,7 +3,7 @@
 //! Each is made by one task at a time: who wants the same meanwhile waits for what comes of that, be it a
 //! failure. When nobody waits any more, the task is told.
 
-mod directory;
+pub mod directory;
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rand::Rng as _;
+
 use crate::api::Recordings;
 
 /// The most recordings that are listed.
@@ -51,16 +53,20 @@ impl Recordings for StoredRecordings {
 
     fn copy(&self, from: &str, to: &str) -> io::Result<()> {
         let to = self.path(to);
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
+        let folder = to.parent().unwrap_or(&self.directory);
         let mut from = fs::File::open(self.path(from))?;
-        let mut copy = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&to)?;
-        io::copy(&mut from, &mut copy)?;
-        Ok(())
+        if to.exists() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::create_dir_all(folder)?;
+        // Nobody lists it, and the name is taken by the whole of it alone.
+        let hidden = folder.join(format!(".copy-{:016x}", rand::rng().random::<u64>()));
+        let copied = fs::File::create_new(&hidden)
+            .and_then(|mut copy| io::copy(&mut from, &mut copy))
+            .and_then(|_| take_place(&hidden, &to));
+        // It has its own name by now, or is of no use.
+        let _ = fs::remove_file(&hidden);
+        copied
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -69,6 +75,20 @@ impl Recordings for StoredRecordings {
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.wav"))
+    }
+}
+
+/// Gives a file that is whole a name, unless that is taken. The other name may stay.
+fn take_place(file: &Path, name: &Path) -> io::Result<()> {
+    match fs::hard_link(file, name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            // A file system without links: who takes the same name at this moment loses it.
+            if name.exists() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(file, name)
+        }
+        linked => linked,
     }
 }
 
@@ -113,5 +133,20 @@ mod tests {
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         stored.remove("a").unwrap();
         assert!(!stored.exists("a") && stored.exists("day/b"));
+    }
+
+    #[test]
+    fn a_copy_that_fails_takes_no_name() {
+        let here = tempfile::tempdir().unwrap();
+        let stored = StoredRecordings::new(here.path().to_owned());
+        // It can be opened, and not read.
+        fs::create_dir(stored.path("broken")).unwrap();
+        fs::write(stored.path("whole"), b"bytes").unwrap();
+        assert!(stored.copy("broken", "copy").is_err());
+        assert!(!stored.path("copy").exists());
+        stored.copy("whole", "copy").unwrap();
+        assert_eq!(stored.read("copy").unwrap(), b"bytes");
+        let names = fs::read_dir(here.path()).unwrap();
+        assert_eq!(names.count(), 3, "nothing else is left");
     }
 }

@@ -26,6 +26,7 @@ impl Switch {
                 gap,
             } => self.play(handle, id, items, repeat, gap),
             Action::StopPlay => {
+                self.give_up_play(handle);
                 if let Some(entry) = self.calls.get_mut(&handle)
                     // What is still being loaded is not wanted any more.
                     && let Some((_, loading)) = entry.loading.take()

@@ -23,6 +23,23 @@ use crate::worker::{Command, Recoding};
 const MANY_CLIENTS: usize = 8;
 
 impl Switch {
+    /// Hangs up every call.
+    pub fn hang_up_all(&mut self, reason: &EndReason, now: Instant) {
+        let mut handles: Vec<_> = self.calls.keys().copied().collect();
+        // One seed is one run: not in the map's own order.
+        handles.sort_unstable();
+        for handle in handles {
+            self.with_call(handle, |call| call.end(reason.clone()));
+        }
+        self.settle(now);
+    }
+
+    /// Hangs up one call.
+    pub fn hang_up(&mut self, handle: CallHandle, now: Instant) {
+        self.with_call(handle, |call| call.end(EndReason::HungUp));
+        self.settle(now);
+    }
+
     pub(super) fn execute(&mut self, handle: CallHandle, output: call::Output, now: Instant) {
         use call::Output as Out;
         match output {

@@ -300,6 +300,14 @@ impl Switch {
         self.with_call(handle, |c| c.happened(&happened, now));
     }
 
+    /// What is being loaded for a call is not wanted any more, if anything is.
+    pub(super) fn give_up_play(&mut self, handle: CallHandle) {
+        let entry = self.calls.get(&handle);
+        if entry.is_some_and(|entry| entry.loading.is_some()) {
+            self.outputs.push_back(Output::GiveUpPlay(handle));
+        }
+    }
+
     pub(super) fn recording_failed(&mut self, recording: u64, error: String, now: Instant) {
         if self.closing_failed(recording, &error, now)
             || self.bridge_recording_failed(recording, &error, now)
@@ -325,7 +333,12 @@ impl Switch {
         if is_name {
             return self.name_recorded(handle, recording, false, now);
         }
-        self.nothing_recorded(handle, kept, RecordOutcome::Failed(error), now);
+        let outcome = if kept.is_some_and(|recording| !recording.running) {
+            RecordOutcome::NotBegun(error)
+        } else {
+            RecordOutcome::Failed(error)
+        };
+        self.nothing_recorded(handle, kept, outcome, now);
     }
 
     /// A recording is over of which nothing is still to be written. A call that ends hears of nothing
@@ -343,7 +356,7 @@ impl Switch {
             && let Some(order) = kept.order
         {
             let how = match outcome {
-                RecordOutcome::Failed(error) => Err(error),
+                RecordOutcome::Failed(error) | RecordOutcome::NotBegun(error) => Err(error),
                 _ if kept.discarded => Ok(OrderEnd::Discarded),
                 _ => Ok(OrderEnd::Finished),
             };

@@ -196,6 +196,8 @@ pub enum Output {
         /// Silence between two passes.
         gap: Duration,
     },
+    /// What is to be played to a call, and not there yet, is not wanted any more.
+    GiveUpPlay(CallHandle),
     /// Open a file to record into; [`Input::RecordReady`] or [`Input::RecordingFailed`] answers.
     Record {
         /// Whose.

@@ -63,7 +63,7 @@ use crate::app::PlayId;
 use crate::app::menu::Menus;
 use crate::app::room::{Entrant, RoomTable};
 use crate::audio::process::ProcessSettings;
-use crate::call::{self, Call, CallHandle, EndReason};
+use crate::call::{self, Call, CallHandle};
 use crate::dtls::Identity;
 use crate::endpoint::{self, Endpoint};
 use crate::leg::{LegId, LegMemory, LegParams};
@@ -391,23 +391,6 @@ impl Switch {
             + self.wakes.len()
             + self.leg_places.iter().map(Places::in_use).sum::<usize>()
             + self.bridge_places.iter().map(Places::in_use).sum::<usize>()
-    }
-
-    /// Hangs up every call.
-    pub fn hang_up_all(&mut self, reason: &EndReason, now: Instant) {
-        let mut handles: Vec<_> = self.calls.keys().copied().collect();
-        // One seed is one run: not in the map's own order.
-        handles.sort_unstable();
-        for handle in handles {
-            self.with_call(handle, |call| call.end(reason.clone()));
-        }
-        self.settle(now);
-    }
-
-    /// Hangs up one call.
-    pub fn hang_up(&mut self, handle: CallHandle, now: Instant) {
-        self.with_call(handle, |call| call.end(EndReason::HungUp));
-        self.settle(now);
     }
 
     /// Takes what the edge has seen.

@@ -329,6 +329,7 @@ impl Switch {
     /// A call is out of its program's hands: nothing is played to it or recorded any more.
     pub(super) fn leave_program(&mut self, handle: CallHandle, now: Instant) {
         self.leave_bridge(handle, now);
+        self.give_up_play(handle);
         let app = self.program(handle).map(|spec| spec.app.clone());
         let Some(entry) = self.calls.get_mut(&handle) else {
             return;

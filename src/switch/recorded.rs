@@ -157,7 +157,7 @@ impl Switch {
     fn report_left(&mut self, closing: Closing) {
         let Some(order) = closing.order else { return };
         let how = match closing.outcome {
-            RecordOutcome::Failed(error) => Err(error),
+            RecordOutcome::Failed(error) | RecordOutcome::NotBegun(error) => Err(error),
             _ if closing.discarded => Ok(OrderEnd::Discarded),
             _ => Ok(OrderEnd::Finished),
         };

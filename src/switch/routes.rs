@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use regex::{Captures, Regex};
 
 use crate::app::room;
-use crate::app::{AppSpec, ConferenceSpec, RecordSpec, StasisSpec, VoicemailSpec};
+use crate::app::{
+    AppSpec, ConferenceSpec, MAX_INSERTED, RecordSpec, StasisSpec, VoicemailSpec, split_reference,
+};
 use crate::sdp::SrtpPolicy;
 
 /// One row: the first that matches decides.
@@ -91,7 +93,7 @@ fn expand(spec: &AppSpec, groups: &Captures<'_>) -> AppSpec {
             file: r
                 .file
                 .as_ref()
-                .map(|f| PathBuf::from(fill(&f.to_string_lossy()))),
+                .map(|f| PathBuf::from(file_name(&f.to_string_lossy(), groups))),
             ..r.clone()
         }),
         AppSpec::Voicemail(v) => AppSpec::Voicemail(VoicemailSpec {
@@ -105,6 +107,21 @@ fn expand(spec: &AppSpec, groups: &Captures<'_>) -> AppSpec {
         }),
         other => other.clone(),
     }
+}
+
+/// The name of a file: what the caller puts in is cut, and nothing else.
+fn file_name(template: &str, groups: &Captures<'_>) -> String {
+    let mut name = String::new();
+    let mut rest = template;
+    while let Some((before, reference, behind)) = split_reference(rest) {
+        let mut inserted = String::new();
+        groups.expand(reference, &mut inserted);
+        name.push_str(before);
+        name.extend(inserted.chars().take(MAX_INSERTED));
+        rest = behind;
+    }
+    name.push_str(rest);
+    name
 }
 
 #[cfg(test)]
@@ -156,6 +173,22 @@ mod tests {
         for other in [longer.as_str(), "\u{1}x", "x\t", "\u{85}"] {
             assert_eq!(room(&format!("conf-{other}")), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn of_a_files_name_that_alone_is_cut_which_callers_put_in() {
+        let captures = |user: &'static str| {
+            let pattern = anchored("(?P<team>[^-]+)-(.+)").unwrap();
+            move |template: &str| file_name(template, &pattern.captures(user).unwrap())
+        };
+        let long = "quality-recordings-of-the-northern-support";
+        let name = captures("north-4711");
+        assert_eq!(name(&format!("{long}-$2")), format!("{long}-4711"));
+        assert_eq!(name("${team}_$2-x${2}"), "north_4711-x4711");
+        assert_eq!(name("plain"), "plain");
+        let digits = "12345678901234567890123456789012345678901234567890";
+        let name = captures("a-12345678901234567890123456789012345678901234567890");
+        assert_eq!(name("$2-end"), format!("{}-end", &digits[..MAX_INSERTED]));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::io;
 
 pub use chunks::{Format, MAX_CHANNELS, MAX_RATE, MIN_RATE, Spec};
 pub use reader::Reader;
-pub use writer::Writer;
+pub use writer::{Writer, cut_header};
 
 /// Why a WAV file was refused, or ended.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,18 @@ const PENDING: usize = 4 * 1024;
 /// itself wraps.
 const MAX_DATA: u64 = (u32::MAX as u64 - (HEADER_LEN - 8)) & !1;
 
+/// Makes the header of a file that a [`Writer`] has completed count so many samples, of all channels
+/// together; how long the file is to be then, bytes.
+pub fn cut_header(output: &mut (impl Write + Seek), samples: u64) -> io::Result<u64> {
+    let data = 2 * samples;
+    for (at, size) in [(4, HEADER_LEN - 8 + data), (HEADER_LEN - 4, data)] {
+        output.seek(SeekFrom::Start(at))?;
+        // Less than it counted before.
+        output.write_all(&(size as u32).to_le_bytes())?;
+    }
+    Ok(HEADER_LEN + data)
+}
+
 /// A WAV file being written. The header is rewritten by [`Writer::flush`], and only behind the
 /// audio that it counts: whenever the process dies, the file holds what was flushed.
 ///

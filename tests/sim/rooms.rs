@@ -493,6 +493,37 @@ fn names_are_told_when_their_owners_come_and_go() {
 }
 
 #[test]
+fn who_says_no_name_is_asked_again_and_who_begins_late_is_heard_out() {
+    let mut world = world(RoomSettings {
+        names: Names::Record,
+        ..settings()
+    });
+    let phone = caller(&mut world);
+    let voice = world.phones[phone].voice.amplitude;
+    world.phones[phone].voice.amplitude = 0.0;
+    assert!(world.run_until(20_000, |w| !w.closed.is_empty()));
+    assert_eq!(world.closed[0].1, 0, "nothing was said");
+    let from = world.ms;
+    assert!(world.run_until(20_000, |w| !w.names.is_empty()));
+    assert!(heard(&world, phone, "conf-no-name", from));
+    world.run(2_000);
+    world.phones[phone].voice.amplitude = voice;
+    world.run(800);
+    world.phones[phone].voice.amplitude = 0.0;
+    assert!(world.run_until(20_000, |w| w.closed.len() == 2));
+    let (name, samples) = world.closed[1];
+    // Its end is soon behind what was said, and not behind the silence that has ended it.
+    assert!((23_000..26_000).contains(&samples), "{samples} samples");
+    let said = &world.recorded[&name][17_600..21_600];
+    let hz = world.phones[phone].voice.hz;
+    assert!(said.chunks_exact(800).all(|w| amplitude(w, hz) > 1_500.0));
+    world.run(1_000);
+    let joined = changes(&world).any(|change| matches!(change, RoomChange::Joined(_)));
+    assert!(joined, "with this name");
+    finish(&mut world, &[phone]);
+}
+
+#[test]
 fn a_program_moves_members_to_other_rooms_and_hears_why_not() {
     let mut world = world(RoomSettings {
         max_members: 2,

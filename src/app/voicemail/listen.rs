@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! [Box] --> Pin --3 wrong--> Farewell       1: again   2: save   3: delete   #: next   *: leave
-//!            '--right--> Opening --> Count --> Message --> (Changing --> Told) --> next ... Farewell
+//!            '--right--> Opening --> Count --> Message, Options --> (Changing --> Told) --> next ... Farewell
 //! ```
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{MAX_TRIES, Mailboxes, VoicemailSpec, farewell, hang_up, number, sooner};
 use crate::app::ask::{Asker, Heard, Question};
 use crate::app::collect::{CollectSpec, Pattern};
-use crate::app::{Action, Actions, Happened, Machine, Message, PlayItem, speak};
+use crate::app::{Action, Actions, Happened, Machine, Message, PlayItem, PlayOutcome, speak};
 
 /// How long it may take to be told of the box or of a change.
 const STORE_TIME: Duration = Duration::from_secs(10);
@@ -24,11 +24,21 @@ enum State {
     Unlocking,
     Opening,
     Count,
+    /// A message, and what can be done with it.
     Message,
-    /// A change is under way; then this is said.
-    Changing(&'static str),
+    /// The same without the message.
+    Options,
+    /// It is under way.
+    Changing(Change),
     Told,
     Farewell,
+}
+
+/// What is done to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Save,
+    Delete,
 }
 
 #[derive(Debug)]
@@ -82,7 +92,10 @@ impl Listen {
     }
 
     fn pin_entered(&mut self, entered: &str, now: Instant, out: &mut Actions) -> Option<Heard> {
-        if let Some(mailbox) = self.spec.mailboxes.find(&self.mailbox) {
+        // Who keys in nothing has tried nothing: that locks no box.
+        let tried = !entered.is_empty();
+        let mailbox = self.spec.mailboxes.find(&self.mailbox);
+        if let Some(mailbox) = mailbox.filter(|_| tried) {
             self.state = State::Unlocking;
             out.push_back(Action::Unlock {
                 right: mailbox.pin.is(entered),
@@ -121,7 +134,8 @@ impl Listen {
     ) -> Option<Heard> {
         self.give_up = None;
         match messages {
-            Err(_) => self.part(&["vm-failed"], out),
+            // No prompt tells of it.
+            Err(_) => self.part(&[], out),
             Ok(none) if none.is_empty() => self.part(&["vm-none"], out),
             Ok(messages) => {
                 self.messages.clone_from(messages);
@@ -155,7 +169,11 @@ impl Listen {
             prompts.push(PlayItem::File(message.file.clone()));
         }
         prompts.push(speak::prompt("vm-options"));
-        self.state = State::Message;
+        self.state = if whole {
+            State::Message
+        } else {
+            State::Options
+        };
         let question = options(&self.spec.mailboxes, prompts);
         self.asker.ask(question, now, out)
     }
@@ -183,10 +201,10 @@ impl Listen {
         let mailbox = self.mailbox.clone();
         self.give_up = Some(now + STORE_TIME);
         if save {
-            self.state = State::Changing("vm-message-saved");
+            self.state = State::Changing(Change::Save);
             out.push_back(Action::SaveMessage { mailbox, id });
         } else {
-            self.state = State::Changing("vm-message-deleted");
+            self.state = State::Changing(Change::Delete);
             out.push_back(Action::DeleteMessage { mailbox, id });
         }
         None
@@ -194,16 +212,32 @@ impl Listen {
 
     fn changed(
         &mut self,
-        said: &str,
-        result: &Result<(), String>,
+        change: Change,
+        result: &Result<bool, String>,
+        now: Instant,
         out: &mut Actions,
     ) -> Option<Heard> {
         self.give_up = None;
-        if result.is_err() {
-            return self.part(&["vm-failed"], out);
+        match (change, result) {
+            // Somebody else has deleted it.
+            (Change::Save, Ok(false)) => return self.next(now, out),
+            (_, Ok(_)) => {}
+            (_, Err(_)) => return self.not_changed(change, out),
         }
         self.state = State::Told;
+        let said = match change {
+            Change::Save => "vm-message-saved",
+            Change::Delete => "vm-message-deleted",
+        };
         self.asker.say(speak::prompts(&[said]), true, out)
+    }
+
+    fn not_changed(&mut self, change: Change, out: &mut Actions) -> Option<Heard> {
+        match change {
+            Change::Save => self.part(&["vm-failed"], out),
+            // No prompt tells of it.
+            Change::Delete => self.part(&[], out),
+        }
     }
 
     fn go_on(&mut self, heard: Option<Heard>, now: Instant, out: &mut Actions) {
@@ -216,7 +250,9 @@ impl Listen {
                 }
                 (State::Pin, Heard::Answered(answer)) => self.pin_entered(&answer.text(), now, out),
                 (State::Count, _) => self.tell(true, now, out),
-                (State::Message, Heard::Answered(answer)) => self.chosen(&answer.text(), now, out),
+                (State::Message | State::Options, Heard::Answered(answer)) => {
+                    self.chosen(&answer.text(), now, out)
+                }
                 (State::Told, _) => {
                     // Pressed twice, it was for the same message: the next is not even heard yet.
                     self.asker.forget('3');
@@ -235,8 +271,14 @@ impl Machine for Listen {
             (State::Box, Happened::Established) => self.ask_number(&[], now, out),
             (State::Unlocking, Happened::Unlocked(open)) => self.unlocked(*open, now, out),
             (State::Opening, Happened::Messages(messages)) => self.opened(messages, out),
-            (State::Changing(said), Happened::MessageChanged(result)) => {
-                self.changed(said, result, out)
+            (State::Changing(change), Happened::MessageChanged(result)) => {
+                self.changed(change, result, now, out)
+            }
+            // It was deleted in another call, or cannot be read.
+            (State::Message, Happened::PlayEnded(id, PlayOutcome::Failed(_), _))
+                if self.asker.plays(*id) =>
+            {
+                self.next(now, out)
             }
             (_, other) => self.asker.handle(other, now, out),
         };
@@ -249,7 +291,10 @@ impl Machine for Listen {
 
     fn handle_timeout(&mut self, now: Instant, out: &mut Actions) {
         let heard = if self.give_up.is_some_and(|at| at <= now) {
-            self.part(&["vm-failed"], out)
+            match self.state {
+                State::Changing(change) => self.not_changed(change, out),
+                _ => self.part(&[], out),
+            }
         } else {
             self.asker.handle_timeout(now)
         };

@@ -1,6 +1,8 @@
 use super::*;
 use crate::app::testing::Talk;
-use crate::app::{AppSpec, Message, MessageOutcome, VoicemailSpec, VoicemailTask};
+use crate::app::{
+    AppSpec, Happened, Message, MessageOutcome, PlayOutcome, VoicemailSpec, VoicemailTask,
+};
 
 fn boxes(max_messages: usize) -> Arc<Mailboxes> {
     let mailbox = |number: &str, pin: &str| Mailbox {
@@ -134,13 +136,13 @@ fn messages_are_heard_saved_and_deleted() {
     talk.press("1").expect(&format!("stop | {first}"));
     talk.played().expect("");
     talk.press("2").expect("save 100 m1");
-    talk.changed(Ok(())).expect("play vm-message-saved");
+    talk.changed(Ok(true)).expect("play vm-message-saved");
     talk.played()
         .expect("play vm-saved-message digit-2 /box/m2.wav vm-options");
     talk.press("#")
         .expect("stop | play vm-message-number digit-3 /box/m3.wav vm-options");
     talk.press("3").expect("stop | delete 100 m3");
-    talk.changed(Ok(())).expect("play vm-message-deleted");
+    talk.changed(Ok(true)).expect("play vm-message-deleted");
     talk.played().expect("play vm-end goodbye");
     talk.played().expect("hang-up");
 }
@@ -156,10 +158,10 @@ fn a_key_that_is_pressed_twice_deletes_one_message() {
     // While it is being deleted, and while that is told.
     talk.press("3").expect("stop | delete 100 m1");
     talk.press("3").expect("");
-    talk.changed(Ok(()))
+    talk.changed(Ok(true))
         .expect("play vm-message-number digit-2 /box/m2.wav vm-options");
     talk.press("3").expect("stop | delete 100 m2");
-    talk.changed(Ok(())).expect("play vm-message-deleted");
+    talk.changed(Ok(true)).expect("play vm-message-deleted");
     talk.press("3")
         .expect("stop | play vm-message-number digit-3 /box/m3.wav vm-options");
     // Other keys may come ahead.
@@ -180,11 +182,55 @@ fn one_message_none_and_a_broken_box() {
     let mut broken = talk(VoicemailTask::Listen, Some("200"));
     broken.start();
     broken.press("999999#");
-    broken.no_messages("io").expect("play vm-failed goodbye");
+    broken.no_messages("io").expect("play goodbye");
     let mut silent = talk(VoicemailTask::Listen, Some("200"));
     silent.start();
     silent.press("999999#");
-    silent.wait(10.1).expect("play vm-failed goodbye");
+    silent.wait(10.1).expect("play goodbye");
+}
+
+#[test]
+fn a_message_that_was_deleted_in_another_call_is_passed_over() {
+    let mut talk = talk(VoicemailTask::Listen, Some("100"));
+    talk.start();
+    talk.press("1234#");
+    talk.messages(&[1, 2, 3, 4].map(|n| message(n, false)));
+    talk.played()
+        .expect("play vm-message-number digit-1 /box/m1.wav vm-options");
+    let second = "play vm-message-number digit-2 /box/m2.wav vm-options";
+    talk.broken().expect(second);
+    // Gone is what it was to be.
+    talk.press("3").expect("stop | delete 100 m2");
+    talk.changed(Ok(false)).expect("play vm-message-deleted");
+    let third = "play vm-message-number digit-3 /box/m3.wav vm-options";
+    talk.played().expect(third);
+    // What is not there cannot be saved.
+    talk.press("2").expect("stop | save 100 m3");
+    talk.changed(Ok(false))
+        .expect("play vm-message-number digit-4 /box/m4.wav vm-options");
+    talk.broken().expect("play vm-end goodbye");
+}
+
+#[test]
+fn what_fails_is_not_told_as_something_else() {
+    for (key, wanted, said) in [
+        ("2", "save 100 m1", "play vm-failed goodbye"),
+        ("3", "delete 100 m1", "play goodbye"),
+    ] {
+        for is_told in [true, false] {
+            let mut talk = talk(VoicemailTask::Listen, Some("100"));
+            talk.start();
+            talk.press("1234#");
+            talk.messages(&[message(1, false)]);
+            talk.played();
+            talk.press(key).expect(&format!("stop | {wanted}"));
+            if is_told {
+                talk.changed(Err("io".to_owned())).expect(said);
+            } else {
+                talk.wait(10.1).expect(said);
+            }
+        }
+    }
 }
 
 #[test]
@@ -212,13 +258,48 @@ fn a_wrong_pin_tells_nothing_of_what_is_wrong() {
 }
 
 #[test]
+fn who_keys_in_nothing_has_tried_no_pin() {
+    // Boxes are told by their answer: were one asked for, it would open.
+    let spec = VoicemailSpec {
+        task: VoicemailTask::Listen,
+        mailbox: Some("100".into()),
+        mailboxes: boxes(3),
+        goodbye: true,
+    };
+    let mut app = crate::app::App::new(&AppSpec::Voicemail(spec));
+    let mut now = Instant::now();
+    app.handle(&Happened::Established, now);
+    let (mut asked, mut unlocked, mut over) = (0, 0, false);
+    for _ in 0..20 {
+        while let Some(action) = app.poll_action() {
+            match action {
+                Action::Play { id, .. } => {
+                    asked += 1;
+                    let end = PlayOutcome::Finished;
+                    app.handle(&Happened::PlayEnded(id, end, Duration::ZERO), now);
+                }
+                Action::Unlock { .. } => unlocked += 1,
+                Action::HangUp => over = true,
+                _ => {}
+            }
+        }
+        if let Some(at) = app.poll_timeout() {
+            now = at;
+            app.handle_timeout(now);
+        }
+    }
+    // Three times asked, and the farewell.
+    assert_eq!((asked, unlocked, over), (4, 0, true));
+}
+
+#[test]
 fn an_expert_keys_all_of_it_ahead() {
     let mut talk = talk(VoicemailTask::Listen, None);
     talk.start();
     talk.press("100#1234#3")
         .expect("stop | play vm-pin | stop | list 100");
     talk.messages(&[message(1, false)]).expect("delete 100 m1");
-    talk.changed(Ok(())).expect("play vm-message-deleted");
+    talk.changed(Ok(true)).expect("play vm-message-deleted");
 }
 
 #[test]

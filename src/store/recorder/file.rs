@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::opus::OpusFile;
 use super::{Container, RecordingFormat};
 use crate::leg::tap::RecordFrame;
-use crate::wav::{WavError, Writer};
+use crate::wav::{WavError, Writer, cut_header};
 
-/// Names that are tried before a recording is refused.
-const MAX_TRIES: u32 = 10_000;
+/// Names that are tried before a recording is refused: others may take the same at the same time.
+const MAX_TRIES: u32 = 1000;
 /// Files are not split more often than this, samples of a channel: half a second at 8 kHz.
 const MIN_SPLIT: u64 = 4000;
 /// Silence is written in pieces of this many samples.
@@ -29,6 +29,8 @@ pub(super) struct Recording {
     /// Samples of a channel in the files that are complete.
     earlier: u64,
     filled: u64,
+    /// Its end may be before what was written: the rest is taken off.
+    cuttable: bool,
     /// Files that are complete, their followers, and where those begin: not yet told of.
     pub(super) rolled_over: Vec<(PathBuf, PathBuf, u64)>,
 }
@@ -54,8 +56,15 @@ impl Recording {
             max_bytes,
             earlier: 0,
             filled: 0,
+            cuttable: false,
             rolled_over: Vec::new(),
         })
+    }
+
+    /// One of which what is behind its end is taken off.
+    pub(super) fn cuttable(mut self) -> Self {
+        self.cuttable = true;
+        self
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -130,6 +139,26 @@ impl Recording {
         self.writer.finish()
     }
 
+    /// Lets go of the file, which is complete, and takes off what is behind `end`, where that may be before
+    /// what was written. How long it is.
+    pub(super) fn close(self, end: Option<u64>) -> u64 {
+        let written = self.position();
+        let is_cut = |end: &u64| self.cuttable && self.earlier == 0 && *end < written;
+        let Some(end) = end.filter(is_cut) else {
+            return written;
+        };
+        let samples = end * self.format.channels();
+        // It writes the header once more when it goes.
+        drop(self.writer);
+        match cut(&self.path, samples) {
+            Ok(()) => end,
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "the end of a recording stays");
+                written
+            }
+        }
+    }
+
     /// Samples of a channel that still go into the file.
     fn room(&self) -> u64 {
         let split = self.format.split_samples.unwrap_or(u64::MAX).max(MIN_SPLIT);
@@ -166,6 +195,13 @@ impl Recording {
         self.rolled_over.push((full, path, self.earlier));
         Ok(())
     }
+}
+
+/// Cuts a WAV file down to so many samples.
+fn cut(path: &Path, samples: u64) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let bytes = cut_header(&mut file, samples)?;
+    file.set_len(bytes)
 }
 
 /// What a file is written by. All counts are of one channel.
@@ -239,7 +275,8 @@ impl Sink {
     }
 }
 
-/// Creates the first of `path`, `path-1`, `path-2`, ... that is free, from number `from` on.
+/// Creates one of `path`, `path-1`, `path-2`, ... that is free, from number `from` on: the first where they
+/// are taken one after the other.
 fn create_unique(
     path: &Path,
     from: u32,
@@ -247,14 +284,17 @@ fn create_unique(
     id: u64,
     max_bytes: u64,
 ) -> io::Result<(u32, PathBuf, Sink)> {
-    for attempt in from..from.saturating_add(MAX_TRIES) {
+    let mut attempt = from;
+    for _ in 0..MAX_TRIES {
         let candidate = numbered(path, attempt);
         match OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&candidate)
         {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                attempt = free_behind(path, attempt);
+            }
             Err(error) => return Err(error),
             Ok(file) => {
                 return match Sink::create(file, format, id, max_bytes) {
@@ -270,8 +310,32 @@ fn create_unique(
     }
     Err(io::Error::new(
         io::ErrorKind::AlreadyExists,
-        format!("{MAX_TRIES} files of this name"),
+        format!("{MAX_TRIES} names were taken by others first"),
     ))
+}
+
+/// A number behind one that is taken. They are taken one after the other, as a rule: not each of them has
+/// to be tried.
+fn free_behind(path: &Path, taken: u32) -> u32 {
+    let is_taken = |number| fs::symlink_metadata(numbered(path, number)).is_ok();
+    let (mut taken, mut step) = (taken, 1u32);
+    let mut free = loop {
+        let next = taken.saturating_add(step);
+        if next == u32::MAX || !is_taken(next) {
+            break next;
+        }
+        taken = next;
+        step = step.saturating_mul(2);
+    };
+    while free - taken > 1 {
+        let middle = taken + (free - taken) / 2;
+        if is_taken(middle) {
+            taken = middle;
+        } else {
+            free = middle;
+        }
+    }
+    free
 }
 
 fn into_io(error: WavError) -> io::Error {
@@ -292,4 +356,62 @@ fn numbered(path: &Path, attempt: u32) -> PathBuf {
         name.push(ending);
     }
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leg::tap::MAX_FRAME;
+
+    #[test]
+    fn a_name_that_many_have_taken_is_numbered_on() {
+        let here = tempfile::tempdir().unwrap();
+        let path = here.path().join("take.wav");
+        let create = || {
+            let format = RecordingFormat::wav(8000);
+            let recording = Recording::create(1, &path, &format, u64::MAX).unwrap();
+            recording.path().to_owned()
+        };
+        for number in 0..=6 {
+            assert_eq!(create(), numbered(&path, number));
+        }
+        for number in 7..=10_000 {
+            fs::write(numbered(&path, number), "").unwrap();
+        }
+        assert_eq!(create(), numbered(&path, 10_001));
+        assert_eq!(create(), numbered(&path, 10_002));
+    }
+
+    #[test]
+    fn what_is_behind_its_end_is_taken_off() {
+        let here = tempfile::tempdir().unwrap();
+        let ends = [
+            (Some(200), 200),
+            (Some(0), 0),
+            (None, 480),
+            (Some(480), 480),
+        ];
+        for (number, (end, kept)) in ends.into_iter().enumerate() {
+            let path = here.path().join(format!("{number}.wav"));
+            let format = RecordingFormat::wav(8000);
+            let recording = Recording::create(1, &path, &format, u64::MAX).unwrap();
+            let mut recording = recording.cuttable();
+            for position in [0, 160, 320] {
+                let frame = RecordFrame {
+                    recording: 1,
+                    position,
+                    len: 160,
+                    samples: [7; MAX_FRAME],
+                };
+                recording.write(&frame).unwrap();
+            }
+            recording.finish().unwrap();
+            assert_eq!(recording.close(end), kept);
+            let bytes = fs::read(&path).unwrap();
+            assert_eq!(bytes.len() as u64, 44 + 2 * kept);
+            let size = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+            let sizes = [4, 40].map(|at| u64::from(size(at)));
+            assert_eq!(sizes, [36 + 2 * kept, 2 * kept]);
+        }
+    }
 }

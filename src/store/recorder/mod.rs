@@ -263,12 +263,31 @@ impl Recorder {
         path: &Path,
         format: &RecordingFormat,
     ) -> Result<PathBuf, RecorderError> {
+        self.begin(self.create(id, path, format)?)
+    }
+
+    /// The same as [`Recorder::open`]; where the close names an end before what was sent, the rest is taken
+    /// off.
+    pub fn open_cuttable(&self, id: u64, path: &Path, rate: u32) -> Result<PathBuf, RecorderError> {
+        let recording = self.create(id, path, &RecordingFormat::wav(rate))?;
+        self.begin(recording.cuttable())
+    }
+
+    fn create(
+        &self,
+        id: u64,
+        path: &Path,
+        format: &RecordingFormat,
+    ) -> Result<Recording, RecorderError> {
         let limit = self.settings.max_file_bytes;
         let created = Recording::create(id, path, format, limit);
-        let recording = created.map_err(|source| RecorderError::Create {
+        created.map_err(|source| RecorderError::Create {
             path: path.to_owned(),
             source,
-        })?;
+        })
+    }
+
+    fn begin(&self, recording: Recording) -> Result<PathBuf, RecorderError> {
         let path = recording.path().to_owned();
         self.control
             .send(Control::Open(Box::new(recording)))

@@ -69,10 +69,10 @@ impl<T: Fn()> WriterThread<T> {
             self.wait();
         }
         for (id, end_position) in std::mem::take(&mut self.closing) {
-            self.finish(id, end_position);
+            self.finish(id, Some(end_position));
         }
         for id in self.open.keys().copied().collect::<Vec<_>>() {
-            self.finish(id, 0);
+            self.finish(id, None);
         }
         self.send_events();
     }
@@ -100,7 +100,7 @@ impl<T: Fn()> WriterThread<T> {
             self.write(&frame);
         }
         for (id, end_position) in closing {
-            self.finish(id, end_position);
+            self.finish(id, Some(end_position));
         }
         self.flush_due();
         self.send_events();
@@ -177,13 +177,14 @@ impl<T: Fn()> WriterThread<T> {
         }
     }
 
-    fn finish(&mut self, id: u64, end_position: u64) {
+    /// Closes a recording; none: nobody has said where it ends.
+    fn finish(&mut self, id: u64, end_position: Option<u64>) {
         let Some(entry) = self.open.get_mut(&id) else {
             return;
         };
         let recording = &mut entry.recording;
         let result = recording
-            .fill_to(end_position)
+            .fill_to(end_position.unwrap_or(0))
             .and_then(|()| recording.finish());
         for (full, path, from) in recording.rolled_over.drain(..) {
             self.backlog.push_back(RecorderEvent::RolledOver {
@@ -197,15 +198,18 @@ impl<T: Fn()> WriterThread<T> {
             self.fail(id, &error);
             return;
         }
-        let event = RecorderEvent::Closed {
-            id,
-            path: recording.path().to_owned(),
-            samples: recording.position(),
-            rate: recording.rate(),
-            overflow_filled: recording.filled(),
+        let Some(Entry { recording, .. }) = self.open.remove(&id) else {
+            return;
         };
-        self.open.remove(&id);
-        self.backlog.push_back(event);
+        let (path, rate) = (recording.path().to_owned(), recording.rate());
+        let overflow_filled = recording.filled();
+        self.backlog.push_back(RecorderEvent::Closed {
+            id,
+            path,
+            samples: recording.close(end_position),
+            rate,
+            overflow_filled,
+        });
     }
 
     fn fail(&mut self, id: u64, error: &WavError) {

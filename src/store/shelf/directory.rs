@@ -14,7 +14,7 @@ const TRIES: usize = 1000;
 
 /// Made with its first file, and anew where it has vanished; removed with all that is in it at the end.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub struct Directory {
     shared: PathBuf,
     /// Ours in the shared one begin with it.
     prefix: &'static str,
@@ -63,6 +63,16 @@ impl Directory {
                 remove_left(&entry.path());
             }
         }
+    }
+
+    /// Removes it with all that is in it, until it is wanted again. Blocks.
+    pub fn remove(&self) {
+        let own = self
+            .own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(own);
     }
 
     fn make(&self) -> io::Result<Own> {

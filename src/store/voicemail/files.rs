@@ -27,6 +27,7 @@ use super::{
     Limits, MessageStore, NewMessage, Origin, StoreError, check_name, file_error, recover,
 };
 use crate::app::Message;
+use crate::store::probe::probe;
 
 /// Below a box: recordings that are no messages yet.
 const DRAFTS: &str = "drafts";
@@ -65,13 +66,7 @@ impl FileStore {
     /// Whether [`FileStore::open`] could have this directory: whether a file can be made, and removed, in
     /// it or in the first one above it that is there.
     pub fn probe(directory: &Path) -> Result<(), StoreError> {
-        let whole = std::path::absolute(directory).map_err(file_error(directory))?;
-        let there = whole.ancestors().find(|above| above.exists());
-        let name = format!(".probe-{:016x}", rand::rng().random::<u64>());
-        let file = there.unwrap_or(&whole).join(name);
-        fs::File::create_new(&file)
-            .and_then(|_| fs::remove_file(&file))
-            .map_err(file_error(directory))
+        probe(directory).map_err(file_error(directory))
     }
 
     fn place(&self, mailbox: &str) -> Result<Place, StoreError> {

@@ -150,6 +150,7 @@ impl Edge {
             | Output::Unbanned(_)
             | Output::DiscardRecording(_)
             | Output::ForgetNames(_)
+            | Output::GiveUpPlay(_)
             | Output::PlayInBridge(_)
             | Output::RecordBridge(_) => {}
             Output::Release { call } => {

@@ -40,7 +40,6 @@ impl Mail {
     }
 
     pub fn handle(&mut self, request: MailboxRequest) -> Happened {
-        let missing = |id: &str| Err(format!("no message {id}"));
         match request {
             MailboxRequest::List { mailbox } => {
                 Happened::Messages(Ok(self.boxes.get(&mailbox).cloned().unwrap_or_default()))
@@ -50,9 +49,9 @@ impl Mail {
                 Happened::MessageChanged(match messages.iter_mut().find(|m| m.id == id) {
                     Some(message) => {
                         message.saved = true;
-                        Ok(())
+                        Ok(true)
                     }
-                    None => missing(&id),
+                    None => Ok(false),
                 })
             }
             MailboxRequest::Delete { mailbox, id } => {
@@ -60,7 +59,7 @@ impl Mail {
                 let before = messages.len();
                 messages.retain(|m| m.id != id);
                 let gone = messages.len() < before;
-                Happened::MessageChanged(if gone { Ok(()) } else { missing(&id) })
+                Happened::MessageChanged(Ok(gone))
             }
         }
     }

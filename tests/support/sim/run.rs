@@ -12,7 +12,7 @@ use antiphon::bridge::{RoomRecording, RoomRecordingSettings};
 use antiphon::endpoint;
 use antiphon::leg::TickTime;
 use antiphon::leg::player::Play;
-use antiphon::leg::tap::{Tap, TapSettings};
+use antiphon::leg::tap::{Spoken, Tap, TapSettings};
 use antiphon::rtp::packet::{Packet, is_rtcp};
 use antiphon::sip::message::parse_datagram;
 use antiphon::sip::transport::{ConnectionId, Transport};
@@ -343,6 +343,7 @@ impl World {
                 caller,
                 ..
             } => {
+                let spoken = spoken(&target);
                 match target {
                     RecordTarget::Message { mailbox } => {
                         self.mail.leaving.insert(recording, (call, mailbox, caller));
@@ -363,9 +364,12 @@ impl World {
                     start: MediaTime::ZERO,
                 };
                 let tap = Tap::new(settings, self.frames.0.clone());
+                let tap = spoken.into_iter().fold(tap, Tap::for_speech);
                 self.switch
                     .handle(Input::RecordReady { recording, tap }, now);
             }
+            // All is there at once.
+            Output::GiveUpPlay(_) => {}
             Output::RoomFiles(wanted) => self.room_files(wanted),
             Output::CloseRecording { recording, samples } => {
                 self.close_room_file(recording, samples);
@@ -516,6 +520,10 @@ impl World {
             PlayItem::Recording(number) => {
                 let audio = self.recorded.get(number);
                 let audio = audio.ok_or_else(|| format!("recording {number} is gone"))?;
+                // What is behind its end is taken off.
+                let closed = self.closed.iter().find(|(closed, _)| closed == number);
+                let end = closed.map_or(audio.len(), |(_, samples)| *samples as usize);
+                let audio = &audio[..end.min(audio.len())];
                 Ok(Source::Samples(Sound::new(audio, NARROWBAND)))
             }
             PlayItem::File(path) if self.named.contains_key(&*path.to_string_lossy()) => {
@@ -556,5 +564,14 @@ impl Hasher for Fnv {
         for &byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
+    }
+}
+
+/// Whether a recording is for what its party says, as the server has it.
+fn spoken(target: &RecordTarget) -> Option<Spoken> {
+    match target {
+        RecordTarget::Name => Some(Spoken::Trimmed(1600)),
+        RecordTarget::Message { .. } => Some(Spoken::Whole),
+        RecordTarget::File { .. } | RecordTarget::Named { .. } => None,
     }
 }
