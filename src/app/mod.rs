@@ -34,7 +34,8 @@ pub use play::PlaySpec;
 pub use record::RecordSpec;
 pub use script::{ScriptDigits, ScriptSpec};
 pub use stasis::{
-    FIRST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report, StasisSpec, StopOn,
+    FIRST_ORDER, LAST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report,
+    StasisSpec, StopOn,
 };
 pub use voicemail::{VoicemailSpec, VoicemailTask};
 

@@ -21,17 +21,17 @@ use super::{
 use crate::dtmf::Digit;
 
 pub use order::{
-    FIRST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report, StasisSpec, StopOn,
+    FIRST_ORDER, LAST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report,
+    StasisSpec, StopOn,
 };
 
 /// Plays and recordings of a call that wait for their turn; further ones fail.
 const MAX_QUEUED: usize = 32;
 /// Strings of digits that do.
 const MAX_DIALS: usize = 16;
-/// The music's play; orders are never numbered so high.
-const MUSIC: PlayId = PlayId(u32::MAX);
-/// The beep's.
-const BEEP: PlayId = PlayId(u32::MAX - 1);
+/// The machine's own plays, music and beeps, have so many numbers, above all orders: each has one of
+/// its own, since the end of an earlier one may be told late.
+const OWN_PLAYS: u32 = u32::MAX - LAST_ORDER;
 
 /// What is done now.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Task {
 enum Active {
     Playing(u32),
     /// The beep before a recording.
-    Beeping(u32, RecordOrder),
+    Beeping(u32, RecordOrder, PlayId),
     Recording(u32, StopOn),
     /// A recording that is told to end, and whether it is to be kept.
     Ending(u32, OrderEnd),
@@ -64,6 +64,10 @@ pub(super) struct Driven {
     queue: VecDeque<Task>,
     active: Option<Active>,
     music: Option<Vec<PlayItem>>,
+    /// The play of the music, until something else takes its place.
+    music_plays: Option<PlayId>,
+    /// Counts the machine's own plays.
+    own_plays: u32,
     dials: VecDeque<(Vec<Digit>, Duration, Duration)>,
     dialling: bool,
 }
@@ -95,6 +99,7 @@ impl Driven {
                 if self.plays_music() {
                     self.play_music(out);
                 } else if plays {
+                    self.music_plays = None;
                     out.push_back(Action::StopPlay);
                 }
             }
@@ -129,10 +134,25 @@ impl Driven {
             && !matches!(self.active, Some(Active::Playing(_) | Active::Beeping(..)))
     }
 
-    fn play_music(&self, out: &mut Actions) {
+    /// A number for a play that nobody has ordered.
+    fn own_play(&mut self) -> PlayId {
+        self.own_plays = (self.own_plays + 1) % OWN_PLAYS;
+        PlayId(u32::MAX - self.own_plays)
+    }
+
+    /// Begins the music where it is to be heard and is not.
+    fn go_on_with_music(&mut self, out: &mut Actions) {
+        if self.plays_music() && self.music_plays.is_none() {
+            self.play_music(out);
+        }
+    }
+
+    fn play_music(&mut self, out: &mut Actions) {
+        let id = self.own_play();
         if let Some(items) = &self.music {
+            self.music_plays = Some(id);
             out.push_back(Action::Play {
-                id: MUSIC,
+                id,
                 items: items.clone(),
                 repeat: 0,
                 gap: Duration::ZERO,
@@ -148,6 +168,7 @@ impl Driven {
         match self.queue.pop_front() {
             Some(Task::Play(number, items, repeat)) => {
                 self.active = Some(Active::Playing(number));
+                self.music_plays = None;
                 out.push_back(Action::Report(Report::Started(number)));
                 out.push_back(Action::Play {
                     id: PlayId(number),
@@ -157,8 +178,10 @@ impl Driven {
                 });
             }
             Some(Task::Record(number, order)) if order.beep => {
-                self.active = Some(Active::Beeping(number, order));
-                out.push_back(Action::play(BEEP, vec![beep()]));
+                let id = self.own_play();
+                self.active = Some(Active::Beeping(number, order, id));
+                self.music_plays = None;
+                out.push_back(Action::play(id, vec![beep()]));
             }
             Some(Task::Record(number, order)) => self.record(number, order, out),
             None => {}
@@ -184,7 +207,7 @@ impl Driven {
                 self.active = Some(Active::Playing(playing));
                 out.push_back(Action::StopPlay);
             }
-            Some(Active::Beeping(beeping, _)) if beeping == number => {
+            Some(Active::Beeping(beeping, ..)) if beeping == number => {
                 out.push_back(Action::StopPlay);
                 self.ended(number, Ok(how), Duration::ZERO, out);
             }
@@ -219,9 +242,7 @@ impl Driven {
         self.active = None;
         out.push_back(Action::Report(Report::Ended(number, how, length)));
         self.go_on(out);
-        if self.plays_music() && !matches!(self.active, Some(Active::Recording(..))) {
-            self.play_music(out);
-        }
+        self.go_on_with_music(out);
     }
 
     fn play_ended(
@@ -231,6 +252,9 @@ impl Driven {
         length: Duration,
         out: &mut Actions,
     ) {
+        if self.music_plays == Some(id) {
+            self.music_plays = None;
+        }
         match self.active.take() {
             Some(Active::Playing(number)) if PlayId(number) == id => {
                 let how = match outcome {
@@ -240,11 +264,9 @@ impl Driven {
                 };
                 self.ended(number, how, length, out);
             }
-            Some(Active::Beeping(number, order)) if id == BEEP => {
+            Some(Active::Beeping(number, order, beep)) if beep == id => {
                 self.record(number, order, out);
-                if self.plays_music() {
-                    self.play_music(out);
-                }
+                self.go_on_with_music(out);
             }
             active => self.active = active,
         }
@@ -288,9 +310,7 @@ impl Machine for Driven {
             Happened::Ordered(order) => self.order(order, out),
             Happened::Established => {
                 self.established = true;
-                if self.plays_music() {
-                    self.play_music(out);
-                }
+                self.go_on_with_music(out);
                 self.go_on(out);
                 self.dial(out);
             }

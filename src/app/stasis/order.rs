@@ -8,6 +8,8 @@ use crate::dtmf::Digit;
 /// Orders are numbered from here: no application takes the end of a program's play, which it was
 /// handed the call with, for the end of its own.
 pub const FIRST_ORDER: u32 = 1 << 24;
+/// And no higher: what is above is for what is played without an order.
+pub const LAST_ORDER: u32 = u32::MAX - (1 << 16);
 
 /// Which program, and what it is told of the call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -22,6 +22,28 @@ impl Call {
     }
 }
 
+/// The n-th play of the machine's own.
+fn own(n: u32) -> PlayId {
+    PlayId(u32::MAX - n)
+}
+
+fn music(id: PlayId) -> Action {
+    Action::Play {
+        id,
+        items: items("m"),
+        repeat: 0,
+        gap: Duration::ZERO,
+    }
+}
+
+fn stopped(id: PlayId) -> Happened {
+    Happened::PlayEnded(id, PlayOutcome::Stopped, Duration::ZERO)
+}
+
+fn is_recorded(seconds: u64) -> Happened {
+    Happened::RecordEnded(RecordOutcome::Stopped, Duration::from_secs(seconds))
+}
+
 fn items(name: &str) -> Vec<PlayItem> {
     vec![PlayItem::Prompt(name.to_owned())]
 }
@@ -77,11 +99,11 @@ fn orders_wait_for_the_call_and_for_each_other() {
         next,
         [
             ended(1, OrderEnd::Finished, 3),
-            Action::play(BEEP, vec![beep()])
+            Action::play(own(1), vec![beep()])
         ]
     );
     let next = call.now(&Happened::PlayEnded(
-        BEEP,
+        own(1),
         PlayOutcome::Finished,
         Duration::ZERO,
     ));
@@ -129,25 +151,94 @@ fn what_is_stopped_tells_so_whether_it_has_begun_or_not() {
 fn music_makes_way_for_plays_and_comes_back() {
     let mut call = Call::new();
     call.now(&Happened::Established);
-    let music = Action::Play {
-        id: MUSIC,
-        items: items("m"),
-        repeat: 0,
-        gap: Duration::ZERO,
-    };
     let on = Order::Music(Some(items("m")));
-    assert_eq!(call.order(on), std::slice::from_ref(&music));
+    assert_eq!(call.order(on), [music(own(1))]);
     assert_eq!(
         call.order(Order::Play(1, items("a"), 1)),
         [started(1), Action::play(PlayId(1), items("a"))]
     );
-    let replaced = Happened::PlayEnded(MUSIC, PlayOutcome::Stopped, Duration::ZERO);
-    assert_eq!(call.now(&replaced), []);
+    assert_eq!(call.now(&stopped(own(1))), [], "it is replaced");
     assert_eq!(
         call.now(&finished(1, 2)),
-        [ended(1, OrderEnd::Finished, 2), music]
+        [ended(1, OrderEnd::Finished, 2), music(own(2))]
     );
     assert_eq!(call.order(Order::Music(None)), [Action::StopPlay]);
+}
+
+#[test]
+fn other_music_is_told_from_what_it_replaces() {
+    let mut call = Call::new();
+    call.now(&Happened::Established);
+    let on = || Order::Music(Some(items("m")));
+    assert_eq!(call.order(on()), [music(own(1))]);
+    assert_eq!(call.order(on()), [music(own(2))]);
+    assert_eq!(call.now(&stopped(own(1))), []);
+    // It is still heard behind a recording, and does not begin anew.
+    call.order(Order::Record(3, record(StopOn::Nothing, false)));
+    assert_eq!(call.order(Order::Stop(3)), [Action::StopRecord]);
+    assert_eq!(call.now(&is_recorded(1)), [ended(3, OrderEnd::Stopped, 1)]);
+}
+
+#[test]
+fn music_is_in_each_recording_and_goes_on_behind_it() {
+    let mut call = Call::new();
+    call.now(&Happened::Established);
+    call.order(Order::Music(Some(items("m"))));
+    // Behind a play the recording has the music, as one that begins from nothing has.
+    call.order(Order::Play(1, items("a"), 1));
+    call.order(Order::Record(2, record(StopOn::Nothing, false)));
+    call.now(&stopped(own(1)));
+    assert_eq!(
+        call.now(&finished(1, 2)),
+        [
+            ended(1, OrderEnd::Finished, 2),
+            started(2),
+            recorded(2),
+            music(own(2))
+        ]
+    );
+    call.order(Order::Stop(2));
+    assert_eq!(
+        call.now(&is_recorded(5)),
+        [ended(2, OrderEnd::Stopped, 5)],
+        "it is heard, and goes on"
+    );
+    assert_eq!(
+        call.order(Order::Record(3, record(StopOn::Nothing, false))),
+        [started(3), recorded(3)]
+    );
+    // The beep takes its place, for as long as it is heard.
+    call.order(Order::Record(4, record(StopOn::Nothing, true)));
+    call.order(Order::Stop(3));
+    assert_eq!(
+        call.now(&is_recorded(5)),
+        [
+            ended(3, OrderEnd::Stopped, 5),
+            Action::play(own(3), vec![beep()])
+        ]
+    );
+    call.now(&stopped(own(2)));
+    let beeped = Happened::PlayEnded(own(3), PlayOutcome::Finished, Duration::ZERO);
+    assert_eq!(call.now(&beeped), [started(4), recorded(4), music(own(4))]);
+}
+
+#[test]
+fn a_recording_waits_for_its_own_beep() {
+    let mut call = Call::new();
+    call.now(&Happened::Established);
+    call.order(Order::Record(1, record(StopOn::Nothing, true)));
+    call.order(Order::Record(2, record(StopOn::Nothing, true)));
+    assert_eq!(
+        call.order(Order::Stop(1)),
+        [
+            Action::StopPlay,
+            ended(1, OrderEnd::Stopped, 0),
+            Action::play(own(2), vec![beep()])
+        ]
+    );
+    assert_eq!(call.now(&stopped(own(1))), [], "that of the first");
+    let beeped = Happened::PlayEnded(own(2), PlayOutcome::Finished, Duration::ZERO);
+    assert_eq!(call.now(&beeped), [started(2), recorded(2)]);
 }
 
 #[test]
