@@ -13,6 +13,7 @@ mod execute;
 pub mod fuzz;
 mod inspect;
 mod invites;
+mod loading;
 mod login;
 mod mail;
 mod media;
@@ -56,7 +57,6 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::app::PlayId;
 use crate::app::menu::Menus;
 use crate::app::room::{Entrant, RoomTable};
 use crate::audio::process::ProcessSettings;
@@ -73,6 +73,7 @@ use crate::worker::{BridgeId, Command};
 use bridges::Bridges;
 use dial::Dial;
 use invites::Invites;
+use loading::Loading;
 use mail::{Pins, RoomPins};
 use places::Places;
 use programs::Driven;
@@ -159,7 +160,7 @@ struct Entry {
     /// Where its keys come by DTLS.
     secured: Option<Box<dtls::Secured>>,
     /// The play whose files are being read.
-    loading: Option<(PlayId, PlayId)>,
+    loading: Option<Loading>,
     /// Counts them.
     plays: u32,
     /// The last request about a mailbox, and the last recording that was to be a message.

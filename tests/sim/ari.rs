@@ -4,6 +4,7 @@ mod absence;
 mod bridges;
 mod events;
 mod hearing;
+mod late;
 mod listening;
 mod originate;
 mod recorded;
