@@ -137,7 +137,8 @@ struct Entry {
     params: Option<LegParams>,
     process: ProcessSettings,
     room: Option<String>,
-    /// As what it enters that room, while its leg is on the way.
+    /// As what it enters that room, while its leg is on the way; or another one, where that leads
+    /// elsewhere.
     entrant: Option<Box<Entrant>>,
     /// Its leg is in a bridge, or on the way into one.
     mixed: bool,

@@ -285,3 +285,54 @@ fn music_begins_for_all_but_who_is_about_to_go() {
     desk.expect_bye(phones[0]);
     assert!(hears_music(&mut desk, phones[1]));
 }
+
+#[test]
+fn a_channel_on_its_way_into_a_bridge_goes_on_to_a_room() {
+    // Where the bridge is mixed, where the channel was, and one that is yet to be.
+    for room in ["700", "701", "702"] {
+        let mut desk = Desk::new(439);
+        desk.connect("hello");
+        let phones = desk.world.phones(4);
+        desk.world.dial(phones[0], "700");
+        let id = desk.answered(phones[3], "400");
+        desk.post("/ari/bridges/near");
+        desk.post("/ari/bridges/far");
+        desk.world.dial(phones[1], "701");
+        desk.run(100);
+        desk.types();
+        desk.post(&format!("/ari/bridges/far/addChannel?channel={id}"));
+        assert!(desk.types().is_empty(), "its leg is on another worker");
+        desk.post(&format!("/ari/channels/{id}/continue?extension={room}"));
+        desk.run(200);
+        let other = match room {
+            "700" => phones[0],
+            "701" => phones[1],
+            _ => {
+                desk.world.dial(phones[2], "702");
+                phones[2]
+            }
+        };
+        desk.hears(phones[3], &[(other, true)]);
+        desk.hears(other, &[(phones[3], true)]);
+    }
+}
+
+#[test]
+fn who_hangs_up_on_the_way_to_a_room_leaves_nothing() {
+    let mut desk = Desk::new(440);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let id = desk.answered(phone, "400");
+    desk.post("/ari/bridges/far");
+    desk.types();
+    desk.post(&format!("/ari/bridges/far/addChannel?channel={id}"));
+    assert!(desk.types().is_empty(), "its leg is on another worker");
+    desk.post(&format!("/ari/channels/{id}/continue?extension=700"));
+    desk.ok(Method::Delete, &format!("/ari/channels/{id}"));
+    desk.expect_bye(phone);
+    desk.run(300);
+    assert_eq!(desk.world.switch.rooms(), 0);
+    desk.ok(Method::Delete, "/ari/bridges/far");
+    desk.run(40_000);
+    desk.world.check_empty();
+}
