@@ -57,6 +57,8 @@ pub(super) struct Channel {
     pub outgoing: bool,
     /// The program that it is in, and what that was told.
     pub app: Option<(String, Vec<String>)>,
+    /// That program was not there to be told of it, and is when it is back.
+    pub start_missed: bool,
     /// The program that has placed it: it is told of it from the start.
     pub placed_by: Option<String>,
     pub variables: BTreeMap<String, String>,
