@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::bridges::{BridgeEvent, BridgeNumber, ProgramBridge};
 use super::loading::Loading;
 use super::room_plays::outcome;
-use super::{Output, Switch};
+use super::{Event, Output, Switch};
 use crate::app::{Action, App, Happened, Order, PlayChange, PlayId, PlayItem, PlayOutcome};
 use crate::app::{RecordChange, RecordOutcome};
 use crate::audio::player::{PlayControl, PlayEnd};
@@ -275,7 +275,7 @@ impl Switch {
             }
             Err(error) => {
                 let failed = Happened::PlayEnded(id, PlayOutcome::Failed(error), Duration::ZERO);
-                self.happened_in_bridge(number, place, &failed, now);
+                self.play_over(number, place, &failed, now);
             }
         }
     }
@@ -387,6 +387,18 @@ impl Switch {
             return;
         };
         let ended = Happened::PlayEnded(id, outcome, length);
-        self.happened_in_bridge(number, play.place, &ended, now);
+        self.play_over(number, play.place, &ended, now);
+    }
+
+    /// A play of a bridge has ended; where it has failed, not only its program is told.
+    fn play_over(&mut self, number: BridgeNumber, place: u8, ended: &Happened, now: Instant) {
+        if let Happened::PlayEnded(_, PlayOutcome::Failed(error), _) = ended {
+            let event = Event::BridgePlayFailed {
+                bridge: number,
+                error: error.clone(),
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
+        self.happened_in_bridge(number, place, ended, now);
     }
 }

@@ -165,6 +165,11 @@ impl Switch {
         members.iter().filter(arrived).copied().collect()
     }
 
+    /// Recordings of bridges that are under way.
+    pub fn bridge_recordings(&self) -> usize {
+        self.bridges.recordings.len()
+    }
+
     /// The bridge that a call is in.
     pub fn bridge_of(&self, handle: CallHandle) -> Option<BridgeNumber> {
         self.calls.get(&handle).and_then(|e| e.driven.bridge)

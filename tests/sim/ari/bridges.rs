@@ -3,6 +3,7 @@
 use antiphon::api::Method;
 use antiphon::sip::header::Name;
 use antiphon::sip::method::Method as SipMethod;
+use antiphon::switch::Event;
 
 use super::Desk;
 use crate::support::sim::signal::amplitude;
@@ -335,4 +336,32 @@ fn who_hangs_up_on_the_way_to_a_room_leaves_nothing() {
     desk.ok(Method::Delete, "/ari/bridges/far");
     desk.run(40_000);
     desk.world.check_empty();
+}
+
+#[test]
+fn what_bridges_play_and_record_is_among_the_figures() {
+    let (mut desk, _, _) = table(441);
+    let figures = |desk: &mut Desk| {
+        let response = desk.ask(Method::Get, "/metrics", "").unwrap();
+        String::from_utf8(response.body).unwrap()
+    };
+    let before = figures(&mut desk);
+    assert!(before.contains("antiphon_plays_failed_total 0\n"));
+    assert!(before.contains("antiphon_recordings 0\n"));
+    desk.post("/ari/bridges/b/record?name=r&format=wav");
+    desk.post("/ari/bridges/b/play/x?media=sound:nowhere");
+    desk.run(100);
+    let during = figures(&mut desk);
+    assert!(during.contains("antiphon_plays_failed_total 1\n"));
+    assert!(during.contains("antiphon_recordings 1\n"));
+    let failed = desk.world.events.iter().find_map(|event| match event {
+        Event::BridgePlayFailed { bridge, error } => Some((*bridge, error.clone())),
+        _ => None,
+    });
+    let (bridge, error) = failed.unwrap();
+    assert_eq!(desk.api.bridge_name(bridge), "b");
+    assert!(error.contains("nowhere"), "{error}");
+    desk.post("/ari/recordings/live/r/stop");
+    desk.run(100);
+    assert!(figures(&mut desk).contains("antiphon_recordings 0\n"));
 }
