@@ -10,6 +10,7 @@ mod originate;
 mod recorded;
 mod statuses;
 mod texts;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::io;
