@@ -352,6 +352,7 @@ impl Api {
             | Event::Talking { .. }
             | Event::Held { .. }
             | Event::Text(..)
+            | Event::BridgePlayFailed { .. }
             | Event::Bridge { .. } => return,
         };
         state.tell(&event);

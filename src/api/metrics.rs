@@ -187,7 +187,7 @@ impl Counters {
             Event::Answered { .. } => self.answered += 1,
             Event::Digit { .. } => self.digits += 1,
             Event::PinRefused { .. } | Event::RoomPinRefused { .. } => self.pins_refused += 1,
-            Event::PlayFailed { .. } => self.plays_failed += 1,
+            Event::PlayFailed { .. } | Event::BridgePlayFailed { .. } => self.plays_failed += 1,
             Event::Room(event) if event.change.is_failed_play() => self.plays_failed += 1,
             Event::Refused { status, .. } => *self.refused.entry(*status).or_default() += 1,
             Event::RoomRecording(event) => match &event.change {

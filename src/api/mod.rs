@@ -293,6 +293,7 @@ impl Api {
         let reply = reply.unwrap_or_else(|problem| Reply::Now(problem.response(tree.format)));
         if let Reply::Subscribe(subscription) = &reply {
             self.joined(subscription);
+            self.state.tell_missed_starts(now);
             switch.watch_talkers(self.state.is_read(events::TALKERS));
         }
         reply

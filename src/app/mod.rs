@@ -34,7 +34,8 @@ pub use play::PlaySpec;
 pub use record::{MAX_FILE_NAME, MAX_INSERTED, RecordSpec, split_reference};
 pub use script::{ScriptDigits, ScriptSpec};
 pub use stasis::{
-    FIRST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report, StasisSpec, StopOn,
+    FIRST_ORDER, LAST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report,
+    StasisSpec, StopOn,
 };
 pub use voicemail::{VoicemailSpec, VoicemailTask};
 

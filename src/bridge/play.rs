@@ -103,6 +103,8 @@ struct Place {
     now: Option<Box<RoomPlay>>,
     /// What begins when the fade of the one before is over: others may hear that.
     next: Option<Box<RoomPlay>>,
+    /// It begins in silence.
+    next_paused: bool,
     /// Who hears what plays, or fades out.
     voice: u32,
     ducking: Ducking,
@@ -118,6 +120,7 @@ impl Place {
             player: Player::new(),
             now: None,
             next: None,
+            next_paused: false,
             voice: 0,
             ducking: Ducking::None,
             gain: Slide::REST,
@@ -140,6 +143,9 @@ impl Place {
         if let Some(play) = next.play.take() {
             self.player.start(play);
             self.now = Some(next);
+            if std::mem::take(&mut self.next_paused) {
+                self.player.control(PlayControl::Pause);
+            }
         }
     }
 
@@ -191,6 +197,7 @@ impl Plays {
             (play, end)
         });
         let waited = place.next.replace(play).map(|play| (play, UNHEARD));
+        place.next_paused = false;
         self.active = true;
         [stopped, waited]
     }
@@ -212,7 +219,13 @@ impl Plays {
     pub fn control(&mut self, place: u8, control: PlayControl, band: Band) {
         if let Some(place) = self.places.get_mut(usize::from(place)) {
             place.begin(band);
-            place.player.control(control);
+            // What fades out is not meant.
+            match (&place.next, control) {
+                (None, control) => place.player.control(control),
+                (Some(_), PlayControl::Pause) => place.next_paused = true,
+                (Some(_), PlayControl::Resume) => place.next_paused = false,
+                (Some(_), PlayControl::Restart | PlayControl::Skip(_)) => {}
+            }
         }
     }
 

@@ -92,6 +92,28 @@ fn what_is_replaced_fades_out_to_those_who_heard_it_alone() {
     assert!(b.stop_play(ROOM_PLAYS as u8).iter().all(Option::is_none));
 }
 
+#[test]
+fn what_is_paused_while_the_one_before_fades_out_begins_in_silence() {
+    let mut b = bridge(2);
+    b.play(Box::new(play(1, 5000, 50)));
+    b.mix();
+    b.play(Box::new(play(2, 700, 50)));
+    b.control_play(0, PlayControl::Pause);
+    b.mix();
+    b.mix();
+    assert_eq!(heard(&b, 0), [0; 160]);
+    b.control_play(0, PlayControl::Resume);
+    b.mix();
+    assert_eq!(heard(&b, 0)[100], 700);
+    // The next one is not paused for that.
+    b.play(Box::new(play(3, 900, 50)));
+    b.control_play(0, PlayControl::Pause);
+    b.play(Box::new(play(4, 300, 50)));
+    b.mix();
+    b.mix();
+    assert_eq!(heard(&b, 0)[100], 300);
+}
+
 /// The level of the play behind each tick, while party 0 talks in ticks 50 to 99.
 fn levels(ducking: Ducking, of: impl Fn(i16, i16) -> i16) -> Vec<i16> {
     let mut b = bridge(3);

@@ -126,7 +126,8 @@ impl RoomRecording {
         self.overflowed + self.tap.overflowed_samples()
     }
 
-    pub(super) fn control(&mut self, control: RecordControl) {
+    /// Pauses it, or goes on.
+    pub fn control(&mut self, control: RecordControl) {
         self.tap.control(control);
     }
 

@@ -15,17 +15,6 @@ use crate::sip::method::Method;
 use crate::sip::status;
 use crate::sip::transaction::ServerId;
 
-/// How far a call that came in, and is a program's, is with its answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Waiting {
-    /// The RSeq of the next provisional response that a caller requires; none: there are no ports yet.
-    rseq: Option<u32>,
-    /// The caller has acknowledged it.
-    proven: bool,
-    /// The program has answered.
-    answered: bool,
-}
-
 impl Call {
     /// Whether somebody else than the application decides when it is answered.
     pub(super) fn is_driven(&self) -> bool {
@@ -39,35 +28,35 @@ impl Call {
     }
 
     /// The PRACK has come. Whether the call goes on to wait.
-    pub(super) fn waits_on(&mut self, invite: ServerId) -> bool {
+    pub(super) fn waits_on(&mut self, invite: ServerId, now: Instant) -> bool {
         self.waiting.proven = true;
         self.waiting.rseq = self.waiting.rseq.map(|rseq| rseq.wrapping_add(1));
         let waits = self.is_driven() && !self.waiting.answered;
         if waits {
             self.state = State::Reserving { invite };
+            // It has rung meanwhile, or with a description in the place of that.
+            if self.waiting.rung
+                && self.waiting.told != Some(180)
+                && let Some(rseq) = self.waiting.rseq
+            {
+                self.tell_waiting(invite, rseq, now);
+            }
         }
         waits
     }
 
-    fn requires_100rel(&self) -> bool {
-        let required = self.invite.headers.require();
-        required.iter().any(|r| r.eq_ignore_ascii_case("100rel"))
-    }
-
     /// Tells the caller that somebody is alerted. Whether it can be told.
-    pub fn ring(&mut self) -> bool {
+    pub fn ring(&mut self, now: Instant) -> bool {
         match (&self.state, self.waiting.rseq) {
             (&State::Reserving { invite }, Some(rseq)) => {
-                // RFC 3262 §3: all but 100, the repeated ones too.
-                if self.requires_100rel() {
-                    self.prove(invite, rseq);
-                } else {
-                    let response = self.response_to_invite(180);
-                    self.outputs.push_back(Output::Respond(invite, response));
-                }
+                self.waiting.rung = true;
+                self.tell_waiting(invite, rseq, now);
                 true
             }
-            (State::Proving { .. }, Some(_)) => true,
+            (State::Proving { .. }, Some(_)) => {
+                self.waiting.rung = true;
+                true
+            }
             _ => false,
         }
     }
@@ -77,8 +66,8 @@ impl Call {
         match (&self.state, self.waiting.rseq) {
             (&State::Reserving { invite }, Some(rseq)) => {
                 self.waiting.answered = true;
-                if self.requires_100rel() && !self.waiting.proven {
-                    self.prove(invite, rseq);
+                if self.is_to_be_proven() {
+                    self.prove(invite, rseq, now);
                 } else {
                     self.accept(invite, now);
                 }

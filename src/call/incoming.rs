@@ -53,6 +53,7 @@ impl Call {
                 now,
             )
         };
+        call.begin_waiting(now);
         call.begin(transaction);
         call
     }
@@ -132,11 +133,10 @@ impl Call {
         });
         match self.state {
             State::Reserving { invite } => {
-                let required = self.invite.headers.require();
                 if self.is_driven() {
                     self.wait(rng.random_range(1..1 << 30));
-                } else if required.iter().any(|r| r.eq_ignore_ascii_case("100rel")) {
-                    self.prove(invite, rng.random_range(1..1 << 30));
+                } else if self.is_to_be_proven() {
+                    self.prove(invite, rng.random_range(1..1 << 30), now);
                 } else {
                     self.accept(invite, now);
                 }
@@ -169,9 +169,13 @@ impl Call {
 
     /// The caller requires reliable provisional responses: one is sent and its PRACK awaited
     /// (RFC 3262 §3). The first carries our offer where the INVITE had none (§5).
-    pub(super) fn prove(&mut self, invite: ServerId, rseq: u32) {
+    pub(super) fn prove(&mut self, invite: ServerId, rseq: u32, now: Instant) {
         let late = offer_of(&self.invite).is_empty() && self.agreed.is_none();
-        let mut response = self.response_to_invite(if late { 183 } else { 180 });
+        // A program may have the caller wait without anybody being alerted.
+        let alerted = !self.is_driven() || self.waiting.rung || self.waiting.answered;
+        let status = if alerted && !late { 180 } else { 183 };
+        self.told_waiting(status, now);
+        let mut response = self.response_to_invite(status);
         response.headers.set(Name::Require, "100rel");
         response.headers.set(Name::RSeq, rseq.to_string());
         if late && let Some(sdp) = self.our_offer(Keys::Fresh) {
@@ -216,7 +220,7 @@ impl Call {
         let response = self.response(request, 200);
         self.outputs
             .push_back(Output::Respond(transaction, response));
-        if !self.waits_on(invite) {
+        if !self.waits_on(invite, now) {
             self.accept(invite, now);
         }
     }

@@ -34,11 +34,12 @@ mod phase;
 mod refresh;
 mod sources;
 mod unsignalled;
+mod waiting;
 
 use branch::Branch;
 use digits::{InfoDial, Unmatched};
-use driven::Waiting;
 use sources::Hops;
+use waiting::Waiting;
 
 pub use digits::Way;
 pub use driven::rejected;
@@ -239,7 +240,7 @@ pub struct Call {
     refresh_again: Option<Instant>,
     /// The interval that the peer asked for with 422.
     refresh_interval: Option<Duration>,
-    /// The longest call length ends then.
+    /// The longest call length ends then; before the answer, the longest wait for it.
     ends_at: Option<Instant>,
     created: Instant,
     answered: Option<Instant>,
@@ -260,7 +261,7 @@ pub struct Call {
     /// Digits that came before the ACK.
     early: Vec<Digit>,
     info_dial: Option<InfoDial>,
-    /// How far it is with its answer, where a program gives that.
+    /// How far it is with its answer, where it came in.
     waiting: Waiting,
     /// Nobody answers: we give up then.
     give_up_at: Option<Instant>,
@@ -479,6 +480,8 @@ impl Call {
                 let status = match &reason {
                     EndReason::Rejected(status, _) => *status,
                     EndReason::Shutdown => 503,
+                    // RFC 3261 §13.3.1: the invitation has expired.
+                    EndReason::NoAnswer => 487,
                     _ => 480,
                 };
                 let mut response = self.response_to_invite(status);

@@ -388,6 +388,7 @@ impl Call {
             info,
             hang_up,
             give_up,
+            self.waiting_due(),
         ]
         .into_iter()
         .flatten()
@@ -402,6 +403,7 @@ impl Call {
         }
         self.hang_up_if_due(now);
         self.give_up(now);
+        self.handle_waiting(now);
         if self.ends_at.is_some_and(|at| at <= now) {
             self.ends_at = None;
             self.end(EndReason::MaxLength);

@@ -337,7 +337,7 @@ impl Sip {
         out.key(
             "max_call_seconds",
             seconds(self.max_call),
-            "The longest call; it is hung up then.",
+            "The longest call, and the longest wait of a caller for an answer; it is hung up then.",
         );
         out.key(
             "registrations",

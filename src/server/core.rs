@@ -403,6 +403,10 @@ impl Core {
                             self.answer_waiting(Some((*call, stats)), now);
                         }
                         Event::Ended(summary) => self.give_up(summary.call),
+                        Event::BridgePlayFailed { bridge, error } => {
+                            let bridge = self.programs.api.bridge_name(*bridge);
+                            super::log::bridge_play_failed(&bridge, error);
+                        }
                         _ => {}
                     }
                     self.events.push(event);

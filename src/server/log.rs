@@ -65,6 +65,8 @@ pub(super) fn event(event: &Event) {
         | Event::Held { .. }
         | Event::Text(..)
         | Event::Talkers(_)
+        // By its bridge's name, which is known elsewhere.
+        | Event::BridgePlayFailed { .. }
         | Event::Bridge { .. } => {}
         Event::PinRefused {
             call_id,
@@ -103,6 +105,11 @@ pub(super) fn event(event: &Event) {
             info!(peer = %flow.remote, status, user, "refused");
         }
     }
+}
+
+/// A bridge of this name could not play something.
+pub(super) fn bridge_play_failed(bridge: &str, error: &str) {
+    warn!(bridge, error, "cannot play");
 }
 
 /// What comes and goes is worth a line; what members change in between is not.

@@ -1,4 +1,5 @@
-//! Programs that nobody reads events for any more: their calls wait for them, for a while.
+//! Programs that nobody reads events for any more: their calls wait for them, for a while, and those that
+//! they have placed and that are not answered yet.
 //!
 //! ```text
 //! reader gone --program_lost--> calls stay as they are --program_back--> as before
@@ -41,16 +42,17 @@ impl Default for Absence {
     }
 }
 
-/// The programs that calls wait for, and until when: no more than there are calls.
+/// The programs that calls wait for, and until when (none: for as long as there are such calls): no more
+/// than there are calls.
 #[derive(Debug, Default)]
 pub(super) struct Absent {
     pub settings: Absence,
-    until: BTreeMap<String, Instant>,
+    until: BTreeMap<String, Option<Instant>>,
 }
 
 impl Absent {
     pub fn due(&self) -> Option<Instant> {
-        self.until.values().min().copied()
+        self.until.values().flatten().min().copied()
     }
 
     pub fn leftovers(&self) -> usize {
@@ -67,14 +69,21 @@ impl Switch {
     /// Nobody reads a program's events any more.
     pub fn program_lost(&mut self, app: &str, now: Instant) {
         let Absence { wait, then } = self.absent.settings;
-        if then == Abandoned::Kept || self.calls_of(app).is_empty() {
+        if self.calls_of(app).is_empty() {
             return;
         }
-        if wait.is_zero() {
+        let is_kept = then == Abandoned::Kept;
+        if wait.is_zero() && !is_kept {
             self.abandon(app, now);
         } else {
-            self.absent.until.insert(app.to_owned(), now + wait);
+            let until = (!is_kept).then(|| now + wait);
+            self.absent.until.insert(app.to_owned(), until);
         }
+    }
+
+    /// Whether calls wait for a program that is gone.
+    pub fn waits_for(&self, app: &str) -> bool {
+        self.absent.until.contains_key(app)
     }
 
     /// Somebody reads them again.
@@ -83,8 +92,12 @@ impl Switch {
     }
 
     pub(super) fn absence_timeout(&mut self, now: Instant) {
-        while let Some(app) = self.absent.until.iter().find(|(_, at)| **at <= now) {
-            let app = app.0.clone();
+        loop {
+            let mut waited = self.absent.until.iter();
+            let due = waited.find(|(_, at)| at.is_some_and(|at| at <= now));
+            let Some(app) = due.map(|(app, _)| app.clone()) else {
+                return;
+            };
             self.absent.until.remove(&app);
             self.abandon(&app, now);
         }
@@ -97,11 +110,12 @@ impl Switch {
         }
     }
 
-    /// The calls that a program has been told of, in the order in which they began.
+    /// The calls that a program has been told of or has placed, in the order in which they began.
     fn calls_of(&self, app: &str) -> Vec<CallHandle> {
         let is_its = |handle: &CallHandle| {
-            let entered = self.calls.get(handle).is_some_and(|e| e.driven.entered);
-            entered && self.program(*handle).is_some_and(|spec| spec.app == app)
+            let entry = self.calls.get(handle);
+            let known = entry.is_some_and(|e| e.driven.entered || e.call.is_outgoing());
+            known && self.program(*handle).is_some_and(|spec| spec.app == app)
         };
         self.handles().into_iter().filter(is_its).collect()
     }

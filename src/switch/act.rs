@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::bridge_media::{play_control, record_control};
+use super::loading::Loading;
 use super::message::{MailboxRequest, RecordTarget};
-use super::recorded::Recording;
+use super::recorded::{Recording, Whose};
 use super::{Output, Switch};
 use crate::app::{
-    Action, AppSpec, DtmfMethod, Happened, MenuSpec, PlayId, PlayItem, PlayOutcome, RecordOutcome,
+    Action, AppSpec, DtmfMethod, Happened, MenuSpec, PlayChange, PlayId, PlayItem, PlayOutcome,
+    RecordChange, RecordOutcome,
 };
+use crate::audio::player::PlayControl;
 use crate::call::{CallHandle, EndReason};
 use crate::dtmf::Digit;
 use crate::leg::player::Play;
@@ -29,11 +32,11 @@ impl Switch {
                 self.give_up_play(handle);
                 if let Some(entry) = self.calls.get_mut(&handle)
                     // What is still being loaded is not wanted any more.
-                    && let Some((_, loading)) = entry.loading.take()
+                    && let Some(loading) = entry.loading.take()
                     && matches!(entry.call.spec(), AppSpec::Stasis(_))
                 {
                     let stopped =
-                        Happened::PlayEnded(loading, PlayOutcome::Stopped, Duration::ZERO);
+                        Happened::PlayEnded(loading.id, PlayOutcome::Stopped, Duration::ZERO);
                     self.with_call(handle, |c| c.happened(&stopped, now));
                 }
                 self.media(handle, Command::StopPlay);
@@ -70,16 +73,10 @@ impl Switch {
                     recording.order = Some(order);
                 }
             }
-            Action::DiscardRecord => self.discard_record(handle),
+            Action::DiscardRecord => self.discard_recording(Whose::Call(handle)),
             Action::StopRecord => self.stop_record(handle),
-            Action::ControlPlay(change) => {
-                let control = play_control(change);
-                self.media(handle, |leg| Command::ControlPlay(leg, control));
-            }
-            Action::ControlRecord(change) => {
-                let control = record_control(change);
-                self.media(handle, |leg| Command::ControlRecord(leg, control));
-            }
+            Action::ControlPlay(change) => self.control_play(handle, change),
+            Action::ControlRecord(change) => self.control_record(handle, change),
             Action::Report(report) => self.reported(handle, report),
             Action::Echo(on) => {
                 self.media(handle, |leg| Command::Echo(leg, on));
@@ -130,7 +127,7 @@ impl Switch {
         // Applications number their own from the start, one after the other in a call.
         entry.plays = entry.plays.wrapping_add(1);
         let number = PlayId(entry.plays);
-        entry.loading = Some((number, id));
+        entry.loading = Some(Loading::new(number, id));
         self.outputs.push_back(Output::Play {
             call: handle,
             id: number,
@@ -149,12 +146,41 @@ impl Switch {
         now: Instant,
     ) {
         if let Some(entry) = self.calls.get_mut(&handle)
-            && let Some((_, id)) = entry.loading.take_if(|(wanted, _)| *wanted == number)
+            && let Some(loading) = entry.loading.take_if(|wanted| wanted.number == number)
         {
+            let Loading { id, paused, .. } = loading;
             play.id = u64::from(entry.call.run_number()) << 32 | u64::from(id.0);
             self.media(handle, |leg| Command::Play(leg, play));
+            if paused {
+                let pause = PlayControl::Pause;
+                self.media(handle, |leg| Command::ControlPlay(leg, pause));
+            }
             // Whatever that has the application do comes behind the play.
             self.with_call(handle, |c| c.happened(&Happened::PlayBegan(id), now));
+        }
+    }
+
+    /// Pauses what a call plays, or moves within it. What was heard before one that is still being
+    /// looked for is not meant.
+    fn control_play(&mut self, handle: CallHandle, change: PlayChange) {
+        let entry = self.calls.get_mut(&handle);
+        if let Some(loading) = entry.and_then(|entry| entry.loading.as_mut()) {
+            loading.change(change);
+            return;
+        }
+        let control = play_control(change);
+        self.media(handle, |leg| Command::ControlPlay(leg, control));
+    }
+
+    /// Pauses what a call records, or goes on; one whose file is still being opened begins like that.
+    fn control_record(&mut self, handle: CallHandle, change: RecordChange) {
+        let control = record_control(change);
+        let entry = self.calls.get_mut(&handle);
+        match entry.and_then(|entry| entry.recording.as_mut()) {
+            Some(recording) if !recording.running => recording.control = Some(control),
+            _ => {
+                self.media(handle, |leg| Command::ControlRecord(leg, control));
+            }
         }
     }
 
@@ -206,13 +232,16 @@ impl Switch {
     }
 
     /// The file of a recording is open: it starts, unless it was stopped meanwhile.
-    pub(super) fn record_ready(&mut self, number: u64, tap: Tap, now: Instant) {
+    pub(super) fn record_ready(&mut self, number: u64, mut tap: Tap, now: Instant) {
         let handle = self.recordings.get(&number).copied();
         let entry = handle.and_then(|handle| self.calls.get_mut(&handle));
         let recording = entry.and_then(|e| e.recording.as_mut());
         match (handle, recording.filter(|r| r.number == number)) {
             (Some(handle), Some(recording)) if !recording.stop => {
                 recording.running = true;
+                if let Some(control) = recording.control {
+                    tap.control(control);
+                }
                 if self.media(handle, |leg| Command::Record(leg, tap)) {
                     return;
                 }

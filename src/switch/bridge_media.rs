@@ -8,8 +8,9 @@
 use std::time::{Duration, Instant};
 
 use super::bridges::{BridgeEvent, BridgeNumber, ProgramBridge};
+use super::loading::Loading;
 use super::room_plays::outcome;
-use super::{Output, Switch};
+use super::{Event, Output, Switch};
 use crate::app::{Action, App, Happened, Order, PlayChange, PlayId, PlayItem, PlayOutcome};
 use crate::app::{RecordChange, RecordOutcome};
 use crate::audio::player::{PlayControl, PlayEnd};
@@ -154,7 +155,7 @@ impl Switch {
             Action::Play {
                 id, items, repeat, ..
             } => {
-                bridge.loading[usize::from(place)] = Some(id);
+                bridge.loading[usize::from(place)] = Some(Loading::new(id, id));
                 self.outputs.push_back(Output::PlayInBridge(BridgePlay {
                     player: Player::Bridge(number),
                     place,
@@ -166,12 +167,16 @@ impl Switch {
             Action::StopPlay => {
                 if let Some(loading) = bridge.loading[usize::from(place)].take() {
                     let stopped =
-                        Happened::PlayEnded(loading, PlayOutcome::Stopped, Duration::ZERO);
+                        Happened::PlayEnded(loading.id, PlayOutcome::Stopped, Duration::ZERO);
                     self.happened_in_bridge(number, place, &stopped, now);
                 }
                 self.command_bridge(number, |id| Command::StopPlayRoom(id, place));
             }
             Action::ControlPlay(change) => {
+                // What was heard before it is not meant.
+                if let Some(loading) = &mut bridge.loading[usize::from(place)] {
+                    return loading.change(change);
+                }
                 let control = play_control(change);
                 self.command_bridge(number, |id| Command::ControlPlayRoom(id, place, control));
             }
@@ -205,15 +210,15 @@ impl Switch {
             },
             Action::ControlRecord(change) => {
                 let control = record_control(change);
-                self.command_bridge(number, |id| Command::ControlRecordRoom(id, control));
-            }
-            Action::DiscardRecord => {
-                if let Some(recording) = &mut bridge.recording {
-                    recording.discarded = true;
-                    let number = recording.number;
-                    self.outputs.push_back(Output::DiscardRecording(number));
+                match &mut bridge.recording {
+                    // It begins like that.
+                    Some(recording) if !recording.running => recording.control = Some(control),
+                    _ => {
+                        self.command_bridge(number, |id| Command::ControlRecordRoom(id, control));
+                    }
                 }
             }
+            Action::DiscardRecord => self.discard_recording(Whose::Bridge(number)),
             Action::Report(report) => {
                 self.tell_of_bridge(number, BridgeEvent::Reported(report));
             }
@@ -252,11 +257,10 @@ impl Switch {
             return;
         };
         let loading = &mut bridge.loading[usize::from(place)];
-        if *loading != Some(id) {
+        let Some(loaded) = loading.take_if(|wanted| wanted.number == id) else {
             // Stopped or replaced meanwhile: nobody waits for it.
             return;
-        }
-        *loading = None;
+        };
         match play {
             Ok(play) => {
                 let play = RoomPlay {
@@ -264,16 +268,20 @@ impl Switch {
                     ..RoomPlay::new(play)
                 };
                 self.command_bridge(number, |id| Command::PlayRoom(id, Box::new(play)));
+                if loaded.paused {
+                    let pause = PlayControl::Pause;
+                    self.command_bridge(number, |id| Command::ControlPlayRoom(id, place, pause));
+                }
             }
             Err(error) => {
                 let failed = Happened::PlayEnded(id, PlayOutcome::Failed(error), Duration::ZERO);
-                self.happened_in_bridge(number, place, &failed, now);
+                self.play_over(number, place, &failed, now);
             }
         }
     }
 
     /// The file of a bridge's recording is open.
-    pub(super) fn bridge_record_ready(&mut self, recording: Box<RoomRecording>) {
+    pub(super) fn bridge_record_ready(&mut self, mut recording: Box<RoomRecording>) {
         let number = recording.recording();
         let bridge = self.bridges.recordings.get(&number).copied();
         let kept = bridge.and_then(|bridge| self.bridges.all.get_mut(&bridge));
@@ -281,6 +289,9 @@ impl Switch {
         match (bridge, kept.filter(|kept| kept.number == number)) {
             (Some(bridge), Some(kept)) if !kept.stop => {
                 kept.running = true;
+                if let Some(control) = kept.control {
+                    recording.control(control);
+                }
                 self.command_bridge(bridge, |id| Command::RecordRoom(id, recording));
             }
             _ => self.bridge_recorded(&recording, None),
@@ -376,6 +387,18 @@ impl Switch {
             return;
         };
         let ended = Happened::PlayEnded(id, outcome, length);
-        self.happened_in_bridge(number, play.place, &ended, now);
+        self.play_over(number, play.place, &ended, now);
+    }
+
+    /// A play of a bridge has ended; where it has failed, not only its program is told.
+    fn play_over(&mut self, number: BridgeNumber, place: u8, ended: &Happened, now: Instant) {
+        if let Happened::PlayEnded(_, PlayOutcome::Failed(error), _) = ended {
+            let event = Event::BridgePlayFailed {
+                bridge: number,
+                error: error.clone(),
+            };
+            self.outputs.push_back(Output::Event(event));
+        }
+        self.happened_in_bridge(number, place, ended, now);
     }
 }

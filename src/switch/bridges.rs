@@ -9,8 +9,9 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::loading::Loading;
 use super::{Event, Moving, Output, Switch};
-use crate::app::{App, AppSpec, Happened, PlayId, Report, StasisSpec};
+use crate::app::{App, AppSpec, Happened, Report, StasisSpec};
 use crate::bridge::{Bridge, Port};
 use crate::call::CallHandle;
 use crate::codec::Codec;
@@ -70,7 +71,7 @@ pub(super) struct ProgramBridge {
     /// What is recorded of all.
     pub recorder: App,
     /// Plays whose files are being read, by their place.
-    pub loading: [Option<PlayId>; 2],
+    pub loading: [Option<Loading>; 2],
     pub recording: Option<Recording>,
 }
 
@@ -163,6 +164,11 @@ impl Switch {
         let members = bridge.map_or(&[][..], |bridge| &bridge.members);
         let arrived = |call: &&CallHandle| self.calls.get(*call).is_some_and(|e| e.driven.arrived);
         members.iter().filter(arrived).copied().collect()
+    }
+
+    /// Recordings of bridges that are under way.
+    pub fn bridge_recordings(&self) -> usize {
+        self.bridges.recordings.len()
     }
 
     /// The bridge that a call is in.

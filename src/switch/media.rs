@@ -287,7 +287,7 @@ impl Switch {
         let Some(entry) = self.calls.get_mut(&handle) else {
             return;
         };
-        let Some((_, id)) = entry.loading.take_if(|(wanted, _)| *wanted == number) else {
+        let Some(loading) = entry.loading.take_if(|wanted| wanted.number == number) else {
             // Stopped or replaced meanwhile: nobody waits for it.
             return;
         };
@@ -296,7 +296,7 @@ impl Switch {
             call_id,
             error: error.clone(),
         }));
-        let happened = Happened::PlayEnded(id, PlayOutcome::Failed(error), Duration::ZERO);
+        let happened = Happened::PlayEnded(loading.id, PlayOutcome::Failed(error), Duration::ZERO);
         self.with_call(handle, |c| c.happened(&happened, now));
     }
 

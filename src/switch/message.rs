@@ -471,6 +471,13 @@ pub enum Event {
         /// What and why.
         error: String,
     },
+    /// A bridge of a program's could not play something.
+    BridgePlayFailed {
+        /// Which bridge.
+        bridge: BridgeNumber,
+        /// What and why.
+        error: String,
+    },
     /// RTCP has a DTLS handshake of its own, and that has failed: the call goes on without RTCP.
     RtcpFailed {
         /// Its Call-ID.

@@ -15,6 +15,7 @@ pub mod fuzz;
 mod hops;
 mod inspect;
 mod invites;
+mod loading;
 mod login;
 mod mail;
 mod media;
@@ -59,7 +60,6 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::app::PlayId;
 use crate::app::menu::Menus;
 use crate::app::room::{Entrant, RoomTable};
 use crate::audio::process::ProcessSettings;
@@ -78,6 +78,7 @@ use bridges::Bridges;
 use connections::OnConnections;
 use dial::Dial;
 use invites::Invites;
+use loading::Loading;
 use mail::{Pins, RoomPins};
 use places::Places;
 use programs::Driven;
@@ -141,7 +142,8 @@ struct Entry {
     params: Option<LegParams>,
     process: ProcessSettings,
     room: Option<String>,
-    /// As what it enters that room, while its leg is on the way.
+    /// As what it enters that room, while its leg is on the way; or another one, where that leads
+    /// elsewhere.
     entrant: Option<Box<Entrant>>,
     /// Its leg is in a bridge, or on the way into one.
     mixed: bool,
@@ -166,7 +168,7 @@ struct Entry {
     /// Where its keys come by DTLS.
     secured: Option<Box<dtls::Secured>>,
     /// The play whose files are being read.
-    loading: Option<(PlayId, PlayId)>,
+    loading: Option<Loading>,
     /// Counts them.
     plays: u32,
     /// The last request about a mailbox, and the last recording that was to be a message.

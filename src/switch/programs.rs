@@ -155,7 +155,7 @@ impl Switch {
     /// Tells the caller that somebody is alerted.
     pub fn ring(&mut self, handle: CallHandle, now: Instant) -> Result<(), ProgramError> {
         self.driven(handle)?;
-        let rung = self.with_call(handle, super::super::call::Call::ring);
+        let rung = self.with_call(handle, |call| call.ring(now));
         self.settle(now);
         rung.filter(|rung| *rung)
             .map(drop)

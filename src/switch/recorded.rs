@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::bridges::{BridgeEvent, BridgeNumber};
 use super::{Event, Output, Switch};
 use crate::app::{Happened, OrderEnd, RecordOutcome, Report};
+use crate::audio::tap::RecordControl;
 use crate::call::CallHandle;
 
 /// A recording of a call.
@@ -20,6 +21,8 @@ pub(super) struct Recording {
     pub order: Option<u32>,
     /// Nothing of it is to be kept.
     pub discarded: bool,
+    /// How it is to begin, where that was asked for while its file is being opened; the last counts.
+    pub control: Option<RecordControl>,
 }
 
 impl Recording {
@@ -31,6 +34,7 @@ impl Recording {
             stop: false,
             order,
             discarded: false,
+            control: None,
         }
     }
 }
@@ -168,13 +172,31 @@ impl Switch {
         }
     }
 
-    /// Nothing is to be kept of what a call records.
-    pub(super) fn discard_record(&mut self, handle: CallHandle) {
-        let entry = self.calls.get_mut(&handle);
-        if let Some(recording) = entry.and_then(|e| e.recording.as_mut()) {
+    /// Nothing is to be kept of what a call or a bridge records, or of what it has just recorded and
+    /// whose file is being closed.
+    pub(super) fn discard_recording(&mut self, whose: Whose) {
+        let running = match whose {
+            Whose::Call(call) => {
+                let entry = self.calls.get_mut(&call);
+                entry.and_then(|entry| entry.recording.as_mut())
+            }
+            Whose::Bridge(bridge) => {
+                let bridge = self.bridges.all.get_mut(&bridge);
+                bridge.and_then(|bridge| bridge.recording.as_mut())
+            }
+        };
+        let number = if let Some(recording) = running {
             recording.discarded = true;
-            let number = recording.number;
-            self.outputs.push_back(Output::DiscardRecording(number));
-        }
+            recording.number
+        } else {
+            let mut closing = self.bridges.closing.iter_mut();
+            let its = closing.find(|(_, closing)| closing.whose == whose && !closing.left);
+            let Some((number, closing)) = its else {
+                return;
+            };
+            closing.discarded = true;
+            *number
+        };
+        self.outputs.push_back(Output::DiscardRecording(number));
     }
 }

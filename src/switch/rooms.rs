@@ -5,6 +5,7 @@
 //! ```text
 //! join --> same worker: arrive
 //!      '-> another: Detach --Detached--> Open over there, what was held back, arrive
+//!      '-> on its way elsewhere: once it is there, join again
 //! arrive --> the room decides --> Join | waits | refused
 //! ```
 
@@ -144,8 +145,15 @@ impl Switch {
         if entry.room.as_deref().is_some_and(|room| room != name) {
             self.leave_room(handle, now);
         }
+        if moving {
+            // It goes on from where its leg arrives.
+            if let Some(entry) = self.calls.get_mut(&handle) {
+                entry.entrant = Some(entrant);
+            }
+            return;
+        }
         let full = self.rooms.get(name).is_some_and(|room| !room.has_room());
-        let worker = place.filter(|_| !moving).and_then(|p| {
+        let worker = place.and_then(|p| {
             self.expect_in_room(handle, name, &entrant.settings, Some(p.worker), now)
         });
         let (Some(place), Some(worker)) = (place, worker) else {
@@ -195,6 +203,24 @@ impl Switch {
             self.unmix(handle);
         }
         self.pump_room(&name, now);
+    }
+
+    /// A leg that was on its way is there: in the worker of its room, or of where its call was to be
+    /// before it wanted into one.
+    fn arrive_or_join(&mut self, handle: CallHandle, now: Instant) {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        if !entry.call.is_established() {
+            // It was hung up on its way: the room is not to hear of it.
+            return self.leave_room(handle, now);
+        }
+        let wanted = entry.entrant.as_ref().map(|entrant| &entrant.room);
+        if wanted == entry.room.as_ref() {
+            self.arrive(handle, now);
+        } else if let Some(entrant) = entry.entrant.take() {
+            self.join(handle, entrant, now);
+        }
     }
 
     /// A member has asked for something by its keys.
@@ -275,6 +301,7 @@ impl Switch {
             RoomOutput::Withdraw { call, moved } => {
                 if let Some(entry) = self.calls.get_mut(&call) {
                     entry.room = None;
+                    entry.entrant = None;
                 }
                 self.gain(call, (0, 0));
                 if !moved {
@@ -395,22 +422,20 @@ impl Switch {
             call: handle,
             leg,
         });
-        let entry = self.calls.get(&handle);
-        if entry.is_some_and(|entry| entry.call.is_established()) {
-            self.arrive(handle, now);
-        } else {
-            // It was hung up on its way: the room is not to hear of it.
-            self.leave_room(handle, now);
-        }
+        self.arrive_or_join(handle, now);
         self.arrive_in_bridge(handle);
         for command in moving.held {
             self.media(handle, |leg| command.for_leg(leg));
         }
     }
 
-    /// Takes a call out of its room; an empty room ends.
+    /// Takes a call out of its room, or off the way into one; an empty room ends.
     pub(super) fn leave_room(&mut self, handle: CallHandle, now: Instant) {
-        let Some(name) = self.calls.get_mut(&handle).and_then(|e| e.room.take()) else {
+        let Some(entry) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        entry.entrant = None;
+        let Some(name) = entry.room.take() else {
             return;
         };
         if let Some(room) = self.rooms.get_mut(&name) {

@@ -4,6 +4,7 @@ mod absence;
 mod bridges;
 mod events;
 mod hearing;
+mod late;
 mod listening;
 mod originate;
 mod recorded;
@@ -11,6 +12,7 @@ mod registered;
 mod statuses;
 mod texts;
 mod variables;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -294,6 +294,7 @@ impl State {
             created: now,
             outgoing,
             app: None,
+            start_missed: false,
             placed_by: None,
             variables: BTreeMap::default(),
             cause: None,
@@ -326,16 +327,44 @@ impl State {
         now: Instant,
     ) {
         let otherwise = switch.program(call).and_then(|spec| spec.otherwise.clone());
-        let known = self.ari.is_read(app) && self.ari.app(app).is_some();
+        let is_read = self.ari.is_read(app);
+        let outgoing = self.ari.channels.get(&call).is_some_and(|c| c.outgoing);
+        // Whom a program has called does not pay for its connection.
+        let waits = !is_read && outgoing && switch.waits_for(app);
+        let known = (is_read || waits) && self.ari.app(app).is_some();
         if !known {
             switch.fall_back(call, otherwise.as_deref(), now);
             return;
         }
         if let Some(channel) = self.ari.channels.get_mut(&call) {
             channel.app = Some((app.to_owned(), args.to_vec()));
+            channel.start_missed = waits;
             channel.placed_by = None;
         }
         self.tell_of_channel(call, "StasisStart", json!({"args": args}), now);
+    }
+
+    /// Somebody reads again: programs are told of channels that came to them meanwhile.
+    pub(in crate::api) fn tell_missed_starts(&mut self, now: Instant) {
+        let ari = &self.ari;
+        let is_told = |channel: &Channel| {
+            let app = channel.app.as_ref().filter(|_| channel.start_missed);
+            app.is_some_and(|(app, _)| ari.is_read(app))
+        };
+        let missed = ari.channels.iter().filter(|(_, channel)| is_told(channel));
+        let missed: Vec<CallHandle> = missed.map(|(call, _)| *call).collect();
+        for call in missed {
+            let Some(channel) = self.ari.channels.get_mut(&call) else {
+                continue;
+            };
+            channel.start_missed = false;
+            let Some((app, args)) = channel.app.clone() else {
+                continue;
+            };
+            let shown = view::channel(channel, &self.clock);
+            let fields = json!({"args": args, "channel": shown});
+            self.tell_programs(Concerns::App(&app), "StasisStart", fields, now);
+        }
     }
 
     fn left_program(&mut self, call: CallHandle, now: Instant) {

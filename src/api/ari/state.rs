@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::events::Concerns;
 use super::media::melody;
-use crate::app::{FIRST_ORDER, PlayItem};
+use crate::app::{FIRST_ORDER, LAST_ORDER, PlayItem};
 use crate::call::CallHandle;
 use crate::switch::BridgeNumber;
 
@@ -57,6 +57,8 @@ pub(super) struct Channel {
     pub outgoing: bool,
     /// The program that it is in, and what that was told.
     pub app: Option<(String, Vec<String>)>,
+    /// That program was not there to be told of it, and is when it is back.
+    pub start_missed: bool,
     /// The program that has placed it: it is told of it from the start.
     pub placed_by: Option<String>,
     pub variables: BTreeMap<String, String>,
@@ -186,8 +188,7 @@ impl Ari {
 
     /// A number for the next play or recording.
     pub(super) fn number(&mut self) -> u32 {
-        // The machine keeps the highest for itself.
-        let range = u32::MAX - 16 - FIRST_ORDER;
+        let range = LAST_ORDER - FIRST_ORDER;
         self.next_task = (self.next_task + 1) % range;
         FIRST_ORDER + self.next_task
     }

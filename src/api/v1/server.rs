@@ -85,13 +85,13 @@ pub(super) fn metrics(context: &mut Context<'_>) -> Result<Reply, Problem> {
     let rooms = switch.room_list();
     let members: usize = rooms.iter().map(|room| room.members().len()).sum();
     let recording = views.iter().filter(|view| view.is_recording).count();
-    let recording = recording + switch.room_recordings();
+    let recording = recording + switch.room_recordings() + switch.bridge_recordings();
     for (name, help, value) in [
         ("antiphon_rooms", "Rooms with anybody in them.", rooms.len()),
         ("antiphon_room_members", "Members of all rooms.", members),
         (
             "antiphon_recordings",
-            "Calls and rooms that are being recorded.",
+            "Calls, rooms and bridges that are being recorded.",
             recording,
         ),
         (

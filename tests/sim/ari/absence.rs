@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use antiphon::api::Method;
+use antiphon::sip::header::Name;
+use antiphon::sip::message::Request;
 use antiphon::sip::method::Method as SipMethod;
 use antiphon::switch::{Abandoned, Absence};
 use serde_json::json;
@@ -137,4 +139,67 @@ fn a_second_connection_takes_the_program_over() {
     desk.world.hang_up(phone);
     desk.run(100);
     assert!(desk.types().iter().any(|kind| kind == "StasisEnd"));
+}
+
+/// A program calls a phone, which rings, and loses its connection.
+fn rings_without_program(seed: u64, then: Abandoned) -> (Desk, usize, Request) {
+    let mut desk = Desk::new(seed);
+    absence(&mut desk, 20, then);
+    let reader = desk.connect("hello");
+    let phone = desk.world.phone();
+    let to = desk.world.phones[phone].sip;
+    desk.post(&format!(
+        "/ari/channels/c?endpoint=sip:guest@{to}&app=hello&appArgs=x"
+    ));
+    let invite = desk.world.expect_request(phone, &SipMethod::Invite);
+    desk.world.phones[phone].called(&invite);
+    let ringing = desk.world.phones[phone].response(&invite, 180);
+    desk.world.reply(phone, &ringing);
+    desk.run(100);
+    desk.disconnect(&reader);
+    desk.types();
+    (desk, phone, invite)
+}
+
+#[test]
+fn who_answers_while_the_program_is_away_is_there_when_it_is_back() {
+    for then in [Abandoned::Otherwise, Abandoned::Kept] {
+        let (mut desk, phone, invite) = rings_without_program(425, then);
+        desk.run(10_000);
+        let mut ok = desk.world.phones[phone].response(&invite, 200);
+        ok.headers.set(Name::ContentType, "application/sdp");
+        ok.body = desk.world.phones[phone].sdp("sendrecv").into_bytes();
+        desk.world.reply(phone, &ok);
+        desk.world.expect_request(phone, &SipMethod::Ack);
+        desk.world.speak(phone);
+        desk.run(5_000);
+        desk.world.expect_nothing(phone, 0);
+        let app = desk.ok(Method::Get, "/ari/applications/hello");
+        assert_eq!(app["channel_ids"], json!(["c"]));
+        assert!(desk.types().is_empty(), "nobody reads");
+        desk.connect("hello");
+        let told = desk.events(&["StasisStart"]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0]["channel"]["id"], "c");
+        assert_eq!(told[0]["args"], json!(["x"]));
+        // Whoever takes it over later is not told again.
+        desk.connect("hello");
+        assert!(desk.events(&["StasisStart"]).is_empty());
+        desk.run(30_000);
+        let channel = desk.ok(Method::Get, "/ari/channels/c");
+        assert_eq!(channel["state"], "Up");
+        desk.ok(Method::Delete, "/ari/channels/c");
+        desk.expect_bye(phone);
+        desk.run(40_000);
+        desk.world.check_empty();
+    }
+}
+
+#[test]
+fn who_does_not_answer_before_the_time_is_over_is_given_up() {
+    let (mut desk, phone, _) = rings_without_program(426, Abandoned::Otherwise);
+    desk.run(19_800);
+    desk.world.expect_nothing(phone, 0);
+    desk.world
+        .expect_request_within(phone, &SipMethod::Cancel, 300);
 }

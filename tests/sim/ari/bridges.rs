@@ -3,6 +3,7 @@
 use antiphon::api::Method;
 use antiphon::sip::header::Name;
 use antiphon::sip::method::Method as SipMethod;
+use antiphon::switch::Event;
 
 use super::Desk;
 use crate::support::sim::phone::put_sdp;
@@ -331,4 +332,83 @@ fn music_begins_for_all_but_who_is_about_to_go() {
     desk.post("/ari/bridges/h/moh");
     desk.expect_bye(phones[0]);
     assert!(hears_music(&mut desk, phones[1]));
+}
+
+#[test]
+fn a_channel_on_its_way_into_a_bridge_goes_on_to_a_room() {
+    // Where the bridge is mixed, where the channel was, and one that is yet to be.
+    for room in ["700", "701", "702"] {
+        let mut desk = Desk::new(439);
+        desk.connect("hello");
+        let phones = desk.world.phones(4);
+        desk.world.dial(phones[0], "700");
+        let id = desk.answered(phones[3], "400");
+        desk.post("/ari/bridges/near");
+        desk.post("/ari/bridges/far");
+        desk.world.dial(phones[1], "701");
+        desk.run(100);
+        desk.types();
+        desk.post(&format!("/ari/bridges/far/addChannel?channel={id}"));
+        assert!(desk.types().is_empty(), "its leg is on another worker");
+        desk.post(&format!("/ari/channels/{id}/continue?extension={room}"));
+        desk.run(200);
+        let other = match room {
+            "700" => phones[0],
+            "701" => phones[1],
+            _ => {
+                desk.world.dial(phones[2], "702");
+                phones[2]
+            }
+        };
+        desk.hears(phones[3], &[(other, true)]);
+        desk.hears(other, &[(phones[3], true)]);
+    }
+}
+
+#[test]
+fn who_hangs_up_on_the_way_to_a_room_leaves_nothing() {
+    let mut desk = Desk::new(440);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let id = desk.answered(phone, "400");
+    desk.post("/ari/bridges/far");
+    desk.types();
+    desk.post(&format!("/ari/bridges/far/addChannel?channel={id}"));
+    assert!(desk.types().is_empty(), "its leg is on another worker");
+    desk.post(&format!("/ari/channels/{id}/continue?extension=700"));
+    desk.ok(Method::Delete, &format!("/ari/channels/{id}"));
+    desk.expect_bye(phone);
+    desk.run(300);
+    assert_eq!(desk.world.switch.rooms(), 0);
+    desk.ok(Method::Delete, "/ari/bridges/far");
+    desk.run(40_000);
+    desk.world.check_empty();
+}
+
+#[test]
+fn what_bridges_play_and_record_is_among_the_figures() {
+    let (mut desk, _, _) = table(441);
+    let figures = |desk: &mut Desk| {
+        let response = desk.ask(Method::Get, "/metrics", "").unwrap();
+        String::from_utf8(response.body).unwrap()
+    };
+    let before = figures(&mut desk);
+    assert!(before.contains("antiphon_plays_failed_total 0\n"));
+    assert!(before.contains("antiphon_recordings 0\n"));
+    desk.post("/ari/bridges/b/record?name=r&format=wav");
+    desk.post("/ari/bridges/b/play/x?media=sound:nowhere");
+    desk.run(100);
+    let during = figures(&mut desk);
+    assert!(during.contains("antiphon_plays_failed_total 1\n"));
+    assert!(during.contains("antiphon_recordings 1\n"));
+    let failed = desk.world.events.iter().find_map(|event| match event {
+        Event::BridgePlayFailed { bridge, error } => Some((*bridge, error.clone())),
+        _ => None,
+    });
+    let (bridge, error) = failed.unwrap();
+    assert_eq!(desk.api.bridge_name(bridge), "b");
+    assert!(error.contains("nowhere"), "{error}");
+    desk.post("/ari/recordings/live/r/stop");
+    desk.run(100);
+    assert!(figures(&mut desk).contains("antiphon_recordings 0\n"));
 }

@@ -37,7 +37,7 @@ use antiphon::sip::transport::{Advertised, Flow, Transport};
 use antiphon::srtp::Suite;
 use antiphon::store::prompts::Prompts;
 use antiphon::switch::routes::{Route, Routes, anchored};
-use antiphon::switch::{self, Event, Switch};
+use antiphon::switch::{self, Event, Output, Switch};
 use antiphon::worker::{self, Worker, event_capacity};
 use antiphon::{call, endpoint, sip};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -286,6 +286,11 @@ pub struct World {
     pub silent_prompts: bool,
     /// The last of a recording cannot be written any more.
     pub full_at_close: bool,
+    /// What calls and bridges want of files waits in `held`.
+    pub slow_files: bool,
+    pub held: VecDeque<Output>,
+    /// Recordings of which nothing is to be kept.
+    pub discarded: Vec<u64>,
     /// Where rooms are recorded, once one is.
     pub room_edge: Option<room_files::RoomEdge>,
     /// How often something was played in a mix, and to one call alone.
@@ -360,6 +365,9 @@ impl World {
             ways: Err("nobody is anywhere".to_owned()),
             silent_prompts: false,
             full_at_close: false,
+            slow_files: false,
+            held: VecDeque::new(),
+            discarded: Vec::new(),
             room_edge: None,
             plays: (0, 0),
             closed: Vec::new(),

@@ -295,7 +295,17 @@ impl World {
                     self.command(worker, Command::Open(leg));
                 }
                 Output::Media { worker, command } => self.command(worker, command),
-                Output::DiscardRecording(_) | Output::Unbanned(_) => {}
+                Output::DiscardRecording(recording) => self.discarded.push(recording),
+                Output::Unbanned(_) => {}
+                Output::Play { .. }
+                | Output::Record { .. }
+                | Output::PlayInBridge(_)
+                | Output::RecordBridge(_)
+                | Output::CloseRecording { .. }
+                    if self.slow_files =>
+                {
+                    self.held.push_back(output);
+                }
                 Output::Banned(ban) => self.bans.push(ban),
                 Output::Event(event) => {
                     let ms = self.ms;
@@ -304,6 +314,15 @@ impl World {
                 }
                 other => self.carry_out_files(other),
             }
+        }
+    }
+
+    /// What was wanted of files meanwhile is done.
+    pub fn files_come(&mut self) {
+        self.slow_files = false;
+        for output in std::mem::take(&mut self.held) {
+            self.carry_out_files(output);
+            self.carry_out();
         }
     }
 

@@ -9,6 +9,8 @@
 //!
 //! Orders that come before the call is established wait for that.
 
+mod order;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -18,129 +20,18 @@ use super::{
 };
 use crate::dtmf::Digit;
 
-/// Orders are numbered from here: no application takes the end of a program's play, which it was
-/// handed the call with, for the end of its own.
-pub const FIRST_ORDER: u32 = 1 << 24;
+pub use order::{
+    FIRST_ORDER, LAST_ORDER, Order, OrderEnd, PlayChange, RecordChange, RecordOrder, Report,
+    StasisSpec, StopOn,
+};
+
 /// Plays and recordings of a call that wait for their turn; further ones fail.
 const MAX_QUEUED: usize = 32;
 /// Strings of digits that do.
 const MAX_DIALS: usize = 16;
-/// The music's play; orders are never numbered so high.
-const MUSIC: PlayId = PlayId(u32::MAX);
-/// The beep's.
-const BEEP: PlayId = PlayId(u32::MAX - 1);
-
-/// Which program, and what it is told of the call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StasisSpec {
-    /// The program's name.
-    pub app: String,
-    /// What its configuration, or who placed the call, has to say.
-    pub args: Vec<String>,
-    /// The extension at which the call goes on where the program is not there; none: it ends.
-    pub otherwise: Option<String>,
-}
-
-/// What ends a recording, besides its bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StopOn {
-    /// No digit.
-    #[default]
-    Nothing,
-    /// Any digit.
-    Any,
-    /// This digit.
-    Digit(Digit),
-}
-
-/// A recording that is wanted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RecordOrder {
-    /// Its name in the recording directory, without `.wav`.
-    pub name: String,
-    /// Whether it takes the place of one of this name.
-    pub overwrite: bool,
-    /// Beep before it.
-    pub beep: bool,
-    /// Stop after so long.
-    pub max: Option<Duration>,
-    /// Stop after so much silence.
-    pub silence: Option<Duration>,
-    /// Stop at a digit.
-    pub stop_on: StopOn,
-}
-
-/// What a program wants of its call. Plays and recordings are numbered by who orders them.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Order {
-    /// Play this, so many times (0: until it is stopped), once those before it are over.
-    Play(u32, Vec<PlayItem>, u32),
-    /// Record, once those before it are over.
-    Record(u32, RecordOrder),
-    /// End a play or a recording, or do not begin it.
-    Stop(u32),
-    /// The same, and keep nothing of what was recorded.
-    Discard(u32),
-    /// Pause a play that is heard, or move within it.
-    Change(u32, PlayChange),
-    /// Pause a recording under way, or go on.
-    ChangeRecord(u32, RecordChange),
-    /// Music while nothing is played; none: silence.
-    Music(Option<Vec<PlayItem>>),
-    /// Digits to the party.
-    SendDigits {
-        /// Which.
-        digits: Vec<Digit>,
-        /// The length of each.
-        tone: Duration,
-        /// The pause behind each.
-        pause: Duration,
-    },
-}
-
-/// What can be done to a play.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlayChange {
-    /// Silence from now on.
-    Pause,
-    /// Goes on.
-    Resume,
-    /// Begins anew.
-    Restart,
-    /// Skips so many ms; back where negative.
-    Skip(i32),
-}
-
-/// What can be done to a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordChange {
-    /// The time until it goes on is left out.
-    Pause,
-    /// It is silence.
-    Mute,
-    /// It goes on.
-    Resume,
-}
-
-/// What came of an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// A play or a recording begins.
-    Started(u32),
-    /// It is over, after so long, or has failed.
-    Ended(u32, Result<OrderEnd, String>, Duration),
-}
-
-/// How a play or a recording ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderEnd {
-    /// By itself.
-    Finished,
-    /// It was told to.
-    Stopped,
-    /// The same, and nothing is kept.
-    Discarded,
-}
+/// The machine's own plays, music and beeps, have so many numbers, above all orders: each has one of
+/// its own, since the end of an earlier one may be told late.
+const OWN_PLAYS: u32 = u32::MAX - LAST_ORDER;
 
 /// What is done now.
 #[derive(Debug)]
@@ -161,7 +52,7 @@ impl Task {
 enum Active {
     Playing(u32),
     /// The beep before a recording.
-    Beeping(u32, RecordOrder),
+    Beeping(u32, RecordOrder, PlayId),
     Recording(u32, StopOn),
     /// A recording that is told to end, and whether it is to be kept.
     Ending(u32, OrderEnd),
@@ -173,6 +64,10 @@ pub(super) struct Driven {
     queue: VecDeque<Task>,
     active: Option<Active>,
     music: Option<Vec<PlayItem>>,
+    /// The play of the music, until something else takes its place.
+    music_plays: Option<PlayId>,
+    /// Counts the machine's own plays.
+    own_plays: u32,
     dials: VecDeque<(Vec<Digit>, Duration, Duration)>,
     dialling: bool,
 }
@@ -204,6 +99,7 @@ impl Driven {
                 if self.plays_music() {
                     self.play_music(out);
                 } else if plays {
+                    self.music_plays = None;
                     out.push_back(Action::StopPlay);
                 }
             }
@@ -238,10 +134,25 @@ impl Driven {
             && !matches!(self.active, Some(Active::Playing(_) | Active::Beeping(..)))
     }
 
-    fn play_music(&self, out: &mut Actions) {
+    /// A number for a play that nobody has ordered.
+    fn own_play(&mut self) -> PlayId {
+        self.own_plays = (self.own_plays + 1) % OWN_PLAYS;
+        PlayId(u32::MAX - self.own_plays)
+    }
+
+    /// Begins the music where it is to be heard and is not.
+    fn go_on_with_music(&mut self, out: &mut Actions) {
+        if self.plays_music() && self.music_plays.is_none() {
+            self.play_music(out);
+        }
+    }
+
+    fn play_music(&mut self, out: &mut Actions) {
+        let id = self.own_play();
         if let Some(items) = &self.music {
+            self.music_plays = Some(id);
             out.push_back(Action::Play {
-                id: MUSIC,
+                id,
                 items: items.clone(),
                 repeat: 0,
                 gap: Duration::ZERO,
@@ -257,6 +168,7 @@ impl Driven {
         match self.queue.pop_front() {
             Some(Task::Play(number, items, repeat)) => {
                 self.active = Some(Active::Playing(number));
+                self.music_plays = None;
                 out.push_back(Action::Report(Report::Started(number)));
                 out.push_back(Action::Play {
                     id: PlayId(number),
@@ -266,8 +178,10 @@ impl Driven {
                 });
             }
             Some(Task::Record(number, order)) if order.beep => {
-                self.active = Some(Active::Beeping(number, order));
-                out.push_back(Action::play(BEEP, vec![beep()]));
+                let id = self.own_play();
+                self.active = Some(Active::Beeping(number, order, id));
+                self.music_plays = None;
+                out.push_back(Action::play(id, vec![beep()]));
             }
             Some(Task::Record(number, order)) => self.record(number, order, out),
             None => {}
@@ -293,7 +207,7 @@ impl Driven {
                 self.active = Some(Active::Playing(playing));
                 out.push_back(Action::StopPlay);
             }
-            Some(Active::Beeping(beeping, _)) if beeping == number => {
+            Some(Active::Beeping(beeping, ..)) if beeping == number => {
                 out.push_back(Action::StopPlay);
                 self.ended(number, Ok(how), Duration::ZERO, out);
             }
@@ -328,9 +242,7 @@ impl Driven {
         self.active = None;
         out.push_back(Action::Report(Report::Ended(number, how, length)));
         self.go_on(out);
-        if self.plays_music() && !matches!(self.active, Some(Active::Recording(..))) {
-            self.play_music(out);
-        }
+        self.go_on_with_music(out);
     }
 
     fn play_ended(
@@ -340,6 +252,9 @@ impl Driven {
         length: Duration,
         out: &mut Actions,
     ) {
+        if self.music_plays == Some(id) {
+            self.music_plays = None;
+        }
         match self.active.take() {
             Some(Active::Playing(number)) if PlayId(number) == id => {
                 let how = match outcome {
@@ -349,11 +264,9 @@ impl Driven {
                 };
                 self.ended(number, how, length, out);
             }
-            Some(Active::Beeping(number, order)) if id == BEEP => {
+            Some(Active::Beeping(number, order, beep)) if beep == id => {
                 self.record(number, order, out);
-                if self.plays_music() {
-                    self.play_music(out);
-                }
+                self.go_on_with_music(out);
             }
             active => self.active = active,
         }
@@ -397,9 +310,7 @@ impl Machine for Driven {
             Happened::Ordered(order) => self.order(order, out),
             Happened::Established => {
                 self.established = true;
-                if self.plays_music() {
-                    self.play_music(out);
-                }
+                self.go_on_with_music(out);
                 self.go_on(out);
                 self.dial(out);
             }
@@ -425,167 +336,4 @@ impl Machine for Driven {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::{App, AppSpec};
-
-    /// A driven call, and what it has wanted.
-    struct Call(App, Instant);
-
-    impl Call {
-        fn new() -> Self {
-            let spec = AppSpec::Stasis(StasisSpec::default());
-            Self(App::new(&spec), Instant::now())
-        }
-
-        fn now(&mut self, happened: &Happened) -> Vec<Action> {
-            self.0.handle(happened, self.1);
-            std::iter::from_fn(|| self.0.poll_action()).collect()
-        }
-
-        fn order(&mut self, order: Order) -> Vec<Action> {
-            self.now(&Happened::Ordered(Box::new(order)))
-        }
-    }
-
-    fn items(name: &str) -> Vec<PlayItem> {
-        vec![PlayItem::Prompt(name.to_owned())]
-    }
-
-    fn started(number: u32) -> Action {
-        Action::Report(Report::Started(number))
-    }
-
-    fn ended(number: u32, how: OrderEnd, seconds: u64) -> Action {
-        let length = Duration::from_secs(seconds);
-        Action::Report(Report::Ended(number, Ok(how), length))
-    }
-
-    fn record(stop_on: StopOn, beep: bool) -> RecordOrder {
-        RecordOrder {
-            name: "r".to_owned(),
-            overwrite: true,
-            beep,
-            max: None,
-            silence: None,
-            stop_on,
-        }
-    }
-
-    fn recorded(order: u32) -> Action {
-        Action::RecordNamed {
-            order,
-            name: "r".to_owned(),
-            overwrite: true,
-            max: None,
-            silence: None,
-        }
-    }
-
-    fn finished(id: u32, seconds: u64) -> Happened {
-        let length = Duration::from_secs(seconds);
-        Happened::PlayEnded(PlayId(id), PlayOutcome::Finished, length)
-    }
-
-    #[test]
-    fn orders_wait_for_the_call_and_for_each_other() {
-        let mut call = Call::new();
-        assert_eq!(call.order(Order::Play(1, items("a"), 1)), []);
-        assert_eq!(call.order(Order::Record(2, record(StopOn::Any, true))), []);
-        let begun = call.now(&Happened::Established);
-        assert_eq!(
-            begun,
-            [started(1), Action::play(PlayId(1), items("a"))],
-            "one thing at a time"
-        );
-        let next = call.now(&finished(1, 3));
-        assert_eq!(
-            next,
-            [
-                ended(1, OrderEnd::Finished, 3),
-                Action::play(BEEP, vec![beep()])
-            ]
-        );
-        let next = call.now(&Happened::PlayEnded(
-            BEEP,
-            PlayOutcome::Finished,
-            Duration::ZERO,
-        ));
-        assert_eq!(next, [started(2), recorded(2)]);
-        assert_eq!(call.order(Order::Play(3, items("c"), 1)), []);
-        assert_eq!(
-            call.now(&Happened::Digit(Digit::POUND)),
-            [Action::StopRecord]
-        );
-        let length = Duration::from_secs(9);
-        let next = call.now(&Happened::RecordEnded(RecordOutcome::Stopped, length));
-        assert_eq!(
-            next,
-            [
-                ended(2, OrderEnd::Finished, 9),
-                started(3),
-                Action::play(PlayId(3), items("c"))
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_stopped_tells_so_whether_it_has_begun_or_not() {
-        let mut call = Call::new();
-        call.now(&Happened::Established);
-        call.order(Order::Play(1, items("a"), 1));
-        call.order(Order::Play(2, items("b"), 1));
-        assert_eq!(call.order(Order::Stop(2)), [ended(2, OrderEnd::Stopped, 0)]);
-        assert_eq!(call.order(Order::Stop(1)), [Action::StopPlay]);
-        assert_eq!(call.order(Order::Stop(7)), []);
-        let length = Duration::from_secs(1);
-        let end = Happened::PlayEnded(PlayId(1), PlayOutcome::Stopped, length);
-        assert_eq!(call.now(&end), [ended(1, OrderEnd::Stopped, 1)]);
-        call.order(Order::Record(3, record(StopOn::Nothing, false)));
-        assert_eq!(call.now(&Happened::Digit(Digit::POUND)), []);
-        assert_eq!(
-            call.order(Order::Discard(3)),
-            [Action::DiscardRecord, Action::StopRecord]
-        );
-        let end = Happened::RecordEnded(RecordOutcome::Stopped, length);
-        assert_eq!(call.now(&end), [ended(3, OrderEnd::Discarded, 1)]);
-    }
-
-    #[test]
-    fn music_makes_way_for_plays_and_comes_back() {
-        let mut call = Call::new();
-        call.now(&Happened::Established);
-        let music = Action::Play {
-            id: MUSIC,
-            items: items("m"),
-            repeat: 0,
-            gap: Duration::ZERO,
-        };
-        let on = Order::Music(Some(items("m")));
-        assert_eq!(call.order(on), std::slice::from_ref(&music));
-        assert_eq!(
-            call.order(Order::Play(1, items("a"), 1)),
-            [started(1), Action::play(PlayId(1), items("a"))]
-        );
-        let replaced = Happened::PlayEnded(MUSIC, PlayOutcome::Stopped, Duration::ZERO);
-        assert_eq!(call.now(&replaced), []);
-        assert_eq!(
-            call.now(&finished(1, 2)),
-            [ended(1, OrderEnd::Finished, 2), music]
-        );
-        assert_eq!(call.order(Order::Music(None)), [Action::StopPlay]);
-    }
-
-    #[test]
-    fn the_queue_is_bounded() {
-        let mut call = Call::new();
-        for number in 0..MAX_QUEUED as u32 {
-            assert_eq!(call.order(Order::Play(number, items("a"), 1)), []);
-        }
-        let refused = call.order(Order::Play(99, items("a"), 1));
-        assert!(
-            matches!(&refused[..], [Action::Report(Report::Ended(99, Err(_), _))]),
-            "{refused:?}"
-        );
-    }
-}
+mod tests;
