@@ -199,8 +199,14 @@ async fn the_control_side_may_close_once_all_is_sent() {
     assert!(start.elapsed() < Duration::from_secs(1));
     drop(client);
     server.closed().await;
-    server.net.send(flow, OK.to_vec());
-    assert!(matches!(server.next().await, NetEvent::Failed(failed) if failed == flow));
+    // Another one is tried, and cannot be had.
+    let tried = server.net.send(flow, OK.to_vec());
+    assert!(tried.is_some() && tried != flow.connection);
+    let to = Flow {
+        connection: tried,
+        ..flow
+    };
+    assert!(matches!(server.next().await, NetEvent::Failed(failed) if failed == to));
 }
 
 #[tokio::test]
