@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 pub const PACKET: usize = 160;
 /// A sender later than this makes the run void.
 const LATE: Duration = Duration::from_millis(10);
+/// What a playout bears in a young call, as in `pacing`; a later packet is concealed, as it should be.
+const BORNE: Duration = Duration::from_millis(3);
 /// A void run is repeated so often.
 const REPEATS: usize = 3;
 /// The level of a full-scale sine, dBm0 (G.711: the overload point).
@@ -38,7 +40,8 @@ impl Timing {
 }
 
 /// Runs a test about audio. A run whose own sender was too late says nothing, whatever it found,
-/// and is repeated.
+/// and is repeated; so is one that has found something wrong while its sender was later than the server
+/// waits for. What is wrong in each run is wrong.
 pub fn on_time(run: impl Fn(&Timing)) {
     let mut worst = Vec::new();
     for _ in 0..=REPEATS {
@@ -47,7 +50,8 @@ pub fn on_time(run: impl Fn(&Timing)) {
         if timing.worst() <= LATE {
             match outcome {
                 Ok(()) => return,
-                Err(panic) => resume_unwind(panic),
+                Err(panic) if timing.worst() <= BORNE => resume_unwind(panic),
+                Err(_) => {}
             }
         }
         worst.push(timing.worst());
