@@ -88,8 +88,9 @@ struct Latched {
 #[derive(Clone, Copy, Debug)]
 struct Shunned {
     stream: Stream,
-    /// When it came last; before it has, when the leg began.
-    heard: MediaTime,
+    /// When the leg began: it is over if it has not come soon.
+    since: MediaTime,
+    /// It goes on, and is no part of this call however long it pauses.
     has_come: bool,
 }
 
@@ -160,11 +161,11 @@ impl Latch {
 
     /// Takes nothing of this stream, wherever the peer may be: it belongs to the call that had the port
     /// before, and goes on although that is over. The same phone in a new call begins another one: it
-    /// is heard again where the stream has paused.
+    /// is heard where the stream has not gone on soon.
     pub fn shun(&mut self, stream: Stream) {
         self.shunned = Some(Shunned {
             stream,
-            heard: MediaTime::ZERO,
+            since: MediaTime::ZERO,
             has_come: false,
         });
     }
@@ -172,7 +173,7 @@ impl Latch {
     /// The leg begins: from now on a shunned stream has to go on.
     pub fn begin(&mut self, now: MediaTime) {
         if let Some(shunned) = &mut self.shunned {
-            shunned.heard = now;
+            shunned.since = now;
         }
     }
 
@@ -188,12 +189,11 @@ impl Latch {
     /// Judges a valid RTP packet.
     pub fn on_packet(&mut self, from: SocketAddr, packet: &Packet<'_>, now: MediaTime) -> Verdict {
         self.shunned
-            .take_if(|shunned| now.since(shunned.heard) >= PAUSE);
+            .take_if(|shunned| !shunned.has_come && now.since(shunned.since) >= LEFT);
         if let Some(shunned) = &mut self.shunned
             && shunned.goes_on(from, packet)
         {
             shunned.stream.seq = packet.seq;
-            shunned.heard = now;
             shunned.has_come = true;
             return Verdict::Ignore;
         }
@@ -362,11 +362,9 @@ impl Latch {
 const CONSECUTIVE: u8 = 4;
 /// Silence after which a latched source may be replaced.
 const SILENCE: Duration = Duration::from_secs(2);
-/// Silence after which a source that signalling has replaced is not sent to: one that pauses (DTX) is
-/// heard of every 400 ms.
+/// Silence after which a source that signalling has replaced is not sent to, and a stream of the call
+/// before that has not come yet is over: one that pauses (DTX) is heard of every 400 ms.
 const LEFT: Duration = Duration::from_secs(1);
-/// A stream of the call before that has paused for so long has ended.
-const PAUSE: Duration = Duration::from_millis(100);
 /// How long the signalled address can still come in against an active other source.
 const SETTLED: Duration = Duration::from_secs(5);
 /// RFC 3550 A.1: a larger jump is another stream.

@@ -248,23 +248,31 @@ fn a_phone_that_calls_again_with_the_same_source_is_heard() {
         let again = latch.on_packet(address(1), &packet(1, 0), ms(7000));
         assert_eq!(again, Verdict::Latched(address(1)), "{last}");
     }
-    // Without a pause it is told by its number alone; and behind one the stream has ended.
+    // Before that it is told by its number alone; and what has gone on is shunned through any pause.
     let mut before = Latch::new(Some(address(1)));
     before.on_packet(address(1), &packet(1, 60), ms(0));
-    let shunning = |first: u16| {
+    let shunning = |first: u16, at| {
         let mut latch = Latch::new(Some(address(1)));
         latch.shun(before.stream().unwrap());
         latch.begin(ms(6000));
-        let verdict = latch.on_packet(address(1), &packet(1, first), ms(6010));
+        let verdict = latch.on_packet(address(1), &packet(1, first), ms(at));
         (latch, verdict)
     };
-    assert_eq!(shunning(0).1, Verdict::Latched(address(1)));
-    let (mut latch, verdict) = shunning(360);
+    assert_eq!(shunning(0, 6010).1, Verdict::Latched(address(1)));
+    let (mut latch, verdict) = shunning(360, 6010);
     assert_eq!(verdict, Verdict::Ignore);
-    let next = latch.on_packet(address(1), &packet(1, 361), ms(6109));
-    assert_eq!(next, Verdict::Ignore);
-    let again = latch.on_packet(address(1), &packet(1, 362), ms(6209));
-    assert_eq!(again, Verdict::Latched(address(1)));
+    for (seq, at) in [
+        (361, 6109),
+        (362, 6509),
+        (363, 16_509),
+        (364, 16_529),
+        (365, 16_549),
+    ] {
+        let next = latch.on_packet(address(1), &packet(1, seq), ms(at));
+        assert_eq!(next, Verdict::Ignore, "{seq}");
+    }
+    // As of a sender that sends in speech alone: heard of every 400 ms.
+    assert_eq!(shunning(70, 6390).1, Verdict::Ignore);
 }
 
 #[test]

@@ -201,6 +201,7 @@ fn what_comes_late_for_a_closed_call_is_not_heard_in_the_next() {
     world.dial_with(phones[1], &invite);
     assert_eq!(world.phones[1].target, Some(port));
     world.hush(1);
+    world.run(100);
     let until = world.phones[0].heard.len();
     for _ in 0..200 {
         let late = world.phones[0].packet();
