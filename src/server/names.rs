@@ -1,6 +1,7 @@
 //! Spoken names of callers: files that last as long as their calls, and a little longer.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +13,24 @@ use crate::store::shelf::directory::Directory;
 /// begin to count at one.
 pub(super) struct Names {
     recordings: PathBuf,
-    directory: Directory,
+    /// Not removed by its drop: the thread that ends the server does not wait for a disk.
+    directory: ManuallyDrop<Directory>,
 }
 
 impl Names {
-    /// None yet, at a start: what servers have left that do not run any more is thrown away. Blocks.
+    /// None yet.
     pub fn new(recordings: &Path) -> Self {
         // Earlier versions had files in there that begin with a number.
-        let directory = Directory::new(recordings.join(NAMES), "");
-        directory.clear();
+        let directory = Directory::named(recordings.join(NAMES), "");
         Self {
             recordings: recordings.to_owned(),
-            directory,
+            directory: ManuallyDrop::new(directory),
         }
+    }
+
+    /// At a start: throws away what servers have left that do not run any more. Blocks.
+    pub fn clear(&self) {
+        self.directory.clear();
     }
 
     /// Where a spoken name is while its owner's call lasts. Blocks.
@@ -87,7 +93,7 @@ mod tests {
         one.forget(&[5]);
         assert!(!names[0].exists() && names[1].exists());
         fs::write(&names[0], "one").unwrap();
-        drop(one);
+        one.remove();
         assert!(!names[0].exists() && names[1].exists());
         other.remove();
         assert!(!names[1].exists());
@@ -102,7 +108,18 @@ mod tests {
         // As an earlier version has left it.
         fs::write(shared.join("1-5.wav"), "left").unwrap();
         let names = Names::new(here.path());
+        names.clear();
         assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
         assert!(names.path(5).is_ok());
+    }
+
+    #[test]
+    fn the_end_of_a_server_waits_for_no_disk() {
+        let here = tempfile::tempdir().unwrap();
+        let names = Names::new(here.path());
+        let name = names.path(5).unwrap();
+        fs::write(&name, "said").unwrap();
+        drop(names);
+        assert!(name.exists(), "nothing was asked of the disk");
     }
 }

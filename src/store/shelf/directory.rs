@@ -18,6 +18,8 @@ pub struct Directory {
     shared: PathBuf,
     /// Ours in the shared one begin with it.
     prefix: &'static str,
+    /// The operator has named the shared one: whose it is, and who may write there, is theirs to say.
+    is_named: bool,
     own: Mutex<Option<Own>>,
 }
 
@@ -34,7 +36,17 @@ impl Directory {
         Self {
             shared,
             prefix,
+            is_named: false,
             own: Mutex::default(),
+        }
+    }
+
+    /// The same below a directory that the operator has named. That it can be written by everybody, or
+    /// belongs to somebody else, as on shares without owners, is no reason to refuse it.
+    pub fn named(shared: PathBuf, prefix: &'static str) -> Self {
+        Self {
+            is_named: true,
+            ..Self::new(shared, prefix)
         }
     }
 
@@ -76,7 +88,14 @@ impl Directory {
     }
 
     fn make(&self) -> io::Result<Own> {
-        make_shared(&self.shared)?;
+        if self.is_named {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.shared)?;
+        } else {
+            make_shared(&self.shared)?;
+        }
         // The number of the process is for people: another may have the same in its container.
         let process = std::process::id();
         for n in 0..TRIES {
@@ -200,6 +219,17 @@ mod tests {
             mode(bits).unwrap();
             assert_eq!(make_shared(&directory).is_ok(), taken, "{bits:o}");
         }
+    }
+
+    #[test]
+    fn where_the_operator_has_named_it_anybody_may_own_it() {
+        let around = tempfile::tempdir().unwrap();
+        let shared = around.path().join("shared");
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(Directory::new(shared.clone(), "").path().is_err());
+        let own = Directory::named(shared, "").path().unwrap();
+        assert!(!own.exists(), "it goes with its holder");
     }
 
     #[test]
