@@ -20,7 +20,6 @@ use super::control::{self, Asked, Control};
 use super::descriptors::Shares;
 use super::ear::Ear;
 use super::files::{Done, Loading, Wanted};
-use super::machine;
 use super::memory::Memory;
 use super::names::Names;
 use super::recordings::Recorded;
@@ -162,7 +161,6 @@ impl Core {
             &config.prompts.language,
         )?;
         let tables = apps::tables(&config, &prompts)?;
-        machine::check(&config)?;
         let descriptors = sys::raise_nofile().unwrap_or(1024);
         let mut rng = rand::rng();
         let addresses = rtp_addresses(&config);

@@ -8,13 +8,20 @@ use super::core::StartError;
 use crate::config::{AppConfig, Config};
 use crate::store::probe::probe;
 
-/// Refuses a configuration that records calls or rooms, and could not. Blocks.
+/// Refuses a configuration that records calls or rooms, and could not. Blocks. For `check` alone: the disk
+/// of a server that starts may be there later, and not answer now.
 pub(super) fn check(config: &Config) -> Result<(), StartError> {
     if records(config) {
         recordings(config)
     } else {
         Ok(())
     }
+}
+
+/// All that is missing, for a server that starts all the same. Blocks.
+pub(super) fn shortcomings(config: &Config) -> Vec<String> {
+    let refused = check(config).err().map(|error| error.to_string());
+    refused.into_iter().chain(warnings(config)).collect()
 }
 
 /// What is missing that somebody may miss one day. Blocks.
@@ -103,6 +110,12 @@ mod tests {
             assert!(error.starts_with(&said), "{error}");
             assert_eq!(warnings(&config), [""; 0]);
             assert!(crate::server::check(&config).is_err());
+            // A server that starts says so, and serves whatever needs no disk.
+            let found = shortcomings(&config);
+            assert!(
+                matches!(&found[..], [one] if one.starts_with(&said)),
+                "{found:?}"
+            );
         }
     }
 

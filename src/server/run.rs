@@ -160,10 +160,8 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
         hang_up: signal(SignalKind::hangup())?,
     };
     let shutdown = config.server.shutdown;
-    for warning in machine::warnings(&config) {
-        warn!("{warning}");
-    }
     let mut core = Core::start(config.clone())?;
+    look_at_disks(&core, config.clone());
     core.open_control();
     core.open_http()?;
     print!("{}", banner(&config, core.started()));
@@ -264,6 +262,18 @@ async fn stop(
         () = tokio::time::sleep(AT_ONCE), if at_once => {}
     }
     Ok(())
+}
+
+/// Throws away what killed servers have left, and says what is missing. Nobody waits for it: a disk may not
+/// answer.
+fn look_at_disks(core: &Core, config: Config) {
+    let names = Arc::clone(&core.names);
+    spawn_blocking(move || {
+        for shortcoming in machine::shortcomings(&config) {
+            warn!("{shortcoming}");
+        }
+        names.clear();
+    });
 }
 
 /// Closes every recording. A signal cuts short the wait for a disk that does not answer.
