@@ -10,7 +10,7 @@ use super::print::{Printer, seconds};
 use super::reader::{Table, integer, text};
 use super::signalling::{positive, to_i64};
 use crate::app::room::is_name;
-use crate::app::{MAX_FILE_NAME, MAX_INSERTED, split_reference};
+use crate::app::{MAX_FILE_NAME, split_reference};
 
 /// Names of prompts, or WAV files, and where they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -237,25 +237,21 @@ impl Templates<'_> {
 
     /// Whether a file can be called so, whatever callers put in.
     fn is_file_name(self, template: &str) -> bool {
-        let (mut literal, mut places) = (String::new(), 0);
+        let mut literal = String::new();
         match self {
             Templates::Groups(_) => {
                 let mut rest = template;
                 while let Some((before, reference, behind)) = split_reference(rest) {
-                    // A dollar of its own is no letter.
+                    // A dollar of its own stays one.
                     literal.push_str(if reference == "$$" { reference } else { before });
-                    places += 1;
                     rest = behind;
                 }
                 literal.push_str(rest);
             }
-            Templates::Digits => {
-                literal = template.replace("$0", "");
-                places = template.matches("$0").count();
-            }
+            Templates::Digits => literal = template.replace("$0", ""),
         }
-        let is_safe = |c: char| c.is_ascii_alphanumeric() || "+-_".contains(c);
-        literal.chars().all(is_safe) && literal.len() + places * MAX_INSERTED <= MAX_FILE_NAME
+        let is_below = !template.starts_with('.') && !template.contains('/');
+        is_below && literal.chars().count() <= MAX_FILE_NAME
     }
 
     /// What they are, in a message.
@@ -370,8 +366,7 @@ fn read_record(
     let name = table.optional(
         "name",
         &format!(
-            "a file name of letters, digits, \"+\", \"-\" and \"_\", {}; \
-             {MAX_FILE_NAME} characters at most, {MAX_INSERTED} for each of these",
+            "a file name of {MAX_FILE_NAME} characters at most, without \"/\", {}",
             templates.hint()
         ),
         |value| text(value).filter(|name| templates.allow(name) && templates.is_file_name(name)),
