@@ -53,6 +53,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
+    /// Where others of this server listen on streams.
+    pub beside: Vec<SocketAddr>,
     /// What TLS stands on; none: without TLS.
     pub security: Option<Arc<Tls>>,
     /// Who may.
@@ -91,6 +93,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            beside: Vec::new(),
             security: None,
             keys: Keys::default(),
             monitoring: Monitoring::Loopback,
@@ -102,6 +105,14 @@ impl Default for Settings {
             connections_per_address: 256,
             requests_per_second: 100,
         }
+    }
+}
+
+impl Settings {
+    /// Whether IPv4 has a listener of this port: one on `[::]` would be in its way.
+    fn is_apart(&self, address: SocketAddr) -> bool {
+        let mut all = self.listen.iter().chain(&self.beside);
+        address.port() != 0 && all.any(|other| other.is_ipv4() && other.port() == address.port())
     }
 }
 
@@ -205,7 +216,7 @@ impl Http {
     pub fn start(settings: Settings) -> Result<(Self, Inbox), HttpError> {
         let mut listeners = Vec::new();
         for &address in &settings.listen {
-            let listener = stream_listener(address);
+            let listener = stream_listener(address, settings.is_apart(address));
             listeners.push(listener.map_err(|error| HttpError::Listen(address, error))?);
         }
         let listening = listeners.iter().filter_map(|l| l.local_addr().ok());

@@ -457,7 +457,11 @@ impl Net {
     }
 
     fn listen_udp(&mut self, address: SocketAddr) -> io::Result<()> {
-        let socket = listener(address, Type::DGRAM, Protocol::UDP)?;
+        let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+        if address.is_ipv6() {
+            // IPv4 has listeners of its own: no mapped addresses in any header.
+            socket.set_only_v6(true)?;
+        }
         receive_buffer(&socket)?;
         pktinfo::enable(&socket, address.is_ipv4())?;
         socket.bind(&address.into())?;
@@ -470,7 +474,7 @@ impl Net {
     }
 
     fn listen_stream(&mut self, transport: Transport, address: SocketAddr) -> io::Result<()> {
-        let listener = TcpListener::from_std(stream_listener(address)?)?;
+        let listener = TcpListener::from_std(stream_listener(address, true)?)?;
         self.streams.push((transport, listener.local_addr()?));
         let task = tcp::accept(listener, transport, Arc::clone(&self.shared));
         self.tasks.push(tokio::spawn(task).abort_handle());
@@ -534,9 +538,12 @@ fn receive_buffer(socket: &Socket) -> io::Result<()> {
     forced.or_else(|_| socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER))
 }
 
-/// Listens on streams, without blocking; on IPv6 without IPv4, which has listeners of its own.
-pub fn stream_listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = listener(address, Type::STREAM, Protocol::TCP)?;
+/// Listens on streams, without blocking; on `[::]` for IPv4 too, unless that has listeners of its own.
+pub fn stream_listener(address: SocketAddr, is_apart: bool) -> io::Result<std::net::TcpListener> {
+    let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(is_apart)?;
+    }
     // Connections of the last run in TIME_WAIT must not keep this one from its port.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -544,12 +551,8 @@ pub fn stream_listener(address: SocketAddr) -> io::Result<std::net::TcpListener>
     Ok(socket.into())
 }
 
-fn listener(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
-    if address.is_ipv6() {
-        // IPv4 has listeners of its own: no mapped addresses in any header.
-        socket.set_only_v6(true)?;
-    }
     Ok(socket)
 }

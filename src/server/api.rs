@@ -26,7 +26,7 @@ use crate::http::{self, Ask, Http, HttpError, Inbox, Outcome};
 use crate::leg::LegStats;
 use crate::net::resolve::Target;
 use crate::net::sip::Net;
-use crate::sip::transport::Flow;
+use crate::sip::transport::{Flow, Transport};
 use crate::sip::uri::Uri;
 use crate::store::prompts::Prompts;
 use crate::store::stored::StoredRecordings;
@@ -254,8 +254,11 @@ impl Core {
 
     fn http_settings(&self) -> http::Settings {
         let config = &self.config.http;
+        let of_sip = self.started.listening.iter();
+        let streams = of_sip.filter(|(transport, _)| *transport != Transport::Udp);
         http::Settings {
             listen: config.listen.clone(),
+            beside: streams.map(|&(_, at)| at).collect(),
             security: config.tls.then(|| self.security.clone()),
             keys: self.http_keys(),
             monitoring: config.monitoring,

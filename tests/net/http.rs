@@ -652,6 +652,33 @@ async fn both_families_are_listened_on_at_one_port() {
 }
 
 #[tokio::test]
+async fn ipv4_is_taken_by_the_wildcard_of_ipv6_where_it_has_no_listener() {
+    let server = Server::start(Settings {
+        listen: vec!["[::]:0".parse().unwrap()],
+        ..settings()
+    });
+    let port = server.here.port();
+    let get = format!("GET /api/v1/rooms HTTP/1.1\r\nHost: x\r\n{BOSS}Connection: close\r\n\r\n");
+    for host in ["127.0.0.1", "::1"] {
+        let stream = TcpStream::connect((host, port)).await.unwrap();
+        assert_eq!(exchange(stream, &get).await.status, 200, "{host}");
+    }
+    drop(server);
+    // One of SIP on 127.0.0.1 and one of ours on [::], as `antiphon check` has it.
+    let of_sip = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = of_sip.local_addr().unwrap();
+    let beside = Server::start(Settings {
+        listen: vec![SocketAddr::new("::".parse().unwrap(), at.port())],
+        beside: vec![at],
+        ..settings()
+    });
+    let stream = TcpStream::connect(("::1", beside.here.port()))
+        .await
+        .unwrap();
+    assert_eq!(exchange(stream, &get).await.status, 200);
+}
+
+#[tokio::test]
 async fn tls_below_it_is_that_of_sip() {
     let directory = tempfile::tempdir().unwrap();
     let authority = certificates::Authority::new(directory.path(), "ca");
