@@ -203,6 +203,8 @@ pub struct Call {
     behind_nat: bool,
     /// The connection of that message is gone: nobody listens where it came from.
     cut_off: bool,
+    /// Somebody listens where it came from: we have called there.
+    dialled: bool,
     /// Where the name of the next hop has led since.
     found: Option<Box<path::Found>>,
     spec: AppSpec,
@@ -295,6 +297,7 @@ impl Call {
             flow,
             behind_nat: false,
             cut_off: false,
+            dialled: false,
             found: None,
             app: App::new(&spec),
             spec,

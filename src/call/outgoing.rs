@@ -52,6 +52,7 @@ impl Call {
         let identity = (invite, originate.local_tag);
         let mut call = Call::new(handle, settings, state, flow, originate.spec, identity, now);
         call.is_outgoing = true;
+        call.dialled = flow.connection.is_none();
         let host = crate::sip::uri::Host::from(call.advertised());
         let from = format!(
             "<sip:{}@{host}>;tag={}",
@@ -194,6 +195,7 @@ impl Call {
         };
         let moves = flow.local.ip() != self.flow.local.ip();
         self.flow = flow;
+        self.dialled = true;
         self.trust_place();
         let contact = self.contact();
         self.invite.headers.set(Name::Contact, contact);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Call;
 use super::media::offer_of;
 use super::sources::Hops;
+use crate::sdp::description::is_private;
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Headers, Name};
 use crate::sip::message::{Request, Response};
@@ -34,7 +35,12 @@ impl Call {
         let lost = self.lost_hop(dialog);
         match self.found.as_deref() {
             Some(found) if lost.is_some_and(|hop| hop == found.hop) => found.flow,
-            _ => path_of(dialog, self.flow, self.behind_nat, self.cut_off),
+            _ => path_of(
+                dialog,
+                self.flow,
+                self.behind_nat,
+                self.cut_off && !self.dialled,
+            ),
         }
     }
 
@@ -75,6 +81,7 @@ impl Call {
 
     /// Takes note of the path of a request of the dialog.
     pub(super) fn note_path(&mut self, request: &Request, flow: Flow) {
+        self.dialled &= flow.remote == self.flow.remote;
         // Whom we have called stays who has to prove it, by whatever connection it speaks.
         self.flow = Flow {
             host: flow.host.or(self.flow.host),
@@ -109,7 +116,7 @@ fn lost_hop(dialog: &Dialog, flow: &Flow, behind_nat: bool) -> Option<String> {
 }
 
 /// Where the next request of a dialog goes; `flow` is the path of the peer's last message, which is
-/// `cut_off` where its connection is gone.
+/// `cut_off` where its connection is gone and nobody need listen where that came from.
 fn path_of(dialog: &Dialog, flow: Flow, behind_nat: bool, cut_off: bool) -> Flow {
     let next_hop = dialog.next_hop();
     let direct = dialog.route_set.is_empty();
@@ -182,26 +189,6 @@ fn hides(headers: &Headers, source: IpAddr) -> bool {
 fn contact_address(headers: &Headers) -> Option<IpAddr> {
     let contacts = headers.contacts().ok()?;
     contacts.first()?.sip_uri()?.host.ip()
-}
-
-/// Whether an address means something in its own network alone (RFC 1918, RFC 6598, RFC 4193).
-pub(super) fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || (first == 100 && second & 0xc0 == 64)
-        }
-        IpAddr::V6(v6) => {
-            v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-        }
-    }
 }
 
 #[cfg(test)]

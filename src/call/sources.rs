@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use super::Call;
-use super::path::is_private;
 use crate::rtp::latch::{MAX_SOURCES, Sources};
+use crate::sdp::description::is_private;
 use crate::sdp::negotiate::Agreed;
 use crate::sip::header::{Name, ViaRef};
 use crate::sip::message::{Request, Response};

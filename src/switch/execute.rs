@@ -15,7 +15,7 @@ use crate::codec::CodecError;
 use crate::leg::{CodingNeeds, Keying, Leg, LegId, LegParams, LegSettings, Reprocessing};
 use crate::sip::message::{Request, Response};
 use crate::sip::method::Method;
-use crate::sip::transaction::ServerId;
+use crate::sip::transaction::{ClientId, ServerId};
 use crate::sip::transport::Flow;
 use crate::worker::{Command, Recoding};
 
@@ -155,41 +155,40 @@ impl Switch {
         self.endpoint.respond(transaction, response, now);
     }
 
+    /// Sends a request of a call; none: it could not be sent, which the call knows then.
     pub(super) fn send(
         &mut self,
         handle: CallHandle,
         mut request: Request,
         flow: Flow,
         now: Instant,
-    ) {
+    ) -> Option<ClientId> {
         let method = request.method.clone();
         if let Some(entry) = self.calls.get_mut(&handle) {
             entry.call.authorize(&mut request);
         }
         let bye = (method == Method::Bye).then(|| request.clone());
-        match self.endpoint.request(request, flow, now) {
-            Ok(id) => {
-                let places = method == Method::Invite;
-                self.clients.insert(id, (handle, method));
-                let entry = self.calls.get(&handle);
-                if places && entry.is_some_and(|entry| entry.call.may_be_elsewhere()) {
-                    self.endpoint.hurry(id, now);
-                }
-                if let Some(bye) = bye {
-                    self.remember_bye(handle, id, bye, flow);
-                }
-                if let Some(entry) = self.calls.get_mut(&handle) {
-                    // A long call makes many.
-                    if entry.clients.len() >= MANY_CLIENTS {
-                        entry.clients.retain(|id| self.clients.contains_key(id));
-                    }
-                    entry.clients.push(id);
-                }
-            }
-            Err(_) => {
-                self.with_call(handle, |c| c.on_transport_error(&method, now));
-            }
+        let Ok(id) = self.endpoint.request(request, flow, now) else {
+            self.with_call(handle, |c| c.on_transport_error(&method, now));
+            return None;
+        };
+        let places = method == Method::Invite;
+        self.clients.insert(id, (handle, method));
+        let entry = self.calls.get(&handle);
+        if places && entry.is_some_and(|entry| entry.call.may_be_elsewhere()) {
+            self.endpoint.hurry(id, now);
         }
+        if let Some(bye) = bye {
+            self.remember_bye(handle, id, bye, flow);
+        }
+        if let Some(entry) = self.calls.get_mut(&handle) {
+            // A long call makes many.
+            if entry.clients.len() >= MANY_CLIENTS {
+                entry.clients.retain(|id| self.clients.contains_key(id));
+            }
+            entry.clients.push(id);
+        }
+        Some(id)
     }
 
     /// Sends a command to the worker of a call's leg, once that is where it goes. Whether there is

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::{Output, Switch, Ways};
 use crate::call::CallHandle;
+use crate::sip::auth::Client;
 use crate::sip::message::Request;
 use crate::sip::method::Method;
 use crate::sip::transport::Flow;
@@ -26,6 +27,8 @@ struct Hop {
     /// Where the requests go if the name is not known.
     otherwise: Flow,
     waiting: Vec<Request>,
+    /// What a BYE among them answers challenges with: its call may be over by then.
+    login: Option<Client>,
 }
 
 impl Hops {
@@ -44,18 +47,30 @@ impl Switch {
     pub(super) fn hold_for_hop(
         &mut self,
         handle: CallHandle,
-        request: Request,
+        mut request: Request,
         otherwise: Flow,
     ) -> Option<Request> {
-        let call = self.calls.get(&handle).map(|entry| &entry.call);
-        let Some(name) = call.and_then(|call| call.sought(&request)) else {
+        let call = self.calls.get_mut(&handle).map(|entry| &mut entry.call);
+        let Some((call, name)) =
+            call.and_then(|call| call.sought(&request).map(|name| (call, name)))
+        else {
             return Some(request);
         };
-        if let Some(hop) = self.hops.by_call.get_mut(&handle) {
-            if hop.waiting.len() >= MAX_WAITING {
-                return Some(request);
-            }
+        let hop = self.hops.by_call.get_mut(&handle);
+        if hop
+            .as_ref()
+            .is_some_and(|hop| hop.waiting.len() >= MAX_WAITING)
+        {
+            return Some(request);
+        }
+        let mut login = None;
+        if request.method == Method::Bye {
+            call.authorize(&mut request);
+            login = call.take_login();
+        }
+        if let Some(hop) = hop {
             hop.waiting.push(request);
+            hop.login = login.or(hop.login.take());
             return None;
         }
         let number = self.next_dial;
@@ -64,6 +79,7 @@ impl Switch {
             name: name.clone(),
             otherwise,
             waiting: vec![request],
+            login,
         };
         self.hops.by_call.insert(handle, hop);
         self.hops.calls.insert(number, handle);
@@ -76,7 +92,7 @@ impl Switch {
 
     /// It is known where a next hop is, or that nobody knows.
     pub(super) fn hop_found(&mut self, number: u64, ways: Ways, now: Instant) {
-        let Some((handle, hop)) = self.hops.take(number) else {
+        let Some((handle, mut hop)) = self.hops.take(number) else {
             return;
         };
         let is_ipv4 = |flow: &Flow| flow.remote.ip().to_canonical().is_ipv4();
@@ -103,8 +119,13 @@ impl Switch {
             }
             if is_ack {
                 self.endpoint.send_ack(request, flow);
-            } else {
-                self.send(handle, request, flow, now);
+                continue;
+            }
+            let login = hop.login.take_if(|_| request.method == Method::Bye);
+            let bye = login.map(|login| (request.clone(), login));
+            let sent = self.send(handle, request, flow, now);
+            if let (Some(id), Some((bye, login))) = (sent, bye) {
+                self.keep_bye(id, bye, flow, login);
             }
         }
     }

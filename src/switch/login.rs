@@ -171,14 +171,15 @@ impl Switch {
         bye: Request,
         flow: Flow,
     ) {
-        if self.farewells.len() >= MAX_BYES {
-            return;
+        let entry = self.calls.get_mut(&handle);
+        if let Some(client) = entry.and_then(|entry| entry.call.take_login()) {
+            self.keep_bye(id, bye, flow, client);
         }
-        let client = self
-            .calls
-            .get_mut(&handle)
-            .and_then(|e| e.call.take_login());
-        if let Some(client) = client {
+    }
+
+    /// The same where it is known what it answers with.
+    pub(super) fn keep_bye(&mut self, id: ClientId, bye: Request, flow: Flow, client: Client) {
+        if self.farewells.len() < MAX_BYES {
             self.farewells.insert(id, Farewell { bye, flow, client });
         }
     }

@@ -7,6 +7,7 @@ use crate::app::AppSpec;
 use crate::call::{Call, CallHandle};
 use crate::sip::registration::Registered;
 use crate::sip::transport::Flow;
+use crate::sip::uri::Uri;
 
 impl Switch {
     /// Where a user is registered.
@@ -20,7 +21,7 @@ impl Switch {
     }
 
     /// Calls who is registered by the path of its REGISTER; what follows takes that too, unless there is a
-    /// route set.
+    /// route set, or its Contact says where it is: it may come by another connection when this one is gone.
     pub fn call_back(
         &mut self,
         uri: String,
@@ -29,8 +30,12 @@ impl Switch {
         spec: AppSpec,
         now: Instant,
     ) -> CallHandle {
+        let host = uri.parse::<Uri>().ok().and_then(|uri| uri.host.ip());
+        let is_there = host == Some(path.remote.ip().to_canonical());
         let handle = self.place(uri, from_user, path, Vec::new(), spec, now);
-        self.with_call(handle, Call::keep_path);
+        if !is_there {
+            self.with_call(handle, Call::keep_path);
+        }
         self.settle(now);
         handle
     }

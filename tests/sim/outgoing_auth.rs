@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use antiphon::app::{AppSpec, DtmfMethod, ScriptDigits, ScriptSpec, StasisSpec};
 use antiphon::call::{CallHandle, EndReason};
+use antiphon::endpoint;
 use antiphon::sip::auth::Verdict;
 use antiphon::sip::auth::{
     Algorithm, Authenticator, Credentials, Ha1, Key, Login, Settings, Users,
 };
 use antiphon::sip::header::Name;
-use antiphon::sip::message::{Request, Response};
+use antiphon::sip::message::{Message, Request, Response};
 use antiphon::sip::method::Method;
+use antiphon::sip::transport::{ConnectionId, Flow, Transport};
+use antiphon::switch::Input;
 use sim::{SERVER_IP, World, flow};
 
 /// A phone that asks who calls.
@@ -29,13 +32,28 @@ fn placed(password: &str, algorithms: &[Algorithm]) -> (Asking, Request) {
         length: Some(Duration::from_secs(2)),
         ..ScriptSpec::default()
     });
-    placed_for(spec, password, algorithms)
+    placed_for(spec, password, algorithms, 5060)
+}
+
+/// A call to a phone at this port, which asks nothing.
+fn placed_at(port: u16) -> (Asking, Request) {
+    let spec = AppSpec::Script(ScriptSpec {
+        length: Some(Duration::from_secs(2)),
+        ..ScriptSpec::default()
+    });
+    placed_for(spec, "secret", &[], port)
 }
 
 /// A call with this application.
-fn placed_for(spec: AppSpec, password: &str, algorithms: &[Algorithm]) -> (Asking, Request) {
+fn placed_for(
+    spec: AppSpec,
+    password: &str,
+    algorithms: &[Algorithm],
+    port: u16,
+) -> (Asking, Request) {
     let mut world = World::new(71);
     let phone = world.phone();
+    world.phones[phone].sip.set_port(port);
     let (to, now) = (world.phones[phone].sip, world.now());
     let uri = format!("sip:bob@{to}");
     let handle = world
@@ -213,6 +231,84 @@ fn an_old_nonce_is_replaced_but_not_for_ever() {
     asking.ends(&EndReason::Rejected(401, "Unauthorized".to_owned()));
 }
 
+/// Something of the phone comes by this connection, which then ends.
+fn came_by_a_connection(asking: &mut Asking) {
+    let (world, phone) = (&mut asking.world, asking.phone);
+    let remote = world.phones[phone].sip;
+    let connection = ConnectionId(1);
+    let by = Flow {
+        transport: Transport::Tcp,
+        connection: Some(connection),
+        ..flow(remote)
+    };
+    let message = Message::Request(world.phones[phone].request(Method::Options));
+    for input in [
+        endpoint::Input::Message { flow: by, message },
+        endpoint::Input::ConnectionClosed(connection),
+    ] {
+        let now = world.now();
+        world.switch.handle(Input::Sip(input), now);
+        world.carry_out();
+    }
+    world.expect(phone, 200);
+}
+
+#[test]
+fn a_bye_that_waited_for_the_name_of_its_hop_is_sent_again() {
+    let (mut asking, first) = placed("secret", BOTH);
+    asking.refuse(&first, 407, false);
+    let second = asking.expect(&Method::Invite);
+    let (world, phone) = (&mut asking.world, asking.phone);
+    let mut ok = world.phones[phone].response(&second, 200);
+    let proxy = "<sip:proxy.example.com;transport=tcp;lr>";
+    ok.headers.push(Name::RecordRoute, proxy);
+    ok.headers.set(Name::ContentType, "application/sdp");
+    ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    world.speak(phone);
+    came_by_a_connection(&mut asking);
+    let way = Flow {
+        transport: Transport::Tcp,
+        ..flow(asking.world.phones[phone].sip)
+    };
+    asking.world.ways = Ok((way, Vec::new()));
+    let bye = asking.expect(&Method::Bye);
+    assert_eq!(bye.headers.get(&Name::Route), Some(proxy));
+    let said = credentials(&bye, &Name::ProxyAuthorization);
+    assert_eq!(said.qop.unwrap().nc, 2, "unasked");
+    asking.refuse(&bye, 407, true);
+    let again = asking.expect(&Method::Bye);
+    assert_eq!(cseq(&again), cseq(&bye) + 1);
+    asking.granted(&again);
+    asking.ok(&again);
+    asking.ends(&EndReason::HungUp);
+}
+
+/// Its own port is known to listen, whatever the transport's is.
+#[test]
+fn a_bye_whose_hop_nobody_knows_goes_where_we_have_called() {
+    let (mut asking, first) = placed_at(5070);
+    let (world, phone) = (&mut asking.world, asking.phone);
+    let mut ok = world.phones[phone].response(&first, 200);
+    let contact = "<sip:bob@phone.example.com;transport=tcp>";
+    ok.headers.set(Name::Contact, contact);
+    ok.headers.set(Name::ContentType, "application/sdp");
+    ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
+    world.reply(phone, &ok);
+    world.expect_request(phone, &Method::Ack);
+    world.speak(phone);
+    came_by_a_connection(&mut asking);
+    let bye = asking.expect(&Method::Bye);
+    let taken = asking.world.last_path.unwrap();
+    assert_eq!(
+        (taken.transport, taken.remote.port()),
+        (Transport::Tcp, 5070)
+    );
+    asking.ok(&bye);
+    asking.ends(&EndReason::HungUp);
+}
+
 #[test]
 fn a_bye_with_an_old_nonce_is_sent_again() {
     let (mut asking, first) = placed("secret", BOTH);
@@ -254,7 +350,7 @@ fn hung_up_while_it_is_asked_it_says_nothing_more() {
 #[test]
 fn the_ack_of_a_reinvite_says_who_we_are_too() {
     let spec = AppSpec::Script(ScriptSpec::default());
-    let (mut asking, first) = placed_for(spec, "secret", BOTH);
+    let (mut asking, first) = placed_for(spec, "secret", BOTH, 5060);
     asking.refuse(&first, 407, false);
     let second = asking.expect(&Method::Invite);
     let world = &mut asking.world;
@@ -288,7 +384,7 @@ fn a_digit_is_sent_again_to_who_asks_who_presses_it() {
         length: Some(Duration::from_secs(5)),
         ..ScriptSpec::default()
     });
-    let (mut asking, invite) = placed_for(spec, "secret", BOTH);
+    let (mut asking, invite) = placed_for(spec, "secret", BOTH, 5060);
     asking.answer(&invite);
     let mut digits = Vec::new();
     let signal = |info: &Request| String::from_utf8(info.body.clone()).unwrap();
@@ -317,7 +413,7 @@ fn a_transfer_is_asked_for_again_by_name() {
             app: "desk".to_owned(),
             ..StasisSpec::default()
         });
-        let (mut asking, invite) = placed_for(spec, password, BOTH);
+        let (mut asking, invite) = placed_for(spec, password, BOTH, 5060);
         asking.answer(&invite);
         asking.world.run(10);
         let now = asking.world.now();

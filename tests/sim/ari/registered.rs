@@ -158,3 +158,39 @@ fn closed(desk: &mut Desk, phone: usize, is_browser: bool) {
     let there = (taken.connection, taken.remote.port());
     assert_eq!(there, (None, 5070));
 }
+
+/// A phone on the same network has no NAT to be reached through: it opens another connection, or is called
+/// where it says that it is.
+#[test]
+fn a_call_whose_connection_is_gone_ends_at_the_contact() {
+    let mut desk = Desk::new(516);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let path = path(&desk, phone, Transport::Tcp, Some(7));
+    let contact = "sip:phone0@10.1.0.0:5070;transport=tcp";
+    register(&mut desk, phone, path, contact);
+    desk.post("/ari/channels/c?endpoint=PJSIP/phone0&app=hello");
+    let invite = desk.world.expect_request(phone, &SipMethod::Invite);
+    let it = &mut desk.world.phones[phone];
+    it.called(&invite);
+    let mut ok = it.response(&invite, 200);
+    ok.headers.set(Name::Contact, format!("<{contact}>"));
+    ok.headers.set(Name::ContentType, "application/sdp");
+    ok.body = it.sdp("sendrecv").into_bytes();
+    desk.world.reply(phone, &ok);
+    desk.world.expect_request(phone, &SipMethod::Ack);
+    assert_eq!(desk.world.last_path, Some(path));
+    desk.world.speak(phone);
+    desk.run(200);
+    comes(
+        &mut desk,
+        endpoint::Input::ConnectionClosed(ConnectionId(7)),
+    );
+    desk.ok(Method::Delete, "/ari/channels/c");
+    desk.expect_bye(phone);
+    let taken = desk.world.last_path.unwrap();
+    let there = (taken.transport, taken.connection, taken.remote.port());
+    assert_eq!(there, (Transport::Tcp, None, 5070));
+    desk.run(40_000);
+    desk.world.check_empty();
+}
