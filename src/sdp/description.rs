@@ -104,6 +104,19 @@ impl Description {
         Ok(Description { session, media })
     }
 
+    /// Forgets the addresses of streams that no packet of this address gets to, private ones or all: they are
+    /// those of the peer's own network, and say nothing of the way here, which a translator has made (RFC
+    /// 6146, RFC 6877). Where the streams are is learnt from what comes.
+    pub fn forget_unreachable(&mut self, ours: IpAddr, all: bool) {
+        for media in &mut self.media {
+            let forgets =
+                |theirs: IpAddr| theirs.is_ipv4() != ours.is_ipv4() && (all || is_private(theirs));
+            if matches!(media.address, Address::Ip(theirs) if forgets(theirs)) {
+                media.address = Address::Unusable;
+            }
+        }
+    }
+
     /// The media streams, in order.
     pub fn media(&self) -> &[Media] {
         &self.media
@@ -300,6 +313,27 @@ impl Address {
             Ok(IpAddr::V4(ip)) if ip.is_broadcast() => Address::Unusable,
             Ok(ip) => Address::Ip(ip),
             Err(_) => Address::Unusable,
+        }
+    }
+}
+
+/// Whether an address means something in its own network alone (RFC 1918, RFC 6598, RFC 7335, RFC 4193).
+pub fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, third, _] = v4.octets();
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || (first == 100 && second & 0xc0 == 64)
+                || (first, second, third) == (192, 0, 0)
+        }
+        IpAddr::V6(v6) => {
+            v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
         }
     }
 }

@@ -72,6 +72,7 @@ fn secure(bytes: &[u8], capabilities: &Capabilities, required: bool) {
         &LOCAL,
         both,
         Some(srtp(required, keys, dtls(false))),
+        !required,
     ) {
         check(&agreed, bytes);
         let ours = Description::parse(text.as_bytes()).expect("what we print can be read");
@@ -84,7 +85,7 @@ fn secure(bytes: &[u8], capabilities: &Capabilities, required: bool) {
     for offered in [false, true] {
         let srtp = srtp(required, keys, dtls(offered));
         let ours = offer_with(capabilities, &LOCAL, both, None, Some(srtp));
-        if let Ok(agreed) = accept_with(&ours, bytes, capabilities, required) {
+        if let Ok(agreed) = accept_with(&ours, bytes, capabilities, required, !required) {
             check(&agreed, bytes);
         }
     }

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use antiphon::codec::Codec;
 use antiphon::sdp::{
-    Agreed, Capabilities, Direction, Local, NegotiateError, SdpError, accept, answer, offer, reject,
+    Agreed, Capabilities, Direction, Local, NegotiateError, SdpError, accept, accept_with, answer,
+    answer_with, offer, reject,
 };
 use proptest::prelude::*;
 
@@ -20,11 +21,13 @@ fn offers_are_answered_as_the_files_say() {
     let cases = cases("answer");
     assert!(cases.len() > 50, "only {} cases found", cases.len());
     for case in cases {
-        let result = answer(
+        let result = answer_with(
             case.section("offer").as_bytes(),
             &case.capabilities(),
             &case.local(),
             case.direction(),
+            None,
+            case.behind_nat(),
         );
         let result = result.map(|(text, agreed)| {
             assert_eq!(text, case.section("answer"), "{}: our answer", case.name);
@@ -42,7 +45,15 @@ fn answers_are_accepted_as_the_files_say() {
         let ours = offer(&case.capabilities(), &case.local(), case.direction(), None);
         assert_eq!(ours, case.section("offer"), "{}: our offer", case.name);
         let theirs = case.section("answer");
-        case.check(accept(&ours, theirs.as_bytes(), &case.capabilities()));
+        let capabilities = case.capabilities();
+        let behind_nat = case.behind_nat();
+        case.check(accept_with(
+            &ours,
+            theirs.as_bytes(),
+            &capabilities,
+            false,
+            behind_nat,
+        ));
     }
 }
 
@@ -483,6 +494,10 @@ impl Case {
             local.version = version;
         }
         local
+    }
+
+    fn behind_nat(&self) -> bool {
+        self.setting("behind_nat").unwrap_or(false)
     }
 
     fn direction(&self) -> Direction {

@@ -182,7 +182,7 @@ proptest! {
         prop_assert_eq!(&plain, &of_copy);
         let keys = &mut StdRng::seed_from_u64(1);
         let srtp = Srtp { suites: &Suite::ALL, required: false, current: None, keys, dtls: None };
-        let secure = answer_with(offer.as_bytes(), &capabilities, &local, direction, Some(srtp));
+        let secure = answer_with(offer.as_bytes(), &capabilities, &local, direction, Some(srtp), false);
         for (text, _) in [plain, secure].into_iter().flatten() {
             let read = check(&text, &local);
             prop_assert_eq!(read.media().len(), offered.media().len());

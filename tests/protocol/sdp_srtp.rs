@@ -63,6 +63,7 @@ impl Side {
             &LOCAL,
             both,
             Some(self.srtp(current)),
+            false,
         )
     }
 
@@ -84,6 +85,7 @@ impl Side {
             answer.as_bytes(),
             &Capabilities::default(),
             self.required,
+            false,
         )
     }
 }
@@ -222,6 +224,7 @@ fn who_is_refused_and_why() {
             &LOCAL,
             Direction::SendRecv,
             None,
+            false,
         )
     };
     let line = format!("1 {CM}");
@@ -368,7 +371,14 @@ mod dtls {
         let srtp = srtp(&mut keys, &us, current, false);
         let capabilities = Capabilities::default();
         let both = Direction::SendRecv;
-        answer_with(offer.as_bytes(), &capabilities, &LOCAL, both, Some(srtp))
+        answer_with(
+            offer.as_bytes(),
+            &capabilities,
+            &LOCAL,
+            both,
+            Some(srtp),
+            false,
+        )
     }
 
     fn offered(session: &str, media: &str) -> String {
@@ -424,7 +434,7 @@ mod dtls {
         assert!(ours.contains("a=setup:actpass\r\n"), "{ours}");
         let (answer, theirs) = answered(&ours, None).unwrap();
         let accepted = |ours: &str, answer: &str| {
-            antiphon::sdp::accept_with(ours, answer.as_bytes(), &capabilities, true)
+            antiphon::sdp::accept_with(ours, answer.as_bytes(), &capabilities, true, false)
         };
         let agreed = accepted(&ours, &answer).unwrap();
         let association = |agreed: &Agreed| agreed.security.clone().unwrap().dtls().cloned();
@@ -471,7 +481,15 @@ mod dtls {
             let srtp = srtp(&mut keys, &us, current, false);
             let capabilities = Capabilities::default();
             let both = Direction::SendRecv;
-            answer_with(offer.as_bytes(), &capabilities, &LOCAL, both, Some(srtp)).unwrap()
+            answer_with(
+                offer.as_bytes(),
+                &capabilities,
+                &LOCAL,
+                both,
+                Some(srtp),
+                false,
+            )
+            .unwrap()
         };
         let too_long = format!("a=tls-id:{}\r\n", "x".repeat(256));
         for id in [
@@ -508,7 +526,8 @@ mod dtls {
         let ours = offer_with(&capabilities, &LOCAL, both, None, first);
         let id = name(&ours).unwrap();
         let (answer, _) = answered(&ours, None).unwrap();
-        let agreed = antiphon::sdp::accept_with(&ours, answer.as_bytes(), &capabilities, true);
+        let agreed =
+            antiphon::sdp::accept_with(&ours, answer.as_bytes(), &capabilities, true, false);
         let agreed = agreed.unwrap();
         let association = agreed.security.as_ref().and_then(Security::dtls).unwrap();
         assert_eq!(association.local_id.as_deref(), Some(id.as_str()));

@@ -15,22 +15,27 @@ pub fn accept(
     answer: &[u8],
     capabilities: &Capabilities,
 ) -> Result<Agreed, NegotiateError> {
-    accept_with(our_offer, answer, capabilities, false)
+    accept_with(our_offer, answer, capabilities, false, false)
 }
 
-/// The same; without SRTP there is no agreement where it is `srtp_required`.
+/// The same; without SRTP there is no agreement where it is `srtp_required`. A peer may be `behind_nat`, as
+/// in [`answer_with`](super::answer_with).
 pub fn accept_with(
     our_offer: &str,
     answer: &[u8],
     capabilities: &Capabilities,
     srtp_required: bool,
+    behind_nat: bool,
 ) -> Result<Agreed, NegotiateError> {
     let ours = Description::parse(our_offer.as_bytes())?;
-    let theirs = Description::parse(answer)?;
+    let mut theirs = Description::parse(answer)?;
     if ours.media().len() != theirs.media().len() {
         return Err(NegotiateError::Mismatch("other number of streams"));
     }
     let (index, offered, _) = format::choose(&ours, capabilities, Profile::of)?;
+    if let Some(our) = ours.media().get(index) {
+        format::let_in(&mut theirs, our.address, behind_nat);
+    }
     for (our, their) in ours.media().iter().zip(theirs.media()) {
         check_stream(our, their)?;
     }

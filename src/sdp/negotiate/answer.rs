@@ -19,20 +19,23 @@ pub fn answer(
     local: &Local,
     wanted: Direction,
 ) -> Result<(String, Agreed), NegotiateError> {
-    answer_with(offer, capabilities, local, wanted, None)
+    answer_with(offer, capabilities, local, wanted, None, false)
 }
 
 /// The same, with SRTP where that is not `None`: what is offered with a key is answered with one,
-/// and of two streams the first counts, encrypted or not, unless SRTP is required.
+/// and of two streams the first counts, encrypted or not, unless SRTP is required. What a peer that is
+/// `behind_nat` says of where it is need not be where packets of ours get to (RFC 6146).
 pub fn answer_with(
     offer: &[u8],
     capabilities: &Capabilities,
     local: &Local,
     wanted: Direction,
     mut srtp: Option<Srtp<'_>>,
+    behind_nat: bool,
 ) -> Result<(String, Agreed), NegotiateError> {
-    let offer = Description::parse(offer)?;
+    let mut offer = Description::parse(offer)?;
     let ours = Address::Ip(local.address.to_canonical());
+    format::let_in(&mut offer, ours, behind_nat);
     let (index, formats, chosen) = format::choose(&offer, capabilities, |media| {
         format::check_family(media, ours)?;
         security::choose(media, srtp.as_ref())

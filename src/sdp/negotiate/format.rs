@@ -222,6 +222,18 @@ pub(super) fn check_family(media: &Media, ours: Address) -> Result<(), Negotiate
     }
 }
 
+/// Lets streams at addresses of the other IP version in, where there is none that we get to: at private ones,
+/// and any of a peer `behind_nat`.
+pub(super) fn let_in(description: &mut Description, ours: Address, behind_nat: bool) {
+    let mut audio = description.media().iter().filter(|media| media.is_audio());
+    let Address::Ip(address) = ours else {
+        return;
+    };
+    if !audio.any(|media| media.port != 0 && check_family(media, ours).is_ok()) {
+        description.forget_unreachable(address, behind_nat);
+    }
+}
+
 /// The packet time to send a codec with: what the peer asks for, as far as we go, ms.
 pub(super) fn ptime_ms(media: &Media, codec: Codec, preferred_ms: u8) -> u8 {
     let wanted_ms = media.ptime_ms().unwrap_or(f64::from(preferred_ms));

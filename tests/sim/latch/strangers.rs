@@ -76,6 +76,30 @@ fn a_party_behind_a_nat_and_a_proxy_is_where_the_proxy_says() {
     assert!(behind(&[], true, nat), "where the configuration says so");
 }
 
+/// RFC 6146: it knows its own addresses alone.
+#[test]
+fn a_phone_without_ipv4_behind_a_nat64_is_where_it_signals_from() {
+    let mut setup = Setup::default();
+    setup.settings.media_timeout_ms = 0;
+    let mut world = World::with(setup);
+    let phone = world.phone();
+    let mut invite = world.phones[phone].invite("500");
+    let via = invite.headers.get(&Name::Via).unwrap().to_owned();
+    let via = via.replace("10.1.0.0:5060", "[2001:db8::7]:5060");
+    invite.headers.set(Name::Via, via);
+    let sdp = String::from_utf8(invite.body.clone()).unwrap();
+    put_sdp(
+        &mut invite,
+        &sdp.replace("IN IP4 10.1.0.0", "IN IP6 2001:db8::7"),
+    );
+    world.set_up(phone, &invite);
+    world.run(25);
+    talk(&mut world, STRANGER.into(), 6);
+    talk(&mut world, other(9000), 6);
+    assert_eq!(sends_to(&mut world), other(9000));
+    assert_eq!(stats(&mut world).counts.foreign, 9);
+}
+
 /// A call that we place, to a phone with this Contact and a private address in its description: whether
 /// it is heard from its NAT.
 fn placed_to(contact: Option<&str>, route: Option<&str>, from: SocketAddr) -> bool {
