@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::media::{Keys, offer_of, with_sdp};
-use super::path::behind_nat;
+use super::path::{behind_nat, is_translated};
 use super::sources::Hops;
 use super::{Call, CallHandle, EndReason, Output, RETRY_AFTER, Settings, State, allows_update};
 use crate::app::{App, AppSpec, Happened, PlayItem};
@@ -40,6 +40,7 @@ impl Call {
             invite: transaction,
         };
         let mut call = Call {
+            translated: is_translated(&invite, &flow).unwrap_or(false),
             behind_nat: behind_nat(&invite, &flow).unwrap_or(false),
             peer_updates: allows_update(&invite.headers),
             hops: Hops::of(&invite, flow.remote.ip()),

@@ -106,17 +106,17 @@ impl Call {
     ) -> Result<(String, Agreed), NegotiateError> {
         let settings = self.settings.clone();
         let both = Direction::SendRecv;
-        let behind_nat = self.behind_nat;
+        let translated = self.translated;
         let srtp = self.srtp(Keys::AsTheyAre, &settings.srtp_suites);
         let capabilities = &settings.capabilities;
-        negotiate::answer_with(offer, capabilities, local, both, srtp, behind_nat)
+        negotiate::answer_with(offer, capabilities, local, both, srtp, translated)
     }
 
     /// Takes the answer to an offer of ours.
     pub(super) fn accepted(&self, ours: &str, answer: &[u8]) -> Result<Agreed, NegotiateError> {
         let required = self.srtp == SrtpPolicy::Required;
         let capabilities = &self.settings.capabilities;
-        negotiate::accept_with(ours, answer, capabilities, required, self.behind_nat)
+        negotiate::accept_with(ours, answer, capabilities, required, self.translated)
     }
 
     /// The text of an offer of ours.

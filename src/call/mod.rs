@@ -201,6 +201,8 @@ pub struct Call {
     /// The peer's Via showed a NAT, or it is called by the path of its REGISTER: requests go where its
     /// messages come from.
     behind_nat: bool,
+    /// A translator is between: the peer knows addresses of the other IP version.
+    translated: bool,
     /// The connection of that message is gone: nobody listens where it came from.
     cut_off: bool,
     /// Somebody listens where it came from: we have called there.
@@ -296,6 +298,7 @@ impl Call {
             state,
             flow,
             behind_nat: false,
+            translated: false,
             cut_off: false,
             dialled: false,
             found: None,

@@ -7,7 +7,7 @@ use super::media::offer_of;
 use super::sources::Hops;
 use crate::sdp::description::is_private;
 use crate::sip::dialog::Dialog;
-use crate::sip::header::{Headers, Name};
+use crate::sip::header::{Headers, Name, ViaRef};
 use crate::sip::message::{Request, Response};
 use crate::sip::transport::{ConnectionId, Flow, Transport};
 use crate::sip::uri::Scheme;
@@ -74,9 +74,10 @@ impl Call {
         lost_hop(dialog, &self.flow, self.behind_nat)
     }
 
-    /// Whom it calls is reached by this path alone, whatever its Contact says.
-    pub fn keep_path(&mut self) {
+    /// Whom it calls is reached by this path alone, whatever its Contact, which is at this host, says.
+    pub fn keep_path(&mut self, contact: Option<IpAddr>) {
         self.behind_nat = true;
+        self.translated = contact.is_some_and(|at| differs(at, self.flow.remote.ip()));
     }
 
     /// Takes note of the path of a request of the dialog.
@@ -94,6 +95,9 @@ impl Call {
         }
         if let Some(behind_nat) = behind_nat(request, &flow) {
             self.behind_nat = behind_nat;
+        }
+        if let Some(translated) = is_translated(request, &flow) {
+            self.translated = translated;
         }
     }
 }
@@ -173,6 +177,28 @@ pub(super) fn behind_nat(request: &Request, flow: &Flow) -> Option<bool> {
         return None;
     }
     Some(hides(&request.headers, source))
+}
+
+/// Whether a request's sender has an address of the other IP version than we see it at. None: it says
+/// nothing, or somebody else has passed it on.
+pub(super) fn is_translated(request: &Request, flow: &Flow) -> Option<bool> {
+    let mut vias = request.headers.list(&Name::Via);
+    let (only, None) = (vias.next(), vias.next()) else {
+        return None;
+    };
+    let at = ViaRef::parse(only?).ok()?.host.ip()?;
+    Some(differs(at, flow.remote.ip()))
+}
+
+/// The same of who answers our INVITE, by its Contact.
+pub(super) fn is_answer_translated(response: &Response, source: IpAddr) -> bool {
+    let direct = !response.headers.contains(&Name::RecordRoute);
+    direct && contact_address(&response.headers).is_some_and(|at| differs(at, source))
+}
+
+/// Whether two addresses are of different IP versions.
+fn differs(one: IpAddr, other: IpAddr) -> bool {
+    one.to_canonical().is_ipv4() != other.to_canonical().is_ipv4()
 }
 
 /// Whether who answers our INVITE from this address has a Contact that is of its own network alone.

@@ -104,19 +104,6 @@ impl Description {
         Ok(Description { session, media })
     }
 
-    /// Forgets the addresses of streams that no packet of this address gets to, private ones or all: they are
-    /// those of the peer's own network, and say nothing of the way here, which a translator has made (RFC
-    /// 6146, RFC 6877). Where the streams are is learnt from what comes.
-    pub fn forget_unreachable(&mut self, ours: IpAddr, all: bool) {
-        for media in &mut self.media {
-            let forgets =
-                |theirs: IpAddr| theirs.is_ipv4() != ours.is_ipv4() && (all || is_private(theirs));
-            if matches!(media.address, Address::Ip(theirs) if forgets(theirs)) {
-                media.address = Address::Unusable;
-            }
-        }
-    }
-
     /// The media streams, in order.
     pub fn media(&self) -> &[Media] {
         &self.media

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Switch;
 use crate::app::AppSpec;
-use crate::call::{Call, CallHandle};
+use crate::call::CallHandle;
 use crate::sip::registration::Registered;
 use crate::sip::transport::Flow;
 use crate::sip::uri::Uri;
@@ -34,7 +34,7 @@ impl Switch {
         let is_there = host == Some(path.remote.ip().to_canonical());
         let handle = self.place(uri, from_user, path, Vec::new(), spec, now);
         if !is_there {
-            self.with_call(handle, Call::keep_path);
+            self.with_call(handle, |call| call.keep_path(host));
         }
         self.settle(now);
         handle

@@ -27,7 +27,7 @@ fn offers_are_answered_as_the_files_say() {
             &case.local(),
             case.direction(),
             None,
-            case.behind_nat(),
+            case.translated(),
         );
         let result = result.map(|(text, agreed)| {
             assert_eq!(text, case.section("answer"), "{}: our answer", case.name);
@@ -46,13 +46,13 @@ fn answers_are_accepted_as_the_files_say() {
         assert_eq!(ours, case.section("offer"), "{}: our offer", case.name);
         let theirs = case.section("answer");
         let capabilities = case.capabilities();
-        let behind_nat = case.behind_nat();
+        let translated = case.translated();
         case.check(accept_with(
             &ours,
             theirs.as_bytes(),
             &capabilities,
             false,
-            behind_nat,
+            translated,
         ));
     }
 }
@@ -496,8 +496,8 @@ impl Case {
         local
     }
 
-    fn behind_nat(&self) -> bool {
-        self.setting("behind_nat").unwrap_or(false)
+    fn translated(&self) -> bool {
+        self.setting("translated").unwrap_or(false)
     }
 
     fn direction(&self) -> Direction {

@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::sdp::{Description, Direction, description::Media};
 
-use super::format::{self, Formats};
+use super::format::{self, Formats, Reach};
 use super::{Agreed, Capabilities, NegotiateError, Profile, TelephoneEvent, security};
 
 /// Takes the answer to an offer that [`offer`](super::offer) wrote.
@@ -18,24 +18,21 @@ pub fn accept(
     accept_with(our_offer, answer, capabilities, false, false)
 }
 
-/// The same; without SRTP there is no agreement where it is `srtp_required`. A peer may be `behind_nat`, as
+/// The same; without SRTP there is no agreement where it is `srtp_required`. A peer may be `translated`, as
 /// in [`answer_with`](super::answer_with).
 pub fn accept_with(
     our_offer: &str,
     answer: &[u8],
     capabilities: &Capabilities,
     srtp_required: bool,
-    behind_nat: bool,
+    translated: bool,
 ) -> Result<Agreed, NegotiateError> {
     let ours = Description::parse(our_offer.as_bytes())?;
-    let mut theirs = Description::parse(answer)?;
+    let theirs = Description::parse(answer)?;
     if ours.media().len() != theirs.media().len() {
         return Err(NegotiateError::Mismatch("other number of streams"));
     }
     let (index, offered, _) = format::choose(&ours, capabilities, Profile::of)?;
-    if let Some(our) = ours.media().get(index) {
-        format::let_in(&mut theirs, our.address, behind_nat);
-    }
     for (our, their) in ours.media().iter().zip(theirs.media()) {
         check_stream(our, their)?;
     }
@@ -45,7 +42,7 @@ pub fn accept_with(
     if their.port == 0 {
         return Err(NegotiateError::NoAudio);
     }
-    format::check_family(their, our.address)?;
+    Reach::of(&theirs, our.address, translated).check(their)?;
     let answered = Formats::read(their, capabilities);
     let (tx_payload_type, codec) =
         first_common(&offered, &answered).ok_or(NegotiateError::NoCommonCodec)?;

@@ -3,7 +3,7 @@
 use crate::sdp::description::Address;
 use crate::sdp::{Description, Direction};
 
-use super::format::{self, Formats};
+use super::format::{self, Formats, Reach};
 use super::{
     Agreed, Capabilities, Local, NegotiateError, Profile, RejectedStream, Srtp, TelephoneEvent,
     security, write,
@@ -23,21 +23,21 @@ pub fn answer(
 }
 
 /// The same, with SRTP where that is not `None`: what is offered with a key is answered with one,
-/// and of two streams the first counts, encrypted or not, unless SRTP is required. What a peer that is
-/// `behind_nat` says of where it is need not be where packets of ours get to (RFC 6146).
+/// and of two streams the first counts, encrypted or not, unless SRTP is required. A peer that is
+/// `translated` need not be where it says, if that is of the other IP version (RFC 6146).
 pub fn answer_with(
     offer: &[u8],
     capabilities: &Capabilities,
     local: &Local,
     wanted: Direction,
     mut srtp: Option<Srtp<'_>>,
-    behind_nat: bool,
+    translated: bool,
 ) -> Result<(String, Agreed), NegotiateError> {
-    let mut offer = Description::parse(offer)?;
+    let offer = Description::parse(offer)?;
     let ours = Address::Ip(local.address.to_canonical());
-    format::let_in(&mut offer, ours, behind_nat);
+    let reach = Reach::of(&offer, ours, translated);
     let (index, formats, chosen) = format::choose(&offer, capabilities, |media| {
-        format::check_family(media, ours)?;
+        reach.check(media)?;
         security::choose(media, srtp.as_ref())
     })?;
     let mut agreed = agree(&offer, index, &formats, capabilities, wanted)?;

@@ -2,7 +2,7 @@
 
 use crate::audio::NARROWBAND;
 use crate::codec::{Codec, OpusSettings};
-use crate::sdp::description::{Address, Media};
+use crate::sdp::description::{Address, Media, is_private};
 use crate::sdp::{Description, Direction};
 
 use super::{
@@ -211,26 +211,46 @@ pub(super) fn effective_direction(media: &Media) -> Direction {
     media.direction.intersect(Direction::new(true, receives))
 }
 
-/// Whether packets get from our address to a stream's. One without an address is on hold, or waits for our
+/// Streams to which packets get from our address; one without an address is on hold, or waits for our
 /// packets to learn where we are.
-pub(super) fn check_family(media: &Media, ours: Address) -> Result<(), NegotiateError> {
-    match (media.address, ours) {
-        (Address::Ip(theirs), Address::Ip(ours)) if theirs.is_ipv4() != ours.is_ipv4() => {
-            Err(NegotiateError::OtherFamily)
-        }
-        _ => Ok(()),
-    }
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
+    ours: Address,
+    /// Others are let in: those at private addresses, or all.
+    private: bool,
+    all: bool,
 }
 
-/// Lets streams at addresses of the other IP version in, where there is none that we get to: at private ones,
-/// and any of a peer `behind_nat`.
-pub(super) fn let_in(description: &mut Description, ours: Address, behind_nat: bool) {
-    let mut audio = description.media().iter().filter(|media| media.is_audio());
-    let Address::Ip(address) = ours else {
-        return;
-    };
-    if !audio.any(|media| media.port != 0 && check_family(media, ours).is_ok()) {
-        description.forget_unreachable(address, behind_nat);
+impl Reach {
+    /// From our address to a peer's streams. What says where it is in its own network says nothing of the
+    /// way here, which a translator may have made (RFC 6146, RFC 6877): where no stream can be reached it is
+    /// at a private address, or anywhere if it is `translated`, and found by what comes from it.
+    pub(super) fn of(description: &Description, ours: Address, translated: bool) -> Self {
+        let mut reach = Reach {
+            ours,
+            private: false,
+            all: false,
+        };
+        let mut audio = description.media().iter().filter(|media| media.is_audio());
+        if !audio.any(|media| media.port != 0 && reach.check(media).is_ok()) {
+            reach.private = true;
+            reach.all = translated;
+        }
+        reach
+    }
+
+    /// Whether a stream can be served.
+    pub(super) fn check(self, media: &Media) -> Result<(), NegotiateError> {
+        match (media.address, self.ours) {
+            (Address::Ip(theirs), Address::Ip(ours))
+                if theirs.is_ipv4() != ours.is_ipv4()
+                    && !self.all
+                    && !(self.private && is_private(theirs)) =>
+            {
+                Err(NegotiateError::OtherFamily)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

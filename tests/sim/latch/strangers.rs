@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use antiphon::app::{AppSpec, ScriptSpec};
 use antiphon::call::EndReason;
 use antiphon::sip::header::Name;
+use antiphon::sip::message::Request;
 use antiphon::sip::method::Method;
 
 use super::{other, rtp, sends_to, silent_call, stats, talk};
@@ -41,6 +42,13 @@ fn nor_when_signalling_has_moved_the_stream() {
 
 /// A phone at a private address behind proxies, whose Via they tell of, or not; who may be it.
 fn behind(vias: &[&str], anywhere: bool, from: SocketAddr) -> bool {
+    let heard = |named| behind_as(named, vias, anywhere, from);
+    let same = heard("IN IP4 192.168.7.7");
+    assert_eq!(heard("IN IP6 fd00::7"), same, "whatever the IP version");
+    same
+}
+
+fn behind_as(named: &str, vias: &[&str], anywhere: bool, from: SocketAddr) -> bool {
     let mut setup = Setup::default();
     setup.settings.media_timeout_ms = 0;
     setup.settings.call.media_from_anywhere = anywhere;
@@ -51,10 +59,7 @@ fn behind(vias: &[&str], anywhere: bool, from: SocketAddr) -> bool {
         invite.headers.push(Name::Via, *via);
     }
     let sdp = String::from_utf8(invite.body.clone()).unwrap();
-    put_sdp(
-        &mut invite,
-        &sdp.replace("IN IP4 10.1.0.0", "IN IP4 192.168.7.7"),
-    );
+    put_sdp(&mut invite, &sdp.replace("IN IP4 10.1.0.0", named));
     world.set_up(phone, &invite);
     world.run(25);
     talk(&mut world, from, 6);
@@ -76,7 +81,17 @@ fn a_party_behind_a_nat_and_a_proxy_is_where_the_proxy_says() {
     assert!(behind(&[], true, nat), "where the configuration says so");
 }
 
-/// RFC 6146: it knows its own addresses alone.
+/// What a phone without IPv4 sends through a NAT64 (RFC 6146): it knows its own addresses alone.
+fn translated(request: &mut Request, sdp: &str) {
+    let via = request.headers.get(&Name::Via).unwrap();
+    let via = via.replace("10.1.0.0:5060", "[2001:db8::7]:5060");
+    request.headers.set(Name::Via, via);
+    put_sdp(
+        request,
+        &sdp.replace("IN IP4 10.1.0.0", "IN IP6 2001:db8::7"),
+    );
+}
+
 #[test]
 fn a_phone_without_ipv4_behind_a_nat64_is_where_it_signals_from() {
     let mut setup = Setup::default();
@@ -84,20 +99,24 @@ fn a_phone_without_ipv4_behind_a_nat64_is_where_it_signals_from() {
     let mut world = World::with(setup);
     let phone = world.phone();
     let mut invite = world.phones[phone].invite("500");
-    let via = invite.headers.get(&Name::Via).unwrap().to_owned();
-    let via = via.replace("10.1.0.0:5060", "[2001:db8::7]:5060");
-    invite.headers.set(Name::Via, via);
     let sdp = String::from_utf8(invite.body.clone()).unwrap();
-    put_sdp(
-        &mut invite,
-        &sdp.replace("IN IP4 10.1.0.0", "IN IP6 2001:db8::7"),
-    );
+    translated(&mut invite, &sdp);
     world.set_up(phone, &invite);
     world.run(25);
     talk(&mut world, STRANGER.into(), 6);
     talk(&mut world, other(9000), 6);
     assert_eq!(sends_to(&mut world), other(9000));
-    assert_eq!(stats(&mut world).counts.foreign, 9);
+    // It goes on from another port, as another stream.
+    world.phones[phone].rtp.set_port(7100);
+    world.phones[phone].voice.ssrc += 1;
+    let sdp = world.phones[phone].sdp("sendrecv");
+    let mut change = world.phones[phone].reinvite(&sdp);
+    translated(&mut change, &sdp);
+    world.ask(phone, &change, 200);
+    talk(&mut world, STRANGER.into(), 6);
+    talk(&mut world, other(9100), 6);
+    assert_eq!(sends_to(&mut world), other(9100));
+    assert_eq!(stats(&mut world).counts.foreign, 6 + 3 + 6 + 3);
 }
 
 /// A call that we place, to a phone with this Contact and a private address in its description: whether
