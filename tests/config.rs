@@ -278,7 +278,7 @@ fn route_settings_default_to_their_sections() {
 }
 
 #[test]
-fn a_recording_has_whatever_name_a_file_may_have() {
+fn the_name_of_a_recording_may_have_what_becomes_a_stroke() {
     let long = "x".repeat(200);
     for name in ["hotline.$1", "Büro-$1", "a b$$", "$1-$1-$1-$1-$1", &long] {
         let text = format!("[[route]]\nuser = \"5(.*)\"\napp = \"record\"\nname = \"{name}\"\n");
@@ -294,9 +294,10 @@ fn a_recording_has_whatever_name_a_file_may_have() {
 fn wrong_routes_are_refused() {
     let pattern = "a regular expression for the whole dialled user";
     let template = "a name, with $1 or ${1} for what the first group of user captured";
-    let file_name = "a file name of 200 characters at most, without \"/\", with $1 or ${1} for what the \
+    let file_name = "a file name of 200 characters at most, without \"/\" and a leading \".\", with $1 or ${1} for what the \
                      first group of user captured";
     let long = "x".repeat(201);
+    let named_dollars = format!("user = \"5\"\napp = \"record\"\nname = \"{long}$$-$0\"");
     let named_long = format!("user = \"5\"\napp = \"record\"\nname = \"{long}$0\"");
     let cases = [
         (
@@ -357,6 +358,13 @@ fn wrong_routes_are_refused() {
         (
             "user = \"5\"\napp = \"record\"\nname = \"../$0\"",
             format!("4: route[1].name: found \"../$0\", expected {file_name}"),
+        ),
+        (
+            &named_dollars,
+            format!(
+                "4: route[1].name: found \"{}..., expected {file_name}",
+                &long[..59]
+            ),
         ),
         (
             &named_long,

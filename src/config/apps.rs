@@ -242,8 +242,10 @@ impl Templates<'_> {
             Templates::Groups(_) => {
                 let mut rest = template;
                 while let Some((before, reference, behind)) = split_reference(rest) {
-                    // A dollar of its own stays one.
-                    literal.push_str(if reference == "$$" { reference } else { before });
+                    literal.push_str(before);
+                    if reference == "$$" {
+                        literal.push('$');
+                    }
                     rest = behind;
                 }
                 literal.push_str(rest);
@@ -366,7 +368,7 @@ fn read_record(
     let name = table.optional(
         "name",
         &format!(
-            "a file name of {MAX_FILE_NAME} characters at most, without \"/\", {}",
+            "a file name of {MAX_FILE_NAME} characters at most, without \"/\" and a leading \".\", {}",
             templates.hint()
         ),
         |value| text(value).filter(|name| templates.allow(name) && templates.is_file_name(name)),
