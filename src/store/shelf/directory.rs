@@ -67,12 +67,17 @@ impl Directory {
 
     /// Throws away what servers have left that do not run any more. Blocks.
     pub fn clear(&self) {
+        if self.is_named && !is_directory(&self.shared) {
+            return;
+        }
         let Ok(entries) = fs::read_dir(&self.shared) else {
             return;
         };
+        // There what is ours need not show us as its owner.
+        let owner = (!self.is_named).then(|| nix::unistd::geteuid().as_raw());
         for entry in entries.flatten() {
             if entry.file_name().to_string_lossy().starts_with(self.prefix) {
-                remove_left(&entry.path());
+                remove_left(&entry.path(), owner);
             }
         }
     }
@@ -93,6 +98,10 @@ impl Directory {
                 .recursive(true)
                 .mode(0o700)
                 .create(&self.shared)?;
+            if !is_directory(&self.shared) {
+                let text = format!("{} is a link", self.shared.display());
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, text));
+            }
         } else {
             make_shared(&self.shared)?;
         }
@@ -144,11 +153,17 @@ fn take(path: PathBuf) -> io::Result<Option<Own>> {
     Ok(own.is_there().then_some(own))
 }
 
-/// Removes a directory of ours that nobody has locked, and a file of ours: earlier versions had them there.
-fn remove_left(path: &Path) {
-    let user = nix::unistd::geteuid().as_raw();
+/// A directory and no link to one: others may write around it, and lead elsewhere what is made and thrown
+/// away in it.
+fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|about| about.is_dir())
+}
+
+/// Removes a directory that nobody has locked, and a file, as earlier versions had them there; of this owner
+/// alone, if one is given.
+fn remove_left(path: &Path, owner: Option<u32>) {
     let about = fs::symlink_metadata(path).ok();
-    let Some(about) = about.filter(|about| about.uid() == user) else {
+    let Some(about) = about.filter(|about| owner.is_none_or(|owner| about.uid() == owner)) else {
         return;
     };
     if about.is_file() {
@@ -230,6 +245,21 @@ mod tests {
         assert!(Directory::new(shared.clone(), "").path().is_err());
         let own = Directory::named(shared, "").path().unwrap();
         assert!(!own.exists(), "it goes with its holder");
+    }
+
+    #[test]
+    fn where_the_operator_has_named_it_a_link_leads_nowhere() {
+        let around = tempfile::tempdir().unwrap();
+        let elsewhere = around.path().join("elsewhere");
+        fs::create_dir_all(elsewhere.join("1-0")).unwrap();
+        fs::write(elsewhere.join("call.wav"), "kept").unwrap();
+        let link = around.path().join("names");
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        let named = Directory::named(link, "");
+        named.clear();
+        assert!(elsewhere.join("1-0").exists() && elsewhere.join("call.wav").exists());
+        let error = named.path().unwrap_err().to_string();
+        assert!(error.ends_with("names is a link"), "{error}");
     }
 
     #[test]
