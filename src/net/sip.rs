@@ -538,11 +538,22 @@ fn receive_buffer(socket: &Socket) -> io::Result<()> {
     forced.or_else(|_| socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER))
 }
 
-/// Listens on streams, without blocking; on `[::]` for IPv4 too, unless that has listeners of its own.
+/// Listens on streams, without blocking; on `[::]` for IPv4 too, unless that has listeners of its own, ours
+/// if it `is_apart`, or somebody else's.
 pub fn stream_listener(address: SocketAddr, is_apart: bool) -> io::Result<std::net::TcpListener> {
+    let listening = listen(address, is_apart);
+    match listening {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_apart => {
+            listen(address, true)
+        }
+        other => other,
+    }
+}
+
+fn listen(address: SocketAddr, only_v6: bool) -> io::Result<std::net::TcpListener> {
     let socket = socket(address, Type::STREAM, Protocol::TCP)?;
     if address.is_ipv6() {
-        socket.set_only_v6(is_apart)?;
+        socket.set_only_v6(only_v6)?;
     }
     // Connections of the last run in TIME_WAIT must not keep this one from its port.
     socket.set_reuse_address(true)?;

@@ -605,17 +605,21 @@ async fn what_a_reader_sends_is_dropped_and_bounded() {
         .await;
 }
 
+fn issued(authority: &certificates::Authority) -> CertificateFiles {
+    let files = authority.issue("here", &["127.0.0.1"]);
+    CertificateFiles {
+        chain: files.chain,
+        key: files.key,
+    }
+}
+
 /// Who calls over HTTP shows a key, and no certificate.
 #[tokio::test]
 async fn certificates_of_clients_are_for_sip_alone() {
     let directory = tempfile::tempdir().unwrap();
     let authority = certificates::Authority::new(directory.path(), "ca");
-    let files = authority.issue("here", &["127.0.0.1"]);
     let tls = TlsSettings {
-        certificates: vec![CertificateFiles {
-            chain: files.chain,
-            key: files.key,
-        }],
+        certificates: vec![issued(&authority)],
         client_certificates: ClientCertificates::Required,
         client_ca: Some(authority.file),
         ..TlsSettings::default()
@@ -664,30 +668,27 @@ async fn ipv4_is_taken_by_the_wildcard_of_ipv6_where_it_has_no_listener() {
         assert_eq!(exchange(stream, &get).await.status, 200, "{host}");
     }
     drop(server);
-    // One of SIP on 127.0.0.1 and one of ours on [::], as `antiphon check` has it.
-    let of_sip = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = of_sip.local_addr().unwrap();
-    let beside = Server::start(Settings {
-        listen: vec![SocketAddr::new("::".parse().unwrap(), at.port())],
-        beside: vec![at],
-        ..settings()
-    });
-    let stream = TcpStream::connect(("::1", beside.here.port()))
-        .await
-        .unwrap();
-    assert_eq!(exchange(stream, &get).await.status, 200);
+    // Somebody's on 127.0.0.1: of SIP here, as `antiphon check` has it, or of another program.
+    for is_ours in [true, false] {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = other.local_addr().unwrap();
+        let beside = Server::start(Settings {
+            listen: vec![SocketAddr::new("::".parse().unwrap(), at.port())],
+            beside: is_ours.then_some(at).into_iter().collect(),
+            ..settings()
+        });
+        let there = ("::1", beside.here.port());
+        let stream = TcpStream::connect(there).await.unwrap();
+        assert_eq!(exchange(stream, &get).await.status, 200);
+    }
 }
 
 #[tokio::test]
 async fn tls_below_it_is_that_of_sip() {
     let directory = tempfile::tempdir().unwrap();
     let authority = certificates::Authority::new(directory.path(), "ca");
-    let files = authority.issue("here", &["127.0.0.1"]);
     let tls = TlsSettings {
-        certificates: vec![CertificateFiles {
-            chain: files.chain,
-            key: files.key,
-        }],
+        certificates: vec![issued(&authority)],
         ca: Some(authority.file.clone()),
         ..TlsSettings::default()
     };
