@@ -5,7 +5,6 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use antiphon::audio::process::ProcessSettings;
 use antiphon::audio::tap::RecordFrame;
 use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Classes, Port, Relation, RoomRecording, RoomRecordingSettings};
@@ -220,14 +219,9 @@ impl Load {
                 generation: 0,
             };
             let settings = LegSettings {
-                ssrc: 100 + index,
-                first_sequence: 0,
-                first_timestamp: 0,
-                cname: "x".into(),
-                jitter_max_ms: 200,
                 media_timeout_ms: 60_000,
                 inband_digits: true,
-                process: ProcessSettings::default(),
+                ..LegSettings::fixed(100 + index)
             };
             let params = LegParams::g711(Codec::Pcmu, Some(peer(index)));
             let leg = Leg::new(id, params, settings).expect("G.711 needs no library");

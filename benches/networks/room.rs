@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use antiphon::audio::MediaTime;
-use antiphon::audio::process::ProcessSettings;
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::{Codec, CodecError, MAX_FRAME_SAMPLES};
 use antiphon::leg::playout::PlayoutStats;
@@ -209,14 +208,5 @@ fn params(index: u32, codec: Codec) -> LegParams {
 }
 
 fn settings(index: u32) -> LegSettings {
-    LegSettings {
-        ssrc: 100 + index,
-        first_sequence: 0,
-        first_timestamp: 0,
-        cname: "x".into(),
-        jitter_max_ms: 200,
-        media_timeout_ms: 0,
-        inband_digits: false,
-        process: ProcessSettings::default(),
-    }
+    LegSettings::fixed(100 + index)
 }

@@ -3,7 +3,6 @@ use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use super::*;
-use crate::audio::process::ProcessSettings;
 use crate::codec::Codec;
 use crate::leg::{Content, Leg, LegId, LegParams, LegSettings, TickTime};
 use crate::net::media::PortPool;
@@ -269,16 +268,7 @@ fn the_ringing_of_many_seconds_is_not_taken_in() {
         write_header(&mut packet, &header);
         phone.send_to(&packet, to).unwrap();
     };
-    let settings = LegSettings {
-        ssrc: 1,
-        first_sequence: 0,
-        first_timestamp: 0,
-        cname: "x".into(),
-        jitter_max_ms: 200,
-        media_timeout_ms: 0,
-        inband_digits: false,
-        process: ProcessSettings::default(),
-    };
+    let settings = LegSettings::fixed(1);
     let id = LegId {
         index: 0,
         generation: 0,

@@ -225,14 +225,8 @@ mod tests {
             ..ProcessSettings::default()
         };
         let settings = LegSettings {
-            ssrc: 1,
-            first_sequence: 0,
-            first_timestamp: 0,
-            cname: "x".into(),
-            jitter_max_ms: 200,
-            media_timeout_ms: 0,
-            inband_digits: false,
             process,
+            ..LegSettings::fixed(1)
         };
         let id = LegId {
             index: 0,

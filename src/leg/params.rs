@@ -153,3 +153,20 @@ pub struct LegSettings {
     /// What is done to the audio.
     pub process: ProcessSettings,
 }
+
+impl LegSettings {
+    /// For tests and benches, which are to be the same each time: nothing is random, nothing is done to the
+    /// audio or sought in it, and nothing ends a call. Calls have [others](LegSettings).
+    pub fn fixed(ssrc: u32) -> Self {
+        Self {
+            ssrc,
+            first_sequence: 0,
+            first_timestamp: 0,
+            cname: "x".to_owned(),
+            jitter_max_ms: 200,
+            media_timeout_ms: 0,
+            inband_digits: false,
+            process: ProcessSettings::default(),
+        }
+    }
+}

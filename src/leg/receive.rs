@@ -334,7 +334,6 @@ mod tests {
 
     use super::super::{Keying, LegId, LegParams, LegSettings};
     use super::*;
-    use crate::audio::process::ProcessSettings;
     use crate::srtp::{MAX_OVERHEAD, MasterKey, Outbound, Suite};
 
     fn peer() -> SocketAddr {
@@ -347,14 +346,9 @@ mod tests {
             generation: 0,
         };
         let settings = LegSettings {
-            ssrc: 1,
-            first_sequence: 0,
-            first_timestamp: 0,
-            cname: "x".into(),
-            jitter_max_ms: 200,
             media_timeout_ms: 60_000,
             inband_digits: true,
-            process: ProcessSettings::default(),
+            ..LegSettings::fixed(1)
         };
         Leg::new(id, LegParams::g711(Codec::Pcmu, Some(peer())), settings).unwrap()
     }

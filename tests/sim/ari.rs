@@ -27,6 +27,7 @@ use antiphon::api::{
 };
 use antiphon::app::{AppSpec, StasisSpec};
 use antiphon::sdp::SrtpPolicy;
+use antiphon::sip::header::Name;
 use antiphon::sip::method::Method as SipMethod;
 use antiphon::switch::routes::{Route, anchored};
 use serde_json::Value;
@@ -311,6 +312,16 @@ impl Desk {
         self.post(&format!("/ari/channels/{id}/answer"));
         self.take_answer(phone);
         id
+    }
+
+    /// A phone that wants each ringing acknowledged dials a program, which is told.
+    #[track_caller]
+    pub fn dial_reliably(&mut self, phone: usize, user: &str) -> String {
+        let mut invite = self.world.phones[phone].invite(user);
+        invite.headers.push(Name::Require, "100rel");
+        self.world.send(phone, &invite);
+        self.run(50);
+        self.channel(phone)
     }
 
     /// A phone's call is answered; it talks.

@@ -127,8 +127,16 @@ impl Asking {
     }
 
     fn answer(&mut self, invite: &Request) -> Request {
+        self.answer_with(invite, None)
+    }
+
+    /// The same with this header field in the 200.
+    fn answer_with(&mut self, invite: &Request, field: Option<(Name, &str)>) -> Request {
         let world = &mut self.world;
         let mut ok = world.phones[self.phone].response(invite, 200);
+        if let Some((name, value)) = field {
+            ok.headers.set(name, value);
+        }
         ok.headers.set(Name::ContentType, "application/sdp");
         ok.body = world.phones[self.phone].sdp("sendrecv").into_bytes();
         world.reply(self.phone, &ok);
@@ -258,19 +266,12 @@ fn a_bye_that_waited_for_the_name_of_its_hop_is_sent_again() {
     let (mut asking, first) = placed("secret", BOTH);
     asking.refuse(&first, 407, false);
     let second = asking.expect(&Method::Invite);
-    let (world, phone) = (&mut asking.world, asking.phone);
-    let mut ok = world.phones[phone].response(&second, 200);
     let proxy = "<sip:proxy.example.com;transport=tcp;lr>";
-    ok.headers.push(Name::RecordRoute, proxy);
-    ok.headers.set(Name::ContentType, "application/sdp");
-    ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
-    world.reply(phone, &ok);
-    world.expect_request(phone, &Method::Ack);
-    world.speak(phone);
+    asking.answer_with(&second, Some((Name::RecordRoute, proxy)));
     came_by_a_connection(&mut asking);
     let way = Flow {
         transport: Transport::Tcp,
-        ..flow(asking.world.phones[phone].sip)
+        ..flow(asking.world.phones[asking.phone].sip)
     };
     asking.world.ways = Ok((way, Vec::new()));
     let bye = asking.expect(&Method::Bye);
@@ -289,15 +290,8 @@ fn a_bye_that_waited_for_the_name_of_its_hop_is_sent_again() {
 #[test]
 fn a_bye_whose_hop_nobody_knows_goes_where_we_have_called() {
     let (mut asking, first) = placed_at(5070);
-    let (world, phone) = (&mut asking.world, asking.phone);
-    let mut ok = world.phones[phone].response(&first, 200);
     let contact = "<sip:bob@phone.example.com;transport=tcp>";
-    ok.headers.set(Name::Contact, contact);
-    ok.headers.set(Name::ContentType, "application/sdp");
-    ok.body = world.phones[phone].sdp("sendrecv").into_bytes();
-    world.reply(phone, &ok);
-    world.expect_request(phone, &Method::Ack);
-    world.speak(phone);
+    asking.answer_with(&first, Some((Name::Contact, contact)));
     came_by_a_connection(&mut asking);
     let bye = asking.expect(&Method::Bye);
     let taken = asking.world.last_path.unwrap();

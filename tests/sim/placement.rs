@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use antiphon::audio::process::ProcessSettings;
 use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::Codec;
@@ -149,16 +148,7 @@ impl Room {
         let mut apply = |command| room.worker.apply(command, time, &mut room.io);
         apply(Command::CreateBridge(ROOM, bridge));
         for leg in 0..=others {
-            let settings = LegSettings {
-                ssrc: 100 + leg,
-                first_sequence: 0,
-                first_timestamp: 0,
-                cname: "x".into(),
-                jitter_max_ms: 200,
-                media_timeout_ms: 0,
-                inband_digits: false,
-                process: ProcessSettings::default(),
-            };
+            let settings = LegSettings::fixed(100 + leg);
             let params = LegParams::g711(Codec::Pcmu, Some(peer(leg)));
             let made = Leg::new(id(leg), params, settings).unwrap();
             apply(Command::Open(Box::new(made)));

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use antiphon::audio::MediaTime;
-use antiphon::audio::process::ProcessSettings;
 use antiphon::bridge::{Bridge, Port};
 use antiphon::codec::{Codec, OpusSettings};
 use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime};
@@ -99,16 +98,7 @@ impl Room {
             index,
             generation: 0,
         };
-        let settings = LegSettings {
-            ssrc: 100 + index,
-            first_sequence: 0,
-            first_timestamp: 0,
-            cname: "x".into(),
-            jitter_max_ms: 200,
-            media_timeout_ms: 0,
-            inband_digits: false,
-            process: ProcessSettings::default(),
-        };
+        let settings = LegSettings::fixed(100 + index);
         let mut params = LegParams::g711(codec, Some(peer(index)));
         params.ptime_ms = ptime_ms;
         let leg = Leg::new(id, params, settings).unwrap();

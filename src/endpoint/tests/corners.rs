@@ -225,17 +225,21 @@ fn received_and_rport_say_where_it_came_from() {
     }
 }
 
+/// The connection of the request that has come ends, and it is answered; which way that goes.
+fn answer_behind_a_lost_connection(bench: &mut Bench) -> Flow {
+    let (id, request) = bench.request();
+    let closed = Input::ConnectionClosed(ConnectionId(1));
+    bench.endpoint.handle(closed, bench.now);
+    bench.respond(id, &request, 200);
+    bench.sent.remove(0).0
+}
+
 #[test]
 fn a_lost_connection_leaves_the_answer_another_way() {
     let mut bench = Bench::tcp();
     bench.flow.remote.set_port(40_000);
     bench.receive(INVITE);
-    let (id, request) = bench.request();
-    bench
-        .endpoint
-        .handle(Input::ConnectionClosed(ConnectionId(1)), bench.now);
-    bench.respond(id, &request, 200);
-    let (flow, _) = bench.sent.remove(0);
+    let flow = answer_behind_a_lost_connection(&mut bench);
     assert_eq!(flow.connection, None);
     assert_eq!(flow.remote, "192.0.2.9:5070".parse().unwrap());
     bench.pass(ms(32_000));
@@ -251,12 +255,7 @@ fn a_lost_connection_of_who_names_no_port_leaves_the_answer_to_the_default_one()
         bench.flow.remote.set_port(40_000);
         let via = format!("SIP/2.0/{transport} proxy.example;");
         bench.receive(&INVITE.replace("SIP/2.0/UDP 192.0.2.9:5070;", &via));
-        let (id, request) = bench.request();
-        bench
-            .endpoint
-            .handle(Input::ConnectionClosed(ConnectionId(1)), bench.now);
-        bench.respond(id, &request, 200);
-        let (flow, _) = bench.sent.remove(0);
+        let flow = answer_behind_a_lost_connection(&mut bench);
         assert_eq!((flow.transport, flow.connection), (transport, None));
         assert_eq!(flow.remote, SocketAddr::from(([192, 0, 2, 9], port)));
     }

@@ -202,11 +202,7 @@ fn what_is_wanted_of_a_call_that_is_answered_waits_for_its_prack() {
     let mut desk = Desk::new(436);
     desk.connect("hello");
     let phone = desk.world.phone();
-    let mut invite = desk.world.phones[phone].invite("400");
-    invite.headers.push(Name::Require, "100rel");
-    desk.world.send(phone, &invite);
-    desk.run(50);
-    let id = desk.channel(phone);
+    let id = desk.dial_reliably(phone, "400");
     desk.post("/ari/bridges/b");
     let refused = format!("/ari/bridges/b/addChannel?channel={id}");
     assert_eq!(desk.get(Method::Post, &refused, "").0, 412, "it rings");

@@ -1,5 +1,7 @@
 //! Channels without a phone: who listens in on another, and media of an address.
 
+use std::net::SocketAddr;
+
 use antiphon::api::Method;
 use antiphon::rtp::packet::{Header, Packet, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
@@ -240,28 +242,32 @@ fn media_of_an_address_is_heard_in_a_bridge_and_hears_it() {
     desk.world.check_empty();
 }
 
-#[test]
-fn media_of_an_address_that_sends_from_another_socket_hears_at_its_own() {
-    let mut desk = Desk::new(465);
-    desk.world
-        .switch
-        .set_external_media(vec!["10.1.0.0/16".parse().unwrap()]);
+/// A phone in a bridge with the media of an address, for which the other phone's stands; where that is sent.
+fn beside_external_media(seed: u64, format: &str) -> (Desk, Vec<usize>, SocketAddr) {
+    let mut desk = Desk::new(seed);
+    let networks = vec!["10.1.0.0/16".parse().unwrap()];
+    desk.world.switch.set_external_media(networks);
     desk.connect("hello");
     let phones = desk.world.phones(2);
     let id = desk.answered(phones[0], "400");
     let there = desk.world.phones[phones[1]].rtp;
     let url = format!(
-        "/ari/channels/externalMedia?app=hello&external_host={there}&format=ulaw&channelId=ext"
+        "/ari/channels/externalMedia?app=hello&external_host={there}&format={format}&channelId=ext"
     );
     let channel = desk.post(&url);
-    let port = channel["channelvars"]["UNICASTRTP_LOCAL_PORT"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let port = &channel["channelvars"]["UNICASTRTP_LOCAL_PORT"];
+    let port = port.as_str().unwrap();
+    let to = format!("10.0.0.1:{port}").parse().unwrap();
     desk.post("/ari/bridges/b");
     desk.post(&format!("/ari/bridges/b/addChannel?channel={id},ext"));
-    let to = format!("10.0.0.1:{port}").parse().unwrap();
-    let from = std::net::SocketAddr::new(there.ip(), 7000);
+    (desk, phones, to)
+}
+
+#[test]
+fn media_of_an_address_that_sends_from_another_socket_hears_at_its_own() {
+    let (mut desk, phones, to) = beside_external_media(465, "ulaw");
+    let there = desk.world.phones[phones[1]].rtp;
+    let from = SocketAddr::new(there.ip(), 7000);
     for _ in 0..100 {
         let packet = desk.world.phones[phones[1]].packet();
         let us = desk.world.us();
@@ -281,30 +287,13 @@ fn media_of_an_address_that_sends_from_another_socket_hears_at_its_own() {
 
 #[test]
 fn linear_samples_of_an_address_at_16_khz() {
-    let mut desk = Desk::new(464);
-    desk.world
-        .switch
-        .set_external_media(vec!["10.1.0.0/16".parse().unwrap()]);
-    desk.connect("hello");
-    let phones = desk.world.phones(2);
-    let id = desk.answered(phones[0], "400");
+    let (mut desk, phones, to) = beside_external_media(464, "slin16");
     let there = desk.world.phones[phones[1]].rtp;
-    let url = format!(
-        "/ari/channels/externalMedia?app=hello&external_host={there}&format=slin16&channelId=ext"
-    );
-    let channel = desk.post(&url);
-    let port = channel["channelvars"]["UNICASTRTP_LOCAL_PORT"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    desk.post("/ari/bridges/b");
-    desk.post(&format!("/ari/bridges/b/addChannel?channel={id},ext"));
     desk.run(500);
     let heard = &desk.world.phones[phones[1]].heard;
     let last = heard.last().unwrap();
     assert_eq!((last.payload_type, last.payload.len()), (118, 640));
     // What goes in by the same format is heard.
-    let to: std::net::SocketAddr = format!("10.0.0.1:{port}").parse().unwrap();
     for n in 0..100u32 {
         let mut packet = vec![0; 12 + 640];
         let header = Header {

@@ -45,11 +45,7 @@ fn a_caller_that_requires_it_acknowledges_each() {
         let mut desk = Desk::new(512);
         desk.connect("hello");
         let phone = desk.world.phone();
-        let mut invite = desk.world.phones[phone].invite("400");
-        invite.headers.push(Name::Require, "100rel");
-        desk.world.send(phone, &invite);
-        desk.run(50);
-        let id = desk.channel(phone);
+        let id = desk.dial_reliably(phone, "400");
         let ring = format!("/ari/channels/{id}/ring");
         let first = next(&mut desk, phone, 61_000);
         assert_eq!(first.status, 183, "nobody is alerted");
