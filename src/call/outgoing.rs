@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::branch::Branch;
 use super::media::{Keys, request_with_sdp};
-use super::path::{is_answer_translated, is_behind_nat};
+use super::path::is_behind_nat;
 use super::sources::Hops;
 use super::{Call, CallHandle, EndReason, Output, Settings, State, allows_update};
 use crate::app::AppSpec;
@@ -130,7 +130,8 @@ impl Call {
     fn on_invite_response(&mut self, response: &Response, now: Instant) {
         if (101..300).contains(&response.status) {
             self.behind_nat |= is_behind_nat(response, self.flow.remote.ip());
-            self.translated |= is_answer_translated(response, self.flow.remote.ip());
+            // A proxy is no translator: the media goes past it.
+            self.translated &= !response.headers.contains(&Name::RecordRoute);
         }
         match response.status {
             100 => {}

@@ -190,12 +190,6 @@ pub(super) fn is_translated(request: &Request, flow: &Flow) -> Option<bool> {
     Some(differs(at, flow.remote.ip()))
 }
 
-/// The same of who answers our INVITE, by its Contact.
-pub(super) fn is_answer_translated(response: &Response, source: IpAddr) -> bool {
-    let direct = !response.headers.contains(&Name::RecordRoute);
-    direct && contact_address(&response.headers).is_some_and(|at| differs(at, source))
-}
-
 /// Whether two addresses are of different IP versions.
 fn differs(one: IpAddr, other: IpAddr) -> bool {
     one.to_canonical().is_ipv4() != other.to_canonical().is_ipv4()

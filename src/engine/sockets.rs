@@ -121,6 +121,12 @@ impl Sockets {
 }
 
 impl LegSockets {
+    /// Whether an address is of its IP version: a peer behind a translator may name one that is not, and is
+    /// sent to where its packets come from.
+    fn reaches(&self, to: SocketAddr) -> bool {
+        to.is_ipv4() == self.pair.address.is_ipv4()
+    }
+
     fn gather(&mut self, gathered: &mut Batch, gathering: u64) {
         if self.drain.is_even() {
             let began = sys::monotonic_now();
@@ -210,6 +216,9 @@ impl MediaIo for Sockets {
         match channel {
             Channel::Rtp => {
                 let to = (sockets.connected != Some(to)).then_some(to);
+                if to.is_some_and(|to| !sockets.reaches(to)) {
+                    return;
+                }
                 if self.outbound.push(leg, to, packet) {
                     return;
                 }
@@ -221,9 +230,10 @@ impl MediaIo for Sockets {
                     media::send(&sockets.pair.rtp, packet, to, &mut self.sends);
                 }
             }
-            Channel::Rtcp => {
+            Channel::Rtcp if sockets.reaches(to) => {
                 media::send(&sockets.pair.rtcp, packet, Some(to), &mut self.sends);
             }
+            Channel::Rtcp => {}
         }
     }
 

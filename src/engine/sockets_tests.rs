@@ -191,6 +191,23 @@ fn packets_go_to_the_peer_that_they_were_made_for() {
 }
 
 #[test]
+fn nothing_is_sent_to_an_address_of_the_other_ip_version() {
+    for way in WAYS {
+        let mut line = Line::sending(way);
+        let other = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 9));
+        for channel in [Channel::Rtp, Channel::Rtcp] {
+            line.sockets.send(0, channel, other, &[0x80, 1]);
+        }
+        line.sockets.flush();
+        let counted = line.sockets.sends;
+        assert_eq!(
+            (counted.sent, counted.failed, counted.icmp_errors),
+            (0, 0, 0)
+        );
+    }
+}
+
+#[test]
 fn a_packet_behind_an_icmp_error_is_sent_all_the_same() {
     for way in WAYS {
         let mut line = Line::sending(way);

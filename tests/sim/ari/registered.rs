@@ -194,3 +194,53 @@ fn a_call_whose_connection_is_gone_ends_at_the_contact() {
     desk.run(40_000);
     desk.world.check_empty();
 }
+
+/// Calls a phone without IPv4 that has registered through a NAT64, with this field in its answer too.
+fn behind_a_nat64(seed: u64, field: Option<(Name, &str)>) -> (Desk, usize) {
+    let mut desk = Desk::new(seed);
+    desk.connect("hello");
+    let phone = desk.world.phone();
+    let path = path(&desk, phone, Transport::Udp, None);
+    let contact = "sip:phone0@[2001:db8::7]:5060";
+    desk.world.phones[phone].sip = path.remote;
+    register(&mut desk, phone, path, contact);
+    desk.post("/ari/channels/c?endpoint=PJSIP/phone0&app=hello");
+    let invite = desk.world.expect_request(phone, &SipMethod::Invite);
+    let it = &mut desk.world.phones[phone];
+    it.called(&invite);
+    let mut ok = it.response(&invite, 200);
+    ok.headers.set(Name::Contact, format!("<{contact}>"));
+    if let Some((name, value)) = field {
+        ok.headers.push(name, value);
+    }
+    ok.headers.set(Name::ContentType, "application/sdp");
+    let named = format!("IN IP4 {}", it.rtp.ip());
+    let sdp = it.sdp("sendrecv").replace(&named, "IN IP6 2001:db8::7");
+    ok.body = sdp.into_bytes();
+    desk.world.reply(phone, &ok);
+    desk.world.expect_request(phone, &SipMethod::Ack);
+    (desk, phone)
+}
+
+#[test]
+fn a_phone_behind_a_nat64_is_called_and_heard() {
+    let (mut desk, phone) = behind_a_nat64(517, None);
+    desk.world.speak(phone);
+    desk.run(500);
+    desk.post("/ari/channels/c/play?media=tone:1000/10000");
+    desk.run(500);
+    let heard = desk.heard(phone, 1_000);
+    assert!(amplitude(&heard, 1_000.0) > 1_000.0);
+    desk.ok(Method::Delete, "/ari/channels/c");
+    desk.expect_bye(phone);
+}
+
+/// It has the media of a phone that is elsewhere, to which nothing of ours gets.
+#[test]
+fn a_proxy_in_between_is_no_nat64() {
+    let proxy = "<sip:10.1.0.0:31000;lr>";
+    let (mut desk, phone) = behind_a_nat64(518, Some((Name::RecordRoute, proxy)));
+    desk.expect_bye(phone);
+    desk.run(40_000);
+    desk.world.check_empty();
+}

@@ -119,6 +119,23 @@ fn a_phone_without_ipv4_behind_a_nat64_is_where_it_signals_from() {
     assert_eq!(stats(&mut world).counts.foreign, 6 + 3 + 6 + 3);
 }
 
+/// Its media goes past the proxy, to where nothing of ours gets.
+#[test]
+fn a_phone_without_ipv4_behind_a_proxy_gets_488() {
+    let mut world = World::new(76);
+    let phone = world.phone();
+    let mut invite = world.phones[phone].invite("500");
+    let sdp = String::from_utf8(invite.body.clone()).unwrap();
+    put_sdp(
+        &mut invite,
+        &sdp.replace("IN IP4 10.1.0.0", "IN IP6 2001:db8::7"),
+    );
+    let own = "SIP/2.0/UDP [2001:db8::7]:5060;branch=z9hG4bKp;received=2001:db8::7";
+    invite.headers.push(Name::Via, own);
+    world.send(phone, &invite);
+    world.expect(phone, 488);
+}
+
 /// A call that we place, to a phone with this Contact and a private address in its description: whether
 /// it is heard from its NAT.
 fn placed_to(contact: Option<&str>, route: Option<&str>, from: SocketAddr) -> bool {
