@@ -153,8 +153,8 @@ fn take(path: PathBuf) -> io::Result<Option<Own>> {
     Ok(own.is_there().then_some(own))
 }
 
-/// A directory and no link to one: others may write around it, and lead elsewhere what is made and thrown
-/// away in it.
+/// A directory and no link to one, which would lead elsewhere what is made and thrown away in it. Who may
+/// write around it can put a link there just after: that is the operator's to keep out.
 fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|about| about.is_dir())
 }
@@ -245,6 +245,23 @@ mod tests {
         assert!(Directory::new(shared.clone(), "").path().is_err());
         let own = Directory::named(shared, "").path().unwrap();
         assert!(!own.exists(), "it goes with its holder");
+    }
+
+    /// As on a share that shows others as owners.
+    #[test]
+    fn where_the_operator_has_named_it_what_is_left_goes_whoever_owns_it() {
+        if !nix::unistd::geteuid().is_root() {
+            // Nobody else can make a file another's.
+            return;
+        }
+        let around = tempfile::tempdir().unwrap();
+        let left = around.path().join("1-0");
+        fs::create_dir(&left).unwrap();
+        std::os::unix::fs::chown(&left, Some(65_534), None).unwrap();
+        Directory::new(around.path().to_owned(), "").clear();
+        assert!(left.exists());
+        Directory::named(around.path().to_owned(), "").clear();
+        assert!(!left.exists());
     }
 
     #[test]
