@@ -62,16 +62,39 @@ fn a_phone_behind_a_nat_is_called_where_it_has_registered_from_and_heard() {
     let taken = desk.world.last_path.unwrap();
     assert_eq!((taken.local, taken.remote), (path.local, path.remote));
     // It names its own network everywhere.
-    let it = &mut desk.world.phones[phone];
-    it.called(&invite);
-    let mut ok = it.response(&invite, 200);
-    ok.headers.set(Name::Contact, format!("<{contact}>"));
-    ok.headers.set(Name::ContentType, "application/sdp");
-    let sdp = it.sdp("sendrecv").replace(&it.rtp.ip().to_string(), inside);
-    ok.body = sdp.into_bytes();
-    desk.world.reply(phone, &ok);
-    let ack = desk.world.expect_request(phone, &SipMethod::Ack);
+    let named = format!("IN IP4 {inside}");
+    let ack = answer(&mut desk, phone, &invite, contact, &named, None);
     assert_eq!(ack.uri, contact);
+    hears(&mut desk, phone);
+    desk.run(40_000);
+    desk.world.check_empty();
+}
+
+/// A phone answers with this Contact, its media's address named so, and this field besides; the ACK.
+fn answer(
+    desk: &mut Desk,
+    phone: usize,
+    invite: &Request,
+    contact: &str,
+    named: &str,
+    field: Option<(Name, &str)>,
+) -> Request {
+    let it = &mut desk.world.phones[phone];
+    it.called(invite);
+    let mut ok = it.response(invite, 200);
+    ok.headers.set(Name::Contact, format!("<{contact}>"));
+    if let Some((name, value)) = field {
+        ok.headers.push(name, value);
+    }
+    ok.headers.set(Name::ContentType, "application/sdp");
+    let own = format!("IN IP4 {}", it.rtp.ip());
+    ok.body = it.sdp("sendrecv").replace(&own, named).into_bytes();
+    desk.world.reply(phone, &ok);
+    desk.world.expect_request(phone, &SipMethod::Ack)
+}
+
+/// It hears a tone, and is hung up on.
+fn hears(desk: &mut Desk, phone: usize) {
     desk.world.speak(phone);
     desk.run(500);
     desk.post("/ari/channels/c/play?media=tone:1000/10000");
@@ -80,8 +103,6 @@ fn a_phone_behind_a_nat_is_called_where_it_has_registered_from_and_heard() {
     assert!(amplitude(&heard, 1_000.0) > 1_000.0);
     desk.ok(Method::Delete, "/ari/channels/c");
     desk.expect_bye(phone);
-    desk.run(40_000);
-    desk.world.check_empty();
 }
 
 #[test]
@@ -206,33 +227,15 @@ fn behind_a_nat64(seed: u64, field: Option<(Name, &str)>) -> (Desk, usize) {
     register(&mut desk, phone, path, contact);
     desk.post("/ari/channels/c?endpoint=PJSIP/phone0&app=hello");
     let invite = desk.world.expect_request(phone, &SipMethod::Invite);
-    let it = &mut desk.world.phones[phone];
-    it.called(&invite);
-    let mut ok = it.response(&invite, 200);
-    ok.headers.set(Name::Contact, format!("<{contact}>"));
-    if let Some((name, value)) = field {
-        ok.headers.push(name, value);
-    }
-    ok.headers.set(Name::ContentType, "application/sdp");
-    let named = format!("IN IP4 {}", it.rtp.ip());
-    let sdp = it.sdp("sendrecv").replace(&named, "IN IP6 2001:db8::7");
-    ok.body = sdp.into_bytes();
-    desk.world.reply(phone, &ok);
-    desk.world.expect_request(phone, &SipMethod::Ack);
+    let named = "IN IP6 2001:db8::7";
+    answer(&mut desk, phone, &invite, contact, named, field);
     (desk, phone)
 }
 
 #[test]
 fn a_phone_behind_a_nat64_is_called_and_heard() {
     let (mut desk, phone) = behind_a_nat64(517, None);
-    desk.world.speak(phone);
-    desk.run(500);
-    desk.post("/ari/channels/c/play?media=tone:1000/10000");
-    desk.run(500);
-    let heard = desk.heard(phone, 1_000);
-    assert!(amplitude(&heard, 1_000.0) > 1_000.0);
-    desk.ok(Method::Delete, "/ari/channels/c");
-    desk.expect_bye(phone);
+    hears(&mut desk, phone);
 }
 
 /// It has the media of a phone that is elsewhere, to which nothing of ours gets.
