@@ -140,7 +140,7 @@ pub struct Playout {
     /// Ticks until the next stretch may be made, and ticks that the last wish was refused.
     stretch_wait: u32,
     refused: u32,
-    /// Ticks in a row that were quiet (negative: that were not) while a little delay is to go.
+    /// Ticks in a row that were quiet (negative: that were not).
     quiet_ticks: i32,
     depth_sum: u64,
     pulls: u64,

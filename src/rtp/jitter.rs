@@ -3,6 +3,7 @@
 //!
 //! Sits after `rtp::session`, under `leg::playout`. All memory is taken at construction.
 
+use std::ops::RangeInclusive;
 use std::slice;
 
 /// Samples by their position on the extended timestamp line, in a ring, each valid or missing.
@@ -236,9 +237,9 @@ pub struct DelayHistory {
     relapses: u32,
     since_relapse: usize,
     stale: bool,
-    /// The ticks have moved since the summary was made. They move for many ticks on end, and a
-    /// summary is dear: it waits for some of them.
-    moved: bool,
+    /// The summary is the same wherever in here the ticks have moved to, us: a summary is dear, and a
+    /// bridge moves for many ticks on end.
+    same_within: RangeInclusive<i32>,
 }
 
 /// How lateness counts in ticks.
@@ -255,11 +256,19 @@ pub struct Scale {
 impl Scale {
     /// By how many samples a packet is early (negative: late) for the tick that reads it.
     fn early(&self, packet: Lateness) -> i32 {
-        let behind_us = packet.late_us - self.moved_us + self.guard_us;
-        let missed = behind_us
-            .saturating_sub(TICK_US)
-            .saturating_add(TICK_US - 1);
-        packet.offset - missed.div_euclid(TICK_US).saturating_mul(self.tick)
+        let missed = self.behind_us(packet).div_euclid(TICK_US);
+        packet.offset - missed.saturating_mul(self.tick)
+    }
+
+    /// How much later than the last moment for the tick before the one that reads it.
+    fn behind_us(&self, packet: Lateness) -> i32 {
+        (packet.late_us - self.moved_us + self.guard_us).saturating_sub(1)
+    }
+
+    /// Where the ticks may move to and `early` is the same.
+    fn same_within(&self, packet: Lateness) -> RangeInclusive<i32> {
+        let later = self.behind_us(packet).rem_euclid(TICK_US);
+        self.moved_us - (TICK_US - 1 - later)..=self.moved_us + later
     }
 }
 
@@ -368,7 +377,7 @@ impl DelayHistory {
             relapses: 0,
             since_relapse: 0,
             stale: false,
-            moved: false,
+            same_within: i32::MIN..=i32::MAX,
         }
     }
 
@@ -384,13 +393,13 @@ impl DelayHistory {
         self.relapses = 0;
         self.since_relapse = 0;
         self.stale = false;
-        self.moved = false;
+        self.same_within = i32::MIN..=i32::MAX;
     }
 
     /// By how much the ticks have moved later since the beginning, us.
     pub fn move_to(&mut self, moved_us: i32) {
         self.scale.moved_us = moved_us;
-        self.moved = true;
+        self.stale |= !self.same_within.contains(&moved_us);
     }
 
     /// The guard is another. Small changes do not count.
@@ -443,10 +452,6 @@ impl DelayHistory {
     /// Ends a tick.
     pub fn tick(&mut self) {
         self.left -= 1;
-        if self.moved && self.left.is_multiple_of(MOVED_TICKS) {
-            self.moved = false;
-            self.stale = true;
-        }
         if self.left == 0 {
             self.left = BUCKET_TICKS;
             self.current = (self.current + 1) % BUCKETS;
@@ -466,6 +471,7 @@ impl DelayHistory {
             self.stale = false;
             let (summary, variation) = self.summarise();
             self.summary = summary;
+            self.same_within = self.same_within();
             self.learn_relapse(variation);
         }
         (self.summary.typical != i32::MAX).then_some(self.summary)
@@ -480,6 +486,15 @@ impl DelayHistory {
         // Less than a tick is drift, and no delay that is given back and missed.
         let counts = self.summary.recovered && variation.usual_us >= TICK_US;
         self.forgiven_us = counts.then_some(variation.usual_us);
+    }
+
+    fn same_within(&self) -> RangeInclusive<i32> {
+        let noted = |b: &Bucket| [b.low.packet, b.second.packet, b.high];
+        let packets = self.buckets.iter().flat_map(noted).flatten();
+        packets.fold(i32::MIN..=i32::MAX, |all, packet| {
+            let one = self.scale.same_within(packet);
+            *all.start().max(one.start())..=*all.end().min(one.end())
+        })
     }
 
     fn summarise(&self) -> (Summary, Variation) {
@@ -536,8 +551,6 @@ impl DelayHistory {
     }
 }
 
-/// A move is looked at once in so many ticks.
-const MOVED_TICKS: u32 = 5;
 /// So much more or less guard changes nothing.
 const GUARD_STEP_US: u32 = 200;
 /// 40 buckets of half a second.

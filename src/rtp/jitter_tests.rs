@@ -119,17 +119,50 @@ fn what_was_learnt_holds_when_the_ticks_move() {
         history.tick();
     }
     let typical = |history: &mut DelayHistory| history.summary().unwrap().typical;
-    let move_to = |history: &mut DelayHistory, us| {
-        history.move_to(us);
-        (0..MOVED_TICKS).for_each(|_| history.tick());
-    };
     assert_eq!(typical(&mut history), 0);
-    move_to(&mut history, -1000);
-    assert_eq!(typical(&mut history), -160, "1 ms earlier, they miss it");
-    move_to(&mut history, -18_000);
-    assert_eq!(typical(&mut history), -160);
-    move_to(&mut history, 0);
-    assert_eq!(typical(&mut history), 0, "and are in time again");
+    for (moved_us, early) in [
+        (-500, 0),
+        (-501, -160),
+        (-1000, -160),
+        (-18_000, -160),
+        (-20_500, -160),
+        (-20_501, -320),
+        (-500, 0),
+        (19_499, 0),
+        (19_500, 160),
+        (0, 0),
+    ] {
+        history.move_to(moved_us);
+        assert_eq!(typical(&mut history), early, "at once, {moved_us} us later");
+    }
     history.set_guard(1500);
     assert_eq!(typical(&mut history), -160);
+}
+
+#[test]
+fn a_summary_is_made_anew_only_where_a_move_changes_it() {
+    let mut history = DelayHistory::new(Scale {
+        tick: 160,
+        moved_us: 0,
+        guard_us: 0,
+    });
+    for tick in 0..200 {
+        let late_us = if tick % 2 == 0 { 12_000 } else { 15_000 };
+        history.observe(Lateness { late_us, offset: 0 }, tick);
+        history.tick();
+    }
+    let before = history.summary();
+    for moved_us in [-5_000, 0, 11_999] {
+        history.move_to(moved_us);
+        assert!(!history.stale, "{moved_us}");
+        history.stale = true;
+        assert_eq!(history.summary(), before, "{moved_us}");
+    }
+    for moved_us in [-5_001, 12_000] {
+        history.move_to(moved_us);
+        assert!(history.stale, "{moved_us}");
+        assert_ne!(history.summary(), before, "{moved_us}");
+        history.move_to(0);
+        assert_eq!(history.summary(), before);
+    }
 }

@@ -26,6 +26,7 @@ impl Playout {
             self.line += samples as i64;
         }
         let pulled = self.fill(out);
+        self.quiet_ticks = self.quiet_ticks_with(out);
         self.line += out.len() as i64;
         self.history.tick();
         self.measure();
@@ -235,7 +236,6 @@ impl Playout {
         let excess = self.excess();
         if excess == 0 {
             self.refused = 0;
-            self.quiet_ticks = 0;
             return false;
         }
         let len = out.len();
@@ -283,19 +283,24 @@ impl Playout {
         if self.history.observed() < START_TICKS {
             return false;
         }
-        let next = &mut self.scratch[..tick];
-        self.buffer.copy(self.buffer.start(), next);
-        self.quiet_ticks = if stretch::is_quiet(next) {
-            self.quiet_ticks.max(0) + 1
-        } else {
-            self.quiet_ticks.min(0) - 1
-        };
+        self.buffer
+            .copy(self.buffer.start(), &mut self.scratch[..tick]);
+        let quiet_ticks = self.quiet_ticks_with(&self.scratch[..tick]);
         let least_period = (tick / 5) as i64;
-        if self.quiet_ticks < -SOUND_TICKS && excess < least_period && self.refused < REST_TICKS {
+        if quiet_ticks < -SOUND_TICKS && excess < least_period && self.refused < REST_TICKS {
             self.refused += 1;
             return false;
         }
-        self.quiet_ticks > QUIET_TICKS || self.quiet_ticks < -SOUND_TICKS
+        quiet_ticks > QUIET_TICKS || quiet_ticks < -SOUND_TICKS
+    }
+
+    /// How many ticks it has been quiet (negative: has not) behind this one.
+    fn quiet_ticks_with(&self, tick: &[i16]) -> i32 {
+        if stretch::is_quiet(tick) {
+            self.quiet_ticks.max(0).saturating_add(1)
+        } else {
+            self.quiet_ticks.min(0).saturating_sub(1)
+        }
     }
 
     /// How similar a stretched passage must be: the longer the wait and the larger the excess,
