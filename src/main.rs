@@ -399,6 +399,9 @@ fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
+    if config.media.huge_pages {
+        server::use_huge_pages();
+    }
     server::init_log(&config.server.log, config.server.log_format);
     let server = server::serve(config, path);
     // A task, and not what the runtime blocks on: when that is woken, tokio asks the kernel for more

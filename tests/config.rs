@@ -60,7 +60,7 @@ fn values_are_taken() {
         "builtin_routes = false\n[sip]\nudp = [\"192.0.2.1:5062\"]\ntcp = []\n\
          external_address = \"2001:db8::1\"\nsession_expires_seconds = 0\n\
          [limits]\ncalls = 1_000\n[media]\nrtp_ports = \"40000-40001\"\ncodecs = [\"pcma\"]\n\
-         realtime_priority = 0\nio_uring = false\nptime_ms = 0x1e\n\
+         realtime_priority = 0\nio_uring = false\nhuge_pages = false\nptime_ms = 0x1e\n\
          [media.processing]\ngain_in_db = -3\nagc = true\nagc_target_dbov = -18\n\
          noise_suppression = true\nsilence_gate = true\ncomfort_noise_dbov = -70\n[prompts]\ndirectory = \"/srv/prompts\"\n",
     );
@@ -75,7 +75,7 @@ fn values_are_taken() {
     assert_eq!(config.media.rtp_ports, 40_000..=40_001);
     assert_eq!(config.media.codecs, [Codec::Pcma]);
     assert_eq!(config.media.realtime_priority, None);
-    assert!(!config.media.io_uring);
+    assert!(!config.media.io_uring && !config.media.huge_pages);
     assert_eq!(config.media.ptime_ms, 30);
     assert_eq!(
         config.media.processing.settings(),

@@ -9,6 +9,7 @@
 
 mod bands;
 mod classes;
+mod memory;
 mod part;
 mod play;
 mod port;
@@ -18,6 +19,7 @@ mod sums;
 mod talker;
 
 pub use classes::Classes;
+pub use memory::PortMemory;
 pub use play::{Ducking, ROOM_PLAYS, RoomPlay, RoomPlayEnds};
 pub use port::{IDLE_PEAK, Port};
 pub use recording::{RoomRecording, RoomRecordingSettings, Track};
@@ -29,7 +31,6 @@ use std::time::Duration;
 use crate::audio::player::{PlayControl, PlayEnd};
 use crate::audio::tap::{RecordControl, TapStop};
 use crate::audio::{MediaTime, TICK_MS};
-use bands::frame_of;
 use play::Plays;
 use port::Phase;
 use sums::Sums;
@@ -158,23 +159,23 @@ impl Bridge {
         Some((removed, self.ports.get(port).map(|p| p.owner)))
     }
 
-    /// The party's samples have another rate, Hz, from now on: it fades in anew.
-    pub fn set_rate(&mut self, port: usize, rate: u32) {
+    /// The party's samples have another rate, Hz, from now on: it fades in anew. `memory` is for that rate;
+    /// what is not needed comes back there.
+    pub fn set_rate(&mut self, port: usize, rate: u32, memory: &mut PortMemory) {
         let Some(p) = self.ports.get_mut(port) else {
             return;
         };
-        let band = bands::band_of(rate);
-        if p.band == band {
+        let before = p.band;
+        if before == bands::band_of(rate) || !p.set_rate(rate, memory) {
             return;
         }
-        self.sums.bands.exit(p.band);
-        self.sums.bands.enter(band);
+        self.sums.bands.exit(before);
+        self.sums.bands.enter(p.band);
         for class in p.classes().into_iter().flatten() {
-            self.sums.exit(class, p.band);
-            self.sums.enter(class, band);
+            self.sums.exit(class, before);
+            self.sums.enter(class, p.band);
         }
-        p.band = band;
-        p.rx.fill(0);
+        p.memory.rx_mut(p.band).fill(0);
         if p.phase == Phase::Steady {
             p.phase = Phase::Joining;
         }
@@ -185,11 +186,16 @@ impl Bridge {
         self.owners.get(port).copied()
     }
 
+    /// The port itself, for whoever has its memory fetched ahead.
+    pub fn port(&self, port: usize) -> Option<&Port> {
+        self.ports.get(port).map(|p| &**p)
+    }
+
     /// Where the worker writes what the party says, one frame of the party's rate.
     pub fn rx(&mut self, port: usize) -> Option<&mut [i16]> {
         self.ports.get_mut(port).map(|p| {
             p.silent = false;
-            &mut p.rx[..frame_of(p.band)]
+            p.memory.rx_mut(p.band)
         })
     }
 
@@ -303,7 +309,7 @@ impl Bridge {
             port.prepare();
             if self.watched {
                 // As it is said, and not as it is heard when it makes way.
-                let said = port.contributes.then(|| &port.rx[..frame_of(port.band)]);
+                let said = port.contributes.then(|| port.memory.rx(port.band));
                 if port.talk.follow(said) {
                     self.talking.push(n);
                 }
@@ -311,7 +317,7 @@ impl Bridge {
             if port.contributes {
                 self.talkers += 1;
                 voice |= port.loudness.is_voice();
-                let said = &mut port.rx[..frame_of(port.band)];
+                let said = port.memory.rx_mut(port.band);
                 ducked.apply(said);
                 self.sums.add(port.band, said, port.was, port.relation);
                 self.dominant.hear(port, &mut loudest);
@@ -437,7 +443,7 @@ impl Bridge {
     pub fn tx(&self, port: usize) -> Option<Tx<'_>> {
         let p = self.ports.get(port).filter(|p| !p.postponed)?;
         Some(if p.own_mix {
-            Tx::Own(&p.tx[..frame_of(p.band)])
+            Tx::Own(p.memory.tx(p.band))
         } else {
             Tx::Common(self.sums.heard(p.relation.ears, p.band).common)
         })

@@ -1,6 +1,7 @@
 //! One party's place in a bridge. rx is what the party says, tx is what it hears.
 
 use super::bands::{band_of, frame_of};
+use super::memory::PortMemory;
 use super::part::{FADE_PART, Part};
 use super::recording::Track;
 use super::sums::{Heard, Sums};
@@ -56,8 +57,7 @@ pub struct Port {
     pub(super) limiter: Limiter,
     /// Whether that was heard in the last tick.
     pub(super) heard_own: bool,
-    pub(super) rx: [i16; MAX_FRAME],
-    pub(super) tx: [i16; MAX_FRAME],
+    pub(super) memory: PortMemory,
 }
 
 impl Port {
@@ -81,8 +81,7 @@ impl Port {
             track: None,
             limiter: Limiter::default(),
             heard_own: false,
-            rx: [0; MAX_FRAME],
-            tx: [0; MAX_FRAME],
+            memory: PortMemory::new(rate),
         }
     }
 
@@ -114,6 +113,20 @@ impl Port {
     /// Who hears it, and whom it hears; as it was asked for last.
     pub fn relation_asked_for(&self) -> Relation {
         self.next
+    }
+
+    /// Its samples have another rate, Hz, from now on; `memory` is for that, and what it does not need comes
+    /// back there. False, and all as it was, where neither has the room. In a bridge: [`Bridge::set_rate`](super::Bridge::set_rate).
+    pub fn set_rate(&mut self, rate: u32, memory: &mut PortMemory) -> bool {
+        let band = band_of(rate);
+        if !self.memory.serves(band) {
+            if !memory.serves(band) {
+                return false;
+            }
+            std::mem::swap(&mut self.memory, memory);
+        }
+        self.band = band;
+        true
     }
 
     /// Samples of a tick.
@@ -166,7 +179,7 @@ impl Port {
         let peak = if self.silent || self.phase == Phase::Left {
             0
         } else {
-            let rx = &mut self.rx[..frame_of(self.band)];
+            let rx = self.memory.rx_mut(self.band);
             match self.phase {
                 Phase::Joining => fade_in(rx),
                 Phase::Leaving => fade_out(rx),
@@ -209,19 +222,17 @@ impl Port {
     /// Writes the mix of its own: the sum without what it says. Until now it has heard the common
     /// mix, as limited before this tick.
     fn hear_own(&mut self, heard: &Heard<'_>, class: u8) {
-        let frame = heard.total.len();
         if !self.heard_own {
             self.limiter = heard.before;
         }
         self.heard_own = true;
         let part = self.part(class);
         if part == Part::None && self.limiter == heard.before {
-            self.tx[..frame].copy_from_slice(heard.common);
+            self.memory.tx_mut(self.band).copy_from_slice(heard.common);
             self.limiter = heard.after;
             self.heard_own = false;
         } else {
-            let said = &self.rx[..frame];
-            let tx = &mut self.tx[..frame];
+            let (said, tx) = self.memory.both(self.band);
             limit_without(&mut self.limiter, heard.total, said, part, tx);
         }
     }
@@ -230,14 +241,14 @@ impl Port {
     fn hear_instead(&mut self, heard: &Heard<'_>, class: u8) {
         let frame = heard.total.len();
         let mut limiter = heard.before;
-        let mut tx = [0i16; MAX_FRAME];
-        let tx = &mut tx[..frame];
+        let mut new = [0i16; MAX_FRAME];
+        let new = &mut new[..frame];
         let part = self.part(class);
-        let said = &self.rx[..frame];
-        limit_without(&mut limiter, heard.total, said, part, tx);
+        let (said, tx) = self.memory.both(self.band);
+        limit_without(&mut limiter, heard.total, said, part, new);
         let n = frame / FADE_PART;
-        fade_over(&self.tx[..n], &mut tx[..n]);
-        self.tx[..frame].copy_from_slice(tx);
+        fade_over(&tx[..n], &mut new[..n]);
+        tx.copy_from_slice(new);
         self.limiter = limiter;
         self.heard_own = true;
     }
@@ -248,7 +259,7 @@ impl Port {
         if self.limiter.gain() >= 1.0 && heard.after.gain() >= 1.0 {
             return;
         }
-        let tx = &mut self.tx[..heard.total.len()];
+        let tx = self.memory.tx_mut(self.band);
         self.limiter.limit(heard.total, tx);
         limiter::cross_fade(tx, heard.common);
         self.own_mix = true;
@@ -256,7 +267,7 @@ impl Port {
 
     /// The fades on what the party hears, then the next phase.
     fn finish(&mut self) {
-        let tx = &mut self.tx[..frame_of(self.band)];
+        let tx = self.memory.tx_mut(self.band);
         self.phase = match self.phase {
             Phase::Joining => {
                 fade_in(tx);

@@ -158,7 +158,7 @@ impl RoomRecording {
         let mut said = [0i16; MAX_FRAME];
         let said = &mut said[..from];
         if part != Part::None {
-            part.write(said, &port.rx[..from]);
+            part.write(said, &port.memory.rx(port.band)[..from]);
             limiter::accumulate(&mut self.tracked[port.band], said);
             self.touched[port.band] = true;
         }

@@ -274,7 +274,7 @@ fn change(random: &mut Random, reference: &mut Reference, bridge: &mut Bridge, o
             let rate = RATES[random.below(3)];
             party.joining |= rate != party.rate;
             party.rate = rate;
-            bridge.set_rate(port, rate);
+            bridge.set_rate(port, rate, &mut PortMemory::new(rate));
         }
         (18, _) if random.below(8) == 0 => {
             let classes = 1 + random.below(CLASSES);

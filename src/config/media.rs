@@ -29,6 +29,8 @@ pub struct Media {
     pub realtime_priority: Option<u8>,
     /// Whether packets are sent many at once by io_uring, where permitted.
     pub io_uring: bool,
+    /// Whether memory is asked for in pages of 2 MB, where the system gives them.
+    pub huge_pages: bool,
     /// The codecs, preferred first.
     pub codecs: Vec<Codec>,
     /// `[media.opus]`: how Opus is sent, and asked for.
@@ -132,6 +134,7 @@ impl Media {
         let workers = table.number("workers", 0usize, 0..=64);
         let realtime_priority = table.number("realtime_priority", 20u8, 0..=99);
         let io_uring = table.boolean("io_uring", true);
+        let huge_pages = table.boolean("huge_pages", true);
         let codecs = codecs::read(&mut table);
         let ptime_ms = table.value("ptime_ms", 20, "10, 20, 30, 40, 50 or 60", |value| {
             let number = u8::try_from(integer(value)?).ok()?;
@@ -162,6 +165,7 @@ impl Media {
             workers: (workers > 0).then_some(workers),
             realtime_priority: (realtime_priority > 0).then_some(realtime_priority),
             io_uring,
+            huge_pages,
             codecs,
             opus,
             ptime_ms,
@@ -200,6 +204,11 @@ impl Media {
             "io_uring",
             self.io_uring,
             "Whether packets are sent many at once by io_uring, where the system permits it.",
+        );
+        out.key(
+            "huge_pages",
+            self.huge_pages,
+            "Whether memory is asked for in pages of 2 MB, where the system gives them.",
         );
         let codecs: Vec<String> = self.codecs.iter().copied().map(codecs::key).collect();
         out.list("codecs", &codecs, "The codecs, preferred first.");

@@ -102,6 +102,12 @@ impl Worker {
 
     /// Has the memory of a party fetched that is worked on later; `soon`: what that leads to.
     pub(super) fn expect<I: MediaIo>(&self, room: &Room, port: usize, soon: bool, io: &I) {
+        let Some(place) = room.bridge.port(port) else {
+            return;
+        };
+        if !soon {
+            io.prefetch(slice::from_ref(place));
+        }
         if let Some(owner) = room.bridge.owner(port)
             && let Some(Some(seat)) = self.seats.get(owner as usize)
         {

@@ -3,7 +3,7 @@
 use crate::audio::player::{PlayControl, PlayEnd};
 use crate::audio::process::ProcessSettings;
 use crate::audio::tap::{RecordControl, TapStop};
-use crate::bridge::{Bridge, Classes, Port, Relation, RoomPlay, RoomRecording, Track};
+use crate::bridge::{Bridge, Classes, Port, PortMemory, Relation, RoomPlay, RoomRecording, Track};
 use crate::codec::CodecError;
 use crate::leg::player::Play;
 use crate::leg::tap::Tap;
@@ -31,6 +31,8 @@ pub struct Recoding {
     pub coding: Coding,
     /// For its room, where that has none like it.
     pub shared: Option<Box<SharedEncoder>>,
+    /// For its port in the bridge that it is in, and for that in the one that it is on its way to.
+    pub ports: [PortMemory; 2],
 }
 
 impl Recoding {
@@ -43,6 +45,7 @@ impl Recoding {
         Ok(Box::new(Self {
             coding: Coding::new(params, jitter_max_ms, process)?,
             shared: SharedEncoder::new(params.codec, params.opus)?,
+            ports: [(); 2].map(|()| PortMemory::new(params.codec.sample_rate())),
         }))
     }
 }

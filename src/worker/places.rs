@@ -4,7 +4,7 @@ use super::placement::Phase;
 use super::shared::{RoomEncoders, SharedEncoder};
 use super::solo::Solo;
 use super::{BridgeId, Entry, Event, Freed, Place, Recoding, Room, Seat, Then, Worker};
-use crate::bridge::{Bridge, Relation};
+use crate::bridge::{Bridge, PortMemory, Relation};
 use crate::leg::{Leg, LegId, LegParams, MAX_TICK, MediaIo, TickTime};
 
 /// How much of what waits to be played is still recorded at a leg's end: 500 ms, in one tick.
@@ -213,10 +213,15 @@ impl Worker {
             let coding = recoding.as_mut().map(|recoding| &mut recoding.coding);
             seat.leg.configure(params, coding, time.now);
             let rate = seat.leg.rate();
+            let mut none = [PortMemory::default(), PortMemory::default()];
+            let [now, next] = recoding.as_mut().map_or(&mut none, |r| &mut r.ports);
+            if let Some((_, entry)) = &mut seat.next {
+                entry.port.set_rate(rate, next);
+            }
             if let Place::Bridged { bridge, port, .. } = seat.place
                 && let Some(Some(room)) = self.rooms.get_mut(bridge as usize)
             {
-                room.bridge.set_rate(port, rate);
+                room.bridge.set_rate(port, rate, now);
                 let encoder = recoding.as_mut().and_then(|r| r.shared.take());
                 let class = room.bridge.relation(port).ears;
                 let unused = encoder.and_then(|encoder| room.encoders.add(encoder, class));
@@ -262,12 +267,13 @@ impl Worker {
             Some(Some(room)) if room.id == bridge && !room.closing => room,
             _ => return self.refuse(id, bridge, Entry { port, encoder }),
         };
+        // Whatever brings another rate brings memory for it, here or on the way here.
+        let fits = rate.is_some_and(|rate| port.set_rate(rate, &mut PortMemory::default()));
+        if !fits {
+            return self.refuse(id, bridge, Entry { port, encoder });
+        }
         match room.bridge.join(port) {
             Ok(at) => {
-                // Another codec may have come, or be on its way, since the port was made.
-                if let Some(rate) = rate {
-                    room.bridge.set_rate(at, rate);
-                }
                 let room_slot = room.slot;
                 let unused = encoder.and_then(|encoder| room.encoders.add(encoder, class));
                 self.free_encoder(unused);

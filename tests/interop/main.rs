@@ -14,6 +14,7 @@ mod leftovers;
 mod limits;
 mod malformed;
 mod media;
+mod pages;
 mod requests;
 mod scanner;
 mod server;

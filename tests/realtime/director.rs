@@ -8,7 +8,7 @@ use antiphon::audio::process::ProcessSettings;
 use antiphon::audio::sound::Sound;
 use antiphon::audio::source::{CHUNK_SAMPLES, Source, Supply, feed};
 use antiphon::audio::tone::Tone;
-use antiphon::audio::{MediaTime, NARROWBAND};
+use antiphon::audio::{FULLBAND, MediaTime, NARROWBAND, WIDEBAND};
 use antiphon::bridge::{
     Bridge, Classes, Ducking, Port, Relation, RoomPlay, RoomRecording, RoomRecordingSettings, Track,
 };
@@ -161,7 +161,7 @@ impl Director {
             6..30 => Command::Join {
                 leg,
                 bridge: self.bridge(),
-                port: self.port(),
+                port: Box::new(self.port()),
                 encoder: self.shared_encoder(),
             },
             30..36 => Command::Leave(leg),
@@ -291,12 +291,16 @@ impl Director {
         Relation { voice, ears }
     }
 
-    fn port(&mut self) -> Box<Port> {
-        let mut port = Port::new(0, NARROWBAND).with_relation(self.relation());
+    fn port(&mut self) -> Port {
+        // Where it is too small, the join is refused.
+        let rate = self
+            .random
+            .pick(&[NARROWBAND, WIDEBAND, FULLBAND, FULLBAND]);
+        let mut port = Port::new(0, rate).with_relation(self.relation());
         if self.random.below(3) == 0 {
             port.set_track(self.track());
         }
-        Box::new(port)
+        port
     }
 
     /// Ends all that is left.

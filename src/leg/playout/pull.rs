@@ -291,7 +291,7 @@ impl Playout {
             self.refused += 1;
             return false;
         }
-        quiet_ticks > QUIET_TICKS || quiet_ticks < -SOUND_TICKS
+        !(-SOUND_TICKS..=QUIET_TICKS).contains(&quiet_ticks)
     }
 
     /// How many ticks it has been quiet (negative: has not) behind this one.
