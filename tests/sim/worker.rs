@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
+use antiphon::audio::process::ProcessSettings;
 use antiphon::audio::{MediaTime, NARROWBAND};
 use antiphon::bridge::{Bridge, Classes, Port, Relation};
 use antiphon::codec::Codec;
 use antiphon::leg::{Channel, Leg, LegId, LegParams, LegSettings, MediaIo, Sink, TickTime};
 use antiphon::rtp::packet::{Header, Packet, write_header};
 use antiphon::rtp::{PayloadType, SeqNo, Ssrc, Timestamp};
-use antiphon::worker::{BridgeId, Command, Event, Freed, Worker, event_capacity};
+use antiphon::worker::{BridgeId, Command, Event, Freed, Recoding, Worker, event_capacity};
 use crossbeam_channel::{Receiver, bounded};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -112,7 +113,7 @@ impl Bench {
             jitter_max_ms: 200,
             media_timeout_ms: 0,
             inband_digits: true,
-            process: antiphon::audio::process::ProcessSettings::default(),
+            process: ProcessSettings::default(),
         };
         let params = LegParams::g711(Codec::Pcmu, Some(peer(index)));
         self.says.insert(index, level);
@@ -186,6 +187,32 @@ fn coded(level: i16) -> i16 {
 const LEVELS: [i16; LEGS as usize] = [
     100, 148, 244, 372, 652, 1052, 1564, 2364, 3772, 5308, -876, -7164,
 ];
+
+#[test]
+fn who_gets_a_wider_codec_on_the_way_from_bridge_to_bridge_hears_the_new_one() {
+    let mut bench = Bench::new();
+    for b in 0..2 {
+        bench.create(b, 2);
+        bench.open(b, 1052);
+        bench.join(b, b);
+    }
+    bench.says.remove(&0);
+    bench.run(100);
+    // It fades out with the next tick of the one that it is in, and its port for the other is made.
+    bench.join(0, 1);
+    let params = LegParams::g711(Codec::L16Full, Some(peer(0)));
+    let recoding = Recoding::new(&params, 200, ProcessSettings::default()).unwrap();
+    bench.apply(Command::Configure(id(0), params, Some(recoding)));
+    let events = bench.run(200);
+    assert!(!events.iter().any(|e| matches!(e, Event::JoinRefused(..))));
+    // Two octets a sample, which were taken for u-law.
+    let (.., taken) = bench.io.sent[&0].last().unwrap();
+    let mut octets = vec![0; taken.len()];
+    Codec::Pcmu.encode(taken, &mut octets);
+    let heard = i16::from_be_bytes([octets[200], octets[201]]);
+    assert!(taken.len() > 320, "{}", taken.len());
+    assert!((1042..1062).contains(&heard), "{heard}");
+}
 
 #[test]
 fn ten_thousand_moves_lose_nobody() {
