@@ -399,10 +399,7 @@ fn serve(path: Option<PathBuf>) -> anyhow::Result<ExitCode> {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
-    if config.media.huge_pages {
-        server::use_huge_pages();
-    }
-    server::init_log(&config.server.log, config.server.log_format);
+    server::prepare(&config, path.as_deref());
     let server = server::serve(config, path);
     // A task, and not what the runtime blocks on: when that is woken, tokio asks the kernel for more
     // before it goes on with it, a system call for each SIP message.

@@ -92,6 +92,15 @@ impl Port {
         self
     }
 
+    /// The same with memory for a rate that the party may still have when it joins, Hz.
+    #[must_use]
+    pub fn with_memory_for(mut self, rate: u32) -> Self {
+        if !self.memory.serves(band_of(rate)) {
+            self.memory = PortMemory::new(rate);
+        }
+        self
+    }
+
     /// Gives it a track in the recording of the room that it is to join; one that it had goes back.
     pub fn set_track(&mut self, track: Box<Track>) -> Option<Box<Track>> {
         self.track.replace(track)

@@ -12,6 +12,7 @@ pub mod gate;
 mod handshakes;
 mod hosts;
 pub mod media;
+pub mod pages;
 mod pktinfo;
 pub mod ports;
 pub mod queues;

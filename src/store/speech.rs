@@ -14,6 +14,7 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use super::shelf::{self, MAX_FILES, Shelf};
+use crate::net::pages;
 
 /// Commands that run at once; the next texts wait for their turn, within the time that a text has.
 const AT_ONCE: usize = 4;
@@ -174,6 +175,7 @@ impl Parts {
             .ok_or(SpeechError::NoCommand)?;
         let arguments = arguments.iter().map(|a| a.replace(LANGUAGE, language));
         let mut command = Command::new(program);
+        pages::without_ours(command.as_std_mut());
         command
             .args(arguments)
             .stdin(Stdio::piped())

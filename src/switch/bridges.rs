@@ -263,14 +263,14 @@ impl Switch {
                 }
                 return;
             }
-            let params = entry.params;
+            let (params, rate) = (entry.params, entry.ports_for);
             let codec = params.map_or(Codec::Pcmu, |p| p.codec);
             // Without it the leg encodes for itself.
             let encoder = params.and_then(|p| SharedEncoder::new(p.codec, p.opus).ok().flatten());
             self.media(handle, |leg| Command::Join {
                 leg,
                 bridge: id,
-                port: Box::new(Port::new(leg.index, codec.sample_rate())),
+                port: Box::new(Port::new(leg.index, codec.sample_rate()).with_memory_for(rate)),
                 encoder,
             });
         }

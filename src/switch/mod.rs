@@ -140,6 +140,8 @@ struct Entry {
     rtp_port: Option<u16>,
     /// What the leg was told last.
     params: Option<LegParams>,
+    /// The rate that its ports have to serve besides that of these, Hz.
+    ports_for: u32,
     process: ProcessSettings,
     room: Option<String>,
     /// As what it enters that room, while its leg is on the way; or another one, where that leads
@@ -504,6 +506,7 @@ impl Switch {
             leg: None,
             rtp_port: None,
             params: None,
+            ports_for: 0,
             process: self.settings.process,
             room: None,
             entrant: None,

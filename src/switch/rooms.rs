@@ -346,7 +346,7 @@ impl Switch {
         entry.ears = hearing.ears;
         // Whom a room has called is in.
         entry.dial = None;
-        let params = entry.params;
+        let (params, rate) = (entry.params, entry.ports_for);
         let codec = params.map_or(Codec::Pcmu, |p| p.codec);
         // Without it the leg encodes for itself.
         let encoder = params.and_then(|p| SharedEncoder::new(p.codec, p.opus).ok().flatten());
@@ -354,7 +354,9 @@ impl Switch {
             leg,
             bridge,
             port: Box::new(
-                Port::new(leg.index, codec.sample_rate()).with_relation(relation(hearing)),
+                Port::new(leg.index, codec.sample_rate())
+                    .with_relation(relation(hearing))
+                    .with_memory_for(rate),
             ),
             encoder,
         });
@@ -409,6 +411,7 @@ impl Switch {
         self.legs.remove(&(worker, old));
         self.leg_places[worker].give_back(old.index);
         let new = LegId { index, generation };
+        let rate = leg.rate();
         leg.rehome(new);
         self.legs.insert((moving.to, new), handle);
         if let Some(entry) = self.calls.get_mut(&handle) {
@@ -422,10 +425,19 @@ impl Switch {
             call: handle,
             leg,
         });
+        // A change of codec may be among what waits: its port is for what it has now, too.
+        self.set_ports_for(handle, rate);
         self.arrive_or_join(handle, now);
         self.arrive_in_bridge(handle);
+        self.set_ports_for(handle, 0);
         for command in moving.held {
             self.media(handle, |leg| command.for_leg(leg));
+        }
+    }
+
+    fn set_ports_for(&mut self, handle: CallHandle, rate: u32) {
+        if let Some(entry) = self.calls.get_mut(&handle) {
+            entry.ports_for = rate;
         }
     }
 

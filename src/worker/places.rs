@@ -267,7 +267,7 @@ impl Worker {
             Some(Some(room)) if room.id == bridge && !room.closing => room,
             _ => return self.refuse(id, bridge, Entry { port, encoder }),
         };
-        // Whatever brings another rate brings memory for it, here or on the way here.
+        // Another codec may have come, or be on its way, since the port was made: each brings its memory.
         let fits = rate.is_some_and(|rate| port.set_rate(rate, &mut PortMemory::default()));
         if !fits {
             return self.refuse(id, bridge, Entry { port, encoder });

@@ -215,6 +215,32 @@ fn who_gets_a_wider_codec_on_the_way_from_bridge_to_bridge_hears_the_new_one() {
 }
 
 #[test]
+fn who_gets_a_narrower_codec_behind_its_join_is_in() {
+    let mut bench = Bench::new();
+    bench.create(0, 2);
+    bench.open(1, 1052);
+    bench.join(1, 0);
+    let wide = LegParams::g711(Codec::L16Full, Some(peer(0)));
+    let leg = Leg::new(id(0), wide, LegSettings::fixed(100)).unwrap();
+    bench.apply(Command::Open(Box::new(leg)));
+    bench.run(100);
+    // As it is where the leg has moved here, and the change of codec has waited for that.
+    bench.apply(Command::Join {
+        leg: id(0),
+        bridge: bridge(0),
+        port: Box::new(Port::new(0, NARROWBAND).with_memory_for(48_000)),
+        encoder: None,
+    });
+    let params = LegParams::g711(Codec::Pcmu, Some(peer(0)));
+    let recoding = Recoding::new(&params, 200, ProcessSettings::default()).unwrap();
+    let mut events = bench.run(5);
+    bench.apply(Command::Configure(id(0), params, Some(recoding)));
+    events.extend(bench.run(200));
+    assert!(!events.iter().any(|e| matches!(e, Event::JoinRefused(..))));
+    assert_eq!(bench.hears(0), coded(1052));
+}
+
+#[test]
 fn ten_thousand_moves_lose_nobody() {
     let seed = 81;
     let mut rng = StdRng::seed_from_u64(seed);

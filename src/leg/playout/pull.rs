@@ -26,7 +26,11 @@ impl Playout {
             self.line += samples as i64;
         }
         let pulled = self.fill(out);
-        self.quiet_ticks = self.quiet_ticks_with(out);
+        self.quiet_ticks = match self.quiet_ticks_with(out) {
+            // What is made up is no sound that goes on.
+            sound @ ..0 if pulled == Pulled::Audio => sound,
+            quiet => quiet.max(0),
+        };
         self.line += out.len() as i64;
         self.history.tick();
         self.measure();

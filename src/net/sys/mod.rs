@@ -53,6 +53,15 @@ pub fn prefetch<T>(values: &[T]) {
     let _ = (values, LINE, MOST);
 }
 
+/// Has a write to what nobody reads fail, and not end the program: as it is from the start, until an
+/// attempt to become another program.
+pub fn ignore_broken_pipes() {
+    // SAFETY: it sets how one signal is taken; no handler of ours is involved.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
+
 /// Gives freed memory back to the system, as far as the C library can. Takes some ms for a large
 /// heap, in which nobody else may allocate.
 pub fn trim_memory() {
