@@ -15,16 +15,21 @@ use super::sys;
 
 const TUNABLES: &str = "GLIBC_TUNABLES";
 const TUNABLE: &str = "glibc.malloc.hugetlb";
-/// Set in a program that was started anew, to what the tunables were: one start is enough, and the
-/// programs that it runs get them as they were.
+/// Set in a program that was started anew, to what the tunables were: the programs that it runs get them
+/// as they were.
 const BEFORE: &str = "ANTIPHON_TUNABLES_BEFORE";
+/// How often it was.
+const STARTS: &str = "ANTIPHON_STARTS";
+/// glibc up to 2.36 takes its tunable by chance, about two times of three: it compares the policy as text
+/// that nothing ends but what lay in its place before.
+const MOST_STARTS: u32 = 16;
 /// What the system gives such pages to.
 const POLICY: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
-/// Starts this program anew in its own process (the same PID, files and arguments), once, with memory in
-/// pages of 2 MB: where the system gives them to who asks, and nobody has set that tunable already. Not
-/// where `read` is a file that was read already and cannot be read again. To be called before the first
-/// thread. Comes back where that is not so, or not possible; then it says why.
+/// Starts this program anew in its own process (the same PID, files and arguments), with memory in pages of
+/// 2 MB: where the system gives them to who asks, and nobody has set that tunable already. Not where `read`
+/// is a file that was read already and cannot be read again. To be called before the first thread. Comes
+/// back where that is not so, not possible, or done; if it is not possible it says why.
 pub fn use_huge_pages(read: Option<&Path>) -> Option<String> {
     let set = env::var_os(TUNABLES).unwrap_or_default();
     let policy = fs::read_to_string(POLICY).unwrap_or_default();
@@ -32,33 +37,58 @@ pub fn use_huge_pages(read: Option<&Path>) -> Option<String> {
     if !cfg!(target_env = "gnu") || !policy.contains("[madvise]") || !read.is_none_or(again) {
         return None;
     }
-    let tunables = with_ours(&set)?;
-    if env::var_os(BEFORE).is_some() {
-        let why =
-            "the C library ignores GLIBC_TUNABLES, as where the program's file has capabilities";
-        return Some(why.to_owned());
+    let starts = env::var(STARTS).map_or(0, |n| n.parse().unwrap_or(MOST_STARTS));
+    let tunables = with_ours(&set);
+    match (starts, tunables) {
+        (0, Some(tunables)) => Some(start_anew(&tunables, &set, 1)),
+        // The user's own choice.
+        (0, None) => None,
+        (_, Some(_)) => {
+            let why = "the C library ignores GLIBC_TUNABLES, as where the program's file has capabilities";
+            Some(why.to_owned())
+        }
+        (_, None) if asks_for_huge_pages() => None,
+        (MOST_STARTS.., None) => Some(format!("the C library does not take {TUNABLE}")),
+        (_, None) => {
+            let before = env::var_os(BEFORE).unwrap_or_default();
+            Some(start_anew(&set, &before, starts + 1))
+        }
     }
+}
+
+/// Returns where it has failed, and says why.
+fn start_anew(tunables: &OsStr, before: &OsStr, starts: u32) -> String {
     let program = match env::current_exe() {
         Ok(program) => program,
-        Err(error) => return Some(error.to_string()),
+        Err(error) => return error.to_string(),
     };
     if is_loader(&program) {
-        return Some("the program was started by the dynamic loader".to_owned());
+        return "the program was started by the dynamic loader".to_owned();
     }
     let mut arguments = env::args_os();
     let mut command = Command::new(program);
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
-    // It returns where it has failed.
     let error = command
         .args(arguments)
         .env(TUNABLES, tunables)
-        .env(BEFORE, set)
+        .env(BEFORE, before)
+        .env(STARTS, starts.to_string())
         .exec();
     // What the attempt has undone.
     sys::ignore_broken_pipes();
-    Some(error.to_string())
+    error.to_string()
+}
+
+/// Whether the C library has asked for large pages, which it does with the first memory that it gets
+/// (proc(5), `VmFlags` of smaps: `hg`). Where that cannot be seen it is believed.
+fn asks_for_huge_pages() -> bool {
+    let Ok(maps) = fs::read_to_string("/proc/self/smaps") else {
+        return true;
+    };
+    let mut flags = maps.lines().filter_map(|l| l.strip_prefix("VmFlags:"));
+    flags.any(|flags| flags.split_whitespace().any(|flag| flag == "hg"))
 }
 
 /// Gives a program that is to be run the tunables as they were.
@@ -66,7 +96,7 @@ pub fn without_ours(command: &mut Command) {
     let Some(before) = env::var_os(BEFORE) else {
         return;
     };
-    command.env_remove(BEFORE);
+    command.env_remove(BEFORE).env_remove(STARTS);
     if before.is_empty() {
         command.env_remove(TUNABLES);
     } else {
