@@ -26,6 +26,7 @@ Examples (each behind `cargo bench --bench mixing_latency --`):
   --legs 100 --codec opus                    another codec, of talkers and listeners
   --legs 10,20,50,100,200,400,1000,2000      the curve of CPU per leg
   --legs 400 --srtp --rounds 5               encrypted legs beside plain ones: ratios
+  --legs 400,1000 --rounds 5 --xdp           past the network stack (root), beside a bare reflector
   --legs 400 --busy                          ticks while others want both cores";
 
 /// Mouth-to-ear latency, CPU and loss of conferences over real sockets.
@@ -86,6 +87,12 @@ pub struct Args {
     /// Conference and reflector (and floor) in turn, so often; medians of all and of their ratios.
     #[arg(long, value_parser = at_least_one)]
     pub rounds: Option<usize>,
+    /// All of it over a cable between two hosts of this machine's own (network namespaces; for root).
+    #[arg(long)]
+    pub cable: bool,
+    /// The same, and the server takes RTP past the network stack there (AF_XDP).
+    #[arg(long)]
+    pub xdp: bool,
     /// A busy loop of normal priority on each core meanwhile.
     #[arg(long)]
     pub busy: bool,
@@ -160,6 +167,8 @@ impl Args {
             (self.all_talking, ", all talking".to_owned()),
             (self.silent_listeners, ", listeners silent".to_owned()),
             (self.drift > 0, format!(", clocks +-{} ppm", self.drift)),
+            (self.cable && !self.xdp, ", over a cable".to_owned()),
+            (self.xdp, ", over a cable, by AF_XDP".to_owned()),
             (self.busy, ", both cores wanted by others".to_owned()),
         ] {
             if said {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use antiphon::net::sys::{self, Batch, PACKET_BYTES, SendCounters};
 
+use crate::support::cable;
+
 /// The tick.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -48,7 +50,7 @@ pub fn run(legs: usize) -> io::Result<()> {
 
 impl Line {
     fn bind() -> io::Result<Line> {
-        let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let socket = UdpSocket::bind((cable::server(), 0))?;
         socket.set_nonblocking(true)?;
         sys::enable_timestamps(&socket)?;
         Ok(Line {

@@ -18,6 +18,7 @@ use args::Args;
 use busy::Busy;
 use reflector::Kind;
 use run::Reflected;
+use support::cable;
 use support::generator::load::Shape;
 use support::stats::Spread;
 
@@ -43,6 +44,12 @@ fn main() {
     if args.spin {
         busy::spin();
         return;
+    }
+    if (args.cable || args.xdp)
+        && let Some(status) = cable::run_again()
+    {
+        let status = status.expect("the cable is laid, for which one has to be root");
+        std::process::exit(status.code().unwrap_or(1));
     }
     let _busy = args.busy.then(|| Busy::start().expect("busy loops start"));
     let generator = support::generator_priority();

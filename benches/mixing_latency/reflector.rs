@@ -3,12 +3,13 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use antiphon::net::sys;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::support::cable;
 use crate::support::server::Process;
 
 /// When a reflector sends back what it gets.
@@ -41,7 +42,7 @@ pub struct Reflector {
 impl Reflector {
     /// Starts this program again as a reflector with so many sockets.
     pub fn start(kind: Kind, legs: usize) -> io::Result<Reflector> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = cable::at_server(std::env::current_exe()?)
             .args([kind.flag(), &legs.to_string()])
             .stdout(Stdio::piped())
             .spawn()?;
@@ -75,7 +76,7 @@ pub fn run(legs: usize) -> io::Result<()> {
     let mut sockets = Vec::new();
     let mut out = io::stdout().lock();
     for i in 0..legs {
-        let mut socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let mut socket = UdpSocket::bind(SocketAddr::from((cable::server(), 0)))?;
         let registry = poll.registry();
         registry.register(&mut socket, Token(i), Interest::READABLE)?;
         write!(out, "{} ", socket.local_addr()?.port())?;

@@ -8,6 +8,7 @@ use antiphon::net::sys;
 use crate::args::Args;
 use crate::reflector::{Kind, Reflector};
 use crate::support::GENERATOR_PRIORITY;
+use crate::support::cable;
 use crate::support::generator::load::{Load, LoadLeg, Shape};
 use crate::support::phones::Phones;
 use crate::support::server::{Cpu, Process, Server, Settings};
@@ -24,6 +25,7 @@ pub fn conference(args: &Args, shape: &Shape) -> f64 {
     let settings = Settings {
         codecs: vec![shape.format.key()],
         calls: shape.legs,
+        xdp: args.xdp,
         members: shape.legs.div_ceil(shape.rooms),
         ..Settings::default()
     };
@@ -102,8 +104,8 @@ pub fn reflected(kind: Kind, args: &Args, shape: &Shape) -> Reflected {
     let mut legs = Vec::new();
     for (i, &port) in reflector.ports.iter().enumerate() {
         let leg = LoadLeg::bind(i, shape).expect("a socket");
-        let to = ("127.0.0.1", port);
-        leg.socket.connect(to).expect("a loopback address");
+        let to = (cable::server(), port);
+        leg.socket.connect(to).expect("a local address");
         legs.push(leg);
     }
     let mut load = Load::new(legs, shape);
@@ -132,9 +134,14 @@ fn measure(load: &mut Load, args: &Args, process: Process) -> Cpu {
         let _ = sys::set_fifo(GENERATOR_PRIORITY);
         load.run(Duration::from_secs(args.warm_up), false);
         load.clear();
-        let before = process.cpu();
+        let (before, soft) = (process.cpu(), cable::soft_interrupts());
         load.run(Duration::from_secs(args.seconds), true);
         let cpu = process.cpu().since(before);
+        if args.cable || args.xdp {
+            let soft = cable::soft_interrupts().saturating_sub(soft).as_secs_f64() * 1e6;
+            let each = soft / load.legs.len() as f64 / args.seconds as f64;
+            println!("  the kernel's own threads for packets: {each:.1} us per leg and second");
+        }
         // The last packets come back before anybody hangs up.
         load.run(Duration::from_millis(200), false);
         cpu

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub mod cable;
 pub mod generator;
 pub mod phones;
 pub mod server;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use antiphon::net::sys::Batch;
 
+use super::cable;
 use super::generator::load::{Load, LoadLeg, Shape};
 use super::generator::secure::Secure;
 use super::server::Server;
@@ -33,8 +34,8 @@ pub struct Phones {
 impl Phones {
     /// Phones that call this server.
     pub fn new(server: &Server) -> Self {
-        let sip = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        sip.connect(server.sip).expect("a loopback address");
+        let sip = UdpSocket::bind((cable::phones(), 0)).expect("a socket");
+        sip.connect(server.sip).expect("a local address");
         sip.set_read_timeout(Some(RETRANSMIT)).expect("not zero");
         Self {
             local: sip.local_addr().expect("it is bound"),
@@ -130,8 +131,9 @@ impl Phones {
             self.sip
                 .send(dialog.ack().as_bytes())
                 .expect("the server listens");
-            let to = SocketAddr::from(([127, 0, 0, 1], port));
-            socket.connect(to).expect("a loopback address");
+            socket
+                .connect((cable::server(), port))
+                .expect("a local address");
         }
     }
 

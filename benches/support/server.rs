@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::cable;
+
 /// A process whose CPU time is read, thread by thread, in ns.
 #[derive(Clone, Copy, Debug)]
 pub struct Process(pub u32);
@@ -118,6 +120,8 @@ pub struct Settings {
     pub calls: usize,
     /// Members of a room.
     pub members: usize,
+    /// RTP goes past the network stack, with a cable.
+    pub xdp: bool,
     /// The limits that a server has without any configuration.
     pub own_limits: bool,
 }
@@ -128,6 +132,7 @@ impl Default for Settings {
             codecs: Vec::new(),
             calls: 1000,
             members: 1000,
+            xdp: false,
             own_limits: false,
         }
     }
@@ -152,10 +157,11 @@ impl Server {
         let config = directory.path().join("antiphon.toml");
         let recordings = directory.path().join("recordings");
         let text = format!(
-            "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = []\n\
+            "[sip]\nudp = [\"{}:0\"]\ntcp = []\n\
              {}{}\
              [recording]\ndirectory = '{}'\n\
              [voicemail]\ndirectory = '{}'\n{}",
+            cable::server(),
             if settings.own_limits {
                 ""
             } else {
@@ -169,7 +175,7 @@ impl Server {
         );
         fs::write(&config, text).expect("the configuration is written");
         let log = directory.path().join("log");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_antiphon"))
+        let mut child = cable::at_server(env!("CARGO_BIN_EXE_antiphon"))
             .arg("serve")
             .arg("--config")
             .arg(&config)
@@ -246,6 +252,9 @@ impl Settings {
             "[conference]\nlone_prompt = false\nmax_rooms = 100000\nmax_members = {members}\n\
              [media]\ntimeout_seconds = 600\n"
         );
+        if self.xdp {
+            let _ = writeln!(text, "xdp_interface = {:?}", cable::INTERFACE);
+        }
         if !self.codecs.is_empty() {
             let _ = writeln!(text, "codecs = {:?}", self.codecs);
         }

@@ -7,6 +7,7 @@
 //! and skipped.
 
 mod bell;
+mod bypass;
 mod drain;
 mod outbound;
 mod sockets;
@@ -26,6 +27,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::leg::Leg;
 use crate::net::media::{SendRing, SocketPair};
+use crate::net::sys::xdp;
 use crate::worker::{Command, Event, Worker, event_capacity};
 use sockets::Sockets;
 use stats::ThreadStats;
@@ -38,7 +40,7 @@ const COMMANDS: usize = 4096;
 const MAX_BACKLOG: usize = 65_536;
 
 /// How the engine is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Media threads.
     pub workers: usize,
@@ -50,6 +52,8 @@ pub struct Settings {
     pub realtime_priority: Option<u8>,
     /// Whether packets may be sent many at once by io_uring.
     pub io_uring: bool,
+    /// The network interface that RTP takes past the network stack, if any (AF_XDP).
+    pub bypass: Option<String>,
 }
 
 /// What is sent to a media thread.
@@ -99,6 +103,18 @@ pub struct Engine {
     handles: Vec<Handle>,
     realtime: RealTime,
     sending: Sending,
+    bypass: Bypassing,
+}
+
+/// Whether RTP takes a way past the network stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bypassing {
+    /// By this interface, as far as it comes by that.
+    On(String),
+    /// It was refused: why.
+    Refused(String),
+    /// It is not wanted.
+    Off,
 }
 
 impl Engine {
@@ -115,6 +131,15 @@ impl Engine {
         let mut handles = Vec::with_capacity(settings.workers);
         let mut realtime = RealTime::Off;
         let mut sending = Sending::OneByOne;
+        let (mut ports, bypass) = match settings.bypass {
+            None => (Vec::new(), Bypassing::Off),
+            Some(interface) => match xdp::open(&interface, settings.workers) {
+                Ok(ports) => (ports, Bypassing::On(interface)),
+                Err(error) => (Vec::new(), Bypassing::Refused(error.to_string())),
+            },
+        };
+        // The first thread's is the last.
+        ports.reverse();
         for index in 0..settings.workers {
             let (inputs, input_rx) = bounded(COMMANDS);
             let (event_tx, events) = bounded(event_capacity(settings.legs_per_worker));
@@ -135,7 +160,7 @@ impl Engine {
                 _ => {}
             }
             let ring = ring.and_then(Result::ok);
-            let sockets = Sockets::new(settings.legs_per_worker, ring);
+            let sockets = Sockets::new(settings.legs_per_worker, ring, ports.pop());
             let media = MediaThread::new(worker, input_rx, told, sockets, stats.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("media-{index}"))
@@ -153,6 +178,7 @@ impl Engine {
             handles,
             realtime,
             sending,
+            bypass,
         })
     }
 
@@ -164,6 +190,11 @@ impl Engine {
     /// How the threads send their packets.
     pub fn sending(&self) -> &Sending {
         &self.sending
+    }
+
+    /// Whether RTP goes past the network stack.
+    pub fn bypass(&self) -> &Bypassing {
+        &self.bypass
     }
 
     /// Whether the workers can take another call's commands.

@@ -5,12 +5,14 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bypass::{Bypass, BypassCounts};
 use super::drain::{Drain, sequence};
 use super::outbound::Outbound;
 use crate::audio::MediaTime;
 use crate::leg::{Channel, MediaIo, Sink};
 use crate::net::media::{self, Batch, ClockMap, SendCounters, SendRing, SocketPair};
 use crate::net::sys;
+use crate::net::sys::xdp::Port;
 
 #[derive(Debug)]
 struct LegSockets {
@@ -46,13 +48,14 @@ pub(super) struct Sockets {
     gathering: u64,
     outbound: Outbound,
     ring: Option<SendRing>,
+    bypass: Option<Bypass>,
     pub clock: ClockMap,
     pub sends: SendCounters,
 }
 
 impl Sockets {
-    /// Sends by `ring` what it can, where there is one.
-    pub fn new(max_legs: usize, ring: Option<SendRing>) -> Self {
+    /// Sends by `ring` what it can, where there is one, and past the network stack where there is such a way.
+    pub fn new(max_legs: usize, ring: Option<SendRing>, bypass: Option<Port>) -> Self {
         Self {
             legs: (0..max_legs).map(|_| None).collect(),
             batch: Batch::new(),
@@ -60,9 +63,67 @@ impl Sockets {
             gathering: 0,
             outbound: Outbound::new(),
             ring,
+            bypass: bypass.map(|port| Bypass::new(port, max_legs)),
             clock: ClockMap::sample(),
             sends: SendCounters::default(),
         }
+    }
+
+    /// What went past the network stack.
+    pub fn bypassed(&self) -> BypassCounts {
+        self.bypass
+            .as_ref()
+            .map_or_else(BypassCounts::default, |b| b.counts)
+    }
+
+    /// Takes what has come for a leg past the stack. Whether that is all that needs to be read.
+    fn receive_bypassed(&mut self, leg: u32, sink: &mut Sink<'_>) -> bool {
+        let Self {
+            legs,
+            batch,
+            bypass: Some(bypass),
+            clock,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        let Some(Some(sockets)) = legs.get_mut(leg as usize) else {
+            return false;
+        };
+        if !bypass.is_used(leg) {
+            return false;
+        }
+        let began = sys::monotonic_now();
+        let (mut packets, mut last) = (0, None);
+        if !bypass.is_on(leg) {
+            // What its socket got before is older.
+            packets += sockets.read_on(batch, clock, 1, &mut last, sink);
+        }
+        let mut is_enough = false;
+        while !is_enough {
+            let read = bypass.receive(leg, sockets.connected, |bytes, from, arrival| {
+                let number = sequence(bytes);
+                let heard = sink(bytes, from, arrival);
+                (number, arrival, heard)
+            });
+            let Some((number, arrival, heard)) = read else {
+                break;
+            };
+            is_enough =
+                packets == 0 && sockets.drain.is_enough(number, Some(arrival), began, heard);
+            packets += 1;
+            last = number;
+        }
+        if packets == 0 {
+            bypass.missed(leg, began);
+            return false;
+        }
+        if !is_enough {
+            packets += sockets.read_on(batch, clock, 1, &mut last, sink);
+        }
+        sockets.drain.done(began, packets, last);
+        true
     }
 
     pub fn open(&mut self, leg: u32, pair: Arc<SocketPair>) {
@@ -176,9 +237,24 @@ impl LegSockets {
         } else {
             (1, *clock)
         };
+        packets += self.read_on(batch, &clock, batches, &mut last, sink);
+        self.drain.done(began, packets, last);
+    }
+
+    /// Reads what waits, in so many batches at most. How many packets there were; `last` is the number of the
+    /// last.
+    fn read_on(
+        &self,
+        batch: &mut Batch,
+        clock: &ClockMap,
+        batches: usize,
+        last: &mut Option<u16>,
+        sink: &mut Sink<'_>,
+    ) -> usize {
+        let mut packets = 0;
         for _ in 0..batches {
-            let read = media::receive(socket, batch, &clock, |bytes, from, arrival| {
-                last = sequence(bytes);
+            let read = media::receive(&self.pair.rtp, batch, clock, |bytes, from, arrival| {
+                *last = sequence(bytes);
                 sink(bytes, from, arrival);
             });
             packets += read;
@@ -186,12 +262,15 @@ impl LegSockets {
                 break;
             }
         }
-        self.drain.done(began, packets, last);
+        packets
     }
 }
 
 impl MediaIo for Sockets {
     fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>) {
+        if channel == Channel::Rtp && self.receive_bypassed(leg, sink) {
+            return;
+        }
         let Some(Some(sockets)) = self.legs.get_mut(leg as usize) else {
             return;
         };
@@ -199,6 +278,11 @@ impl MediaIo for Sockets {
             Channel::Rtp => {
                 let gathered = (&self.gathered, self.gathering);
                 sockets.receive_rtp(&mut self.batch, gathered, &self.clock, sink);
+                if let (Some(bypass), Some(peer)) = (&mut self.bypass, sockets.connected)
+                    && sockets.drain.is_even()
+                {
+                    bypass.take_up(leg, &sockets.pair, peer, self.clock.now());
+                }
             }
             Channel::Rtcp => {
                 let (socket, batch) = (&sockets.pair.rtcp, &mut self.batch);
@@ -215,6 +299,11 @@ impl MediaIo for Sockets {
         };
         match channel {
             Channel::Rtp => {
+                if let Some(bypass) = &mut self.bypass
+                    && bypass.send(leg, to, packet, self.clock.now())
+                {
+                    return;
+                }
                 let to = (sockets.connected != Some(to)).then_some(to);
                 if to.is_some_and(|to| !sockets.reaches(to)) {
                     return;
@@ -240,6 +329,9 @@ impl MediaIo for Sockets {
     fn connect(&mut self, leg: u32, peer: Option<SocketAddr>) {
         self.send_waiting();
         self.leave_ring(leg);
+        if let Some(bypass) = &mut self.bypass {
+            bypass.leave(leg);
+        }
         let Some(Some(sockets)) = self.legs.get_mut(leg as usize) else {
             return;
         };
@@ -263,6 +355,9 @@ impl MediaIo for Sockets {
     fn closed(&mut self, leg: u32) {
         self.send_waiting();
         self.leave_ring(leg);
+        if let Some(bypass) = &mut self.bypass {
+            bypass.leave(leg);
+        }
         // The control side holds another reference until it hears of the close: the descriptor is
         // not closed here.
         if let Some(place) = self.legs.get_mut(leg as usize) {
@@ -272,20 +367,32 @@ impl MediaIo for Sockets {
 
     fn flush(&mut self) {
         self.send_waiting();
+        if let Some(bypass) = &mut self.bypass {
+            bypass.flush();
+        }
     }
 
     fn begin_gathering(&mut self) {
         self.gathered.clear();
         self.gathering += 1;
+        if let Some(bypass) = &mut self.bypass {
+            bypass.pull();
+        }
     }
 
     fn gather(&mut self, leg: u32) {
+        if self.bypass.as_ref().is_some_and(|b| b.is_used(leg)) {
+            return;
+        }
         if let Some(Some(sockets)) = self.legs.get_mut(leg as usize) {
             sockets.gather(&mut self.gathered, self.gathering);
         }
     }
 
     fn expect(&self, leg: u32, soon: bool) {
+        if let Some(bypass) = &self.bypass {
+            bypass.expect(leg, soon);
+        }
         let Some(place) = self.legs.get(leg as usize) else {
             return;
         };
@@ -306,7 +413,7 @@ impl MediaIo for Sockets {
 
     fn wait(&mut self, elapsed: Duration) {
         // What is due goes out meanwhile.
-        self.send_waiting();
+        self.flush();
         sys::sleep_until(self.clock.now() + elapsed);
     }
 }

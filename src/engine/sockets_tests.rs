@@ -40,7 +40,7 @@ impl Line {
     fn at(ports: RangeInclusive<u16>, by_ring: bool) -> Self {
         let rest = Duration::from_millis(1);
         let mut pool = PortPool::new(ports, vec![HERE], rest, 0);
-        let mut sockets = Sockets::new(2, ring(by_ring, 8));
+        let mut sockets = Sockets::new(2, ring(by_ring, 8), None);
         let phones = (0..2).map(|leg| {
             let pair = pool.reserve(HERE, Instant::now()).unwrap();
             let to = SocketAddr::new(HERE, pair.rtp_port);

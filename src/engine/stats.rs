@@ -167,6 +167,9 @@ pub(super) struct ThreadStats {
     pub stale_commands: AtomicU64,
     pub lost_events: AtomicU64,
     pub send_failures: AtomicU64,
+    pub bypass_received: AtomicU64,
+    pub bypass_sent: AtomicU64,
+    pub bypass_dropped: AtomicU64,
     pub cpu_us: AtomicU64,
     pub media: MediaCounts,
 }
@@ -261,6 +264,12 @@ pub struct EngineStats {
     pub lost_events: u64,
     /// Packets that the kernel did not take.
     pub send_failures: u64,
+    /// Packets received past the network stack.
+    pub bypass_received: u64,
+    /// Packets sent past it.
+    pub bypass_sent: u64,
+    /// Packets received past it and not heard: of another than the peer, damaged, or too many at once.
+    pub bypass_dropped: u64,
     /// CPU time of the threads.
     pub cpu: Duration,
     /// The media of all calls so far, up to a second ago.
@@ -281,6 +290,9 @@ impl EngineStats {
             all.stale_commands += load(&t.stale_commands);
             all.lost_events += load(&t.lost_events);
             all.send_failures += load(&t.send_failures);
+            all.bypass_received += load(&t.bypass_received);
+            all.bypass_sent += load(&t.bypass_sent);
+            all.bypass_dropped += load(&t.bypass_dropped);
             all.cpu += Duration::from_micros(load(&t.cpu_us));
             all.media.replace(&MediaTotals::default(), &t.media.get());
         }
@@ -299,6 +311,9 @@ impl EngineStats {
             stale_commands: self.stale_commands.saturating_sub(before.stale_commands),
             lost_events: self.lost_events.saturating_sub(before.lost_events),
             send_failures: self.send_failures.saturating_sub(before.send_failures),
+            bypass_received: self.bypass_received.saturating_sub(before.bypass_received),
+            bypass_sent: self.bypass_sent.saturating_sub(before.bypass_sent),
+            bypass_dropped: self.bypass_dropped.saturating_sub(before.bypass_dropped),
             cpu: self.cpu.saturating_sub(before.cpu),
             media: self.media,
         }

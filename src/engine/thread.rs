@@ -157,6 +157,10 @@ impl MediaThread {
         stats.media.set(&counts.media);
         let sends = self.sockets.sends;
         set(&stats.send_failures, sends.would_block + sends.failed);
+        let bypassed = self.sockets.bypassed();
+        set(&stats.bypass_received, bypassed.received);
+        set(&stats.bypass_sent, bypassed.sent);
+        set(&stats.bypass_dropped, bypassed.dropped);
         if ms >= self.next_cpu_time {
             self.next_cpu_time = ms + CPU_TIME_MS;
             let cpu: Duration = sys::thread_cpu_time();

@@ -20,7 +20,7 @@ pub use crate::net::sys::{
 /// driver may charge 4.25 KiB for each however short: 213 KiB of the 256.
 const RECEIVE_BUFFER: usize = 128 * 1024;
 /// DSCP EF (RFC 3246) in the position of the TOS octet.
-const TOS_EXPEDITED: u32 = 46 << 2;
+pub const TOS_EXPEDITED: u32 = 46 << 2;
 
 /// The sockets of one leg: an even RTP port and the RTCP port above it (RFC 3550 §11). Both close
 /// on drop; the port goes back by [`PortPool::release`] or [`PortPool::release_port`].

@@ -5,6 +5,7 @@ mod alarm;
 pub mod clock;
 mod connections;
 mod crowd;
+pub mod ethernet;
 pub mod fetch;
 mod frames;
 pub mod fuzz;

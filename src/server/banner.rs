@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::Started;
 use crate::config::{AppConfig, Config};
-use crate::engine::RealTime;
+use crate::engine::{Bypassing, RealTime};
 
 /// What is behind the built-in numbers.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -105,6 +105,19 @@ pub fn banner(config: &Config, started: &Started) -> String {
         ),
     };
     add(&mut out, format_args!("  media       {line}"));
+    match &started.bypass {
+        Bypassing::Off => {}
+        Bypassing::On(interface) => add(
+            &mut out,
+            format_args!("              RTP by {interface} goes past the network stack (AF_XDP)"),
+        ),
+        Bypassing::Refused(why) => add(
+            &mut out,
+            format_args!(
+                "              RTP goes through the network stack: AF_XDP is not possible: {why}"
+            ),
+        ),
+    }
     out
 }
 

@@ -248,6 +248,7 @@ pub(super) fn engine_settings(config: &Config, max_calls: usize) -> engine::Sett
         bridges_per_worker: config.conference.max_rooms,
         realtime_priority: config.media.realtime_priority,
         io_uring: config.media.io_uring,
+        bypass: config.media.xdp_interface.clone(),
     }
 }
 

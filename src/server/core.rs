@@ -28,7 +28,7 @@ use crate::call::CallHandle;
 use crate::config::Config;
 use crate::dtls::IdentityError;
 use crate::endpoint::{self, Scope};
-use crate::engine::{self, Bell, Engine, RealTime, Sending};
+use crate::engine::{self, Bell, Bypassing, Engine, RealTime, Sending};
 use crate::http::HttpError;
 use crate::leg::Leg;
 use crate::net::Alarm;
@@ -98,6 +98,8 @@ pub struct Started {
     pub realtime: RealTime,
     /// How they send their packets.
     pub sending: Sending,
+    /// Whether RTP takes a way past the network stack.
+    pub bypass: Bypassing,
     /// The most calls at once.
     pub max_calls: usize,
     /// Open files that the system allows.
@@ -192,6 +194,7 @@ impl Core {
             http: Vec::new(),
             realtime: engine.realtime().clone(),
             sending: engine.sending().clone(),
+            bypass: engine.bypass().clone(),
             max_calls,
             descriptors,
             shortfall: shares.shortfall,

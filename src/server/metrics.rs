@@ -125,6 +125,21 @@ pub(super) fn media(stats: &EngineStats, out: &mut Writer) {
             stats.send_failures as f64,
         ),
         (
+            "media_xdp_received_packets_total",
+            "Packets that were received past the network stack.",
+            stats.bypass_received as f64,
+        ),
+        (
+            "media_xdp_sent_packets_total",
+            "Packets that were sent past the network stack.",
+            stats.bypass_sent as f64,
+        ),
+        (
+            "media_xdp_dropped_packets_total",
+            "Packets received past the network stack that were not the peer's, damaged, or too many at once.",
+            stats.bypass_dropped as f64,
+        ),
+        (
             "media_lost_events_total",
             "Events of media threads that were lost for want of room.",
             stats.lost_events as f64,

@@ -17,7 +17,7 @@ use super::statistics::{self, Statistics};
 use super::{Core, banner, machine};
 use crate::call::EndReason;
 use crate::config::Config;
-use crate::engine::{RealTime, Sending};
+use crate::engine::{Bypassing, RealTime, Sending};
 use crate::net::{pages, sys};
 use crate::store::recorder::STOP_TIME;
 
@@ -188,6 +188,13 @@ pub async fn serve(config: Config, path: Option<PathBuf>) -> Result<(), ServeErr
             why,
             "io_uring is not permitted here: each packet is sent with a system call of its own, at \
              somewhat more CPU time (media.io_uring = false leaves it alone)"
+        );
+    }
+    if let Bypassing::Refused(why) = &core.started().bypass {
+        warn!(
+            why,
+            "RTP goes through the network stack, and not past it as media.xdp_interface wants; it takes \
+             CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, and an interface without another such program"
         );
     }
     if let Some(why) = &core.started().shortfall {

@@ -125,6 +125,9 @@ pub(super) fn log(stats: &EngineStats, interval: Duration, message: &str) {
         bridges = stats.bridges,
         cpu_ms = stats.cpu.as_millis() as u64,
         send_failures = stats.send_failures,
+        xdp_received = stats.bypass_received,
+        xdp_sent = stats.bypass_sent,
+        xdp_dropped = stats.bypass_dropped,
         stale_commands = stats.stale_commands,
         lost_events = stats.lost_events,
         "{message}"

@@ -52,6 +52,7 @@ pub fn run(seconds: u64) -> (Tellings, u64) {
             bridges_per_worker: BRIDGES,
             realtime_priority: None,
             io_uring: true,
+            bypass: None,
         },
         &bell,
         confine,

@@ -3,13 +3,14 @@
 //! thread, one connected socket per leg. Arrival times are the kernel's, so that when a socket is
 //! read does not matter: one receive takes several packets.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::time::{Duration, SystemTime};
 
 use antiphon::audio::MediaTime;
 use antiphon::net::sys::{self, Batch, SendCounters};
 use antiphon::srtp::{MAX_OVERHEAD, Suite};
 
+use super::super::cable;
 use super::format::{Ear, Format, Payloads};
 use super::listener::Listener;
 use super::secure::Secure;
@@ -108,9 +109,9 @@ pub struct Load {
 }
 
 impl LoadLeg {
-    /// Leg number `index`, on a socket of its own, on loopback.
+    /// Leg number `index`, on a socket of its own.
     pub fn bind(index: usize, shape: &Shape) -> std::io::Result<LoadLeg> {
-        let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let socket = UdpSocket::bind((cable::phones(), 0))?;
         socket.set_nonblocking(true)?;
         sys::enable_timestamps(&socket)?;
         // Those who measure are spread over all; the products of the count step at each of them.

@@ -12,6 +12,7 @@
 mod receive;
 mod ring;
 mod send;
+pub mod xdp;
 
 use std::io;
 use std::mem;
@@ -114,6 +115,11 @@ pub(super) fn media_ns() -> i64 {
     // The epoch first: taken after the reading, the first time would be before it.
     let epoch = epoch_ns();
     clock_ns(libc::CLOCK_MONOTONIC) - epoch
+}
+
+/// A time of CLOCK_MONOTONIC, nanoseconds.
+pub fn monotonic_time(ns: u64) -> MediaTime {
+    MediaTime::from_micros((ns as i64 - epoch_ns()).max(0) as u64 / 1000)
 }
 
 /// CLOCK_REALTIME, nanoseconds since 1970.

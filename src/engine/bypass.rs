@@ -1,0 +1,294 @@
+//! A media thread's way past the network stack (`net::sys::xdp`): whose frames they are, and the way back.
+//!
+//! A leg takes it up once its peer is known and its stream is even, and only as long as the peer's packets
+//! come that way; its sockets stay what they are, and are used for all that this is not made for. What comes
+//! is in lists, one for each leg, until its tick.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::audio::MediaTime;
+use crate::net::ethernet::{self, HEADERS, Route};
+use crate::net::media::{SocketPair, TOS_EXPEDITED};
+use crate::net::sys;
+use crate::net::sys::xdp::{Frame, Port};
+
+/// Packets that wait for a leg at most; what comes on top is dropped.
+const MOST_WAITING: u16 = 64;
+/// Packets that are sent with one call.
+const TOGETHER: u32 = 64;
+/// So long the first packet may be awaited; then the peer's come by another way.
+const TRIAL: Duration = Duration::from_secs(2);
+/// The way back is that of a packet which came so lately: else the stack knows better.
+const KNOWN: Duration = Duration::from_secs(5);
+
+/// Packets counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct BypassCounts {
+    pub received: u64,
+    pub sent: u64,
+    /// Of another than the peer, damaged, or more than may wait.
+    pub dropped: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Use {
+    #[default]
+    Off,
+    /// The port was taken then, and nothing has come yet.
+    Trial(MediaTime),
+    On,
+    /// The peer's packets do not come that way.
+    Futile,
+}
+
+/// A leg's end.
+#[derive(Clone, Copy, Debug, Default)]
+struct End {
+    used: Use,
+    port: u16,
+    waiting: u16,
+    /// Frames by their index plus one; 0: none.
+    first: u32,
+    last: u32,
+    heard: MediaTime,
+    route: Option<Route>,
+}
+
+struct Place {
+    frame: Option<Frame>,
+    next: u32,
+}
+
+pub(super) struct Bypass {
+    port: Port,
+    ends: Box<[End]>,
+    /// By port: the leg plus one.
+    legs: Box<[u32]>,
+    /// By the frames' index.
+    places: Box<[Place]>,
+    fresh: Vec<Frame>,
+    pub counts: BypassCounts,
+}
+
+impl Bypass {
+    pub fn new(port: Port, legs: usize) -> Self {
+        let none = || Place {
+            frame: None,
+            next: 0,
+        };
+        Self {
+            ends: vec![End::default(); legs].into(),
+            legs: vec![0; 1 << 16].into(),
+            places: (0..port.frames()).map(|_| none()).collect(),
+            fresh: Vec::with_capacity(port.frames()),
+            counts: BypassCounts::default(),
+            port,
+        }
+    }
+
+    fn end(&mut self, leg: u32) -> Option<&mut End> {
+        self.ends.get_mut(leg as usize)
+    }
+
+    /// Whether a leg's packets may come this way.
+    pub fn is_used(&self, leg: u32) -> bool {
+        let used = self.ends.get(leg as usize).map(|end| end.used);
+        matches!(used, Some(Use::Trial(_) | Use::On))
+    }
+
+    /// Whether they do.
+    pub fn is_on(&self, leg: u32) -> bool {
+        self.ends
+            .get(leg as usize)
+            .is_some_and(|end| end.used == Use::On)
+    }
+
+    /// Takes a leg's port, unless that was tried to no end.
+    pub fn take_up(&mut self, leg: u32, pair: &SocketPair, peer: SocketAddr, now: MediaTime) {
+        if !peer.is_ipv4() || self.end(leg).is_none_or(|end| end.used != Use::Off) {
+            return;
+        }
+        // Connected, it has an address, be it bound to all.
+        let Ok(SocketAddr::V4(local)) = pair.rtp.local_addr() else {
+            return;
+        };
+        self.legs[usize::from(local.port())] = leg + 1;
+        self.port.take_port(local.port(), local.ip().octets());
+        if let Some(end) = self.end(leg) {
+            end.used = Use::Trial(now);
+            end.port = local.port();
+        }
+    }
+
+    /// Gives it back, with what waits; a new peer may come this way again.
+    pub fn leave(&mut self, leg: u32) {
+        if !self.is_used(leg) {
+            if let Some(end) = self.end(leg) {
+                *end = End::default();
+            }
+            return;
+        }
+        while let Some(frame) = self.next(leg) {
+            self.port.release(frame);
+            self.counts.dropped += 1;
+        }
+        if let Some(end) = self.end(leg) {
+            let port = std::mem::take(end).port;
+            self.legs[usize::from(port)] = 0;
+            self.port.leave_port(port);
+        }
+    }
+
+    /// Puts what has come into the legs' lists.
+    pub fn pull(&mut self) {
+        let Self {
+            port,
+            ends,
+            legs,
+            places,
+            fresh,
+            counts,
+        } = self;
+        port.receive(|frame| fresh.push(frame));
+        for frame in fresh.iter() {
+            port.prefetch(frame, HEADERS as u32);
+        }
+        for frame in fresh.drain(..) {
+            let leg = ethernet::port(port.bytes(&frame)).map_or(0, |to| legs[usize::from(to)]);
+            let end = (leg as usize)
+                .checked_sub(1)
+                .and_then(|leg| ends.get_mut(leg));
+            let Some(end) = end.filter(|end| end.waiting < MOST_WAITING) else {
+                port.release(frame);
+                counts.dropped += 1;
+                continue;
+            };
+            let n = frame.index();
+            places[n] = Place {
+                frame: Some(frame),
+                next: 0,
+            };
+            let place = n as u32 + 1;
+            match end.waiting {
+                0 => end.first = place,
+                _ => places[end.last as usize - 1].next = place,
+            }
+            end.last = place;
+            end.waiting += 1;
+        }
+    }
+
+    fn next(&mut self, leg: u32) -> Option<Frame> {
+        let end = self.ends.get_mut(leg as usize)?;
+        let place = self.places.get_mut((end.first as usize).checked_sub(1)?)?;
+        end.first = place.next;
+        end.waiting -= 1;
+        place.frame.take()
+    }
+
+    /// Hands over the next packet of a leg from its peer, with its time of arrival, and gives what `sink`
+    /// says. `None`: nothing waits.
+    pub fn receive<T>(
+        &mut self,
+        leg: u32,
+        peer: Option<SocketAddr>,
+        sink: impl FnOnce(&[u8], SocketAddr, MediaTime) -> T,
+    ) -> Option<T> {
+        if self
+            .ends
+            .get(leg as usize)
+            .is_some_and(|end| end.waiting == 0)
+        {
+            self.pull();
+        }
+        loop {
+            let frame = self.next(leg)?;
+            let bytes = self.port.bytes(&frame);
+            let datagram = ethernet::parse(bytes).filter(|d| {
+                let from = Some(SocketAddr::V4(d.from));
+                from == peer && d.payload.len() <= sys::PACKET_BYTES
+            });
+            let Some(datagram) = datagram else {
+                self.counts.dropped += 1;
+                self.port.release(frame);
+                continue;
+            };
+            let arrival = sys::monotonic_time(self.port.stamp(&frame));
+            if let Some(end) = self.ends.get_mut(leg as usize) {
+                end.used = Use::On;
+                end.heard = arrival;
+                let known = end
+                    .route
+                    .is_some_and(|route| route.is_of(bytes) && route.peer() == datagram.from);
+                if !known {
+                    end.route = Route::back(bytes, TOS_EXPEDITED as u8);
+                }
+            }
+            let told = sink(datagram.payload, datagram.from.into(), arrival);
+            self.counts.received += 1;
+            self.port.release(frame);
+            return Some(told);
+        }
+    }
+
+    /// The tick of a leg in which nothing came this way. Gives it up where nothing ever does.
+    pub fn missed(&mut self, leg: u32, now: MediaTime) {
+        let used = self.ends.get(leg as usize).map(|end| end.used);
+        if let Some(Use::Trial(since)) = used
+            && now.since(since) > TRIAL
+        {
+            self.leave(leg);
+            if let Some(end) = self.end(leg) {
+                end.used = Use::Futile;
+            }
+        }
+    }
+
+    /// Sends a packet to a leg's peer, at [`Bypass::flush`] at the latest. Whether it goes this way.
+    pub fn send(&mut self, leg: u32, to: SocketAddr, packet: &[u8], now: MediaTime) -> bool {
+        let Some(End {
+            used: Use::On,
+            route: Some(route),
+            heard,
+            ..
+        }) = self.ends.get(leg as usize)
+        else {
+            return false;
+        };
+        let len = HEADERS + packet.len();
+        let fits = len <= self.port.mtu() + 14;
+        if !fits || SocketAddr::V4(route.peer()) != to || now.since(*heard) > KNOWN {
+            return false;
+        }
+        let sent = self.port.push(len, |frame| route.write(frame, packet));
+        self.counts.sent += u64::from(sent);
+        if self.port.unsent() >= TOGETHER {
+            self.port.send();
+        }
+        sent
+    }
+
+    /// Sends what waits.
+    pub fn flush(&mut self) {
+        if self.port.unsent() > 0 {
+            self.port.send();
+        }
+        self.port.settle();
+    }
+
+    /// Is going to use a leg's end: twice, as [`crate::leg::MediaIo::expect`].
+    pub fn expect(&self, leg: u32, soon: bool) {
+        let Some(end) = self.ends.get(leg as usize) else {
+            return;
+        };
+        if !soon {
+            sys::prefetch(std::slice::from_ref(end));
+        } else if let Some(place) = (end.first as usize).checked_sub(1)
+            && let Some(frame) = self.places.get(place).and_then(|p| p.frame.as_ref())
+        {
+            // A packet of G.711.
+            self.port.prefetch(frame, 256);
+        }
+    }
+}
