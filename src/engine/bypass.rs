@@ -4,10 +4,11 @@
 //! come that way; its sockets stay what they are, and are used for all that this is not made for. What comes
 //! is in lists, one for each leg, until its tick.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::audio::MediaTime;
+use crate::leg::Sink;
 use crate::net::ethernet::{self, HEADERS, Route};
 use crate::net::media::{SocketPair, TOS_EXPEDITED};
 use crate::net::sys;
@@ -19,6 +20,12 @@ const MOST_WAITING: u16 = 64;
 const TOGETHER: u32 = 64;
 /// So long the first packet may be awaited; then the peer's come by another way.
 const TRIAL: Duration = Duration::from_secs(2);
+/// So long the socket is read too: what was under way comes to it.
+const CHANGE: Duration = Duration::from_secs(1);
+/// Then it is once in so long, and where nothing has come this way for longer than [`MISSED`]: should
+/// something be there, the peer's packets come by both ways.
+const LOOK: Duration = Duration::from_secs(1);
+const MISSED: Duration = Duration::from_millis(70);
 /// The way back is that of a packet which came so lately: else the stack knows better.
 const KNOWN: Duration = Duration::from_secs(5);
 
@@ -37,8 +44,9 @@ enum Use {
     Off,
     /// The port was taken then, and nothing has come yet.
     Trial(MediaTime),
-    On,
-    /// The peer's packets do not come that way.
+    /// Since then something comes.
+    On(MediaTime),
+    /// The peer's packets do not come that way, or not that way alone.
     Futile,
 }
 
@@ -52,7 +60,23 @@ struct End {
     first: u32,
     last: u32,
     heard: MediaTime,
+    /// When the socket was read.
+    looked: MediaTime,
     route: Option<Route>,
+}
+
+impl End {
+    /// A frame of the peer's has come.
+    fn heard_by(&mut self, frame: &[u8], from: SocketAddrV4, arrival: MediaTime) {
+        if let Use::Trial(_) = self.used {
+            self.used = Use::On(arrival);
+        }
+        self.heard = arrival;
+        let known = |route: Route| route.is_of(frame) && route.peer() == from;
+        if !self.route.is_some_and(known) {
+            self.route = Route::back(frame, TOS_EXPEDITED as u8);
+        }
+    }
 }
 
 struct Place {
@@ -94,14 +118,41 @@ impl Bypass {
     /// Whether a leg's packets may come this way.
     pub fn is_used(&self, leg: u32) -> bool {
         let used = self.ends.get(leg as usize).map(|end| end.used);
-        matches!(used, Some(Use::Trial(_) | Use::On))
+        matches!(used, Some(Use::Trial(_) | Use::On(_)))
     }
 
-    /// Whether they do.
-    pub fn is_on(&self, leg: u32) -> bool {
-        self.ends
-            .get(leg as usize)
-            .is_some_and(|end| end.used == Use::On)
+    /// Whether a leg's socket is to be read in this tick, if it has this way at all.
+    pub fn looks(&self, leg: u32, now: MediaTime) -> Option<bool> {
+        let end = self.ends.get(leg as usize)?;
+        match end.used {
+            Use::Off | Use::Futile => None,
+            Use::Trial(_) => Some(true),
+            Use::On(since) => Some(
+                now.since(since) < CHANGE
+                    || now.since(end.looked) >= LOOK
+                    || now.since(end.heard) >= MISSED,
+            ),
+        }
+    }
+
+    /// The socket was read, and so many packets were there. Gives this way up where it leads nowhere, or is
+    /// not the only one.
+    pub fn looked(&mut self, leg: u32, now: MediaTime, packets: usize) {
+        let Some(end) = self.end(leg) else {
+            return;
+        };
+        end.looked = now;
+        let futile = match end.used {
+            Use::Trial(since) => now.since(since) > TRIAL,
+            Use::On(since) => packets > 0 && now.since(since) >= CHANGE,
+            Use::Off | Use::Futile => false,
+        };
+        if futile {
+            self.leave(leg);
+            if let Some(end) = self.end(leg) {
+                end.used = Use::Futile;
+            }
+        }
     }
 
     /// Takes a leg's port, unless that was tried to no end.
@@ -187,14 +238,8 @@ impl Bypass {
         place.frame.take()
     }
 
-    /// Hands over the next packet of a leg from its peer, with its time of arrival, and gives what `sink`
-    /// says. `None`: nothing waits.
-    pub fn receive<T>(
-        &mut self,
-        leg: u32,
-        peer: Option<SocketAddr>,
-        sink: impl FnOnce(&[u8], SocketAddr, MediaTime) -> T,
-    ) -> Option<T> {
+    /// Hands over what has come for a leg from its peer, with its time of arrival.
+    pub fn receive(&mut self, leg: u32, peer: Option<SocketAddr>, sink: &mut Sink<'_>) {
         if self
             .ends
             .get(leg as usize)
@@ -202,53 +247,30 @@ impl Bypass {
         {
             self.pull();
         }
-        loop {
-            let frame = self.next(leg)?;
+        while let Some(frame) = self.next(leg) {
             let bytes = self.port.bytes(&frame);
             let datagram = ethernet::parse(bytes).filter(|d| {
                 let from = Some(SocketAddr::V4(d.from));
                 from == peer && d.payload.len() <= sys::PACKET_BYTES
             });
-            let Some(datagram) = datagram else {
+            if let Some(datagram) = datagram
+                && let Some(end) = self.ends.get_mut(leg as usize)
+            {
+                let arrival = sys::monotonic_time(self.port.stamp(&frame));
+                end.heard_by(bytes, datagram.from, arrival);
+                sink(datagram.payload, datagram.from.into(), arrival);
+                self.counts.received += 1;
+            } else {
                 self.counts.dropped += 1;
-                self.port.release(frame);
-                continue;
-            };
-            let arrival = sys::monotonic_time(self.port.stamp(&frame));
-            if let Some(end) = self.ends.get_mut(leg as usize) {
-                end.used = Use::On;
-                end.heard = arrival;
-                let known = end
-                    .route
-                    .is_some_and(|route| route.is_of(bytes) && route.peer() == datagram.from);
-                if !known {
-                    end.route = Route::back(bytes, TOS_EXPEDITED as u8);
-                }
             }
-            let told = sink(datagram.payload, datagram.from.into(), arrival);
-            self.counts.received += 1;
             self.port.release(frame);
-            return Some(told);
-        }
-    }
-
-    /// The tick of a leg in which nothing came this way. Gives it up where nothing ever does.
-    pub fn missed(&mut self, leg: u32, now: MediaTime) {
-        let used = self.ends.get(leg as usize).map(|end| end.used);
-        if let Some(Use::Trial(since)) = used
-            && now.since(since) > TRIAL
-        {
-            self.leave(leg);
-            if let Some(end) = self.end(leg) {
-                end.used = Use::Futile;
-            }
         }
     }
 
     /// Sends a packet to a leg's peer, at [`Bypass::flush`] at the latest. Whether it goes this way.
     pub fn send(&mut self, leg: u32, to: SocketAddr, packet: &[u8], now: MediaTime) -> bool {
         let Some(End {
-            used: Use::On,
+            used: Use::On(_),
             route: Some(route),
             heard,
             ..

@@ -76,7 +76,8 @@ impl Sockets {
             .map_or_else(BypassCounts::default, |b| b.counts)
     }
 
-    /// Takes what has come for a leg past the stack. Whether that is all that needs to be read.
+    /// Takes what has come for a leg past the stack, and what its socket has where that may be any. Whether
+    /// the leg has that way.
     fn receive_bypassed(&mut self, leg: u32, sink: &mut Sink<'_>) -> bool {
         let Self {
             legs,
@@ -91,38 +92,15 @@ impl Sockets {
         let Some(Some(sockets)) = legs.get_mut(leg as usize) else {
             return false;
         };
-        if !bypass.is_used(leg) {
+        let Some(looks) = bypass.looks(leg, clock.now()) else {
             return false;
+        };
+        // What its socket has is older.
+        if looks {
+            let read = sockets.read_on(batch, clock, 1, &mut None, sink);
+            bypass.looked(leg, clock.now(), read);
         }
-        let began = sys::monotonic_now();
-        let (mut packets, mut last) = (0, None);
-        if !bypass.is_on(leg) {
-            // What its socket got before is older.
-            packets += sockets.read_on(batch, clock, 1, &mut last, sink);
-        }
-        let mut is_enough = false;
-        while !is_enough {
-            let read = bypass.receive(leg, sockets.connected, |bytes, from, arrival| {
-                let number = sequence(bytes);
-                let heard = sink(bytes, from, arrival);
-                (number, arrival, heard)
-            });
-            let Some((number, arrival, heard)) = read else {
-                break;
-            };
-            is_enough =
-                packets == 0 && sockets.drain.is_enough(number, Some(arrival), began, heard);
-            packets += 1;
-            last = number;
-        }
-        if packets == 0 {
-            bypass.missed(leg, began);
-            return false;
-        }
-        if !is_enough {
-            packets += sockets.read_on(batch, clock, 1, &mut last, sink);
-        }
-        sockets.drain.done(began, packets, last);
+        bypass.receive(leg, sockets.connected, sink);
         true
     }
 
