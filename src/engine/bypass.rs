@@ -1,7 +1,6 @@
 //! A media thread's way past the network stack (`net::sys::xdp`): whose frames they are, and the way back.
 //!
-//! A leg takes it up once its peer is known and its stream is even, and only as long as the peer's packets
-//! come that way; its sockets stay what they are, and are used for all that this is not made for. What comes
+//! A leg takes it up once its peer is known for a while, and only as long as the peer's packets come that way; its sockets stay what they are, and are used for all that this is not made for. What comes
 //! is in lists, one for each leg, until its tick.
 
 use std::net::{SocketAddr, SocketAddrV4};
@@ -18,6 +17,8 @@ use crate::net::sys::xdp::{Frame, Port};
 const MOST_WAITING: u16 = 64;
 /// Packets that are sent with one call.
 const TOGETHER: u32 = 64;
+/// So long a peer is known before; what a call begins with goes the way that is made for everything.
+const SETTLED: Duration = Duration::from_millis(500);
 /// So long the first packet may be awaited; then the peer's come by another way.
 const TRIAL: Duration = Duration::from_secs(2);
 /// So long the socket is read too: what was under way comes to it.
@@ -42,6 +43,8 @@ pub(super) struct BypassCounts {
 enum Use {
     #[default]
     Off,
+    /// The peer is known since then.
+    Soon(MediaTime),
     /// The port was taken then, and nothing has come yet.
     Trial(MediaTime),
     /// Since then something comes.
@@ -125,7 +128,7 @@ impl Bypass {
     pub fn looks(&self, leg: u32, now: MediaTime) -> Option<bool> {
         let end = self.ends.get(leg as usize)?;
         match end.used {
-            Use::Off | Use::Futile => None,
+            Use::Off | Use::Soon(_) | Use::Futile => None,
             Use::Trial(_) => Some(true),
             Use::On(since) => Some(
                 now.since(since) < CHANGE
@@ -145,7 +148,7 @@ impl Bypass {
         let futile = match end.used {
             Use::Trial(since) => now.since(since) > TRIAL,
             Use::On(since) => packets > 0 && now.since(since) >= CHANGE,
-            Use::Off | Use::Futile => false,
+            Use::Off | Use::Soon(_) | Use::Futile => false,
         };
         if futile {
             self.leave(leg);
@@ -155,10 +158,18 @@ impl Bypass {
         }
     }
 
-    /// Takes a leg's port, unless that was tried to no end.
+    /// Takes the port of a leg whose peer is known, unless that was tried to no end.
     pub fn take_up(&mut self, leg: u32, pair: &SocketPair, peer: SocketAddr, now: MediaTime) {
-        if !peer.is_ipv4() || self.end(leg).is_none_or(|end| end.used != Use::Off) {
+        let Some(end) = self.end(leg).filter(|_| peer.is_ipv4()) else {
             return;
+        };
+        match end.used {
+            Use::Off => {
+                end.used = Use::Soon(now);
+                return;
+            }
+            Use::Soon(since) if now.since(since) >= SETTLED => {}
+            _ => return,
         }
         // Connected, it has an address, be it bound to all.
         let Ok(SocketAddr::V4(local)) = pair.rtp.local_addr() else {

@@ -256,9 +256,7 @@ impl MediaIo for Sockets {
             Channel::Rtp => {
                 let gathered = (&self.gathered, self.gathering);
                 sockets.receive_rtp(&mut self.batch, gathered, &self.clock, sink);
-                if let (Some(bypass), Some(peer)) = (&mut self.bypass, sockets.connected)
-                    && sockets.drain.is_even()
-                {
+                if let (Some(bypass), Some(peer)) = (&mut self.bypass, sockets.connected) {
                     bypass.take_up(leg, &sockets.pair, peer, self.clock.now());
                 }
             }
