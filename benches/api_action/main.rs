@@ -121,7 +121,7 @@ fn main() {
         let read = readers.stop();
         stop.store(true, Ordering::Relaxed);
         let mut load = generator.join().expect("it does not panic");
-        phones.leave(&mut load, &dialogs);
+        phones.leave(std::slice::from_mut(&mut load), &dialogs);
         tell(&load, &asked);
         if args.readers + args.stalled > 0 {
             println!("\n{read}");

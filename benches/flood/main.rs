@@ -123,7 +123,7 @@ fn main() {
     println!("RSS: {rss_before} kB before, {peak} kB at its end");
     let back = watch(&mut load, process, rss_before, args.after, ended);
     println!("{back}");
-    phones.leave(&mut load, &dialogs);
+    phones.leave(std::slice::from_mut(&mut load), &dialogs);
     let told = server.stop();
     println!(
         "the server: {} calls ended, {} ticks left out, slot lateness p99 < {} us",

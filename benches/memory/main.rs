@@ -124,7 +124,7 @@ fn legs(args: &Args) {
     let called_kb = process.rss_kb();
     run(&mut load, Duration::from_secs(args.seconds));
     let talked_kb = process.rss_kb();
-    phones.leave(&mut load, &dialogs);
+    phones.leave(std::slice::from_mut(&mut load), &dialogs);
     let left_kb = process.rss_kb();
     thread::sleep(SETTLED);
     let settled_kb = process.rss_kb();
@@ -192,7 +192,7 @@ fn churn(args: &Args, joins: usize) {
         done.store(true, Ordering::Relaxed);
     });
     let dialogs: Vec<Dialog> = population.into_iter().map(|seat| seat.dialog).collect();
-    phones.leave(&mut load, &dialogs);
+    phones.leave(std::slice::from_mut(&mut load), &dialogs);
     thread::sleep(SETTLED);
     println!(
         "| all gone for {} s | | {} |",

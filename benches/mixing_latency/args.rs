@@ -18,7 +18,8 @@ Examples (each behind `cargo bench --bench mixing_latency --`):
   --legs 400,1000 --rounds 5 --floor         and beside the least that a mixer's packets cost
   --legs 400,1000 --rounds 5 --all-talking   the same with a mix for each leg
   --legs 1000 --rooms 200                    many small rooms
-  --legs 2000 --rooms 500 --seconds 60       scale
+  --legs 2000 --rooms 500 --generators 2 --seconds 60 --xdp
+                                             scale
   --legs 400 --talker-phase steady           talkers that the mix can be placed behind
   --legs 1000 --codec g722 --talker-phase steady --silent-listeners
                                              what many listeners cost, next to no packets of theirs
@@ -93,6 +94,9 @@ pub struct Args {
     /// The same, and the server takes RTP past the network stack there (AF_XDP).
     #[arg(long)]
     pub xdp: bool,
+    /// The phones of different rooms are on so many threads.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    pub generators: usize,
     /// A busy loop of normal priority on each core meanwhile.
     #[arg(long)]
     pub busy: bool,

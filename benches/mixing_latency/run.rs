@@ -31,19 +31,25 @@ pub fn conference(args: &Args, shape: &Shape) -> f64 {
     };
     let server = Server::start_for(&settings, |_| String::new());
     let phones = Phones::new(&server);
-    let (mut load, dialogs) = phones.call_in(shape);
-    let cpu = measure(&mut load, args, server.process());
-    phones.leave(&mut load, &dialogs);
+    let (load, dialogs) = phones.call_in(shape);
+    let mut loads = load.split(shape, args.generators.min(shape.rooms));
+    let cpu = measure(&mut loads, args, server.process());
+    phones.leave(&mut loads, &dialogs);
     let media = server.media.clone();
     let told = server.stop();
-    load.drain();
-    let sent: u64 = load.legs.iter().map(|l| l.sent).sum();
-    let packets: u64 = load.legs.iter().map(|l| l.listener.packets).sum();
-    let lost: i64 = load.legs.iter().map(|l| l.listener.lost).sum();
-    let left_out: u64 = load.legs.iter().map(|l| l.listener.left_out).sum();
-    let (latencies, missed) = load.latencies();
-    let q = Quantiles::new(latencies.iter().map(|ns| ns / 1000).collect());
-    let late = Quantiles::new(load.lateness.clone());
+    loads.iter_mut().for_each(Load::drain);
+    let legs = || loads.iter().flat_map(|load| &load.legs);
+    let sent: u64 = legs().map(|l| l.sent).sum();
+    let packets: u64 = legs().map(|l| l.listener.packets).sum();
+    let lost: i64 = legs().map(|l| l.listener.lost).sum();
+    let left_out: u64 = legs().map(|l| l.listener.left_out).sum();
+    let (latencies, missed): (Vec<_>, Vec<_>) = loads.iter().map(Load::latencies).unzip();
+    let missed: usize = missed.iter().sum();
+    let q = Quantiles::new(latencies.iter().flatten().map(|ns| ns / 1000).collect());
+    let lateness = loads.iter().flat_map(|load| &load.lateness);
+    let late = Quantiles::new(lateness.copied().collect());
+    let refused: u64 = loads.iter().map(|load| load.refused).sum();
+    let generated: Duration = loads.iter().map(|load| load.cpu).sum();
     let cost = per_leg(cpu.all, shape, args);
     println!(
         "| {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {missed} | {cost:.0} | {:.0} \
@@ -58,19 +64,19 @@ pub fn conference(args: &Args, shape: &Shape) -> f64 {
         per_leg(cpu.media, shape, args),
         sent as i64 - told.rx_packets as i64,
         told.lateness_p99_us,
-        load.cost(args.seconds),
+        per_leg(generated, shape, args),
         late.at(0.99) * 1000.0,
         late.at(1.0) * 1000.0,
     );
     let sent_to_legs = told.tx_packets as i64;
     if told.calls != shape.legs as u64
         || sent_to_legs != packets as i64
-        || load.refused + told.late + told.skipped_ticks > 0
+        || refused + told.late + told.skipped_ticks > 0
     {
         println!(
             "  server: media {media}; {} calls, {} ticks skipped, {} packets late, {sent_to_legs} \
              packets sent; generator: {} packets refused",
-            told.calls, told.skipped_ticks, told.late, load.refused
+            told.calls, told.skipped_ticks, told.late, refused
         );
     }
     if args.busy {
@@ -108,45 +114,55 @@ pub fn reflected(kind: Kind, args: &Args, shape: &Shape) -> Reflected {
         leg.socket.connect(to).expect("a local address");
         legs.push(leg);
     }
-    let mut load = Load::new(legs, shape);
-    let cpu = measure(&mut load, args, reflector.process());
+    let load = Load::new(legs, shape);
+    let mut loads = load.split(shape, args.generators.min(shape.rooms));
+    let cpu = measure(&mut loads, args, reflector.process());
     // The last packets may wait for some ticks.
     thread::sleep(Duration::from_millis(100));
-    load.drain();
+    loads.iter_mut().for_each(Load::drain);
     // Its own burst is what each leg hears here.
-    let trips = load.round_trips();
-    let q = Quantiles::new(trips.iter().map(|ns| ns / 1000).collect());
+    let trips = loads.iter().flat_map(Load::round_trips);
+    let q = Quantiles::new(trips.map(|ns| ns / 1000).collect());
+    let legs = || loads.iter().flat_map(|load| &load.legs);
     let lost = |l: &LoadLeg| l.sent as i64 - l.listener.packets as i64;
     Reflected {
         cost: per_leg(cpu.all, shape, args),
         p50_ms: q.at(0.5),
         p99_ms: q.at(0.99),
-        lost: load.legs.iter().map(lost).sum(),
+        lost: legs().map(lost).sum(),
     }
 }
 
-/// Warms up, then runs the load for the time asked for. Returns the process' CPU time meanwhile.
+/// Warms up, then runs the loads, each on a thread of its own, for the time asked for. Returns the process'
+/// CPU time meanwhile.
 ///
-/// The generator is a thread of its own: what is started by a thread inherits its priority, and the
-/// server under test must have the one that it would have elsewhere.
-fn measure(load: &mut Load, args: &Args, process: Process) -> Cpu {
-    let work = || {
-        let _ = sys::set_fifo(GENERATOR_PRIORITY);
-        load.run(Duration::from_secs(args.warm_up), false);
-        load.clear();
-        let (before, soft) = (process.cpu(), cable::soft_interrupts());
-        load.run(Duration::from_secs(args.seconds), true);
-        let cpu = process.cpu().since(before);
-        if args.cable || args.xdp {
-            let soft = cable::soft_interrupts().saturating_sub(soft).as_secs_f64() * 1e6;
-            let each = soft / load.legs.len() as f64 / args.seconds as f64;
-            println!("  the kernel's own threads for packets: {each:.1} us per leg and second");
-        }
-        // The last packets come back before anybody hangs up.
-        load.run(Duration::from_millis(200), false);
-        cpu
+/// What is started by a thread inherits its priority, and the server under test must have the one that it would
+/// have elsewhere.
+fn measure(loads: &mut [Load], args: &Args, process: Process) -> Cpu {
+    let legs: usize = loads.iter().map(|load| load.legs.len()).sum();
+    let run = |loads: &mut [Load], length: Duration, measured: bool| {
+        thread::scope(|s| {
+            for load in loads {
+                s.spawn(move || {
+                    let _ = sys::set_fifo(GENERATOR_PRIORITY);
+                    load.run(length, measured);
+                });
+            }
+        });
     };
-    thread::scope(|s| s.spawn(work).join()).expect("the generator does not panic")
+    run(loads, Duration::from_secs(args.warm_up), false);
+    loads.iter_mut().for_each(Load::clear);
+    let (before, soft) = (process.cpu(), cable::soft_interrupts());
+    run(loads, Duration::from_secs(args.seconds), true);
+    let cpu = process.cpu().since(before);
+    if args.cable || args.xdp {
+        let soft = cable::soft_interrupts().saturating_sub(soft).as_secs_f64() * 1e6;
+        let each = soft / legs as f64 / args.seconds as f64;
+        println!("  the kernel's own threads for packets: {each:.1} us per leg and second");
+    }
+    // The last packets come back before anybody hangs up.
+    run(loads, Duration::from_millis(200), false);
+    cpu
 }
 
 fn per_leg(cpu: Duration, shape: &Shape, args: &Args) -> f64 {

@@ -85,17 +85,17 @@ impl Phones {
     }
 
     /// Has all of them hang up.
-    pub fn leave(&self, load: &mut Load, dialogs: &[Dialog]) {
+    pub fn leave(&self, loads: &mut [Load], dialogs: &[Dialog]) {
         let mut read = Instant::now();
         for some in dialogs.chunks(AT_ONCE) {
             let byes: Vec<_> = some.iter().map(|d| (d.number, d.bye())).collect();
             self.request(&byes, "BYE");
             if read.elapsed() > READ_EVERY {
-                load.drain();
+                loads.iter_mut().for_each(Load::drain);
                 read = Instant::now();
             }
         }
-        load.drain();
+        loads.iter_mut().for_each(Load::drain);
     }
 
     fn dialog(&self, number: usize, room: usize, shape: &Shape) -> Dialog {

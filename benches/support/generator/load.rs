@@ -220,6 +220,17 @@ impl Load {
         }
     }
 
+    /// The same in so many parts, each with rooms of its own, for a thread each.
+    pub fn split(self, shape: &Shape, parts: usize) -> Vec<Load> {
+        let mut legs: Vec<Vec<LoadLeg>> = (0..parts).map(|_| Vec::new()).collect();
+        for leg in self.legs {
+            legs[leg.room % parts].push(leg);
+        }
+        legs.into_iter()
+            .map(|legs| Load::new(legs, shape))
+            .collect()
+    }
+
     /// Sends and receives for so long; notes bursts if `measure`.
     pub fn run(&mut self, length: Duration, measure: bool) {
         let cpu = sys::thread_cpu_time();
@@ -353,11 +364,6 @@ impl Load {
                 Some(at - onset.sent_ns)
             })
             .collect()
-    }
-
-    /// CPU that the generator itself used while measuring, us per leg and second.
-    pub fn cost(&self, seconds: u64) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.legs.len() as f64 / seconds as f64
     }
 }
 
