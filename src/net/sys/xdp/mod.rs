@@ -264,6 +264,10 @@ impl Port {
                 break;
             }
         }
+        // A large room sends more in a row than there are frames.
+        if self.free.len() < SENT as usize / 2 {
+            self.settle();
+        }
     }
 
     /// Moves frames to and from the kernel. To be called after each round of work: where another thread is at
