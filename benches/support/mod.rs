@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each bench uses its part")]
 
 pub mod cable;
+#[path = "../../tests/support/cable.rs"]
+mod ends;
 pub mod generator;
 pub mod phones;
 pub mod server;

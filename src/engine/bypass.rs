@@ -19,16 +19,19 @@ const MOST_WAITING: u16 = 64;
 const TOGETHER: u32 = 64;
 /// So long a peer is known before; what a call begins with goes the way that is made for everything.
 const SETTLED: Duration = Duration::from_millis(500);
-/// So long the first packet may be awaited; then the peer's come by another way.
-const TRIAL: Duration = Duration::from_secs(2);
 /// So long the socket is read too: what was under way comes to it.
 const CHANGE: Duration = Duration::from_secs(1);
 /// Then it is once in so long, and where nothing has come this way for longer than [`MISSED`]: should
 /// something be there, the peer's packets come by both ways.
 const LOOK: Duration = Duration::from_secs(1);
 const MISSED: Duration = Duration::from_millis(70);
-/// The way back is that of a packet which came so lately: else the stack knows better.
+/// A peer that is not heard for so long is left to the socket until it is heard there: either it is silent, or
+/// what it sends gets lost here.
+const SILENT: Duration = Duration::from_millis(250);
+/// The way back is that of a packet which came so lately.
 const KNOWN: Duration = Duration::from_secs(5);
+/// So often a leg's peer may have fallen silent as soon as it was to be heard here: then it never is.
+const TRIES: u8 = 3;
 
 /// Packets counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(super) struct BypassCounts {
     pub sent: u64,
     /// Of another than the peer, damaged, or more than may wait.
     pub dropped: u64,
+    /// The interface has not taken what was to be sent.
+    pub failures: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +64,8 @@ struct End {
     used: Use,
     port: u16,
     waiting: u16,
+    /// Trials without a packet.
+    failed: u8,
     /// Frames by their index plus one; 0: none.
     first: u32,
     last: u32,
@@ -69,15 +76,34 @@ struct End {
 }
 
 impl End {
-    /// A frame of the peer's has come.
+    /// A frame of the peer's has come, to the interface's own address.
     fn heard_by(&mut self, frame: &[u8], from: SocketAddrV4, arrival: MediaTime) {
         if let Use::Trial(_) = self.used {
             self.used = Use::On(arrival);
+            self.failed = 0;
         }
         self.heard = arrival;
         let known = |route: Route| route.is_of(frame) && route.peer() == from;
         if !self.route.is_some_and(known) {
             self.route = Route::back(frame, TOS_EXPEDITED as u8);
+        }
+    }
+
+    /// The socket was read, and so many packets were there. What becomes of this way, if it changes.
+    fn judge(&self, now: MediaTime, packets: usize) -> Option<Use> {
+        match self.used {
+            Use::Trial(since) if now.since(since) > SILENT && packets == 0 => {
+                Some(if self.failed + 1 < TRIES {
+                    Use::Off
+                } else {
+                    Use::Futile
+                })
+            }
+            // It is heard, and not here.
+            Use::Trial(since) if now.since(since) > CHANGE => Some(Use::Futile),
+            Use::On(since) if packets > 0 && now.since(since) >= CHANGE => Some(Use::Futile),
+            Use::On(_) if now.since(self.heard) > SILENT => Some(Use::Off),
+            _ => None,
         }
     }
 }
@@ -145,22 +171,19 @@ impl Bypass {
             return;
         };
         end.looked = now;
-        let futile = match end.used {
-            Use::Trial(since) => now.since(since) > TRIAL,
-            Use::On(since) => packets > 0 && now.since(since) >= CHANGE,
-            Use::Off | Use::Soon(_) | Use::Futile => false,
+        let Some(used) = end.judge(now, packets) else {
+            return;
         };
-        if futile {
-            self.leave(leg);
-            if let Some(end) = self.end(leg) {
-                end.used = Use::Futile;
-            }
+        let failed = end.failed + u8::from(matches!(end.used, Use::Trial(_)));
+        self.leave(leg);
+        if let Some(end) = self.end(leg) {
+            (end.used, end.failed) = (used, failed);
         }
     }
 
-    /// Takes the port of a leg whose peer is known, unless that was tried to no end.
+    /// Takes the port of a leg that has just been heard from its peer, unless that was tried to no end.
     pub fn take_up(&mut self, leg: u32, pair: &SocketPair, peer: SocketAddr, now: MediaTime) {
-        let Some(end) = self.end(leg).filter(|_| peer.is_ipv4()) else {
+        let (Some(end), SocketAddr::V4(peer)) = (self.end(leg), peer) else {
             return;
         };
         match end.used {
@@ -173,32 +196,31 @@ impl Bypass {
         }
         // Connected, it has an address, be it bound to all.
         let Ok(SocketAddr::V4(local)) = pair.rtp.local_addr() else {
+            end.used = Use::Futile;
             return;
         };
+        end.used = Use::Trial(now);
+        end.port = local.port();
         self.legs[usize::from(local.port())] = leg + 1;
-        self.port.take_port(local.port(), local.ip().octets());
-        if let Some(end) = self.end(leg) {
-            end.used = Use::Trial(now);
-            end.port = local.port();
-        }
+        self.port.take_port(local, peer);
     }
 
     /// Gives it back, with what waits; a new peer may come this way again.
     pub fn leave(&mut self, leg: u32) {
-        if !self.is_used(leg) {
-            if let Some(end) = self.end(leg) {
-                *end = End::default();
-            }
+        let used = self.is_used(leg);
+        let Some(end) = self.ends.get_mut(leg as usize) else {
             return;
+        };
+        if used {
+            self.port.leave_port(end.port);
+            self.legs[usize::from(end.port)] = 0;
         }
         while let Some(frame) = self.next(leg) {
             self.port.release(frame);
             self.counts.dropped += 1;
         }
         if let Some(end) = self.end(leg) {
-            let port = std::mem::take(end).port;
-            self.legs[usize::from(port)] = 0;
-            self.port.leave_port(port);
+            *end = End::default();
         }
     }
 
@@ -227,6 +249,11 @@ impl Bypass {
                 continue;
             };
             let n = frame.index();
+            if places[n].frame.is_some() {
+                // Given twice, as kernels with CVE-2025-37920 may do: it has its place already.
+                counts.dropped += 1;
+                continue;
+            }
             places[n] = Place {
                 frame: Some(frame),
                 next: 0,
@@ -258,11 +285,13 @@ impl Bypass {
         {
             self.pull();
         }
+        let station = self.port.station();
         while let Some(frame) = self.next(leg) {
             let bytes = self.port.bytes(&frame);
             let datagram = ethernet::parse(bytes).filter(|d| {
                 let from = Some(SocketAddr::V4(d.from));
-                from == peer && d.payload.len() <= sys::PACKET_BYTES
+                let is_for_us = bytes[..6] == station;
+                is_for_us && from == peer && d.payload.len() <= sys::PACKET_BYTES
             });
             if let Some(datagram) = datagram
                 && let Some(end) = self.ends.get_mut(leg as usize)
@@ -304,10 +333,8 @@ impl Bypass {
 
     /// Sends what waits.
     pub fn flush(&mut self) {
-        if self.port.unsent() > 0 {
-            self.port.send();
-        }
         self.port.settle();
+        self.counts.failures = self.port.failures();
     }
 
     /// Is going to use a leg's end: twice, as [`crate::leg::MediaIo::expect`].

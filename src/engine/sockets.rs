@@ -96,11 +96,11 @@ impl Sockets {
             return false;
         };
         // What its socket has is older.
-        if looks {
-            let read = sockets.read_on(batch, clock, 1, &mut None, sink);
+        let read = looks.then(|| sockets.read_on(batch, clock, 1, &mut None, sink));
+        bypass.receive(leg, sockets.connected, sink);
+        if let Some(read) = read {
             bypass.looked(leg, clock.now(), read);
         }
-        bypass.receive(leg, sockets.connected, sink);
         true
     }
 
@@ -184,7 +184,7 @@ impl LegSockets {
         (gathered, gathering): (&Batch, u64),
         clock: &ClockMap,
         sink: &mut Sink<'_>,
-    ) {
+    ) -> usize {
         let socket = &self.pair.rtp;
         let ahead = self.ahead.take().filter(|a| a.gathering == gathering);
         let began = ahead.map_or_else(sys::monotonic_now, |ahead| ahead.began);
@@ -198,14 +198,14 @@ impl LegSockets {
             };
             let Some((bytes, from, arrival)) = packet else {
                 self.drain.done(began, 0, None);
-                return;
+                return 0;
             };
             packets = 1;
             last = sequence(bytes);
             let heard = sink(bytes, from, arrival.unwrap_or(clock.now()));
             if self.drain.is_enough(last, arrival, began, heard) {
                 self.drain.done(began, packets, last);
-                return;
+                return packets;
             }
         }
         // What has waited for the leg is out of the way at once: while it fills the socket, the kernel
@@ -217,6 +217,7 @@ impl LegSockets {
         };
         packets += self.read_on(batch, &clock, batches, &mut last, sink);
         self.drain.done(began, packets, last);
+        packets
     }
 
     /// Reads what waits, in so many batches at most. How many packets there were; `last` is the number of the
@@ -255,8 +256,10 @@ impl MediaIo for Sockets {
         match channel {
             Channel::Rtp => {
                 let gathered = (&self.gathered, self.gathering);
-                sockets.receive_rtp(&mut self.batch, gathered, &self.clock, sink);
-                if let (Some(bypass), Some(peer)) = (&mut self.bypass, sockets.connected) {
+                let read = sockets.receive_rtp(&mut self.batch, gathered, &self.clock, sink);
+                if let (Some(bypass), Some(peer)) = (&mut self.bypass, sockets.connected)
+                    && read > 0
+                {
                     bypass.take_up(leg, &sockets.pair, peer, self.clock.now());
                 }
             }

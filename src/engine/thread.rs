@@ -156,8 +156,9 @@ impl MediaThread {
         set(&stats.lost_events, counts.lost_events);
         stats.media.set(&counts.media);
         let sends = self.sockets.sends;
-        set(&stats.send_failures, sends.would_block + sends.failed);
         let bypassed = self.sockets.bypassed();
+        let failures = sends.would_block + sends.failed + bypassed.failures;
+        set(&stats.send_failures, failures);
         set(&stats.bypass_received, bypassed.received);
         set(&stats.bypass_sent, bypassed.sent);
         set(&stats.bypass_dropped, bypassed.dropped);

@@ -50,7 +50,7 @@ pub type Sink<'a> = dyn FnMut(&[u8], SocketAddr, MediaTime) -> Content + 'a;
 
 /// Where a leg's packets go; the engine's sockets, or a simulated network.
 pub trait MediaIo {
-    /// Drains what has arrived for a leg (at most 32 packets a call).
+    /// Drains what has arrived for a leg (at most 96 packets a call).
     fn receive(&mut self, leg: u32, channel: Channel, sink: &mut Sink<'_>);
     /// Sends one packet; it may be held back until [`MediaIo::flush`].
     fn send(&mut self, leg: u32, channel: Channel, to: SocketAddr, packet: &[u8]);

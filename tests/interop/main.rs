@@ -7,6 +7,7 @@ mod support;
 
 mod audio;
 mod auth;
+mod bypass;
 mod dialling;
 mod dialog;
 mod dtmf_loss;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod baresip;
+pub mod cable;
 pub mod caller;
 pub mod certificates;
 pub mod dns;

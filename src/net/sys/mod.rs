@@ -171,6 +171,16 @@ pub fn raise_nofile() -> io::Result<u64> {
     }))
 }
 
+/// Raises the limit on memory that stays in place to all that there may be, where that is permitted.
+pub fn raise_memlock() {
+    let all = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: `all` is a valid rlimit that outlives the call. Where it is refused the present one stays.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) };
+}
+
 /// The soft limit once it has been tried to `set` it to the hard one: as before where that is refused.
 fn raised(limit: libc::rlimit, set: impl FnOnce(&libc::rlimit) -> io::Result<()>) -> u64 {
     let wanted = libc::rlimit {

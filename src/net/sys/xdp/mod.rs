@@ -11,9 +11,12 @@ mod rings;
 
 use std::fs;
 use std::io;
+use std::net::SocketAddrV4;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -23,10 +26,15 @@ use rings::{Descriptors, Numbers, Socket};
 
 /// Bytes of a frame; a kernel's headroom of 256 and a packet of an Ethernet path fit.
 const FRAME_BYTES: usize = 2048;
-/// Frames for what comes: at 50 packets a second, a fifth of a second of 800 parties, and more of fewer.
+/// Frames of a queue for what comes, half as many where there are more than two: at 50 packets a second, a
+/// fifth of a second of 800 parties, and more of fewer.
 const RECEIVED: u32 = 8192;
 /// Frames of a thread for what it sends.
 const SENT: u32 = 1024;
+/// Queues of an interface at most: 128 MB of frames.
+const MOST_QUEUES: usize = 16;
+/// Sockets at most, one for each queue and thread.
+const MOST_SOCKETS: usize = 64;
 /// Room in the rings between a thread and the kernel.
 const RING: u32 = 4096;
 /// Bytes in front of a received frame that hold its time of arrival.
@@ -49,30 +57,76 @@ impl Frame {
     }
 }
 
-/// What a queue of the interface has in common for all threads: the kernel's lists of frames.
-struct Queue {
-    /// Held by who moves frames, for some hundred nanoseconds. Nobody waits for it.
-    busy: AtomicBool,
-    /// To the kernel: frames that it may fill.
+/// The kernel's lists of frames of a queue of the interface.
+struct Lists {
+    /// Frames that it may fill.
     fill: Numbers,
-    /// From the kernel: frames that it has sent.
+    /// Frames that it has sent.
     sent: Numbers,
 }
 
 /// The interface, and what all threads share of it.
 struct Shared {
     area: Area,
-    queues: Vec<Queue>,
+    /// By queue. Nobody waits for one: it is tried, and left for the next time.
+    lists: Vec<Mutex<Lists>>,
     program: Program,
+    layout: Layout,
     /// Frames that were sent, to the thread whose they are.
     to_owners: Vec<Sender<u32>>,
     mtu: usize,
+    station: [u8; 6],
     // The program is taken off the interface before the sockets are closed.
     _link: OwnedFd,
     _sockets: Vec<OwnedFd>,
 }
 
-/// A thread's way past the stack. Does not allocate, lock or wait.
+/// Whose a frame is: first those of each queue for what comes, then those of each thread for what it sends.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    queues: u32,
+    threads: u32,
+}
+
+impl Layout {
+    /// Frames of a queue.
+    fn received(self) -> u32 {
+        if self.queues > 2 {
+            RECEIVED / 2
+        } else {
+            RECEIVED
+        }
+    }
+
+    fn frames(self) -> u32 {
+        self.received() * self.queues + SENT * self.threads
+    }
+
+    fn of_queue(self, queue: u32) -> Vec<u32> {
+        let first = self.received() * queue;
+        places(first..first + self.received())
+    }
+
+    fn of_thread(self, thread: u32) -> Vec<u32> {
+        let first = self.received() * self.queues + SENT * thread;
+        places(first..first + SENT)
+    }
+
+    fn queue(self, at: u32) -> usize {
+        (at / FRAME_BYTES as u32 / self.received()) as usize
+    }
+
+    fn thread(self, at: u32) -> usize {
+        let n = at / FRAME_BYTES as u32;
+        (n.saturating_sub(self.received() * self.queues) / SENT) as usize
+    }
+}
+
+fn places(frames: Range<u32>) -> Vec<u32> {
+    frames.map(|n| n * FRAME_BYTES as u32).collect()
+}
+
+/// A thread's way past the stack. Does not allocate or wait.
 pub struct Port {
     shared: Arc<Shared>,
     thread: usize,
@@ -85,103 +139,205 @@ pub struct Port {
     free: Vec<u32>,
     /// What has come back of them by another thread.
     back: Receiver<u32>,
-    /// Received frames that are done with, on their way to the kernel.
-    used: Vec<u32>,
-    /// Where the next of them goes: the queues take turns.
-    turn: usize,
+    /// Received frames that are done with, by the queue that they go back to.
+    used: Vec<Vec<u32>>,
     unsent: u32,
+    /// The interface has not taken what was to be sent last.
+    stuck: bool,
+    failures: u64,
 }
 
-/// Takes an Ethernet interface for so many threads. Fails without CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, on
-/// an interface that has another such program, and where there is none of that name.
+/// Takes an Ethernet interface for so many threads. Fails without the rights to, on an interface that has
+/// another such program, and where there is none of that name.
 pub fn open(interface: &str, threads: usize) -> io::Result<Vec<Port>> {
-    let about = |what: &str| {
-        let path = format!("/sys/class/net/{interface}/{what}");
-        fs::read_to_string(path).map(|text| text.trim().to_owned())
-    };
-    if interface.contains('/') || about("type").is_err() {
-        return Err(io::Error::other(format!(
-            "no interface {interface} is here"
-        )));
-    }
-    if about("type")? != "1" {
-        return Err(io::Error::other(format!(
-            "{interface} is no Ethernet interface"
-        )));
-    }
-    let number = |what: &str| about(what)?.parse().map_err(io::Error::other);
-    let (index, mtu): (u32, u32) = (number("ifindex")?, number("mtu")?);
-    let queues = fs::read_dir(format!("/sys/class/net/{interface}/queues"))?
-        .filter_map(Result::ok)
-        .filter(|e| e.file_name().to_string_lossy().starts_with("rx-"))
-        .count()
-        .max(1);
-    let frames = RECEIVED * queues as u32 + SENT * threads as u32;
-    let area = Area::new(frames as usize * FRAME_BYTES)?;
-    let program = Program::new(queues, threads)?;
-    let (mut shared_queues, mut sockets) = (Vec::new(), Vec::new());
-    let mut rx: Vec<Vec<Descriptors>> = (0..threads).map(|_| Vec::new()).collect();
-    let mut tx: Vec<Option<(Descriptors, i32)>> = (0..threads).map(|_| None).collect();
-    let mut first = None;
-    for queue in 0..queues {
-        for thread in 0..threads {
-            let socket = Socket::new(RING)?;
-            if first.is_none() {
-                socket.register(&area, FRAME_BYTES)?;
+    let found = Interface::find(interface, threads)?;
+    super::raise_memlock();
+    // The kernel takes its time to clean up behind a server that was there before.
+    let mut tries = 20;
+    loop {
+        match found.open(threads) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries > 0 => {
+                tries -= 1;
+                thread::sleep(Duration::from_millis(100));
             }
-            if thread == 0 {
-                let sent = (SENT * threads as u32).next_power_of_two();
-                let (fill, sent) = socket.shared_rings(RECEIVED, sent)?;
-                let base = RECEIVED * queue as u32;
-                let all: Vec<u32> = (base..base + RECEIVED)
-                    .map(|n| n * FRAME_BYTES as u32)
-                    .collect();
-                fill.put(&all);
-                let busy = AtomicBool::new(false);
-                shared_queues.push(Queue { busy, fill, sent });
-            }
-            let descriptors = socket.descriptors()?;
-            socket.bind(index, queue as u32, first)?;
-            first = first.or(Some(socket.as_raw_fd()));
-            program.direct(queue, thread, threads, socket.as_raw_fd())?;
-            rx[thread].push(descriptors.rx);
-            if queue == thread % queues {
-                tx[thread] = Some((descriptors.tx, socket.as_raw_fd()));
-            }
-            sockets.push(socket.into());
+            opened => return opened,
         }
     }
-    let (to_owners, back): (Vec<_>, Vec<_>) = (0..threads).map(|_| bounded(SENT as usize)).unzip();
-    let link = program.attach(index)?;
-    let shared = Arc::new(Shared {
-        area,
-        queues: shared_queues,
-        program,
-        to_owners,
-        mtu: mtu as usize,
-        _link: link,
-        _sockets: sockets,
-    });
-    let parts = rx.into_iter().zip(tx).zip(back).enumerate();
-    let ports = parts.filter_map(|(thread, ((rx, tx), back))| {
-        let (tx, tx_socket) = tx?;
-        let base = RECEIVED * queues as u32 + SENT * thread as u32;
-        let free = (base..base + SENT).map(|n| n * FRAME_BYTES as u32);
-        Some(Port {
+}
+
+/// What the system says of an interface.
+struct Interface {
+    index: u32,
+    mtu: u32,
+    station: [u8; 6],
+    receiving: u32,
+    sending: u32,
+}
+
+impl Interface {
+    fn find(name: &str, threads: usize) -> io::Result<Self> {
+        let about = |what: &str| {
+            let path = format!("/sys/class/net/{name}/{what}");
+            fs::read_to_string(path).map(|text| text.trim().to_owned())
+        };
+        let refused = |why: String| Err(io::Error::other(why));
+        if name.contains('/') || about("type").is_err() {
+            return refused(format!("there is no interface {name}"));
+        }
+        if about("type")? != "1" {
+            return refused(format!("{name} is no Ethernet interface"));
+        }
+        let entries = |path: String| {
+            let names = fs::read_dir(path).into_iter().flatten().flatten();
+            let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            names.collect::<Vec<_>>()
+        };
+        // A VLAN's frames may look like its own; a part of a bond or bridge is not what packets come by.
+        let above = entries(format!("/sys/class/net/{name}"));
+        if let Some(above) = above.iter().find_map(|n| n.strip_prefix("upper_")) {
+            return refused(format!("{name} has {above} above it"));
+        }
+        let queues = entries(format!("/sys/class/net/{name}/queues"));
+        let count = |kind| queues.iter().filter(|n| n.starts_with(kind)).count().max(1);
+        let (receiving, sending) = (count("rx-"), count("tx-"));
+        if receiving > MOST_QUEUES || receiving * threads > MOST_SOCKETS {
+            return refused(format!(
+                "{name} has {receiving} queues; {} are the most with {threads} media threads (ethtool -L)",
+                MOST_QUEUES.min(MOST_SOCKETS / threads.max(1))
+            ));
+        }
+        let number = |what: &str| about(what)?.parse().map_err(io::Error::other);
+        let mut station = [0; 6];
+        for (byte, text) in station.iter_mut().zip(about("address")?.split(':')) {
+            *byte = u8::from_str_radix(text, 16).map_err(io::Error::other)?;
+        }
+        Ok(Self {
+            index: number("ifindex")?,
+            mtu: number("mtu")?,
+            station,
+            receiving: receiving as u32,
+            sending: sending as u32,
+        })
+    }
+
+    fn open(&self, threads: usize) -> io::Result<Vec<Port>> {
+        let layout = Layout {
+            queues: self.receiving,
+            threads: threads as u32,
+        };
+        let area = Area::new(layout.frames() as usize * FRAME_BYTES)?;
+        let program = Program::new(self.receiving, threads as u32)
+            .map_err(|e| during(&e, "the program is loaded (CAP_BPF, CAP_NET_ADMIN)"))?;
+        let mut sockets = Sockets::default();
+        sockets
+            .open(self, layout, &area, &program)
+            .map_err(|e| during(&e, "sockets are opened (CAP_NET_RAW, LimitMEMLOCK)"))?;
+        let link = program
+            .attach(self.index)
+            .map_err(|e| during(&e, "the program is put on the interface (CAP_NET_ADMIN)"))?;
+        let (to_owners, back): (Vec<_>, Vec<_>) =
+            (0..threads).map(|_| bounded(SENT as usize)).unzip();
+        let shared = Arc::new(Shared {
+            area,
+            lists: sockets.lists,
+            program,
+            layout,
+            to_owners,
+            mtu: self.mtu as usize,
+            station: self.station,
+            _link: link,
+            _sockets: sockets.all,
+        });
+        let parts = sockets.rx.into_iter().zip(sockets.tx).zip(back);
+        let ports = parts.enumerate().map(|(thread, ((rx, tx), back))| Port {
             shared: shared.clone(),
             thread,
             rx,
-            tx,
-            tx_socket,
-            queue: thread % queues,
-            free: free.collect(),
+            tx: tx.ring,
+            tx_socket: tx.socket,
+            queue: tx.queue,
+            free: layout.of_thread(thread as u32),
             back,
-            used: Vec::with_capacity(frames as usize),
-            turn: 0,
+            used: (0..self.receiving)
+                .map(|_| Vec::with_capacity(layout.received() as usize))
+                .collect(),
             unsent: 0,
-        })
-    });
-    Ok(ports.collect())
+            stuck: false,
+            failures: 0,
+        });
+        Ok(ports.collect())
+    }
+}
+
+/// An error, and while what it came.
+fn during(error: &io::Error, what: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{error}, while {what}"))
+}
+
+/// All sockets while they are opened: one for each queue and thread.
+#[derive(Default)]
+struct Sockets {
+    all: Vec<OwnedFd>,
+    lists: Vec<Mutex<Lists>>,
+    /// By thread, by queue.
+    rx: Vec<Vec<Descriptors>>,
+    /// By thread.
+    tx: Vec<Sending>,
+}
+
+struct Sending {
+    ring: Descriptors,
+    socket: i32,
+    queue: usize,
+}
+
+impl Sockets {
+    fn open(
+        &mut self,
+        interface: &Interface,
+        layout: Layout,
+        area: &Area,
+        program: &Program,
+    ) -> io::Result<()> {
+        self.rx = (0..layout.threads).map(|_| Vec::new()).collect();
+        let mut tx: Vec<Option<Sending>> = (0..layout.threads).map(|_| None).collect();
+        let mut first = None;
+        for queue in 0..layout.queues {
+            // The first of a queue has its lists; the others share them.
+            let mut of_queue = first;
+            for thread in 0..layout.threads {
+                let socket = Socket::new(RING)?;
+                if first.is_none() {
+                    socket.register(area, FRAME_BYTES)?;
+                }
+                if thread == 0 {
+                    let sent = (SENT * layout.threads).next_power_of_two();
+                    let (mut fill, sent) = socket.shared_rings(layout.received(), sent)?;
+                    fill.put(&layout.of_queue(queue));
+                    self.lists.push(Mutex::new(Lists { fill, sent }));
+                }
+                let rings = socket.rings()?;
+                socket.bind(interface.index, queue, of_queue)?;
+                let fd = socket.as_raw_fd();
+                if thread == 0 {
+                    of_queue = Some(fd);
+                }
+                first = first.or(Some(fd));
+                program.direct(queue, thread, layout.threads, fd)?;
+                self.rx[thread as usize].push(rings.rx);
+                if queue == thread % layout.queues.min(interface.sending) {
+                    tx[thread as usize] = Some(Sending {
+                        ring: rings.tx,
+                        socket: fd,
+                        queue: queue as usize,
+                    });
+                }
+                self.all.push(socket.into());
+            }
+        }
+        self.tx = tx.into_iter().flatten().collect();
+        Ok(())
+    }
 }
 
 impl Port {
@@ -195,15 +351,21 @@ impl Port {
         self.shared.mtu
     }
 
-    /// From now on datagrams to a local port and address come here, to this thread. With IPv4 alone.
-    pub fn take_port(&self, port: u16, address: [u8; 4]) {
-        let value = u64::from(u32::from_ne_bytes(address)) | (self.thread as u64) << 32;
-        self.shared.program.set(port, value);
+    /// The interface's own address.
+    pub fn station(&self) -> [u8; 6] {
+        self.shared.station
+    }
+
+    /// From now on datagrams from a peer to a local address come here, to this thread.
+    pub fn take_port(&self, local: SocketAddrV4, peer: SocketAddrV4) {
+        let owner = program::value(local.ip().octets(), self.thread as u32);
+        let peer = program::value(peer.ip().octets(), u32::from(peer.port()));
+        self.shared.program.set(local.port(), owner, peer);
     }
 
     /// They go to its socket again.
     pub fn leave_port(&self, port: u16) {
-        self.shared.program.set(port, 0);
+        self.shared.program.set(port, 0, 0);
     }
 
     /// Hands over what has come.
@@ -233,12 +395,16 @@ impl Port {
     /// Gives a received frame back.
     #[expect(clippy::needless_pass_by_value, reason = "nobody has it afterwards")]
     pub fn release(&mut self, frame: Frame) {
-        self.used.push(frame.at);
+        let queue = self.shared.layout.queue(frame.at);
+        if let Some(used) = self.used.get_mut(queue) {
+            used.push(frame.at);
+        }
     }
 
-    /// Has `write` fill a frame, and keeps it until [`Port::send`]. Whether there was one.
+    /// Has `write` fill a frame, and keeps it until [`Port::send`]. Whether there was one; none while the
+    /// interface takes nothing.
     pub fn push(&mut self, len: usize, write: impl FnOnce(&mut [u8])) -> bool {
-        if len > FRAME_BYTES || !self.tx.has_room() {
+        if self.stuck || len > FRAME_BYTES || !self.tx.has_room() {
             return false;
         }
         let Some(at) = self.free.pop() else {
@@ -255,41 +421,46 @@ impl Port {
         self.unsent
     }
 
-    /// Sends what waits. What an interface does not take now it takes with what is sent next.
+    /// How often the interface has not taken all that was to be sent.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Sends what waits. What the interface does not take it is offered again.
     pub fn send(&mut self) {
         self.unsent = 0;
         self.tx.publish();
         for _ in 0..KICKS {
-            if self.tx.is_taken() || !rings::kick(self.tx_socket) {
+            if self.tx.is_taken() || rings::kick(self.tx_socket).is_err() {
                 break;
             }
         }
+        self.stuck = !self.tx.is_taken();
+        self.failures += u64::from(self.stuck);
         // A large room sends more in a row than there are frames.
         if self.free.len() < SENT as usize / 2 {
-            self.settle();
+            self.exchange(self.queue);
         }
     }
 
-    /// Moves frames to and from the kernel. To be called after each round of work: where another thread is at
-    /// it in that moment, the next time will do.
+    /// Sends what waits, and moves frames to and from the kernel. To be called after each round of work.
     pub fn settle(&mut self) {
+        if self.unsent > 0 || self.stuck {
+            self.send();
+        }
         while let Ok(at) = self.back.try_recv() {
             self.free.push(at);
         }
-        let queues = self.shared.queues.len();
-        let turn = self.turn;
-        self.turn = (turn + 1) % queues;
-        // Frames sent come back by the queue that they were sent by; used ones go to all in turn.
-        if self.used.is_empty() && self.free.len() > SENT as usize / 2 {
-            return;
-        }
-        self.exchange(self.queue, queues == 1);
-        if queues > 1 {
-            self.exchange(turn, true);
+        for queue in 0..self.used.len() {
+            let sends = queue == self.queue && self.free.len() < SENT as usize / 2;
+            if sends || !self.used[queue].is_empty() {
+                self.exchange(queue);
+            }
         }
     }
 
-    fn exchange(&mut self, queue: usize, with_used: bool) {
+    /// Where another thread is at it in that moment, the next time will do.
+    fn exchange(&mut self, queue: usize) {
         let Self {
             shared,
             free,
@@ -297,13 +468,11 @@ impl Port {
             thread,
             ..
         } = self;
-        let queue = &shared.queues[queue];
-        if queue.busy.swap(true, Ordering::Acquire) {
+        let Ok(mut lists) = shared.lists[queue].try_lock() else {
             return;
-        }
-        let base = (shared.area.len() / FRAME_BYTES) as u32 - SENT * shared.to_owners.len() as u32;
-        queue.sent.take(|at| {
-            let owner = ((at / FRAME_BYTES as u32).saturating_sub(base) / SENT) as usize;
+        };
+        lists.sent.take(|at| {
+            let owner = shared.layout.thread(at);
             if owner == *thread {
                 free.push(at);
             } else if let Some(owner) = shared.to_owners.get(owner) {
@@ -311,11 +480,8 @@ impl Port {
                 let _ = owner.try_send(at);
             }
         });
-        if with_used {
-            let taken = queue.fill.put(used);
-            used.drain(..taken);
-        }
-        queue.busy.store(false, Ordering::Release);
+        let taken = lists.fill.put(&used[queue]);
+        used[queue].drain(..taken);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The program on the interface: which packets are taken, and whose they are.
 //!
 //! For each packet it looks whether it is a whole UDP datagram over IPv4, without options, for a local port and
-//! address that a media thread has taken. It then writes the time in front of the packet and puts it into that
+//! address that a media thread has taken, from the peer that it has taken them for. It then writes the time in front of the packet and puts it into that
 //! thread's socket. All others go on to the network stack as if it were not there.
 
 use std::ffi::CString;
@@ -28,6 +28,27 @@ const ATTACH_XDP: u32 = 37;
 const XDP_PASS: i32 = 2;
 const FLAGS_SKB_MODE: u32 = 1 << 1;
 const FLAGS_DRV_MODE: u32 = 1 << 2;
+
+// Instructions.
+const LOAD_32: u8 = 0x61;
+const LOAD_16: u8 = 0x69;
+const LOAD_8: u8 = 0x71;
+const STORE_32: u8 = 0x63;
+const STORE_64: u8 = 0x7b;
+const MOVE: u8 = 0xbf;
+const SET: u8 = 0xb7;
+const ADD: u8 = 0x07;
+const ADD_REGISTER: u8 = 0x0f;
+const MULTIPLY: u8 = 0x27;
+const AND: u8 = 0x57;
+const SWAP: u8 = 0xdc;
+const LOAD_MAP: u8 = 0x18;
+const CALL: u8 = 0x85;
+const EXIT: u8 = 0x95;
+const IF_GREATER: u8 = 0x2d;
+const IF_NOT: u8 = 0x55;
+const IF_IS: u8 = 0x15;
+const IF_NOT_REGISTER: u8 = 0x5d;
 
 /// Parameters of the system call, as much of them as is used.
 #[repr(C, align(8))]
@@ -80,7 +101,7 @@ struct Instruction {
 pub(super) struct Program {
     code: OwnedFd,
     sockets: OwnedFd,
-    /// By port: the address, and the thread behind it; 0: nobody's.
+    /// By local port, in pairs: its address and the thread behind it, 0: nobody's; the peer's address and port.
     ports: NonNull<AtomicU64>,
     _mapping: Mapping,
     _ports: OwnedFd,
@@ -92,7 +113,7 @@ unsafe impl Send for Program {}
 unsafe impl Sync for Program {}
 
 impl Program {
-    pub fn new(queues: usize, threads: usize) -> io::Result<Self> {
+    pub fn new(queues: u32, threads: u32) -> io::Result<Self> {
         if cfg!(target_endian = "big") {
             return Err(io::Error::other("not on this processor"));
         }
@@ -105,9 +126,9 @@ impl Program {
             });
             Attributes::new(&fields).open(MAP_CREATE)
         };
-        let ports = map(MAP_TYPE_ARRAY, 8, PORTS, F_MMAPABLE)?;
-        let sockets = map(MAP_TYPE_XSKMAP, 4, (queues * threads) as u32, 0)?;
-        let mapping = Mapping::new(PORTS as usize * 8, Some((ports.as_raw_fd(), 0)))?;
+        let ports = map(MAP_TYPE_ARRAY, 16, PORTS, F_MMAPABLE)?;
+        let sockets = map(MAP_TYPE_XSKMAP, 4, queues * threads, 0)?;
+        let mapping = Mapping::new(PORTS as usize * 16, Some((ports.as_raw_fd(), 0)))?;
         let code = code(ports.as_raw_fd(), sockets.as_raw_fd(), threads as i32);
         let license = CString::new("Dual MIT/GPL")?;
         let program = Attributes::new(&[
@@ -120,15 +141,15 @@ impl Program {
         Ok(Self {
             code: program,
             sockets,
-            ports: mapping.at(0, PORTS as usize),
+            ports: mapping.at(0, 2 * PORTS as usize),
             _mapping: mapping,
             _ports: ports,
         })
     }
 
     /// Puts a thread's socket for a queue in its place.
-    pub fn direct(&self, queue: usize, thread: usize, threads: usize, fd: RawFd) -> io::Result<()> {
-        let (key, value) = ((queue * threads + thread) as u32, fd as u32);
+    pub fn direct(&self, queue: u32, thread: u32, threads: u32, fd: RawFd) -> io::Result<()> {
+        let (key, value) = (queue * threads + thread, fd as u32);
         Attributes::new(&[
             (0, self.sockets.as_raw_fd() as u64, 4),
             (8, &raw const key as u64, 8),
@@ -153,14 +174,26 @@ impl Program {
         link(FLAGS_DRV_MODE).or_else(|_| link(FLAGS_SKB_MODE))
     }
 
-    pub fn set(&self, port: u16, value: u64) {
-        // SAFETY: there are as many as there are ports; the kernel reads whole values too.
-        let entry = unsafe { self.ports.add(port as usize).as_ref() };
-        entry.store(value, Ordering::Relaxed);
+    /// Whose a port is: `owner` its address (in the lower half) and thread, `peer` the other's address and port;
+    /// each as [`value`] has it.
+    pub fn set(&self, port: u16, owner: u64, peer: u64) {
+        let place = 2 * usize::from(port);
+        // SAFETY: there are twice as many as there are ports, and they are only used as atomics; the kernel
+        // may see one of the two before the other, which the order below makes harmless.
+        let [first, second] = [place, place + 1].map(|n| unsafe { self.ports.add(n).as_ref() });
+        first.store(0, Ordering::SeqCst);
+        second.store(peer, Ordering::SeqCst);
+        first.store(owner, Ordering::SeqCst);
     }
 }
 
-/// Registers: 6 what the kernel says of the packet, 7 its destination, 8 the thread, 9 the time.
+/// An address and a number as the program compares them.
+pub(super) fn value(address: [u8; 4], number: u32) -> u64 {
+    u64::from(u32::from_ne_bytes(address)) | u64::from(number) << 32
+}
+
+/// Registers: 6 what the kernel says of the packet, 7 its destination; 8 and 9 its source, then the thread and
+/// the time.
 fn code(ports: RawFd, sockets: RawFd, threads: i32) -> Vec<Instruction> {
     let mut code = Vec::new();
     let mut passing = Vec::new();
@@ -173,25 +206,6 @@ fn code(ports: RawFd, sockets: RawFd, threads: i32) -> Vec<Instruction> {
             value,
         });
     };
-    const LOAD_32: u8 = 0x61;
-    const LOAD_16: u8 = 0x69;
-    const LOAD_8: u8 = 0x71;
-    const STORE_32: u8 = 0x63;
-    const STORE_64: u8 = 0x7b;
-    const MOVE: u8 = 0xbf;
-    const SET: u8 = 0xb7;
-    const ADD: u8 = 0x07;
-    const ADD_REGISTER: u8 = 0x0f;
-    const MULTIPLY: u8 = 0x27;
-    const AND: u8 = 0x57;
-    const SWAP: u8 = 0xdc;
-    const LOAD_MAP: u8 = 0x18;
-    const CALL: u8 = 0x85;
-    const EXIT: u8 = 0x95;
-    const IF_GREATER: u8 = 0x2d;
-    const IF_NOT: u8 = 0x55;
-    const IF_IS: u8 = 0x15;
-    const IF_NOT_REGISTER: u8 = 0x5d;
     // To be passed on: where to jump is filled in at the end.
     macro_rules! pass_if {
         ($op:expr, $a:expr, $b:expr, $value:expr) => {{
@@ -220,6 +234,9 @@ fn code(ports: RawFd, sockets: RawFd, threads: i32) -> Vec<Instruction> {
     op!(AND, 4, 0, 0, 0xff3f);
     pass_if!(IF_NOT, 4, 0, 0); // a fragment
     op!(LOAD_32, 7, 1, 30, 0);
+    op!(LOAD_32, 8, 1, 26, 0);
+    op!(LOAD_16, 9, 1, 34, 0);
+    op!(SWAP, 9, 0, 0, 16);
     op!(LOAD_16, 4, 1, 36, 0);
     op!(SWAP, 4, 0, 0, 16);
     op!(STORE_32, 10, 4, -4, 0);
@@ -230,7 +247,12 @@ fn code(ports: RawFd, sockets: RawFd, threads: i32) -> Vec<Instruction> {
     op!(CALL, 0, 0, 0, 1); // bpf_map_lookup_elem
     pass_if!(IF_IS, 0, 0, 0);
     op!(LOAD_32, 2, 0, 0, 0);
-    pass_if!(IF_NOT_REGISTER, 2, 7, 0); // another address, or nobody's
+    pass_if!(IF_IS, 2, 0, 0); // nobody's
+    pass_if!(IF_NOT_REGISTER, 2, 7, 0); // another address
+    op!(LOAD_32, 2, 0, 8, 0);
+    pass_if!(IF_NOT_REGISTER, 2, 8, 0); // from another address than the peer's
+    op!(LOAD_32, 2, 0, 12, 0);
+    pass_if!(IF_NOT_REGISTER, 2, 9, 0); // or port
     op!(LOAD_32, 8, 0, 4, 0);
     op!(CALL, 0, 0, 0, 5); // bpf_ktime_get_ns
     op!(MOVE, 9, 0, 0, 0);

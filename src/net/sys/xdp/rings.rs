@@ -13,6 +13,8 @@ use super::memory::{Area, Mapping};
 /// Since Linux 6.17: how many frames one call may send; 32 without.
 const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
 const BUDGET: u32 = 256;
+/// Bytes: some thousand frames on their way.
+const SEND_BUFFER: libc::c_int = 8 << 20;
 
 /// A socket that is not bound yet.
 pub(super) struct Socket {
@@ -37,12 +39,12 @@ impl Socket {
         Ok(Self { fd, ring })
     }
 
-    fn set<T>(&self, option: libc::c_int, value: &T) -> io::Result<()> {
+    fn set<T>(&self, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
         // SAFETY: the value is live for the call and its true length is given.
         check(unsafe {
             libc::setsockopt(
                 self.fd.as_raw_fd(),
-                libc::SOL_XDP,
+                level,
                 option,
                 ptr::from_ref(value).cast(),
                 size_of::<T>() as libc::socklen_t,
@@ -53,6 +55,7 @@ impl Socket {
     /// Tells the kernel of the memory, once.
     pub fn register(&self, area: &Area, frame: usize) -> io::Result<()> {
         self.set(
+            libc::SOL_XDP,
             libc::XDP_UMEM_REG,
             &xdp_umem_reg {
                 addr: area.start() as u64,
@@ -93,8 +96,8 @@ impl Socket {
     /// The rings that all sockets of a queue share, with so many places: for frames to be filled, and for such
     /// as have been sent.
     pub fn shared_rings(&self, fill: u32, sent: u32) -> io::Result<(Numbers, Numbers)> {
-        self.set(libc::XDP_UMEM_FILL_RING, &fill)?;
-        self.set(libc::XDP_UMEM_COMPLETION_RING, &sent)?;
+        self.set(libc::SOL_XDP, libc::XDP_UMEM_FILL_RING, &fill)?;
+        self.set(libc::SOL_XDP, libc::XDP_UMEM_COMPLETION_RING, &sent)?;
         let offsets = self.offsets()?;
         let ring = |at: &xdp_ring_offset, page, size| {
             Ring::new::<u64>(self.fd.as_raw_fd(), at, page, size).map(Numbers)
@@ -114,11 +117,13 @@ impl Socket {
     }
 
     /// Its own.
-    pub fn descriptors(&self) -> io::Result<SocketRings> {
-        self.set(libc::XDP_RX_RING, &self.ring)?;
-        self.set(libc::XDP_TX_RING, &self.ring)?;
+    pub fn rings(&self) -> io::Result<SocketRings> {
+        self.set(libc::SOL_XDP, libc::XDP_RX_RING, &self.ring)?;
+        self.set(libc::SOL_XDP, libc::XDP_TX_RING, &self.ring)?;
         // Older kernels do without.
-        let _ = self.set(XDP_MAX_TX_SKB_BUDGET, &BUDGET);
+        let _ = self.set(libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &BUDGET);
+        // What a card has not sent yet counts against it, each frame with what the kernel needs beside it.
+        let _ = self.set(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &SEND_BUFFER);
         let offsets = self.offsets()?;
         let ring = |at: &xdp_ring_offset, page| {
             let ring = Ring::new::<xdp_desc>(self.fd.as_raw_fd(), at, page, self.ring)?;
@@ -166,11 +171,11 @@ impl From<Socket> for OwnedFd {
     }
 }
 
-/// Has the kernel send what is in a ring. Whether it may be worth to call again.
-pub(super) fn kick(socket: RawFd) -> bool {
+/// Has the kernel send what is in a ring.
+pub(super) fn kick(socket: RawFd) -> io::Result<()> {
     // SAFETY: no memory is handed over.
     let sent = unsafe { libc::sendto(socket, ptr::null(), 0, libc::MSG_DONTWAIT, ptr::null(), 0) };
-    sent >= 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
+    check(sent.min(0) as libc::c_int)
 }
 
 /// A ring: who writes advances `producer`, who reads `consumer`; both count on without end.
@@ -182,11 +187,8 @@ struct Ring {
     _mapping: Mapping,
 }
 
-// SAFETY: the addresses are of the mapping, which goes along. Each end of a ring has one user at a time: its
-// thread's, or who holds the queue's flag.
+// SAFETY: the addresses are of the mapping, which goes along, and of which no other ring has any.
 unsafe impl Send for Ring {}
-// SAFETY: as above.
-unsafe impl Sync for Ring {}
 
 impl Ring {
     /// A ring of `size` values of type `T`.
@@ -220,12 +222,12 @@ impl Ring {
     }
 }
 
-/// A ring of frames alone. Its methods are for one thread at a time.
+/// A ring of frames alone, and this end of it.
 pub(super) struct Numbers(Ring);
 
 impl Numbers {
     /// Puts as many as there is room for, from the first on. Returns how many.
-    pub fn put(&self, frames: &[u32]) -> usize {
+    pub fn put(&mut self, frames: &[u32]) -> usize {
         let ring = &self.0;
         let producer = ring.producer().load(Ordering::Relaxed);
         let held = producer.wrapping_sub(ring.consumer().load(Ordering::Acquire));
@@ -244,7 +246,7 @@ impl Numbers {
     }
 
     /// Takes all that is there.
-    pub fn take(&self, mut each: impl FnMut(u32)) {
+    pub fn take(&mut self, mut each: impl FnMut(u32)) {
         let ring = &self.0;
         let consumer = ring.consumer().load(Ordering::Relaxed);
         let end = ring.producer().load(Ordering::Acquire);
