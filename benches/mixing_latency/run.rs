@@ -133,35 +133,35 @@ pub fn reflected(kind: Kind, args: &Args, shape: &Shape) -> Reflected {
     }
 }
 
-/// Warms up, then runs the loads, each on a thread of its own, for the time asked for. Returns the process'
-/// CPU time meanwhile.
+/// Warms up, then runs the loads, each on a thread of its own, for the time asked for, and a little longer: the
+/// last packets come back before anybody hangs up. Returns the process' CPU time meanwhile.
 ///
 /// What is started by a thread inherits its priority, and the server under test must have the one that it would
 /// have elsewhere.
 fn measure(loads: &mut [Load], args: &Args, process: Process) -> Cpu {
     let legs: usize = loads.iter().map(|load| load.legs.len()).sum();
-    let run = |loads: &mut [Load], length: Duration, measured: bool| {
-        thread::scope(|s| {
-            for load in loads {
-                s.spawn(move || {
-                    let _ = sys::set_fifo(GENERATOR_PRIORITY);
-                    load.run(length, measured);
-                });
-            }
-        });
-    };
-    run(loads, Duration::from_secs(args.warm_up), false);
-    loads.iter_mut().for_each(Load::clear);
-    let (before, soft) = (process.cpu(), cable::soft_interrupts());
-    run(loads, Duration::from_secs(args.seconds), true);
-    let cpu = process.cpu().since(before);
+    let [warm_up, measured] = [args.warm_up, args.seconds].map(Duration::from_secs);
+    let (cpu, soft) = thread::scope(|s| {
+        for load in loads {
+            s.spawn(move || {
+                let _ = sys::set_fifo(GENERATOR_PRIORITY);
+                load.run_parts(&[
+                    (warm_up, false),
+                    (measured, true),
+                    (Duration::from_millis(200), false),
+                ]);
+            });
+        }
+        thread::sleep(warm_up);
+        let before = (process.cpu(), cable::soft_interrupts());
+        thread::sleep(measured);
+        let (cpu, soft) = (process.cpu(), cable::soft_interrupts());
+        (cpu.since(before.0), soft.saturating_sub(before.1))
+    });
     if args.cable || args.xdp {
-        let soft = cable::soft_interrupts().saturating_sub(soft).as_secs_f64() * 1e6;
-        let each = soft / legs as f64 / args.seconds as f64;
+        let each = soft.as_secs_f64() * 1e6 / legs as f64 / args.seconds as f64;
         println!("  the kernel's own threads for packets: {each:.1} us per leg and second");
     }
-    // The last packets come back before anybody hangs up.
-    run(loads, Duration::from_millis(200), false);
     cpu
 }
 

@@ -233,27 +233,39 @@ impl Load {
 
     /// Sends and receives for so long; notes bursts if `measure`.
     pub fn run(&mut self, length: Duration, measure: bool) {
-        let cpu = sys::thread_cpu_time();
+        self.run_parts(&[(length, measure)]);
+    }
+
+    /// The same for one part after the other, without a pause, which the server would take for the network's;
+    /// counts begin with each part that is measured.
+    pub fn run_parts(&mut self, parts: &[(Duration, bool)]) {
         // Goes on where it stopped: what has passed between two runs is left out.
         let start_ns = sys::monotonic_now().as_micros() * 1000 + 1_000_000;
         let first = self.grain;
-        let last = first + length.as_nanos() as u64 / self.grain_ns;
-        while self.grain < last {
-            let bucket = (self.grain % BUCKETS) as usize;
-            if !self.wheel[bucket].is_empty() {
-                let due_ns = start_ns + (self.grain - first) * self.grain_ns;
-                let due = MediaTime::from_micros(due_ns / 1000);
-                sys::sleep_until(due);
-                if measure {
-                    let late = sys::monotonic_now().since(due);
-                    self.lateness.push(late.as_micros() as i64);
-                }
-                self.turn(bucket, measure);
+        let mut last = first;
+        for &(length, measure) in parts {
+            if measure {
+                self.clear();
             }
-            self.grain += 1;
-        }
-        if measure {
-            self.cpu += sys::thread_cpu_time().saturating_sub(cpu);
+            let cpu = sys::thread_cpu_time();
+            last += length.as_nanos() as u64 / self.grain_ns;
+            while self.grain < last {
+                let bucket = (self.grain % BUCKETS) as usize;
+                if !self.wheel[bucket].is_empty() {
+                    let due_ns = start_ns + (self.grain - first) * self.grain_ns;
+                    let due = MediaTime::from_micros(due_ns / 1000);
+                    sys::sleep_until(due);
+                    if measure {
+                        let late = sys::monotonic_now().since(due);
+                        self.lateness.push(late.as_micros() as i64);
+                    }
+                    self.turn(bucket, measure);
+                }
+                self.grain += 1;
+            }
+            if measure {
+                self.cpu += sys::thread_cpu_time().saturating_sub(cpu);
+            }
         }
     }
 
