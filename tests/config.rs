@@ -60,7 +60,7 @@ fn values_are_taken() {
         "builtin_routes = false\n[sip]\nudp = [\"192.0.2.1:5062\"]\ntcp = []\n\
          external_address = \"2001:db8::1\"\nsession_expires_seconds = 0\n\
          [limits]\ncalls = 1_000\n[media]\nrtp_ports = \"40000-40001\"\ncodecs = [\"pcma\"]\n\
-         realtime_priority = 0\nio_uring = false\nhuge_pages = false\nptime_ms = 0x1e\n\
+         realtime_priority = 0\nio_uring = false\nhuge_pages = false\nxdp_interface = \"eth0.5\"\nptime_ms = 0x1e\n\
          [media.processing]\ngain_in_db = -3\nagc = true\nagc_target_dbov = -18\n\
          noise_suppression = true\nsilence_gate = true\ncomfort_noise_dbov = -70\n[prompts]\ndirectory = \"/srv/prompts\"\n",
     );
@@ -76,6 +76,7 @@ fn values_are_taken() {
     assert_eq!(config.media.codecs, [Codec::Pcma]);
     assert_eq!(config.media.realtime_priority, None);
     assert!(!config.media.io_uring && !config.media.huge_pages);
+    assert_eq!(config.media.xdp_interface.as_deref(), Some("eth0.5"));
     assert_eq!(config.media.ptime_ms, 30);
     assert_eq!(
         config.media.processing.settings(),
@@ -1260,6 +1261,21 @@ fn srtp_for_all_and_for_a_route() {
     ] {
         let error = problem(wrong);
         assert!(error.contains(said) && error.contains("srtp"), "{error}");
+    }
+}
+
+#[test]
+fn a_network_interface_has_a_name_that_can_be() {
+    let named = |name: &str| format!("[media]\nxdp_interface = \"{name}\"");
+    assert_eq!(parse(&named("")).media.xdp_interface, None);
+    for wrong in ["eth0/1", "a name", "sixteen-letters-"] {
+        assert_eq!(
+            problem(&named(wrong)),
+            format!(
+                "antiphon.toml:2: media.xdp_interface: found \"{wrong}\", expected the name of a network \
+                 interface such as \"eth0\", of at most 15 letters, or \"\""
+            )
+        );
     }
 }
 

@@ -141,7 +141,7 @@ impl Media {
             "xdp_interface",
             String::new(),
             "the name of a network interface such as \"eth0\", of at most 15 letters, or \"\"",
-            |value| text(value).filter(|name| name.is_empty() || is_interface(name)),
+            |value| Some(value.as_str()?.to_owned()).filter(|name| is_interface(name)),
         );
         let codecs = codecs::read(&mut table);
         let ptime_ms = table.value("ptime_ms", 20, "10, 20, 30, 40, 50 or 60", |value| {

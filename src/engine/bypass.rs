@@ -28,8 +28,6 @@ const MISSED: Duration = Duration::from_millis(70);
 /// A peer that is not heard for so long is left to the socket until it is heard there: either it is silent, or
 /// what it sends gets lost here.
 const SILENT: Duration = Duration::from_millis(250);
-/// The way back is that of a packet which came so lately.
-const KNOWN: Duration = Duration::from_secs(5);
 /// So often a leg's peer may have fallen silent as soon as it was to be heard here: then it never is.
 const TRIES: u8 = 3;
 
@@ -308,11 +306,10 @@ impl Bypass {
     }
 
     /// Sends a packet to a leg's peer, at [`Bypass::flush`] at the latest. Whether it goes this way.
-    pub fn send(&mut self, leg: u32, to: SocketAddr, packet: &[u8], now: MediaTime) -> bool {
+    pub fn send(&mut self, leg: u32, to: SocketAddr, packet: &[u8]) -> bool {
         let Some(End {
             used: Use::On(_),
             route: Some(route),
-            heard,
             ..
         }) = self.ends.get(leg as usize)
         else {
@@ -320,7 +317,7 @@ impl Bypass {
         };
         let len = HEADERS + packet.len();
         let fits = len <= self.port.mtu() + 14;
-        if !fits || SocketAddr::V4(route.peer()) != to || now.since(*heard) > KNOWN {
+        if !fits || SocketAddr::V4(route.peer()) != to {
             return false;
         }
         let sent = self.port.push(len, |frame| route.write(frame, packet));

@@ -279,7 +279,7 @@ impl MediaIo for Sockets {
         match channel {
             Channel::Rtp => {
                 if let Some(bypass) = &mut self.bypass
-                    && bypass.send(leg, to, packet, self.clock.now())
+                    && bypass.send(leg, to, packet)
                 {
                     return;
                 }

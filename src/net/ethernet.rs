@@ -201,7 +201,30 @@ mod tests {
         ] {
             assert!(!with(at, value), "{at}");
         }
-        assert!(!with(38, 255) && !with(16, 0) | with(17, 32));
+        assert!(!with(38, 255) && !with(17, 32));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_in_a_frame_is_taken_as_it_is(
+            at in 0usize..80, bytes in proptest::collection::vec(0u8.., 0..40), len in 0usize..120,
+        ) {
+            let mut frame = frame(&[7; 33]);
+            for (old, new) in frame.iter_mut().skip(at).zip(&bytes) {
+                *old = *new;
+            }
+            frame.truncate(len);
+            port(&frame);
+            if let Some(datagram) = parse(&frame) {
+                proptest::prop_assert!(datagram.payload.len() + HEADERS <= frame.len());
+                let route = Route::back(&frame, 0).unwrap();
+                let mut back = vec![0; HEADERS + datagram.payload.len()];
+                route.write(&mut back, datagram.payload);
+                let heard = parse(&back).unwrap();
+                proptest::prop_assert_eq!(heard.payload, datagram.payload);
+                proptest::prop_assert_eq!(heard.to, datagram.from.port());
+            }
+        }
     }
 
     #[test]

@@ -62,8 +62,11 @@ impl Area {
     pub fn new(len: usize) -> io::Result<Self> {
         let mapping = Mapping::new(len, None)?;
         // The kernel writes to these very pages: a child of this process must not have them copied.
-        // SAFETY: it names the mapping, and changes nothing about what lies in it.
-        unsafe { libc::madvise(mapping.start.as_ptr().cast(), len, libc::MADV_DONTFORK) };
+        // In large pages, where there are any, there are fewer addresses to know.
+        for advice in [libc::MADV_DONTFORK, libc::MADV_HUGEPAGE] {
+            // SAFETY: it names the mapping, and changes nothing about what lies in it.
+            unsafe { libc::madvise(mapping.start.as_ptr().cast(), len, advice) };
+        }
         Ok(Self(mapping))
     }
 

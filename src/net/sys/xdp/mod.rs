@@ -35,8 +35,10 @@ const SENT: u32 = 1024;
 const MOST_QUEUES: usize = 16;
 /// Sockets at most, one for each queue and thread.
 const MOST_SOCKETS: usize = 64;
-/// Room in the rings between a thread and the kernel.
-const RING: u32 = 4096;
+/// Packets that may wait for a thread, of each queue: all that there are frames for.
+const WAITING: u32 = RECEIVED;
+/// Room for frames that the kernel has not sent yet: more than a thread has.
+const UNSENT: u32 = 2 * SENT;
 /// Bytes in front of a received frame that hold its time of arrival.
 const STAMP: usize = 8;
 /// Calls that may be needed to have the kernel take what is to be sent, 32 frames each on older ones.
@@ -306,7 +308,7 @@ impl Sockets {
             // The first of a queue has its lists; the others share them.
             let mut of_queue = first;
             for thread in 0..layout.threads {
-                let socket = Socket::new(RING)?;
+                let socket = Socket::new(WAITING, UNSENT)?;
                 if first.is_none() {
                     socket.register(area, FRAME_BYTES)?;
                 }

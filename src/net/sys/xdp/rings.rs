@@ -19,7 +19,8 @@ const SEND_BUFFER: libc::c_int = 8 << 20;
 /// A socket that is not bound yet.
 pub(super) struct Socket {
     fd: OwnedFd,
-    ring: u32,
+    received: u32,
+    unsent: u32,
 }
 
 /// The two rings of a socket.
@@ -29,14 +30,19 @@ pub(super) struct SocketRings {
 }
 
 impl Socket {
-    pub fn new(ring: u32) -> io::Result<Self> {
+    /// A socket with rings of so many places.
+    pub fn new(received: u32, unsent: u32) -> io::Result<Self> {
         // SAFETY: a new descriptor, which nobody else owns.
         let fd = unsafe {
             let fd = libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0);
             check(fd)?;
             OwnedFd::from_raw_fd(fd)
         };
-        Ok(Self { fd, ring })
+        Ok(Self {
+            fd,
+            received,
+            unsent,
+        })
     }
 
     fn set<T>(&self, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
@@ -118,20 +124,20 @@ impl Socket {
 
     /// Its own.
     pub fn rings(&self) -> io::Result<SocketRings> {
-        self.set(libc::SOL_XDP, libc::XDP_RX_RING, &self.ring)?;
-        self.set(libc::SOL_XDP, libc::XDP_TX_RING, &self.ring)?;
+        self.set(libc::SOL_XDP, libc::XDP_RX_RING, &self.received)?;
+        self.set(libc::SOL_XDP, libc::XDP_TX_RING, &self.unsent)?;
         // Older kernels do without.
         let _ = self.set(libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &BUDGET);
         // What a card has not sent yet counts against it, each frame with what the kernel needs beside it.
         let _ = self.set(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &SEND_BUFFER);
         let offsets = self.offsets()?;
-        let ring = |at: &xdp_ring_offset, page| {
-            let ring = Ring::new::<xdp_desc>(self.fd.as_raw_fd(), at, page, self.ring)?;
+        let ring = |at: &xdp_ring_offset, page, size| {
+            let ring = Ring::new::<xdp_desc>(self.fd.as_raw_fd(), at, page, size)?;
             Ok::<_, io::Error>(Descriptors { ring, next: 0 })
         };
         Ok(SocketRings {
-            rx: ring(&offsets.rx, libc::XDP_PGOFF_RX_RING)?,
-            tx: ring(&offsets.tx, libc::XDP_PGOFF_TX_RING)?,
+            rx: ring(&offsets.rx, libc::XDP_PGOFF_RX_RING, self.received)?,
+            tx: ring(&offsets.tx, libc::XDP_PGOFF_TX_RING, self.unsent)?,
         })
     }
 
